@@ -1,0 +1,81 @@
+"""PyTorch: tensors on a CPU, a CUDA GPU or Apple's MPS, without its autograd."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import array_api_compat.torch as xp
+import torch
+
+from bpnet.backend import Backend
+
+
+class TorchBackend(Backend):
+    """Arrays are `torch.Tensor`; devices are torch's own names: "cpu", "cuda:0", "mps"."""
+
+    name = "torch"
+    xp = xp
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        """Name the devices that answer, accelerators first."""
+        found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        if torch.backends.mps.is_available():
+            found.append("mps")
+        return (*found, "cpu")
+
+    @classmethod
+    def default_device(cls) -> str:
+        """Name torch's own default device: the CPU, unless the user has set another."""
+        return cls.canonical_device(str(torch.get_default_device()))
+
+    @classmethod
+    def canonical_device(cls, device: str) -> str:
+        """Give "cuda" and "mps:0" the names under which :meth:`devices` lists them."""
+        if device == "cuda":
+            return (
+                f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cuda:0"
+            )
+        return device.removesuffix(":0") if device.startswith(("cpu", "mps")) else device
+
+    @classmethod
+    def version(cls) -> str:
+        """Version of PyTorch."""
+        return str(torch.__version__)
+
+    @classmethod
+    def device_of(cls, array: Any) -> str:
+        """Name the device on which the tensor lives."""
+        return cls.canonical_device(str(array.device))
+
+    def activate(self) -> AbstractContextManager[Any]:
+        """Record nothing for autograd: the gradients are written out."""
+        return torch.no_grad()  # type: ignore[no-any-return]
+
+    def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
+        """Put an array of the host on the device; a CPU tensor may share its memory."""
+        kind = None if dtype is None else getattr(torch, dtype)
+        if self.device == "mps" and kind is torch.float64:
+            raise TypeError("Apple's MPS has no float64; use dtype='float32' or another device")
+        if isinstance(host_array, torch.Tensor):
+            return host_array.detach().to(self.device, kind)
+        return torch.asarray(host_array, dtype=kind, device=self.device)
+
+    def to_numpy(self, array: Any) -> Any:
+        """Bring the tensor to the host; a CPU tensor shares its memory."""
+        return array.detach().cpu().numpy()
+
+    def fits(self, nbytes: int) -> bool:
+        """Leave half of a CUDA device's free memory to activations and temporaries."""
+        if not self.device.startswith("cuda"):
+            return True
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return bool(nbytes <= free // 2)
+
+    def synchronize(self) -> None:
+        """Wait for the accelerator, if there is one."""
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
+        elif self.device == "mps":
+            torch.mps.synchronize()

@@ -1,0 +1,61 @@
+"""Checks of parameters: each error names the argument, what it got and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+
+def check_integer(name: str, value: Any, minimum: int) -> int:
+    """Give `value` as an int of at least `minimum`; a bool is no number here."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+    if value < minimum:
+        raise ValueError(f"{name} must be >= {minimum}, got {value}")
+    return int(value)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> float:
+    """Give `value` as a finite float from `minimum` to `maximum`.
+
+    `above` and `below` exclude the limit itself.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    number = float(value)
+    too_low = number <= minimum if above else number < minimum
+    too_high = number >= maximum if below else number > maximum
+    if not math.isfinite(number) or too_low or too_high:
+        limits = []
+        if minimum > -math.inf:
+            limits.append(f"{'>' if above else '>='} {minimum:g}")
+        if maximum < math.inf:
+            limits.append(f"{'<' if below else '<='} {maximum:g}")
+        allowed = " and ".join(limits) or "finite"
+        raise ValueError(f"{name} must be a finite number {allowed}, got {value!r}")
+    return number
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Give `value`, which must be True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """Give `value`, which must be one of the allowed words."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+    return value

@@ -1,0 +1,235 @@
+"""The edge where users' data comes in: every array is checked before anything is changed.
+
+Data of the host becomes a NumPy array; arrays of a device library stay where they are. Each
+error names the argument, what it got and what is allowed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+from bpnet._typing import Array
+from bpnet.backend import Backend
+from bpnet.losses import Loss
+from bpnet.registry import backend_of
+
+
+@dataclass(frozen=True)
+class Data:
+    """Checked examples.
+
+    Attributes
+    ----------
+    X : array (m, n_0)
+        Features.
+    y : array (m,) of int64 or (m, n_L)
+        Targets.
+    w : array (m,) or None
+        Weights.
+    owner : Backend or None
+        The backend whose arrays these are; None for NumPy arrays of the host.
+    dtype : str
+        Name of the dtype of X.
+    """
+
+    X: Array
+    y: Array
+    w: Array | None
+    owner: Backend | None
+    dtype: str
+
+    @property
+    def n_rows(self) -> int:
+        """Number of examples m."""
+        return int(self.X.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the arrays take, in bytes; labels are int64."""
+        itemsize = 4 if self.dtype == "float32" else 8
+        floats = sum(math.prod(a.shape) for a in (self.X, self.y, self.w) if a is not None)
+        labels = self.n_rows if self.y.ndim == 1 else 0
+        return int(itemsize * floats + (8 - itemsize) * labels)
+
+
+def check_features(X: Any, dtype: str, n_inputs: int | None) -> tuple[Array, Backend | None]:
+    """Check features alone; give them and the backend that owns them."""
+    owner = backend_of(X=X)
+    with _context(owner):
+        return as_features(X, dtype, n_inputs), owner
+
+
+def check_data(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    dtype: str,
+    n_inputs: int | None,
+    n_outputs: int,
+    loss: Loss,
+    suffix: str = "",
+) -> Data:
+    """Check features, targets and weights together; `suffix` tells the arguments apart."""
+    names = {"X": f"X{suffix}", "y": f"y{suffix}", "w": f"sample_weight{suffix}"}
+    owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
+    with _context(owner):
+        X = as_features(X, dtype, n_inputs, names["X"])
+        y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
+        w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
+    return Data(X, y, w, owner, dtype)
+
+
+def _context(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext() if owner is None else owner.activate()
+
+
+def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:
+    """Check a matrix of features, (m, n_0), finite, and give it in `dtype`."""
+    X = _as_array(name, X)
+    if X.ndim != 2:
+        hint = "; for one feature use X.reshape(-1, 1)" if X.ndim == 1 else ""
+        raise ValueError(
+            f"{name} must be 2-D (examples, features), got shape {tuple(X.shape)}{hint}"
+        )
+    if 0 in X.shape:
+        raise ValueError(
+            f"{name} must have at least one example and one feature, got shape {tuple(X.shape)}"
+        )
+    if n_inputs is not None and X.shape[1] != n_inputs:
+        raise ValueError(
+            f"{name} must have {n_inputs} features, as the network was built for; "
+            f"got {X.shape[1]}"
+        )
+    return _as_finite(name, X, dtype)
+
+
+def as_targets(
+    y: Any, m: int, n_outputs: int, loss: Loss, dtype: str, name: str = "y"
+) -> Array:
+    """Check targets for a loss: labels (m,) as int64, everything else (m, n_L) in `dtype`."""
+    y = _as_array(name, y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"{name} must be 1-D or 2-D, got shape {tuple(y.shape)}")
+    if y.shape[0] != m:
+        raise ValueError(
+            f"{name} must have one entry for each of {m} examples, got {y.shape[0]}"
+        )
+    if loss.targets == "labels" and (y.ndim == 1 or y.shape[1] == 1):
+        return _as_labels(name, y, n_outputs)
+    shape = (m, 1) if y.ndim == 1 else tuple(y.shape)
+    if shape[1] != n_outputs:
+        raise ValueError(
+            f"{name} must have {n_outputs} column(s), one for each unit of the last Dense, "
+            f"got shape {tuple(y.shape)}"
+        )
+    xp = array_namespace(y)
+    y = xp.reshape(_as_finite(name, y, dtype), shape)
+    _check_range(name, y, loss)
+    return y
+
+
+def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array | None:
+    """Check weights of examples, (m,), >= 0 and not all 0; None stays None."""
+    if w is None:
+        return None
+    w = _as_array(name, w)
+    if tuple(w.shape) != (m,):
+        raise ValueError(f"{name} must have shape ({m},), got {tuple(w.shape)}")
+    w = _as_finite(name, w, dtype)
+    xp = array_namespace(w)
+    if bool(xp.any(w < 0.0)):
+        raise ValueError(f"{name} must be >= 0, got {float(xp.min(w)):g}")
+    if not bool(xp.any(w > 0.0)):
+        raise ValueError(f"{name} must have a weight > 0, got only 0")
+    return w
+
+
+def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
+    """Check an array that is to replace a parameter."""
+    value = _as_array(name, value)
+    if tuple(value.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
+    with _context(backend_of(value=value)):
+        return _as_finite(name, value, dtype)
+
+
+def _as_array(name: str, value: Any) -> Array:
+    """Give an array of a device library as it is and all else as NumPy array of numbers."""
+    if value is None:
+        raise TypeError(f"{name} must be an array, got None")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it first: "
+            f"{name}.filled(value)"
+        )
+    if hasattr(value, "toarray"):
+        raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.toarray()")
+    if not is_array_api_obj(value) or isinstance(value, np.ndarray):
+        value = _as_numpy(name, value)
+    xp = array_namespace(value)
+    if not xp.isdtype(value.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name} must hold real numbers, got dtype {value.dtype}")
+    return value
+
+
+def _as_numpy(name: str, value: Any) -> Any:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        hint = "; encode labels as integers 0, 1, ..." if array.dtype.kind in "USO" else ""
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
+    return array
+
+
+def _as_finite(name: str, array: Array, dtype: str) -> Array:
+    """Cast to `dtype`, and refuse NaN, infinities and what overflows."""
+    xp = array_namespace(array)
+    with np.errstate(over="ignore"):  # an overflow shows as an infinity below
+        array = xp.astype(array, getattr(xp, dtype), copy=False)
+    finite = xp.isfinite(array)
+    if not bool(xp.all(finite)):
+        bad = int(xp.sum(xp.astype(~finite, xp.int64)))
+        raise ValueError(
+            f"{name} must be finite in {dtype}, got {bad} NaN or infinite value(s) "
+            f"in an array of shape {tuple(array.shape)}"
+        )
+    return array
+
+
+def _as_labels(name: str, y: Array, n_classes: int) -> Array:
+    xp = array_namespace(y)
+    y = xp.reshape(y, (y.shape[0],))
+    if xp.isdtype(y.dtype, "real floating") and not bool(xp.all(y == xp.floor(y))):
+        raise ValueError(f"{name} must hold integer labels 0 to {n_classes - 1}")
+    y = xp.astype(y, xp.int64)
+    low, high = int(xp.min(y)), int(xp.max(y))
+    if low < 0 or high >= n_classes:
+        raise ValueError(
+            f"{name} must hold labels 0 to {n_classes - 1}, one for each unit of the last "
+            f"Dense; got labels from {low} to {high}"
+        )
+    return y
+
+
+def _check_range(name: str, y: Array, loss: Loss) -> None:
+    xp = array_namespace(y)
+    if loss.targets == "real":
+        return
+    low, high = float(xp.min(y)), float(xp.max(y))
+    if low < 0.0:
+        raise ValueError(f"{name} must be >= 0 for loss {loss.name!r}, got {low:g}")
+    if loss.targets == "counts":
+        return
+    if high > 1.0:
+        raise ValueError(f"{name} must be from 0 to 1 for loss {loss.name!r}, got {high:g}")
+    if loss.targets == "labels" and bool(xp.any(xp.abs(xp.sum(y, axis=1) - 1.0) > 1e-3)):
+        raise ValueError(f"each row of {name} must sum to 1: one-hot or class probabilities")

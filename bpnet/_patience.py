@@ -1,0 +1,49 @@
+"""How long to wait for a figure to improve: shared by early stopping and plateau schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from bpnet._checks import check_choice, check_integer, check_number
+
+
+class Patience:
+    """Count the epochs since a figure was at its best.
+
+    Attributes
+    ----------
+    best : float
+        The best figure so far; an infinity before the first.
+    waited : int
+        Epochs since then.
+    """
+
+    def __init__(self, patience: int, min_delta: float, mode: str) -> None:
+        self.patience = check_integer("patience", patience, 0)
+        self.min_delta = check_number("min_delta", min_delta, 0.0)
+        self.sign = -1.0 if check_choice("mode", mode, ("min", "max")) == "max" else 1.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.best = self.sign * math.inf
+        self.waited = 0
+
+    def observe(self, monitor: str, logs: Mapping[str, float]) -> bool:
+        """Take note of an epoch's figures; True if the watched one is the best so far."""
+        if monitor not in logs:
+            raise ValueError(
+                f"monitor must be one of {', '.join(sorted(logs))}; got {monitor!r}"
+                + ("; pass validation_data or validation_split" if "val" in monitor else "")
+            )
+        if self.sign * (self.best - logs[monitor]) > self.min_delta:
+            self.best, self.waited = logs[monitor], 0
+            return True
+        self.waited += 1
+        return False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether more epochs than are borne have passed without improvement."""
+        return self.waited > self.patience

@@ -1,0 +1,133 @@
+"""Where parameters and data live, and how they move from one backend to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bpnet._inputs import Data, as_parameter
+from bpnet._typing import Array, Parameters
+from bpnet.backend import Backend
+from bpnet.layers import Layer
+from bpnet.random import generator
+from bpnet.registry import backend_of
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Parameters of all layers, and the backend on which they are."""
+
+    backend: Backend
+    parameters: Parameters
+
+    def moved(self, backend: Backend) -> Placement:
+        """Give the same parameters on a backend; copied only if that is another one."""
+        if backend == self.backend:
+            return self
+        return Placement(
+            backend,
+            [
+                {name: bring(p, backend) for name, p in layer.items()}
+                for layer in self.parameters
+            ],
+        )
+
+    def replaced(self, values: Sequence[dict[str, Any]], dtype: str) -> Placement:
+        """Give a placement with other values, after checking structure, shapes and values."""
+        slots = [layer for layer in self.parameters if layer]
+        if len(values) != len(slots):
+            raise ValueError(
+                f"parameters must have {len(slots)} dicts, one for each layer that has "
+                f"parameters; got {len(values)}"
+            )
+        checked = iter(
+            [
+                self._checked(number, layer, value, dtype)
+                for number, (layer, value) in enumerate(zip(slots, values, strict=True))
+            ]
+        )
+        return Placement(
+            self.backend, [next(checked) if layer else {} for layer in self.parameters]
+        )
+
+    def _checked(
+        self, number: int, layer: dict[str, Array], value: dict[str, Any], dtype: str
+    ) -> dict[str, Array]:
+        if set(value) != set(layer):
+            raise ValueError(
+                f"parameters[{number}] must have the keys {', '.join(sorted(layer))}; "
+                f"got {', '.join(sorted(map(str, value)))}"
+            )
+        return {
+            name: bring(
+                as_parameter(f"parameters[{number}][{name!r}]", value[name], p.shape, dtype),
+                self.backend,
+                copy=True,
+            )
+            for name, p in layer.items()
+        }
+
+
+def drawn(
+    layers: Sequence[Layer], n_inputs: int, seed: int, dtype: str, backend: Backend
+) -> Placement:
+    """Draw the weights of all layers on the host and put them on a backend."""
+    parameters: Parameters = []
+    for number, layer in enumerate(layers):
+        rng = generator(seed, "weights", number)
+        n_outputs = layer.n_outputs(n_inputs)
+        initial = layer.initial_parameters(rng, n_inputs)
+        for name, values in initial.items():
+            if not np.all(np.isfinite(values)):
+                raise ValueError(f"init of {layer!r} gave NaN or infinite values for {name}")
+        parameters.append(
+            {
+                name: backend.asarray(np.array(values, dtype, order="C"))
+                for name, values in initial.items()
+            }
+        )
+        n_inputs = n_outputs
+    return Placement(backend, parameters)
+
+
+def bring(array: Array, backend: Backend, *, copy: bool = False) -> Array:
+    """Put an array of the host or of any library on a backend."""
+    owner = backend_of(array=array)
+    if owner is not None and owner != backend:
+        array = owner.to_numpy(array)
+    with backend.activate():
+        placed = backend.asarray(array)
+        return backend.xp.asarray(placed, copy=True) if copy else placed
+
+
+def bring_all(
+    data: Data, backend: Backend, rows: slice | None = None
+) -> tuple[Array, Array, Array | None]:
+    """Put features, targets and weights, or some rows of them, on a backend."""
+    X, y, w = (
+        a if a is None or rows is None else a[rows, ...] for a in (data.X, data.y, data.w)
+    )
+    return bring(X, backend), bring(y, backend), None if w is None else bring(w, backend)
+
+
+def placed(data: Data, backend: Backend) -> Data:
+    """Give the examples on a backend."""
+    if data.owner == backend:
+        return data
+    return Data(*bring_all(data, backend), backend, data.dtype)
+
+
+def to_host(data: Data) -> Data:
+    """Give the examples as NumPy arrays."""
+    if data.owner is None:
+        return data
+    X, y, w = (None if a is None else data.owner.to_numpy(a) for a in (data.X, data.y, data.w))
+    return Data(X, y, w, None, data.dtype)
+
+
+def answer(array: Array, backend: Backend, owner: Backend | None) -> Array:
+    """Give a result as the kind of array that went in: NumPy's if `owner` is None."""
+    return backend.to_numpy(array) if owner is None else bring(array, owner)

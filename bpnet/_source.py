@@ -1,0 +1,113 @@
+"""Where batches come from: data that is moved to the device once, or piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from bpnet._inputs import Data
+from bpnet._placement import bring_all, placed, to_host
+from bpnet._typing import Array
+from bpnet.backend import Backend
+
+
+class Source:
+    """The training examples, as the passes of an epoch need them.
+
+    If they fit they stay on the device and batches are gathered there. Otherwise each epoch
+    moves them in its order, in pieces of whole batches that fit. Either way a batch holds
+    the same examples.
+
+    Parameters
+    ----------
+    data : Data
+        Checked examples, of the host or of any library.
+    place : Backend
+        Where they are needed.
+    batch_size : int
+        Examples in a batch.
+    """
+
+    def __init__(self, data: Data, place: Backend, batch_size: int) -> None:
+        self.place = place
+        self.batch_size = batch_size
+        self.rows = data.n_rows
+        self.resident = data.owner == place or place.fits(data.nbytes)
+        self.data = placed(data, place) if self.resident else to_host(data)
+        self.piece = self.rows if self.resident else self._fitting_rows()
+        w = to_host(data).w
+        self.total = float(self.rows if w is None else w.sum(dtype=float))
+
+    @property
+    def n_batches(self) -> int:
+        """Number of batches in an epoch."""
+        return -(-self.rows // self.batch_size)
+
+    @property
+    def sizes(self) -> set[int]:
+        """The numbers of rows that batches have: full, and the remainder."""
+        return {self.batch_size, self.rows % self.batch_size} - {0}
+
+    def passes(
+        self, order: Any, rates: Sequence[float]
+    ) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Give, piece by piece, the data of a step and the sizes of its batches.
+
+        Parameters
+        ----------
+        order : sequence of int or None
+            The order of all examples; None is one batch of all of them.
+        rates : sequence of float
+            The learning rate of each batch of the epoch.
+        """
+        for start in range(0, self.rows, self.piece):
+            rows = slice(start, min(start + self.piece, self.rows))
+            first, count = start // self.batch_size, -(-(rows.stop - start) // self.batch_size)
+            sizes = [self.batch_size] * count
+            sizes[-1] = rows.stop - start - self.batch_size * (count - 1)
+            X, y, w, local = self._piece(order, rows)
+            yield (
+                {
+                    "X": X,
+                    "y": y,
+                    "w": w,
+                    "order": local,
+                    "rates": self.place.asarray(
+                        np.asarray(rates[first : first + count]), self.data.dtype
+                    ),
+                    "total": self.total,
+                },
+                sizes,
+            )
+
+    def _piece(self, order: Any, rows: slice) -> tuple[Array, Array, Array | None, Array]:
+        if order is None:
+            return (*bring_all(self.data, self.place), None)
+        if self.resident:
+            indices = np.asarray(order, dtype=np.int64)
+            return (*bring_all(self.data, self.place), self.place.asarray(indices))
+        piece = take_rows(self.data, np.asarray(order)[rows])
+        local = np.arange(rows.stop - rows.start, dtype=np.int64)
+        return (*bring_all(piece, self.place), self.place.asarray(local))
+
+    def _fitting_rows(self) -> int:
+        """Halve the piece until it fits; one batch must fit."""
+        batches = self.n_batches
+        bytes_per_batch = self.data.nbytes * self.batch_size / self.rows
+        while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
+            batches = -(-batches // 2)
+        return batches * self.batch_size
+
+
+def take_rows(data: Data, indices: Any) -> Data:
+    """Give some examples, in the order of the indices (of the host)."""
+    if data.owner is None:
+        w = None if data.w is None else data.w[indices]
+        return Data(data.X[indices], data.y[indices], w, None, data.dtype)
+    with data.owner.activate():
+        xp, index = data.owner.xp, data.owner.asarray(np.asarray(indices, dtype=np.int64))
+        w = None if data.w is None else xp.take(data.w, index)
+        X, y = xp.take(data.X, index, axis=0), xp.take(data.y, index, axis=0)
+        return Data(X, y, w, data.owner, data.dtype)

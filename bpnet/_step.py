@@ -1,0 +1,111 @@
+"""One step of training, as a pure function of nested containers of arrays.
+
+``step(state, data) -> state``: that form is what JAX can jit, what a CUDA graph can capture
+and what a checkpoint can save. Nothing in it waits for the device, and every number that
+changes from step to step is an array of the state.
+
+State
+-----
+parameters, slots
+    In the structure of the layers.
+step : 0-d int64
+    Steps taken since training began.
+batch : 0-d int64
+    Batches taken in this pass over `data`.
+loss : 0-d
+    Sum over the epoch's batches of share times loss: in the end, the mean loss.
+
+Data
+----
+X, y, w
+    Resident examples; w is None without weights.
+order : (rows,) int64 or None
+    The order in which examples are visited; None takes all rows as one batch.
+rates : (batches,)
+    The learning rate of each batch.
+total : 0-d
+    Sum of the weights (or number) of all examples in the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from array_api_compat import device
+
+from bpnet._typing import Array, Namespace
+from bpnet.backend import Backend
+from bpnet.backprop import Model, loss_and_gradients
+from bpnet.optimizers import Optimizer
+
+State = dict[str, Any]
+
+
+def make_step(
+    place: Backend, model: Model, optimizer: Optimizer, batch_size: int, rows: int
+) -> Callable[[State, dict[str, Any]], State]:
+    """Make the compiled step for a batch of `rows` examples.
+
+    Parameters
+    ----------
+    place : Backend
+        Compiles the step and fuses the update rule.
+    model : Model
+        Layers and loss.
+    optimizer : Optimizer
+        The update rule.
+    batch_size : int
+        Examples in every batch but the last, which tells where a batch starts.
+    rows : int
+        Examples in this batch: `batch_size`, or what is left in the end.
+    """
+    xp = place.xp
+
+    def rule(p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
+        return optimizer.decayed_rule(xp, p, g, *numbers)
+
+    fused = place.fuse(rule)
+
+    def step(state: State, data: dict[str, Any]) -> State:
+        X, y, w = _batch(xp, data, state["batch"], batch_size, rows)
+        loss, gradients = loss_and_gradients(
+            xp, model, state["parameters"], X, y, w, state["step"]
+        )
+        t = state["step"] + 1
+        rate = xp.reshape(xp.take(data["rates"], xp.reshape(state["batch"], (1,))), ())
+        parameters, slots = optimizer.update(
+            xp,
+            fused,
+            state["parameters"],
+            gradients,
+            state["slots"],
+            rate,
+            xp.astype(t, X.dtype),
+        )
+        share = (rows if w is None else xp.sum(w)) / data["total"]
+        return {
+            "parameters": parameters,
+            "slots": slots,
+            "step": t,
+            "batch": state["batch"] + 1,
+            "loss": state["loss"] + loss * share,
+        }
+
+    return place.compile(step)
+
+
+def _batch(
+    xp: Namespace, data: dict[str, Any], batch: Array, batch_size: int, rows: int
+) -> tuple[Array, Array, Array | None]:
+    """Gather the examples of one batch on the device."""
+    X, y, w, order = data["X"], data["y"], data["w"], data["order"]
+    if order is None:
+        return X, y, w
+    places = batch * batch_size + xp.arange(rows, dtype=xp.int64, device=device(order))
+    index = xp.take(order, places)
+    return (
+        xp.take(X, index, axis=0),
+        xp.take(y, index, axis=0),
+        None if w is None else xp.take(w, index),
+    )

@@ -1,0 +1,45 @@
+"""The table of layers that ``Network.summary`` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+
+
+def summary(network: Network) -> str:
+    """Describe a network, built or not."""
+    rows = [("layer", "output", "parameters")]
+    n = network.n_inputs
+    for number, layer in enumerate(network.layers):
+        n = layer.n_outputs(n or 0)
+        rows.append((f"{number + 1}  {layer!r}", f"(m, {n or '?'})", _sizes(network, number)))
+    place = network.backend.spec if network.is_built else "no backend yet"
+    count = f"{network.n_parameters:,}" if network.is_built else "unknown number of"
+    return "\n".join(
+        [
+            *align(rows),
+            f"loss {network.loss.name}, {network.dtype} on {place}, {count} parameters",
+        ]
+    )
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Set rows of words in columns, three spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "   ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _sizes(network: Network, number: int) -> str:
+    if not network.is_built:
+        return "not built"
+    parameters = network.placement.parameters[number]
+    count = sum(math.prod(p.shape) for p in parameters.values())
+    shapes = ", ".join(f"{name} {tuple(p.shape)}" for name, p in parameters.items())
+    return f"{count:<6,} {shapes}".rstrip()

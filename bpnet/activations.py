@@ -1,0 +1,345 @@
+"""Activation functions, each beside its derivative.
+
+Notation: ``a_l = f_l(z_l)``; :meth:`Activation.f` is f and :meth:`Activation.df` is f'.
+All are elementwise, keep shape and dtype, and are overflow-free for any finite input.
+At a kink (relu at 0) the derivative is the one from the left.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bpnet._special import erfc
+from bpnet._typing import Array, Namespace
+
+
+@dataclass(frozen=True)
+class Activation(ABC):
+    """A function f applied to each element of z, and its derivative.
+
+    A new activation implements :meth:`f` and :meth:`df` in operations of the Array API
+    standard; an instance can then be passed wherever a name can.
+
+    Attributes
+    ----------
+    name : str
+        The name in ``Dense(64, "name")``.
+    default_init : str
+        The weight initialiser that keeps the variance of signals with this activation.
+    """
+
+    name: ClassVar[str] = ""
+    default_init: ClassVar[str] = "glorot_uniform"
+
+    @abstractmethod
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute a = f(z)."""
+
+    @abstractmethod
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute f'(z); a = f(z) is at hand and often the shorter way."""
+
+    def __call__(self, z: Array) -> Array:
+        """Compute f(z) for an array of any library.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from bpnet.activations import relu
+        >>> relu(np.array([-2.0, 0.0, 3.0]))
+        array([0., 0., 3.])
+        """
+        return self.f(_namespace(z), z)
+
+    def derivative(self, z: Array) -> Array:
+        """Compute f'(z) for an array of any library.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from bpnet.activations import tanh
+        >>> tanh.derivative(np.array([0.0]))
+        array([1.])
+        """
+        xp = _namespace(z)
+        return self.df(xp, z, self.f(xp, z))
+
+
+def _namespace(z: Array) -> Namespace:
+    from array_api_compat import array_namespace
+
+    return array_namespace(z)
+
+
+@dataclass(frozen=True)
+class Identity(Activation):
+    """f(z) = z, f'(z) = 1: the linear layer."""
+
+    name = "identity"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z."""
+        return z
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1."""
+        return xp.ones_like(z)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """f(z) = 1 / (1 + e^-z), f'(z) = a (1 - a); the logistic function, in (0, 1)."""
+
+    name = "sigmoid"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute 1 / (1 + e^-z) through e^-abs(z), which cannot overflow."""
+        e = xp.exp(-xp.abs(z))
+        return xp.where(z >= 0.0, 1.0 / (1.0 + e), e / (1.0 + e))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute a (1 - a)."""
+        return a * (1.0 - a)
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """f(z) = tanh z, f'(z) = 1 - a^2; in (-1, 1) and centred on 0."""
+
+    name = "tanh"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute tanh z."""
+        return xp.tanh(z)
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1 - a^2."""
+        return 1.0 - a * a
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """f(z) = max(z, 0), f'(z) = [z > 0] (Nair and Hinton 2010)."""
+
+    name = "relu"
+    default_init = "he_normal"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute max(z, 0)."""
+        return xp.maximum(z, 0.0)
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1 where z > 0, else 0."""
+        return xp.astype(z > 0.0, z.dtype)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """f(z) = z for z > 0, else s z; f'(z) = 1 or s (Maas, Hannun and Ng 2013).
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        The slope s for z <= 0, as in the paper.
+    """
+
+    name = "leaky_relu"
+    default_init = "he_normal"
+    negative_slope: float = 0.01
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z or s z."""
+        return xp.where(z > 0.0, z, self.negative_slope * z)
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1 or s."""
+        return xp.where(z > 0.0, xp.ones_like(z), self.negative_slope)
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """f(z) = z for z > 0, else α (e^z - 1); f'(z) = 1 or α e^z (Clevert et al. 2015).
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        The limit for z -> -inf is -α; 1 makes the derivative continuous.
+    """
+
+    name = "elu"
+    default_init = "he_normal"
+    alpha: float = 1.0
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z or α (e^z - 1)."""
+        return xp.where(z > 0.0, z, self.alpha * xp.expm1(xp.minimum(z, 0.0)))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1 or α e^z."""
+        return xp.where(z > 0.0, xp.ones_like(z), self.alpha * xp.exp(xp.minimum(z, 0.0)))
+
+
+@dataclass(frozen=True)
+class SELU(Activation):
+    """f(z) = λ elu(z), with λ and α that make a deep net normalise itself.
+
+    Klambauer, Unterthiner, Mayr and Hochreiter 2017, equation 2; it needs LeCun-normal
+    weights, its default.
+    """
+
+    name = "selu"
+    default_init = "lecun_normal"
+    SCALE: ClassVar[float] = 1.0507009873554804934193349852946
+    ALPHA: ClassVar[float] = 1.6732632423543772848170429916717
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute λ z or λ α (e^z - 1)."""
+        return self.SCALE * xp.where(z > 0.0, z, self.ALPHA * xp.expm1(xp.minimum(z, 0.0)))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute λ or λ α e^z."""
+        slope = self.ALPHA * xp.exp(xp.minimum(z, 0.0))
+        return self.SCALE * xp.where(z > 0.0, xp.ones_like(z), slope)
+
+
+@dataclass(frozen=True)
+class GELU(Activation):
+    """f(z) = z Φ(z), f'(z) = Φ(z) + z φ(z), with the normal distribution's Φ and φ.
+
+    Hendrycks and Gimpel 2016; the exact form, not the tanh approximation.
+    """
+
+    name = "gelu"
+    default_init = "he_normal"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z Φ(z)."""
+        return z * self._cdf(xp, z)
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute Φ(z) + z φ(z)."""
+        bounded = xp.clip(z, min=-40.0, max=40.0)  # φ(40) is 0 in float64; z^2 may overflow
+        density = xp.exp(-0.5 * bounded * bounded) / math.sqrt(2.0 * math.pi)
+        return self._cdf(xp, z) + bounded * density
+
+    @staticmethod
+    def _cdf(xp: Namespace, z: Array) -> Array:
+        return 0.5 * erfc(xp, -z / math.sqrt(2.0))
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """f(z) = ln(1 + e^z), f'(z) = sigmoid(z): a smooth relu (Dugas et al. 2001)."""
+
+    name = "softplus"
+    default_init = "he_normal"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute max(z, 0) + ln(1 + e^-abs(z))."""
+        return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute sigmoid(z)."""
+        return sigmoid.f(xp, z)
+
+
+@dataclass(frozen=True)
+class SiLU(Activation):
+    """f(z) = z σ(z), f'(z) = σ (1 + z (1 - σ)), with σ = sigmoid(z); also called swish.
+
+    Elfwing, Uchibe and Doya 2018.
+    """
+
+    name = "silu"
+    default_init = "he_normal"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z σ(z)."""
+        return z * sigmoid.f(xp, z)
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute σ (1 + z (1 - σ))."""
+        s = sigmoid.f(xp, z)
+        return s * (1.0 + z * (1.0 - s))
+
+
+@dataclass(frozen=True)
+class Softsign(Activation):
+    """f(z) = z / (1 + abs(z)), f'(z) = 1 / (1 + abs(z))^2 (Turian et al. 2009)."""
+
+    name = "softsign"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z / (1 + abs(z))."""
+        return z / (1.0 + xp.abs(z))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1 / (1 + abs(z))^2, squared last: the square of a large z overflows."""
+        r = 1.0 / (1.0 + xp.abs(z))
+        return r * r
+
+
+@dataclass(frozen=True)
+class HardSigmoid(Activation):
+    """f(z) = clip(z / 6 + 1/2, 0, 1), f'(z) = 1/6 for -3 < z < 3, else 0.
+
+    The slope of Keras 3 and PyTorch (Howard et al. 2019).
+    """
+
+    name = "hard_sigmoid"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute clip(z / 6 + 1/2, 0, 1)."""
+        return xp.clip(z / 6.0 + 0.5, min=0.0, max=1.0)
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute 1/6 where abs(z) < 3, else 0."""
+        return xp.astype(xp.abs(z) < 3.0, z.dtype) / 6.0
+
+
+identity = Identity()
+sigmoid = Sigmoid()
+tanh = Tanh()
+relu = ReLU()
+leaky_relu = LeakyReLU()
+elu = ELU()
+selu = SELU()
+gelu = GELU()
+softplus = Softplus()
+silu = SiLU()
+softsign = Softsign()
+hard_sigmoid = HardSigmoid()
+
+ACTIVATIONS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in (
+        identity, sigmoid, tanh, relu, leaky_relu, elu, selu,
+        gelu, softplus, silu, softsign, hard_sigmoid,
+    )
+}  # fmt: skip
+
+
+def get(activation: str | Activation) -> Activation:
+    """Give the activation of a name; an activation itself passes through.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is neither a name nor an Activation.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if not isinstance(activation, str):
+        raise TypeError(
+            f"activation is a name or a bpnet Activation, got {type(activation).__name__}"
+        )
+    if activation not in ACTIVATIONS:
+        raise ValueError(
+            f"unknown activation {activation!r}; allowed are {', '.join(sorted(ACTIVATIONS))}"
+        )
+    return ACTIVATIONS[activation]

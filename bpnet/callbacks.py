@@ -1,0 +1,151 @@
+"""Callbacks: code that looks in on a training and may end it.
+
+A callback overrides the hooks it needs. Each gets the :class:`bpnet.training.Training`,
+whose ``network`` and ``parameters`` are those of the moment; the next step may overwrite
+these arrays, so copy what you keep (``training.copy_parameters()``).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from bpnet._checks import check_flag
+from bpnet._patience import Patience
+
+if TYPE_CHECKING:
+    from bpnet._typing import Parameters
+    from bpnet.training import Training
+
+
+class Callback:
+    """The hooks of a training, all of which do nothing.
+
+    Examples
+    --------
+    Stop as soon as the loss is small enough:
+
+    >>> import bpnet
+    >>> class StopBelow(bpnet.Callback):
+    ...     def on_epoch_end(self, training):
+    ...         if training.logs["loss"] < 0.5:
+    ...             training.stop("loss below 0.5")
+    """
+
+    def on_train_begin(self, training: Training) -> None:
+        """Run before the first epoch."""
+
+    def on_epoch_begin(self, training: Training) -> None:
+        """Run before each epoch; ``training.epoch`` counts from 0."""
+
+    def on_batch_end(self, training: Training) -> None:
+        """Run after each step. To read an array here makes training wait for the device."""
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Run after each epoch; ``training.logs`` has its figures and takes more."""
+
+    def on_train_end(self, training: Training) -> None:
+        """Run after the last epoch, however training ended, unless by an error."""
+
+
+class EarlyStopping(Callback):
+    """End training when a figure no longer improves, and restore the best weights.
+
+    Prechelt, "Early stopping - but when?", 1998.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        The figure to watch; one of the history's names.
+    patience : int, default 10
+        Epochs without improvement that are borne.
+    min_delta : float, default 0.0
+        What counts as improvement, in units of the figure.
+    mode : {"min", "max"}, default "min"
+        Whether less or more is better.
+    restore_best : bool, default True
+        Give the network the weights of its best epoch in the end, however training ended.
+
+    Attributes
+    ----------
+    best : float
+        The best figure.
+    best_epoch : int or None
+        Its epoch, from 1.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        *,
+        min_delta: float = 0.0,
+        mode: str = "min",
+        restore_best: bool = True,
+    ) -> None:
+        self.monitor = monitor
+        self.patience = Patience(patience, min_delta, mode)
+        self.restore_best = check_flag("restore_best", restore_best)
+        self.best = math.nan
+        self.best_epoch: int | None = None
+        self._best_parameters: Parameters | None = None
+
+    def on_train_begin(self, training: Training) -> None:
+        """Forget a training before."""
+        self.patience.reset()
+        self.best, self.best_epoch, self._best_parameters = math.nan, None, None
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Keep the best weights, or lose patience."""
+        if self.patience.observe(self.monitor, training.logs):
+            self.best, self.best_epoch = self.patience.best, training.epoch
+            if self.restore_best:
+                self._best_parameters = training.copy_parameters()
+        elif self.patience.exhausted:
+            training.stop(
+                f"{self.monitor} has not improved for {self.patience.waited} epochs "
+                f"since epoch {self.best_epoch}"
+            )
+
+    def on_train_end(self, training: Training) -> None:
+        """Restore the best weights."""
+        if self._best_parameters is not None:
+            training.parameters = self._best_parameters
+            training.history.best_epoch = self.best_epoch
+            self._best_parameters = None
+
+
+class ProgressBar(Callback):
+    """A bar of the epochs with their figures, on stderr; quiet if that is no terminal.
+
+    Raises
+    ------
+    ImportError
+        If tqdm is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from tqdm import tqdm
+        except ImportError as error:
+            raise ImportError(
+                "the progress bar needs tqdm; install it with: pip install tqdm"
+            ) from error
+        self._tqdm = tqdm
+        self._bar: Any = None
+
+    def on_train_begin(self, training: Training) -> None:
+        """Open the bar."""
+        self._bar = self._tqdm(total=training.epochs, unit="epoch", disable=None)
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Move it on."""
+        shown = {
+            name: f"{value:.4g}" for name, value in training.logs.items() if "/" not in name
+        }
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def on_train_end(self, training: Training) -> None:
+        """Close the bar."""
+        self._bar.close()

@@ -1,0 +1,19 @@
+"""The errors of choosing a backend; bad values raise ValueError, bad types TypeError."""
+
+from __future__ import annotations
+
+
+class BackendError(Exception):
+    """A backend was asked for that cannot be had; the base of the three reasons."""
+
+
+class UnknownBackendError(BackendError, ValueError):
+    """No backend of this name or no device of this form is known."""
+
+
+class BackendNotInstalledError(BackendError, ImportError):
+    """The backend is known, but its array library is not installed."""
+
+
+class NoDeviceError(BackendError, RuntimeError):
+    """The array library is installed, but the device asked for does not answer."""

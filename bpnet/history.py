@@ -1,0 +1,51 @@
+"""What a training has recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History(Mapping[str, list[float]]):
+    """The figures of each epoch, by name.
+
+    ``history["loss"]`` is a list with one number per epoch; a callback may add figures.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        All figures: "loss" (mean over the epoch's examples, while it ran, penalties
+        included), "learning_rate" (at the epoch's end), with validation data "val_loss" and
+        for classification "val_accuracy", and what callbacks add.
+    stopped : str or None
+        Why training ended before its last epoch; None if it did not.
+    best_epoch : int or None
+        The epoch (from 1) whose weights early stopping restored.
+    seconds : float
+        How long training took.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    stopped: str | None = None
+    best_epoch: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs that were completed."""
+        return len(self.history.get("loss", ()))
+
+    def append(self, logs: Mapping[str, float]) -> None:
+        """Add the figures of one epoch."""
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.history[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.history)
+
+    def __len__(self) -> int:
+        return len(self.history)

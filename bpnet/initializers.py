@@ -1,0 +1,150 @@
+"""How weights start: drawn on the host by NumPy, so the same bits on every backend.
+
+For weights W of shape (n_in, n_out) the variance is chosen so that signals keep theirs
+through a layer, forward (n_in) or backward (n_out). Values are drawn in float64 and then
+rounded, so a float32 network starts at the rounded weights of its float64 twin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpnet._checks import check_number
+
+Weights: TypeAlias = NDArray[np.float64]
+Initializer: TypeAlias = Callable[[np.random.Generator, int, int], Weights]
+
+
+def zeros(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """All 0: for biases. Hidden units that start equal stay equal, as this can show."""
+    return np.zeros((n_in, n_out))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """All weights the same number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Constant(0.5)(np.random.default_rng(0), 1, 2)
+    array([[0.5, 0.5]])
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        check_number("value", self.value)
+
+    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+        """Fill an array (n_in, n_out)."""
+        return np.full((n_in, n_out), float(self.value))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(0, std^2), whatever the layer's size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normal(1.0)(np.random.default_rng(0), 3, 4).shape
+    (3, 4)
+    """
+
+    std: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_number("std", self.std, 0.0)
+
+    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+        """Draw an array (n_in, n_out)."""
+        return rng.normal(0.0, self.std, (n_in, n_out))
+
+
+def glorot_uniform(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """U(-r, r) with r = sqrt(6 / (n_in + n_out)): Glorot and Bengio 2010, equation 16."""
+    return _uniform(rng, n_in, n_out, 2.0 / (n_in + n_out))
+
+
+def glorot_normal(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """N(0, 2 / (n_in + n_out)): Glorot and Bengio 2010, the variance of equation 12."""
+    return rng.normal(0.0, math.sqrt(2.0 / (n_in + n_out)), (n_in, n_out))
+
+
+def he_uniform(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """U(-r, r) with r = sqrt(6 / n_in): the variance of `he_normal`."""
+    return _uniform(rng, n_in, n_out, 2.0 / n_in)
+
+
+def he_normal(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """N(0, 2 / n_in): relu halves the signal's power (He et al. 2015, equation 10)."""
+    return rng.normal(0.0, math.sqrt(2.0 / n_in), (n_in, n_out))
+
+
+def lecun_uniform(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """U(-r, r) with r = sqrt(3 / n_in): the variance of `lecun_normal`."""
+    return _uniform(rng, n_in, n_out, 1.0 / n_in)
+
+
+def lecun_normal(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """N(0, 1 / n_in): LeCun, Bottou, Orr and Müller 1998, section 4.6."""
+    return rng.normal(0.0, math.sqrt(1.0 / n_in), (n_in, n_out))
+
+
+def orthogonal(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
+    """Draw orthonormal rows or columns, uniformly: Saxe, McClelland and Ganguli 2014."""
+    tall = rng.normal(size=(max(n_in, n_out), min(n_in, n_out)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform (Mezzadri 2007)
+    return q if n_in >= n_out else q.T
+
+
+def _uniform(rng: np.random.Generator, n_in: int, n_out: int, variance: float) -> Weights:
+    limit = math.sqrt(3.0 * variance)
+    return rng.uniform(-limit, limit, (n_in, n_out))
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "zeros": zeros,
+    "normal": Normal(),
+    "glorot_uniform": glorot_uniform,
+    "glorot_normal": glorot_normal,
+    "xavier_uniform": glorot_uniform,
+    "xavier_normal": glorot_normal,
+    "he_uniform": he_uniform,
+    "he_normal": he_normal,
+    "lecun_uniform": lecun_uniform,
+    "lecun_normal": lecun_normal,
+    "orthogonal": orthogonal,
+}
+
+
+def get(initializer: str | Initializer) -> Initializer:
+    """Give the initialiser of a name; a function ``(rng, n_in, n_out)`` passes through.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is neither a name nor callable.
+    """
+    if callable(initializer):
+        return initializer
+    if not isinstance(initializer, str):
+        raise TypeError(
+            f"init is a name or a function (rng, n_in, n_out) -> weights, "
+            f"got {type(initializer).__name__}"
+        )
+    if initializer not in INITIALIZERS:
+        raise ValueError(
+            f"unknown init {initializer!r}; allowed are {', '.join(sorted(INITIALIZERS))}"
+        )
+    return INITIALIZERS[initializer]

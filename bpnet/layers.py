@@ -1,0 +1,264 @@
+"""Layers: what happens to activations on the way forward, and to errors on the way back.
+
+The contract of a layer
+-----------------------
+A layer is a frozen description; it holds no arrays. Its parameters are a dict of arrays
+that the caller keeps and passes in, so that a training step stays a pure function.
+
+``n_outputs(n_inputs)``
+    the width of the output, and the place to refuse a width that does not fit;
+``initial_parameters(rng, n_inputs)``
+    the initial parameters as NumPy arrays in float64, {} if there are none;
+``forward(xp, parameters, a_previous, context)``
+    gives ``(a, cache)``: the activations (m, n_out), and what backward will need;
+``backward(xp, parameters, cache, error, propagate)``
+    takes ``error = dL/da`` (m, n_out) and gives ``(dL/da_previous, gradients)``, with the
+    gradients in the structure of the parameters; where `propagate` is false, nobody asks
+    for dL/da_previous and it may be None;
+``penalty(xp, parameters)`` and ``penalty_gradients(xp, parameters)``
+    a regulariser's part of the loss and of the gradients, or None.
+
+All computations use the operations of the Array API standard in the namespace `xp`, keep
+dtype and device, and write into no array that they were given.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bpnet import activations, initializers
+from bpnet._checks import check_integer, check_number
+from bpnet._typing import Array, LayerParameters, Namespace
+from bpnet.activations import Activation
+from bpnet.initializers import Initializer
+from bpnet.random import uniform_bits
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a layer may know of the pass it is part of.
+
+    Attributes
+    ----------
+    key : int
+        32-bit key of this layer's random masks.
+    step : 0-d integer array or None
+        Number of the training step; None outside of training, when layers such as dropout
+        do nothing.
+    """
+
+    key: int = 0
+    step: Array | None = None
+
+
+class Layer(ABC):
+    """The contract above, as an abstract class with the answers of a layer of no parameters."""
+
+    def n_outputs(self, n_inputs: int) -> int:
+        """Give the width of the output."""
+        return n_inputs
+
+    def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
+        """Draw the initial parameters on the host."""
+        return {}
+
+    @abstractmethod
+    def forward(
+        self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
+    ) -> tuple[Array, Any]:
+        """Give the activations and the cache."""
+
+    @abstractmethod
+    def backward(
+        self,
+        xp: Namespace,
+        parameters: LayerParameters,
+        cache: Any,
+        error: Array,
+        propagate: bool = True,
+    ) -> tuple[Array | None, LayerParameters]:
+        """Give the error of the layer before and the gradients of the parameters."""
+
+    def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
+        """Give the regulariser's part of the loss, a 0-d array; None without one."""
+        return None
+
+    def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
+        """Give the gradients of the penalty, for the parameters that it touches."""
+        return {}
+
+
+class Dense(Layer):
+    r"""A fully connected layer: the four equations of backpropagation.
+
+    .. math::
+        z_l &= a_{l-1} W_l + b_l, \quad a_l = f_l(z_l) \\
+        \delta_l &= \frac{\partial L}{\partial a_l} \odot f_l'(z_l) \\
+        dW_l &= a_{l-1}^T \delta_l, \quad db_l = \sum_{rows} \delta_l \\
+        \frac{\partial L}{\partial a_{l-1}} &= \delta_l W_l^T
+
+    Shapes: a_{l-1} (m, n_{l-1}), W_l (n_{l-1}, n_l), b_l (n_l,), z_l, a_l and delta_l (m, n_l).
+
+    Parameters
+    ----------
+    units : int
+        Number of units n_l, >= 1.
+    activation : str or Activation, default "identity"
+        A name from :mod:`bpnet.activations`, or an instance such as ``LeakyReLU(0.2)``.
+    init : str or callable or None, default None
+        A name from :mod:`bpnet.initializers`, or a function ``(rng, n_in, n_out)``. None
+        takes the activation's own: He-normal for relu, leaky_relu, elu, gelu, softplus and
+        silu; LeCun-normal for selu; Glorot-uniform for identity, sigmoid, tanh, softsign
+        and hard_sigmoid.
+    bias_init : str or callable, default "zeros"
+        The same for the biases, which are drawn as weights (1, n_l).
+    l1, l2 : float, default 0.0
+        Strength of the penalty ``l1 * sum(abs(W)) + l2 / 2 * sum(W^2)`` on the loss.
+        Biases are free.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is out of its range or of another type.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
+    Nature 323 (1986), 533-536.
+
+    Examples
+    --------
+    >>> from bpnet import Dense
+    >>> Dense(64, "tanh").activation.name
+    'tanh'
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Activation = "identity",
+        *,
+        init: str | Initializer | None = None,
+        bias_init: str | Initializer = "zeros",
+        l1: float = 0.0,
+        l2: float = 0.0,
+    ) -> None:
+        self.units = check_integer("units", units, 1)
+        self.activation = activations.get(activation)
+        self.init = initializers.get(self.activation.default_init if init is None else init)
+        self.bias_init = initializers.get(bias_init)
+        self.l1 = check_number("l1", l1, 0.0)
+        self.l2 = check_number("l2", l2, 0.0)
+
+    def n_outputs(self, n_inputs: int) -> int:
+        """Give the number of units."""
+        return self.units
+
+    def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
+        """Draw W (n_inputs, units) and b (units,)."""
+        return {
+            "W": self.init(rng, n_inputs, self.units),
+            "b": self.bias_init(rng, 1, self.units)[0],
+        }
+
+    def forward(
+        self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
+    ) -> tuple[Array, Any]:
+        """Compute z = a_previous W + b and a = f(z)."""
+        z = xp.matmul(a_previous, parameters["W"])
+        z += parameters["b"]
+        a = self.activation.f(xp, z)
+        return a, (a_previous, z, a)
+
+    def backward(
+        self,
+        xp: Namespace,
+        parameters: LayerParameters,
+        cache: Any,
+        error: Array,
+        propagate: bool = True,
+    ) -> tuple[Array | None, LayerParameters]:
+        """Compute delta, then dW, db and the error of the layer before."""
+        a_previous, z, a = cache
+        delta = self.delta(xp, z, a, error)
+        gradients = {"W": xp.matmul(a_previous.T, delta), "b": xp.sum(delta, axis=0)}
+        return xp.matmul(delta, parameters["W"].T) if propagate else None, gradients
+
+    def delta(self, xp: Namespace, z: Array, a: Array, error: Array) -> Array:
+        """Compute delta = error * f'(z); for a linear layer that is the error itself."""
+        if isinstance(self.activation, activations.Identity):
+            return error
+        return error * self.activation.df(xp, z, a)
+
+    def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
+        """Compute l1 sum(abs(W)) + l2/2 sum(W^2)."""
+        if not (self.l1 or self.l2):
+            return None
+        W = parameters["W"]
+        return self.l1 * xp.sum(xp.abs(W)) + 0.5 * self.l2 * xp.sum(W * W)
+
+    def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
+        """Compute l1 sign(W) + l2 W; the slope of abs at 0 is taken as 0."""
+        if not (self.l1 or self.l2):
+            return {}
+        W = parameters["W"]
+        return {"W": self.l1 * xp.sign(W) + self.l2 * W}
+
+    def __repr__(self) -> str:
+        return f"Dense({self.units}, {self.activation.name!r})"
+
+
+class Dropout(Layer):
+    """Inverted dropout: in training, each activation is 0 with probability `rate`.
+
+    Those that stay are divided by 1 - rate, so their expectation is kept and prediction
+    needs no change. Srivastava et al., "Dropout: a simple way to prevent neural networks
+    from overfitting", JMLR 15 (2014), section 10.
+
+    The mask is hashed from the network's seed, the layer, the training step and the place
+    in the batch (:func:`bpnet.random.uniform_bits`), so it is the same on every backend.
+
+    Parameters
+    ----------
+    rate : float
+        Share of activations set to 0; 0 <= rate < 1.
+
+    Examples
+    --------
+    >>> from bpnet import Dropout
+    >>> Dropout(0.5)
+    Dropout(0.5)
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = check_number("rate", rate, 0.0, 1.0, below=True)
+
+    def forward(
+        self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
+    ) -> tuple[Array, Any]:
+        """Multiply by a mask of 0 and 1 / (1 - rate) in training; pass through otherwise."""
+        if context.step is None or self.rate == 0.0:
+            return a_previous, None
+        bits = uniform_bits(xp, a_previous.shape, context.key, context.step)
+        kept = bits >= round(self.rate * 2**32)
+        mask = xp.astype(kept, a_previous.dtype) * (1.0 / (1.0 - self.rate))
+        return a_previous * mask, mask
+
+    def backward(
+        self,
+        xp: Namespace,
+        parameters: LayerParameters,
+        cache: Any,
+        error: Array,
+        propagate: bool = True,
+    ) -> tuple[Array | None, LayerParameters]:
+        """Multiply the error by the same mask."""
+        return error if cache is None else error * cache, {}
+
+    def __repr__(self) -> str:
+        return f"Dropout({self.rate:g})"

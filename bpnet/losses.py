@@ -1,0 +1,277 @@
+"""Loss functions, each beside its output error and its link.
+
+The last Dense layer is linear: its output z_L, shape (m, n_L), is called the logits, and the
+loss owns the link that turns logits into predictions. So every loss is exact for any logit,
+and the output error keeps the form of the textbook, ``delta_L = sigmoid(z_L) - y``.
+
+A loss gives the loss of each example and the derivative of that by its logits. The weighted
+mean over the examples is taken once, in :func:`mean_loss` and :func:`output_error`:
+
+    L       = sum_i w_i l_i / sum_i w_i
+    delta_L = dL/dz_L = (w_i / sum_i w_i) dl_i/dz_L        (1/m where no weights are given)
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from array_api_compat import device
+
+from bpnet._typing import Array, Namespace
+from bpnet.activations import sigmoid
+
+TargetKind = Literal["labels", "probabilities", "counts", "real"]
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """The loss of one example from its target y and its logits z, and the link.
+
+    A new loss implements the three methods in operations of the Array API standard; an
+    instance can then be passed wherever a name can.
+
+    Attributes
+    ----------
+    name : str
+        The name in ``Network(layers, loss="name")``.
+    targets : {"labels", "probabilities", "counts", "real"}
+        What a target is: a class (as integer or one-hot), one probability per output,
+        a number >= 0 or any number.
+    identity_link : bool
+        Whether predictions are the logits themselves.
+    """
+
+    name: ClassVar[str] = ""
+    targets: ClassVar[TargetKind] = "real"
+    identity_link: ClassVar[bool] = False
+
+    @abstractmethod
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Turn logits into predictions, shape (m, n_L)."""
+
+    @abstractmethod
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute the loss l_i of each example, shape (m,)."""
+
+    @abstractmethod
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute dl_i/dz, shape (m, n_L)."""
+
+
+def mean_loss(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
+    """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1."""
+    if w is None:
+        return xp.mean(loss.value(xp, y, z))
+    return xp.sum(loss.value(xp, y, z) * _normalised(xp, w))
+
+
+def output_error(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
+    """Compute delta_L = dL/dz_L, shape (m, n_L): the only place where 1/m enters."""
+    if w is None:
+        return loss.error(xp, y, z) / z.shape[0]
+    return loss.error(xp, y, z) * _normalised(xp, w)[:, None]
+
+
+def _normalised(xp: Namespace, w: Array) -> Array:
+    """Compute w / sum(w); rows of weight 0 alone have no gradient, so theirs stays 0."""
+    total = xp.sum(w)
+    return w / xp.where(total > 0.0, total, xp.ones_like(total))
+
+
+@dataclass(frozen=True)
+class BinaryCrossentropy(Loss):
+    """l = mean over outputs of -y ln p - (1 - y) ln(1 - p), with p = sigmoid(z).
+
+    Written in logits, ``softplus(z) - y z``. Targets are 0 or 1, or a probability; with
+    several outputs each is a label of its own (multi-label classification).
+    """
+
+    name = "binary_crossentropy"
+    targets = "probabilities"
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Compute p = sigmoid(z)."""
+        return sigmoid.f(xp, z)
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute the mean over outputs of softplus(z) - y z, in an order that is exact.
+
+        For a right and sure prediction the first bracket is 0, so nothing cancels.
+        """
+        linear = xp.maximum(z, 0.0) - y * z
+        return xp.mean(linear + xp.log1p(xp.exp(-xp.abs(z))), axis=1)
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute (sigmoid(z) - y) / n_L."""
+        return (sigmoid.f(xp, z) - y) / z.shape[1]
+
+
+@dataclass(frozen=True)
+class CategoricalCrossentropy(Loss):
+    """l = -sum_k y_k ln p_k, with p = softmax(z): one of n_L classes.
+
+    Targets are integer labels 0 ... n_L - 1, shape (m,), or rows of probabilities (one-hot
+    or soft), shape (m, n_L).
+    """
+
+    name = "categorical_crossentropy"
+    targets = "labels"
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Compute p = softmax(z), shifted by the largest logit so that it cannot overflow."""
+        e = xp.exp(z - xp.max(z, axis=1, keepdims=True))
+        return e / xp.sum(e, axis=1, keepdims=True)
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute -sum_k y_k ln p_k, with ln p = z - logsumexp(z)."""
+        z = z - xp.max(z, axis=1, keepdims=True)
+        log_p = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+        return -xp.sum(one_hot(xp, y, z) * log_p, axis=1)
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute softmax(z) - y."""
+        return self.link(xp, z) - one_hot(xp, y, z)
+
+
+def one_hot(xp: Namespace, y: Array, z: Array) -> Array:
+    """Write integer labels (m,) as rows of 0 and 1 like the logits z; rows pass through."""
+    if y.ndim == 2:
+        return y
+    classes = xp.arange(z.shape[1], dtype=y.dtype, device=device(y))
+    return xp.astype(y[:, None] == classes[None, :], z.dtype)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(Loss):
+    """l = mean over outputs of (z - y)^2."""
+
+    name = "mean_squared_error"
+    identity_link = True
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Compute z."""
+        return z
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute the mean over outputs of (z - y)^2."""
+        r = z - y
+        return xp.mean(r * r, axis=1)
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute 2 (z - y) / n_L."""
+        return (z - y) * (2.0 / z.shape[1])
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Loss):
+    """l = mean over outputs of abs(z - y)."""
+
+    name = "mean_absolute_error"
+    identity_link = True
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Compute z."""
+        return z
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute the mean over outputs of abs(z - y)."""
+        return xp.mean(xp.abs(z - y), axis=1)
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute sign(z - y) / n_L, 0 at the kink."""
+        return xp.sign(z - y) / z.shape[1]
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """l = mean over outputs of r^2 / 2 for abs(r) <= δ, else δ (abs(r) - δ/2); r = z - y.
+
+    Huber 1964: squared near the target, absolute beyond δ, so outliers pull less.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        Where the square ends, in units of the target.
+    """
+
+    name = "huber"
+    identity_link = True
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.delta) and self.delta > 0):
+            raise ValueError(f"delta must be a finite number > 0, got {self.delta!r}")
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Compute z."""
+        return z
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute c (abs(r) - c / 2), with c = min(abs(r), δ)."""
+        size = xp.abs(z - y)
+        c = xp.minimum(size, self.delta)
+        return xp.mean(c * (size - 0.5 * c), axis=1)
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute clip(r, -δ, δ) / n_L."""
+        return xp.clip(z - y, min=-self.delta, max=self.delta) / z.shape[1]
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """l = mean over outputs of e^z - y z: counts y with the expectation e^z.
+
+    The negative log-likelihood without ln y!. Where e^z would overflow, beyond the square
+    root of the largest float, the exponential goes on as its tangent.
+    """
+
+    name = "poisson"
+    targets = "counts"
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Compute e^z."""
+        return xp.exp(self._bounded(xp, z))
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute the mean over outputs of e^z - y z."""
+        bounded = self._bounded(xp, z)
+        return xp.mean(xp.exp(bounded) * (1.0 + (z - bounded)) - y * z, axis=1)
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute (e^z - y) / n_L."""
+        return (self.link(xp, z) - y) / z.shape[1]
+
+    @staticmethod
+    def _bounded(xp: Namespace, z: Array) -> Array:
+        return xp.minimum(z, 0.5 * math.log(float(xp.finfo(z.dtype).max)))
+
+
+LOSSES: dict[str, Loss] = {
+    loss.name: loss
+    for loss in (
+        BinaryCrossentropy(), CategoricalCrossentropy(), MeanSquaredError(),
+        MeanAbsoluteError(), Huber(), Poisson(),
+    )
+}  # fmt: skip
+
+
+def get(loss: str | Loss) -> Loss:
+    """Give the loss of a name; a loss itself passes through.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    TypeError
+        If it is neither a name nor a Loss.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(f"loss is a name or a bpnet Loss, got {type(loss).__name__}")
+    if loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss!r}; allowed are {', '.join(sorted(LOSSES))}")
+    return LOSSES[loss]

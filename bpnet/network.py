@@ -1,0 +1,471 @@
+"""A network: layers, a loss, and the parameters, on some backend."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bpnet import activations, backprop, inference, losses
+from bpnet._checks import check_choice, check_integer
+from bpnet._inputs import Data, check_data, check_features
+from bpnet._placement import Placement, answer, bring, bring_all, drawn
+from bpnet._typing import Array, Parameters
+from bpnet.backend import Backend
+from bpnet.backprop import Model
+from bpnet.layers import Dense, Layer
+from bpnet.losses import Loss
+from bpnet.random import fresh_seed, mask_key
+from bpnet.registry import current_block, get_backend
+
+if TYPE_CHECKING:
+    from bpnet.callbacks import Callback
+    from bpnet.history import History
+    from bpnet.optimizers import Optimizer
+
+
+class Network:
+    """A feed-forward network trained by backpropagation.
+
+    The network is built, that is its weights are drawn, by :meth:`build` or when it first
+    sees data. Its parameters live on the backend where it was last trained; host arrays are
+    computed there too, and arrays of another library where they live. Results are of the
+    kind of array that went in.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        From the first hidden layer to the output. The last is a :class:`Dense`, linear
+        wherever the loss owns a link: binary cross-entropy the sigmoid, categorical
+        cross-entropy the softmax, Poisson the exponential.
+    loss : str or Loss
+        "binary_crossentropy", "categorical_crossentropy", "mean_squared_error",
+        "mean_absolute_error", "huber", "poisson", or an instance of
+        :class:`bpnet.losses.Loss`.
+    seed : int or None, default None
+        Seed >= 0 of weights, shuffles and masks, which are then the same on every backend.
+        None draws one, kept as `seed`.
+    dtype : {"float32", "float64"}, default "float32"
+        Type of parameters and of all computations.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is not allowed.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_spiral(200, seed=0)
+    >>> net = bpnet.Network([bpnet.Dense(16, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0)
+    >>> history = net.fit(X, y, optimizer=bpnet.Adam(0.01), epochs=3)
+    >>> net.predict(X).shape
+    (200,)
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        loss: str | Loss,
+        seed: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.loss = losses.get(loss)
+        self.layers = _check_layers(layers, self.loss)
+        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
+        self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)
+        keys = tuple(mask_key(self.seed, number) for number in range(len(self.layers)))
+        self.model = Model(self.layers, self.loss, keys)
+        self.n_inputs: int | None = None
+        self._placed: Placement | None = None
+        self._compiled: dict[tuple[Backend, Callable[..., Any]], Callable[..., Any]] = {}
+
+    # --- parameters -----------------------------------------------------------------------
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of units n_L of the last layer."""
+        return self.layers[-1].n_outputs(0)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether targets are classes or probabilities."""
+        return self.loss.targets in ("labels", "probabilities")
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the weights have been drawn."""
+        return self._placed is not None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend on which the parameters live."""
+        return self.placement.backend
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters: one ``{"W": ..., "b": ...}`` for each Dense, in layer order.
+
+        These are the network's own arrays. Assigning takes arrays of any library, checks
+        structure, shapes and values, and keeps the backend.
+        """
+        return [layer for layer in self.placement.parameters if layer]
+
+    @parameters.setter
+    def parameters(self, values: Sequence[dict[str, Any]]) -> None:
+        self._placed = self.placement.replaced(values, self.dtype)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(math.prod(p.shape) for layer in self.parameters for p in layer.values())
+
+    def build(self, n_inputs: int, backend: str | Backend | None = None) -> Network:
+        """Draw the weights for a number of features; anew, if the network was built before.
+
+        Parameters
+        ----------
+        n_inputs : int
+            Number of features n_0.
+        backend : str, Backend or None
+            Where to put them.
+
+        Returns
+        -------
+        Network
+            This network.
+        """
+        n_inputs = check_integer("n_inputs", n_inputs, 1)
+        place = self.choose_backend(backend, None)
+        self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, place)
+        self.n_inputs = n_inputs
+        return self
+
+    def to(self, backend: str | Backend) -> Network:
+        """Move the parameters to a backend; host arrays will then be computed there."""
+        self._placed = self.placement.moved(get_backend(backend))
+        return self
+
+    def adopt(self, backend: Backend, parameters: Parameters) -> None:
+        """Take over the parameters of all layers, as a training has left them."""
+        self._placed = Placement(backend, parameters)
+
+    @property
+    def placement(self) -> Placement:
+        """The parameters of all layers, {} where a layer has none, and their backend."""
+        if self._placed is None:
+            raise ValueError(
+                "the network has no parameters yet; call build(n_inputs), or fit it to data"
+            )
+        return self._placed
+
+    # --- the passes -----------------------------------------------------------------------
+
+    def forward(self, X: Any, *, backend: str | Backend | None = None) -> Array:
+        """Compute the logits z_L, shape (m, n_L): what the link of the loss is applied to.
+
+        Parameters
+        ----------
+        X : array (m, n_0)
+            Finite features.
+        backend : str, Backend or None
+            Where to compute; None as described above.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X is not allowed; the network is then unchanged.
+        """
+        return self._infer(inference.logits, X, backend)
+
+    def predict_proba(self, X: Any, *, backend: str | Backend | None = None) -> Array:
+        """Compute the probability of each class, shape (m, n_classes), rows summing to 1.
+
+        With a single output the columns are P(0) and P(1). With several outputs and binary
+        cross-entropy, column k is the probability that label k is set.
+
+        Raises
+        ------
+        ValueError
+            If the loss is not one of classification, or X is not allowed.
+        """
+        if not self.is_classifier:
+            raise ValueError(
+                f"predict_proba needs the loss binary_crossentropy or "
+                f"categorical_crossentropy; this network's is {self.loss.name!r}"
+            )
+        return self._infer(inference.probabilities, X, backend)
+
+    def predict(self, X: Any, *, backend: str | Backend | None = None) -> Array:
+        """Predict: classes for a classification loss, else the expected targets.
+
+        Returns
+        -------
+        array
+            Classes 0, 1, ... as int64, shape (m,); or with several outputs and binary
+            cross-entropy 0 or 1 for each label, (m, n_L). For regression (m,) with one
+            output, else (m, n_L).
+        """
+        return self._infer(inference.predictions, X, backend)
+
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        backend: str | Backend | None = None,
+    ) -> dict[str, float]:
+        """Measure the network on labelled examples; dropout is inactive.
+
+        Returns
+        -------
+        dict of str to float
+            "loss", the weighted mean with penalties, as training minimises it; for
+            classification also "accuracy", the weighted share of examples of which every
+            label is right.
+        """
+        data = self.check_data(X, y, sample_weight)
+        place = self.choose_backend(backend, data.owner)
+        parameters = self.parameters_on(place, data.X)
+        return self.evaluate_data(place, parameters, data)
+
+    def loss_and_gradients(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        backend: str | Backend | None = None,
+    ) -> tuple[float, Parameters]:
+        """Compute the loss and its gradients by backpropagation; dropout is inactive.
+
+        Parameters
+        ----------
+        X : array (m, n_0)
+            Features.
+        y : array (m,) or (m, n_L)
+            Targets.
+        sample_weight : array (m,) or None
+            Weights >= 0; the loss is their weighted mean.
+        backend : str, Backend or None
+            Where to compute.
+
+        Returns
+        -------
+        loss : float
+            Mean loss with penalties.
+        gradients : list of dict of str to array
+            dL/dW and dL/db in the structure of :attr:`parameters`.
+        """
+        data = self.check_data(X, y, sample_weight)
+        place = self.choose_backend(backend, data.owner)
+        parameters = self.parameters_on(place, data.X)
+        compute = self.compiled(place, backprop.loss_and_gradients)
+        with place.activate():
+            loss, gradients = compute(parameters, *bring_all(data, place))
+            return float(loss), [
+                {name: answer(g, place, data.owner) for name, g in layer.items()}
+                for layer in gradients
+                if layer
+            ]
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        optimizer: Optimizer | None = None,
+        epochs: int = 100,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        callbacks: Iterable[Callback] = (),
+        backend: str | Backend | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train by gradient descent; the network keeps what it has learnt so far.
+
+        Everything is checked before anything changes. Ctrl-C ends training after the step
+        under way: the network is usable and the history is returned.
+
+        Parameters
+        ----------
+        X : array (m, n_0)
+            Finite features.
+        y : array (m,) or (m, n_L)
+            Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
+        optimizer : Optimizer or None
+            None is ``Adam(0.001)``. Its slots start from 0 in each call.
+        epochs : int, default 100
+            Passes over the examples.
+        batch_size : int or None, default 32
+            Examples in a step; None takes all of them, and more than m is m. A last,
+            smaller batch is used too.
+        shuffle : bool, default True
+            Draw a new order of the examples in each epoch.
+        sample_weight : array (m,) or None
+            Weights >= 0 of the examples.
+        validation_data : tuple (X, y) or (X, y, sample_weight) or None
+            Examples to evaluate after each epoch.
+        validation_split : float, default 0.0
+            Share of the examples, drawn at random, to hold out for that instead.
+        callbacks : iterable of Callback
+            Called as :class:`bpnet.Callback` describes.
+        backend : str, Backend or None
+            Where to train; None takes the backend of the arrays passed in, else a
+            `use_backend` block, else where the parameters live, else ``BPNET_BACKEND``,
+            else NumPy. The parameters stay there.
+        progress : bool, default False
+            Show a progress bar (with tqdm) if stderr is a terminal.
+
+        Returns
+        -------
+        History
+            The figures of each epoch.
+        """
+        from bpnet.training import Training  # which needs Network
+
+        training = Training(
+            self, X, y,
+            optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+            sample_weight=sample_weight, validation_data=validation_data,
+            validation_split=validation_split, callbacks=callbacks, backend=backend,
+            progress=progress,
+        )  # fmt: skip
+        return training.run()
+
+    def summary(self) -> str:
+        """Describe the layers in a table: shapes and numbers of parameters.
+
+        Examples
+        --------
+        >>> import bpnet
+        >>> net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)],
+        ...                     loss="binary_crossentropy", seed=0).build(2)
+        >>> print(net.summary())
+        layer                     output     parameters
+        1  Dense(3, 'tanh')       (m, 3)     9  W (2, 3), b (3,)
+        2  Dense(1, 'identity')   (m, 1)     4  W (3, 1), b (1,)
+        loss binary_crossentropy, float32 on numpy:cpu, 13 parameters
+        """
+        from bpnet._summary import summary
+
+        return summary(self)
+
+    # --- for training, evaluation and checks --------------------------------------------
+
+    def check_data(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        suffix: str = "",
+        n_inputs: int | None = None,
+        dtype: str | None = None,
+    ) -> Data:
+        """Check examples against this network; nothing changes."""
+        return check_data(
+            X, y, sample_weight,
+            dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
+            n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
+        )  # fmt: skip
+
+    def compiled(self, place: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Bind a pure function to namespace and model, and compile it once for a backend."""
+        key = (place, function)
+        if key not in self._compiled:
+            bound = functools.partial(function, place.xp, self.model)
+            self._compiled[key] = place.compile_pure(bound)
+        return self._compiled[key]
+
+    def evaluate_data(
+        self, place: Backend, parameters: Parameters, data: Data
+    ) -> dict[str, float]:
+        """Measure parameters on checked examples, in blocks of rows; waits once, at the end."""
+        compute = self.compiled(place, inference.measures)
+        with place.activate():
+            totals = None
+            for rows in inference.row_blocks(data.n_rows):
+                part = compute(parameters, *bring_all(data, place, rows))
+                totals = part if totals is None else totals + part
+            total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
+            penalty = float(backprop.penalty(place.xp, self.model, parameters))
+        measured = {"loss": total_loss / total_weight + penalty}
+        if self.is_classifier:
+            measured["accuracy"] = total_right / total_weight
+        return measured
+
+    def _infer(
+        self, function: Callable[..., Any], X: Any, backend: str | Backend | None
+    ) -> Array:
+        X, owner = check_features(X, self.dtype, self.n_inputs)
+        place = self.choose_backend(backend, owner)
+        parameters = self.parameters_on(place, X)
+        compute = self.compiled(place, function)
+        with place.activate():
+            parts = [
+                compute(parameters, bring(X[rows, :], place))
+                for rows in inference.row_blocks(X.shape[0])
+            ]
+            result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
+            return answer(result, place, owner)
+
+    def choose_backend(self, backend: str | Backend | None, owner: Backend | None) -> Backend:
+        """Choose a backend: argument, arrays, block, where the parameters live, default."""
+        if backend is not None:
+            return get_backend(backend)
+        home = self._placed.backend if self._placed else None
+        return owner or current_block() or home or get_backend()
+
+    def parameters_on(self, place: Backend, X: Array) -> Parameters:
+        """Give the parameters on a backend, drawing them if X is the first data seen."""
+        if self._placed is None:
+            self.build(int(X.shape[1]), place)
+        return self.placement.moved(place).parameters
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel as arrays of the host, so that a machine without the device can open it."""
+        state = self.__dict__ | {"_compiled": {}}
+        if self._placed is not None:
+            state["_placed"] = [
+                {name: self.backend.to_numpy(p) for name, p in layer.items()}
+                for layer in self._placed.parameters
+            ]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._placed is not None:
+            host = Placement(get_backend("numpy"), state["_placed"])
+            self._placed = host.moved(get_backend())
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Network([{layers}], loss={self.loss.name!r}, dtype={self.dtype!r})"
+
+
+def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:
+    layers = tuple(layers)
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers must be bpnet layers, got {layer!r}")
+    if not layers or not isinstance(layers[-1], Dense):
+        raise ValueError("layers must end with a Dense, whose units are the outputs")
+    last = layers[-1]
+    if not (loss.identity_link or isinstance(last.activation, activations.Identity)):
+        raise ValueError(
+            f"the last Dense must be linear, as the loss {loss.name!r} applies the link "
+            f"itself; got activation {last.activation.name!r}"
+        )
+    if loss.name == "categorical_crossentropy" and last.units < 2:
+        raise ValueError(
+            "categorical_crossentropy needs a last Dense of one unit for each class, >= 2, "
+            "got 1; for two classes with one unit use binary_crossentropy"
+        )
+    return layers

@@ -1,0 +1,338 @@
+"""Optimisers: pure elementwise rules that move a parameter p against its gradient g.
+
+A rule takes a parameter, its gradient, the optimiser's slots (arrays like the parameter,
+0 at the start), the learning rate and other numbers of the step as 0-d arrays, and gives the
+new parameter and slots. It knows no shapes and no layers, so a backend may run it in blocks
+or as one fused kernel (``Backend.fuse``).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from bpnet import schedules
+from bpnet._checks import check_flag, check_number
+from bpnet._typing import Array, Namespace, Parameters
+from bpnet.schedules import Schedule
+
+Slots = list[dict[str, tuple[Array, ...]]]
+
+
+class Optimizer(ABC):
+    """What all optimisers share: learning rate, decoupled weight decay, gradient clipping.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        Step size eta > 0, or a schedule of :mod:`bpnet.schedules`.
+    weight_decay : float, default 0.0
+        Before each step, ``p *= 1 - eta * weight_decay``, for weights and biases alike:
+        decoupled from the gradient (Loshchilov and Hutter 2019, algorithm 2). For a penalty
+        in the loss use ``Dense(l2=...)``.
+    clip_value : float or None
+        Clip each element of the gradients to [-clip_value, clip_value].
+    clip_norm : float or None
+        Scale all gradients together so that their global 2-norm is at most this
+        (Pascanu, Mikolov and Bengio 2013, algorithm 1). After `clip_value`, if both are set.
+    """
+
+    slots: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        *,
+        weight_decay: float = 0.0,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.learning_rate = schedules.get(learning_rate)
+        self.weight_decay = check_number("weight_decay", weight_decay, 0.0)
+        self.clip_value = _positive_or_none("clip_value", clip_value)
+        self.clip_norm = _positive_or_none("clip_norm", clip_norm)
+
+    @abstractmethod
+    def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
+        """Give the new (p, *slots) from p, g, *slots, learning_rate, *scalars."""
+
+    def scalars(self, xp: Namespace, t: Array) -> tuple[Array, ...]:
+        """Give the rule's further numbers in step t = 1, 2, ... (a 0-d float array)."""
+        return ()
+
+    @property
+    def n_slots(self) -> int:
+        """Number of slots that each parameter needs."""
+        return self.slots
+
+    def init(self, xp: Namespace, parameters: Parameters) -> Slots:
+        """Give the slots of all parameters at the start: zeros."""
+        return [
+            {
+                name: tuple(xp.zeros_like(p) for _ in range(self.n_slots))
+                for name, p in layer.items()
+            }
+            for layer in parameters
+        ]
+
+    def decayed_rule(
+        self, xp: Namespace, p: Array, g: Array, *rest: Array
+    ) -> tuple[Array, ...]:
+        """Shrink p by the weight decay, then apply the rule."""
+        if self.weight_decay:
+            learning_rate = rest[self.n_slots]
+            p = p * (1.0 - learning_rate * self.weight_decay)
+        return self.rule(xp, p, g, *rest)
+
+    def update(
+        self,
+        xp: Namespace,
+        rule: Callable[..., Any],
+        parameters: Parameters,
+        gradients: Parameters,
+        slots: Slots,
+        learning_rate: Array,
+        t: Array,
+    ) -> tuple[Parameters, Slots]:
+        """Apply the (fused) rule to all parameters.
+
+        Parameters
+        ----------
+        xp : namespace
+            Array API namespace.
+        rule : callable
+            :meth:`decayed_rule` with `xp` bound, as the backend runs it.
+        parameters, gradients, slots
+            In the structure of the layers.
+        learning_rate : 0-d array
+            eta of this step.
+        t : 0-d float array
+            Number of this step, from 1.
+        """
+        numbers = (learning_rate, *self.scalars(xp, t))
+        new_parameters: Parameters = []
+        new_slots: Slots = []
+        for layer, g, s in zip(parameters, self._clip(xp, gradients), slots, strict=True):
+            results = {name: rule(p, g[name], *s[name], *numbers) for name, p in layer.items()}
+            new_parameters.append({name: result[0] for name, result in results.items()})
+            new_slots.append({name: tuple(result[1:]) for name, result in results.items()})
+        return new_parameters, new_slots
+
+    def _clip(self, xp: Namespace, gradients: Parameters) -> Parameters:
+        if self.clip_value is not None:
+            c = self.clip_value
+            gradients = [
+                {k: xp.clip(g, min=-c, max=c) for k, g in layer.items()} for layer in gradients
+            ]
+        if self.clip_norm is not None:
+            norm = global_norm(xp, gradients)
+            scale = self.clip_norm / xp.maximum(norm, self.clip_norm)
+            gradients = [{k: g * scale for k, g in layer.items()} for layer in gradients]
+        return gradients
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.learning_rate!r})"
+
+
+def global_norm(xp: Namespace, gradients: Parameters) -> Array:
+    """Compute the 2-norm of all gradients taken as one vector, a 0-d array."""
+    return xp.sqrt(sum(xp.sum(g * g) for layer in gradients for g in layer.values()))
+
+
+class SGD(Optimizer):
+    """Gradient descent, plain, with momentum (Polyak 1964) or Nesterov's (1983).
+
+    Plain: ``p <- p - eta g``. Momentum: ``v <- mu v - eta g; p <- p + v``. Nesterov's, in
+    the form of Sutskever et al. 2013: ``p <- p + mu v - eta g`` with the new v. As in Keras
+    and scikit-learn, eta is inside v; PyTorch has it outside, which is the same while eta is
+    constant.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default 0.01
+        Step size eta.
+    momentum : float, default 0.0
+        mu, 0 <= mu < 1.
+    nesterov : bool, default False
+        Look ahead; needs momentum > 0.
+    **shared
+        `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **shared: Any,
+    ) -> None:
+        super().__init__(learning_rate, **shared)
+        self.momentum = check_number("momentum", momentum, 0.0, 1.0, below=True)
+        self.nesterov = check_flag("nesterov", nesterov)
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs momentum > 0, got 0.0")
+
+    @property
+    def n_slots(self) -> int:
+        """One slot, the velocity, where there is momentum."""
+        return 1 if self.momentum else 0
+
+    def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
+        """Take one step down the gradient."""
+        if not self.momentum:
+            (learning_rate,) = numbers
+            return (p - learning_rate * g,)
+        v, learning_rate = numbers
+        step = learning_rate * g
+        v = self.momentum * v - step
+        return (p + self.momentum * v - step if self.nesterov else p + v), v
+
+
+class Adagrad(Optimizer):
+    """Divide by the root of the sum of all squared gradients (Duchi et al. 2011).
+
+    ``s <- s + g^2; p <- p - eta g / (sqrt(s) + epsilon)``
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default 0.01
+        Step size eta.
+    epsilon : float, default 1e-10
+        Keeps the divisor above 0; PyTorch's value.
+    **shared
+        `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
+    """
+
+    slots = 1
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.01,
+        epsilon: float = 1e-10,
+        **shared: Any,
+    ) -> None:
+        super().__init__(learning_rate, **shared)
+        self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
+
+    def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
+        """Take one step."""
+        s, learning_rate = numbers
+        s = s + g * g
+        return p - learning_rate * g / (xp.sqrt(s) + self.epsilon), s
+
+
+class RMSprop(Optimizer):
+    """Divide by the root of a running mean of squared gradients (Hinton 2012, lecture 6e).
+
+    ``v <- rho v + (1 - rho) g^2; p <- p - eta g / (sqrt(v) + epsilon)``
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default 0.001
+        Step size eta.
+    rho : float, default 0.9
+        Memory of the mean, 0 <= rho < 1; Hinton's and Keras' value.
+    epsilon : float, default 1e-8
+        Keeps the divisor above 0; PyTorch's value.
+    **shared
+        `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
+    """
+
+    slots = 1
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        rho: float = 0.9,
+        epsilon: float = 1e-8,
+        **shared: Any,
+    ) -> None:
+        super().__init__(learning_rate, **shared)
+        self.rho = check_number("rho", rho, 0.0, 1.0, below=True)
+        self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
+
+    def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
+        """Take one step."""
+        v, learning_rate = numbers
+        v = self.rho * v + (1.0 - self.rho) * (g * g)
+        return p - learning_rate * g / (xp.sqrt(v) + self.epsilon), v
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma and Ba 2015, algorithm 1).
+
+    ``m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2``,
+    ``p <- p - eta m^ / (sqrt(v^) + epsilon)`` with ``m^ = m / (1 - beta1^t)`` and
+    ``v^ = v / (1 - beta2^t)``.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default 0.001
+        Step size eta.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Memory of the two moments, 0 <= beta < 1.
+    epsilon : float, default 1e-8
+        Keeps the divisor above 0.
+    **shared
+        `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
+    """
+
+    slots = 2
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        **shared: Any,
+    ) -> None:
+        super().__init__(learning_rate, **shared)
+        self.beta1 = check_number("beta1", beta1, 0.0, 1.0, below=True)
+        self.beta2 = check_number("beta2", beta2, 0.0, 1.0, below=True)
+        self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
+
+    def scalars(self, xp: Namespace, t: Array) -> tuple[Array, ...]:
+        """Give 1 - beta1^t and 1 - beta2^t, without the cancellation of small t."""
+        return _one_minus_power(xp, self.beta1, t), _one_minus_power(xp, self.beta2, t)
+
+    def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
+        """Take one step."""
+        m, v, learning_rate, correction1, correction2 = numbers
+        m = self.beta1 * m + (1.0 - self.beta1) * g
+        v = self.beta2 * v + (1.0 - self.beta2) * (g * g)
+        divisor = xp.sqrt(v / correction2) + self.epsilon
+        return p - (learning_rate / correction1) * m / divisor, m, v
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule, default 0.001
+        Step size eta.
+    weight_decay : float, default 0.01
+        Before each step, ``p *= 1 - eta * weight_decay``; PyTorch's value.
+    **adam
+        The other parameters of :class:`Adam`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 0.001,
+        weight_decay: float = 0.01,
+        **adam: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **adam)
+
+
+def _one_minus_power(xp: Namespace, base: float, t: Array) -> Array:
+    """Compute 1 - base^t as -expm1(t ln base)."""
+    return xp.ones_like(t) if base == 0.0 else -xp.expm1(t * math.log(base))
+
+
+def _positive_or_none(name: str, value: float | None) -> float | None:
+    return None if value is None else check_number(name, value, 0.0, above=True)

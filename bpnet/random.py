@@ -1,0 +1,95 @@
+"""Random numbers that are the same on every backend.
+
+The standard has none. Initial weights and shuffles come from NumPy's generator on the host,
+seeded for their purpose. Dropout masks are drawn where they are used, from a counter-based
+hash in standard integer operations: no state, and the same bits on any device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import device
+
+from bpnet._typing import Array, Namespace
+
+_LOW_32 = 0xFFFFFFFF
+_PURPOSES = ("weights", "shuffle", "mask", "split", "sample")
+
+
+def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """Give NumPy's generator for one purpose, independent of those for all others.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the network, >= 0.
+    purpose : {"weights", "shuffle", "mask", "split", "sample"}
+        What the numbers are for.
+    *counters : int
+        Which one of its kind, such as the layer or the epoch.
+
+    Examples
+    --------
+    >>> a = generator(0, "shuffle", 3).permutation(5)
+    >>> b = generator(0, "shuffle", 3).permutation(5)
+    >>> bool((a == b).all())
+    True
+    """
+    key = (_PURPOSES.index(purpose), *counters)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def mask_key(seed: int, layer: int) -> int:
+    """Give the 32-bit key from which a layer's masks are hashed."""
+    return int(generator(seed, "mask", layer).integers(2**32))
+
+
+def fresh_seed() -> int:
+    """Draw a seed from the operating system, for a network that was given none."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
+
+
+def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int, step: Array) -> Array:
+    """Hash the counters (key, step, row, column) to 32 uniform bits each.
+
+    Parameters
+    ----------
+    xp : namespace
+        Array API namespace.
+    shape : (int, int)
+        Rows and columns.
+    key : int
+        32-bit key of the stream.
+    step : 0-d integer array
+        Number of the training step; its device is the result's.
+
+    Returns
+    -------
+    array of int64, shape `shape`
+        Numbers in [0, 2**32). int64, because torch has no arithmetic in uint32.
+
+    Notes
+    -----
+    Rows and columns are hashed apart and combined, which leaves one round of mixing for
+    the full matrix.
+    """
+    where = device(step)
+    rows = xp.arange(shape[0], dtype=xp.int64, device=where)
+    columns = xp.arange(shape[1], dtype=xp.int64, device=where)
+    stream = _mix(xp.astype(xp.reshape(step, (1,)), xp.int64) ^ key)
+    rows = _mix(_mix(rows) ^ stream)
+    columns = _mix((columns + 0x9E3779B9) & _LOW_32)
+    return _mix(rows[:, None] ^ columns[None, :])
+
+
+def _mix(x: Any) -> Any:
+    """Mix 32 bits: `lowbias32` of Chris Wellons, "Prospecting for hash functions", 2018.
+
+    The second multiplier is written as the negative number congruent to 0x846CA68B modulo
+    2**32, so that no product of two 32-bit numbers leaves int64.
+    """
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _LOW_32
+    x = ((x ^ (x >> 15)) * (0x846CA68B - 2**32)) & _LOW_32
+    return x ^ (x >> 16)

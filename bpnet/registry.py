@@ -1,0 +1,276 @@
+"""How a backend is found, chosen and, when it cannot be had, explained.
+
+Backends are the entry points of the group ``bpnet.backends``, those of bpnet and those of
+any other installed distribution alike. One is chosen, in this order, by
+
+1. an argument: ``backend="cupy:1"``;
+2. the arrays passed in: CuPy arrays stay on their GPU (host arrays choose nothing);
+3. the innermost :func:`use_backend` block;
+4. the environment variable ``BPNET_BACKEND``;
+5. NumPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from bpnet.backend import Backend, BackendInfo
+from bpnet.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    NoDeviceError,
+    UnknownBackendError,
+)
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "bpnet.backends"
+VARIABLE = "BPNET_BACKEND"
+DEFAULT = "numpy"
+
+# Accelerators before CPUs: the order in which `auto` asks.
+_AUTO = ("cupy", "torch", "jax")
+
+# The pip line of each library whose distribution is not named like its backend.
+_DISTRIBUTIONS = {
+    "cupy": "cupy-cuda12x   (or cupy-cuda13x, after the CUDA driver)",
+    "array_api_strict": "array-api-strict",
+}
+
+_block: ContextVar[Backend | None] = ContextVar("bpnet_backend", default=None)
+
+
+def get_backend(spec: str | Backend | None = None) -> Backend:
+    """Give the backend for a spec string, or the default of this context.
+
+    Parameters
+    ----------
+    spec : str, Backend or None
+        ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"``, ``"torch:mps"``, ``"jax"``,
+        ``"array_api_strict:device1"``: the name of a backend, then maybe a device.
+        ``"auto"`` is the best device that answers. None takes the innermost
+        :func:`use_backend` block, else the environment variable ``BPNET_BACKEND``,
+        else NumPy.
+
+    Returns
+    -------
+    Backend
+        The backend, bound to its device.
+
+    Raises
+    ------
+    bpnet.errors.UnknownBackendError
+        If there is no backend of this name.
+    bpnet.errors.BackendNotInstalledError
+        If its array library is not installed.
+    bpnet.errors.NoDeviceError
+        If it is installed, but the device does not answer.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> bpnet.get_backend("numpy").spec
+    'numpy:cpu'
+    """
+    if isinstance(spec, Backend):
+        return spec
+    if spec is None:
+        chosen = _block.get()
+        return chosen if chosen is not None else _from_environment()
+    if not isinstance(spec, str):
+        raise TypeError(
+            f"backend is a spec string such as 'numpy' or 'cupy:1', or a Backend; "
+            f"got {type(spec).__name__}"
+        )
+    if spec.strip() == "auto":
+        return _best()
+    name, _, device = spec.strip().partition(":")
+    return _bound(name, device or None)
+
+
+@contextlib.contextmanager
+def use_backend(spec: str | Backend) -> Iterator[Backend]:
+    """Make a backend the default inside a block.
+
+    The choice is local to the thread and to the asyncio task that made it.
+
+    Parameters
+    ----------
+    spec : str or Backend
+        As in :func:`get_backend`.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> with bpnet.use_backend("numpy") as backend:
+    ...     bpnet.get_backend() is backend
+    True
+    """
+    if spec is None:
+        raise TypeError("use_backend needs a spec string such as 'torch', got None")
+    backend = get_backend(spec)
+    token = _block.set(backend)
+    try:
+        yield backend
+    finally:
+        _block.reset(token)
+
+
+def current_block() -> Backend | None:
+    """Give the backend of the innermost :func:`use_backend` block, or None outside of one."""
+    return _block.get()
+
+
+def backend_of(**arrays: Any) -> Backend | None:
+    """Give the backend that owns the device arrays among the arguments.
+
+    Parameters
+    ----------
+    **arrays
+        Arrays by argument name. None and whatever lives on the host (lists, NumPy arrays,
+        data frames) choose nothing.
+
+    Returns
+    -------
+    Backend or None
+        None if all arrays are on the host.
+
+    Raises
+    ------
+    ValueError
+        If two arrays belong to different libraries or live on different devices.
+    """
+    found: tuple[str, Backend] | None = None
+    for argument, array in arrays.items():
+        name = _library(array)
+        if name is None:
+            continue
+        backend = _bound(name, _load(name).device_of(array))
+        if found is not None and found[1] != backend:
+            raise ValueError(
+                f"{found[0]} lives on {found[1].spec} and {argument} on {backend.spec}; "
+                f"pass arrays of one library on one device"
+            )
+        found = (argument, backend)
+    return found[1] if found else None
+
+
+def available_backends() -> Mapping[str, BackendInfo]:
+    """Say of every known backend whether it can be used here, and why not.
+
+    This imports each installed array library, to ask it for its devices.
+
+    Returns
+    -------
+    dict of str to BackendInfo
+        By name, NumPy first.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> bpnet.available_backends()["numpy"].devices
+    ('cpu',)
+    """
+    names = sorted(_entry_points(), key=lambda name: (name != DEFAULT, name))
+    return {name: _info(name) for name in names}
+
+
+def _from_environment() -> Backend:
+    spec = os.environ.get(VARIABLE, "").strip()
+    try:
+        return get_backend(spec or DEFAULT)
+    except BackendError as error:
+        raise type(error)(f"{VARIABLE}={spec}: {error}") from None
+
+
+def _best() -> Backend:
+    for name in _AUTO:
+        info = _info(name)
+        for device in info.devices:
+            if not device.startswith("cpu"):
+                return _bound(name, device)
+    return _bound(DEFAULT, None)
+
+
+def _bound(name: str, device: str | None) -> Backend:
+    """Bind a backend to a device, and say what else there is if that fails."""
+    try:
+        backend = _load(name)
+        return _bind(backend, device or backend.default_device())
+    except BackendError as error:
+        raise type(error)(f"{error}. {_what_is_available()}") from error
+
+
+@cache
+def _bind(backend: type[Backend], device: str) -> Backend:
+    """Keep one backend per device, so that what it has compiled is found again."""
+    return backend(device)
+
+
+def _load(name: str) -> type[Backend]:
+    points = _entry_points()
+    if name not in points:
+        _entry_points.cache_clear()  # a plug-in may have been installed meanwhile
+        points = _entry_points()
+    if name not in points:
+        raise UnknownBackendError(
+            f"unknown backend {name!r}; known are {', '.join(sorted(points))}, and 'auto'"
+        )
+    try:
+        return cast("type[Backend]", points[name].load())
+    except ImportError as error:
+        raise BackendNotInstalledError(
+            f"backend {name!r} is not installed ({error}); install it with: {pip_line(name)}"
+        ) from error
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # slow to import, so only when asked
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _info(name: str) -> BackendInfo:
+    version = None
+    try:
+        backend = _load(name)
+        version = backend.version()
+        return BackendInfo(True, backend.devices(), None, version)
+    except (BackendNotInstalledError, NoDeviceError) as error:
+        return BackendInfo(False, (), str(error), version)
+
+
+def _what_is_available() -> str:
+    usable = (
+        f"{name} ({', '.join(info.devices)})"
+        for name, info in available_backends().items()
+        if info.available
+    )
+    return f"Available here: {'; '.join(usable)}"
+
+
+def pip_line(name: str) -> str:
+    """Give the pip line that installs a backend's array library."""
+    return f"pip install {_DISTRIBUTIONS.get(name, name)}"
+
+
+def _library(array: Any) -> str | None:
+    """Name the package that made a device array; None for whatever is on the host."""
+    package = type(array).__module__.partition(".")[0]
+    if package in {"builtins", "numpy"}:
+        return None
+    from array_api_compat import array_namespace
+
+    try:
+        namespace = array_namespace(array).__name__
+    except TypeError:  # a data frame or another container of the host
+        return None
+    library = namespace.removeprefix("array_api_compat.").partition(".")[0]
+    return None if library == "numpy" else str(library)
