@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
 
+from bpnet._compat import array_namespace, is_array
 from bpnet._typing import Array
 from bpnet.backend import Backend
 from bpnet.losses import Loss
 from bpnet.registry import backend_of
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """Checked examples.
 
     Attributes
@@ -171,7 +169,7 @@ def _as_array(name: str, value: Any) -> Array:
         )
     if hasattr(value, "toarray"):
         raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.toarray()")
-    if not is_array_api_obj(value) or isinstance(value, np.ndarray):
+    if not is_array(value) or isinstance(value, np.ndarray):
         value = _as_numpy(name, value)
     xp = array_namespace(value)
     if not xp.isdtype(value.dtype, ("bool", "integral", "real floating")):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from bpnet.random import generator
 from bpnet.registry import backend_of
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """Parameters of all layers, and the backend on which they are."""
 
     backend: Backend

@@ -32,8 +32,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from array_api_compat import device
-
+from bpnet._compat import device
 from bpnet._typing import Array, Namespace
 from bpnet.backend import Backend
 from bpnet.backprop import Model, loss_and_gradients

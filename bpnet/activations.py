@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
+from bpnet._checks import check_number
+from bpnet._compat import array_namespace
+from bpnet._described import Described
 from bpnet._special import erfc
 from bpnet._typing import Array, Namespace
 
 
-@dataclass(frozen=True)
-class Activation(ABC):
+class Activation(Described, ABC):
     """A function f applied to each element of z, and its derivative.
 
     A new activation implements :meth:`f` and :meth:`df` in operations of the Array API
@@ -52,7 +53,7 @@ class Activation(ABC):
         >>> relu(np.array([-2.0, 0.0, 3.0]))
         array([0., 0., 3.])
         """
-        return self.f(_namespace(z), z)
+        return self.f(array_namespace(z), z)
 
     def derivative(self, z: Array) -> Array:
         """Compute f'(z) for an array of any library.
@@ -64,17 +65,10 @@ class Activation(ABC):
         >>> tanh.derivative(np.array([0.0]))
         array([1.])
         """
-        xp = _namespace(z)
+        xp = array_namespace(z)
         return self.df(xp, z, self.f(xp, z))
 
 
-def _namespace(z: Array) -> Namespace:
-    from array_api_compat import array_namespace
-
-    return array_namespace(z)
-
-
-@dataclass(frozen=True)
 class Identity(Activation):
     """f(z) = z, f'(z) = 1: the linear layer."""
 
@@ -89,7 +83,6 @@ class Identity(Activation):
         return xp.ones_like(z)
 
 
-@dataclass(frozen=True)
 class Sigmoid(Activation):
     """f(z) = 1 / (1 + e^-z), f'(z) = a (1 - a); the logistic function, in (0, 1)."""
 
@@ -105,7 +98,6 @@ class Sigmoid(Activation):
         return a * (1.0 - a)
 
 
-@dataclass(frozen=True)
 class Tanh(Activation):
     """f(z) = tanh z, f'(z) = 1 - a^2; in (-1, 1) and centred on 0."""
 
@@ -120,7 +112,6 @@ class Tanh(Activation):
         return 1.0 - a * a
 
 
-@dataclass(frozen=True)
 class ReLU(Activation):
     """f(z) = max(z, 0), f'(z) = [z > 0] (Nair and Hinton 2010)."""
 
@@ -136,7 +127,6 @@ class ReLU(Activation):
         return xp.astype(z > 0.0, z.dtype)
 
 
-@dataclass(frozen=True)
 class LeakyReLU(Activation):
     """f(z) = z for z > 0, else s z; f'(z) = 1 or s (Maas, Hannun and Ng 2013).
 
@@ -148,7 +138,9 @@ class LeakyReLU(Activation):
 
     name = "leaky_relu"
     default_init = "he_normal"
-    negative_slope: float = 0.01
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = check_number("negative_slope", negative_slope)
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Compute z or s z."""
@@ -159,7 +151,6 @@ class LeakyReLU(Activation):
         return xp.where(z > 0.0, xp.ones_like(z), self.negative_slope)
 
 
-@dataclass(frozen=True)
 class ELU(Activation):
     """f(z) = z for z > 0, else α (e^z - 1); f'(z) = 1 or α e^z (Clevert et al. 2015).
 
@@ -171,7 +162,9 @@ class ELU(Activation):
 
     name = "elu"
     default_init = "he_normal"
-    alpha: float = 1.0
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = check_number("alpha", alpha, 0.0)
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Compute z or α (e^z - 1)."""
@@ -182,7 +175,6 @@ class ELU(Activation):
         return xp.where(z > 0.0, xp.ones_like(z), self.alpha * xp.exp(xp.minimum(z, 0.0)))
 
 
-@dataclass(frozen=True)
 class SELU(Activation):
     """f(z) = λ elu(z), with λ and α that make a deep net normalise itself.
 
@@ -205,7 +197,6 @@ class SELU(Activation):
         return self.SCALE * xp.where(z > 0.0, xp.ones_like(z), slope)
 
 
-@dataclass(frozen=True)
 class GELU(Activation):
     """f(z) = z Φ(z), f'(z) = Φ(z) + z φ(z), with the normal distribution's Φ and φ.
 
@@ -230,7 +221,6 @@ class GELU(Activation):
         return 0.5 * erfc(xp, -z / math.sqrt(2.0))
 
 
-@dataclass(frozen=True)
 class Softplus(Activation):
     """f(z) = ln(1 + e^z), f'(z) = sigmoid(z): a smooth relu (Dugas et al. 2001)."""
 
@@ -246,7 +236,6 @@ class Softplus(Activation):
         return sigmoid.f(xp, z)
 
 
-@dataclass(frozen=True)
 class SiLU(Activation):
     """f(z) = z σ(z), f'(z) = σ (1 + z (1 - σ)), with σ = sigmoid(z); also called swish.
 
@@ -266,7 +255,6 @@ class SiLU(Activation):
         return s * (1.0 + z * (1.0 - s))
 
 
-@dataclass(frozen=True)
 class Softsign(Activation):
     """f(z) = z / (1 + abs(z)), f'(z) = 1 / (1 + abs(z))^2 (Turian et al. 2009)."""
 
@@ -282,7 +270,6 @@ class Softsign(Activation):
         return r * r
 
 
-@dataclass(frozen=True)
 class HardSigmoid(Activation):
     """f(z) = clip(z / 6 + 1/2, 0, 1), f'(z) = 1/6 for -3 < z < 3, else 0.
 

@@ -13,8 +13,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from bpnet._typing import Array, Namespace
 from bpnet.errors import NoDeviceError
@@ -22,8 +21,7 @@ from bpnet.errors import NoDeviceError
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class BackendInfo:
+class BackendInfo(NamedTuple):
     """What is known of one backend on this machine.
 
     Attributes

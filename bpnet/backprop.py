@@ -8,16 +8,14 @@ layer that has none, and gradients have the same structure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.layers import Context, Layer
 from bpnet.losses import Loss, mean_loss, output_error
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(NamedTuple):
     """What is computed, without the numbers it is computed with.
 
     Attributes

@@ -7,14 +7,16 @@ order that is already shuffled and the same for the same seed.
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpnet._checks import check_integer, check_number
 
-DataSet: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int64]]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DataSet: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 
 
 def make_spiral(

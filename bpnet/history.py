@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 
-@dataclass
 class History(Mapping[str, list[float]]):
     """The figures of each epoch, by name.
 
@@ -26,10 +24,11 @@ class History(Mapping[str, list[float]]):
         How long training took.
     """
 
-    history: dict[str, list[float]] = field(default_factory=dict)
-    stopped: str | None = None
-    best_epoch: int | None = None
-    seconds: float = 0.0
+    def __init__(self) -> None:
+        self.history: dict[str, list[float]] = {}
+        self.stopped: str | None = None
+        self.best_epoch: int | None = None
+        self.seconds = 0.0
 
     @property
     def epochs(self) -> int:
@@ -49,3 +48,6 @@ class History(Mapping[str, list[float]]):
 
     def __len__(self) -> int:
         return len(self.history)
+
+    def __repr__(self) -> str:
+        return f"History({self.epochs} epochs of {', '.join(self.history)})"

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpnet._checks import check_number
+from bpnet._described import Described
 
-Weights: TypeAlias = NDArray[np.float64]
-Initializer: TypeAlias = Callable[[np.random.Generator, int, int], Weights]
+if TYPE_CHECKING:  # numpy.random is slow to import, so not before it is needed
+    from numpy.typing import NDArray
+
+    Weights: TypeAlias = NDArray[np.float64]
+    Initializer: TypeAlias = Callable[[np.random.Generator, int, int], Weights]
 
 
 def zeros(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
@@ -26,8 +28,7 @@ def zeros(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
     return np.zeros((n_in, n_out))
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(Described):
     """All weights the same number.
 
     Examples
@@ -37,18 +38,15 @@ class Constant:
     array([[0.5, 0.5]])
     """
 
-    value: float
-
-    def __post_init__(self) -> None:
-        check_number("value", self.value)
+    def __init__(self, value: float) -> None:
+        self.value = check_number("value", value)
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
         """Fill an array (n_in, n_out)."""
-        return np.full((n_in, n_out), float(self.value))
+        return np.full((n_in, n_out), self.value)
 
 
-@dataclass(frozen=True)
-class Normal:
+class Normal(Described):
     """N(0, std^2), whatever the layer's size.
 
     Examples
@@ -58,10 +56,8 @@ class Normal:
     (3, 4)
     """
 
-    std: float = 0.05
-
-    def __post_init__(self) -> None:
-        check_number("std", self.std, 0.0)
+    def __init__(self, std: float = 0.05) -> None:
+        self.std = check_number("std", std, 0.0)
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
         """Draw an array (n_in, n_out)."""

@@ -25,22 +25,21 @@ dtype and device, and write into no array that they were given.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpnet import activations, initializers
 from bpnet._checks import check_integer, check_number
 from bpnet._typing import Array, LayerParameters, Namespace
 from bpnet.activations import Activation
-from bpnet.initializers import Initializer
 from bpnet.random import uniform_bits
 
 if TYPE_CHECKING:
     from numpy.random import Generator
 
+    from bpnet.initializers import Initializer
 
-@dataclass(frozen=True)
-class Context:
+
+class Context(NamedTuple):
     """What a layer may know of the pass it is part of.
 
     Attributes

@@ -15,19 +15,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from array_api_compat import device
-
+from bpnet._checks import check_number
+from bpnet._compat import device
+from bpnet._described import Described
 from bpnet._typing import Array, Namespace
 from bpnet.activations import sigmoid
 
 TargetKind = Literal["labels", "probabilities", "counts", "real"]
 
 
-@dataclass(frozen=True)
-class Loss(ABC):
+class Loss(Described, ABC):
     """The loss of one example from its target y and its logits z, and the link.
 
     A new loss implements the three methods in operations of the Array API standard; an
@@ -81,7 +80,6 @@ def _normalised(xp: Namespace, w: Array) -> Array:
     return w / xp.where(total > 0.0, total, xp.ones_like(total))
 
 
-@dataclass(frozen=True)
 class BinaryCrossentropy(Loss):
     """l = mean over outputs of -y ln p - (1 - y) ln(1 - p), with p = sigmoid(z).
 
@@ -109,7 +107,6 @@ class BinaryCrossentropy(Loss):
         return (sigmoid.f(xp, z) - y) / z.shape[1]
 
 
-@dataclass(frozen=True)
 class CategoricalCrossentropy(Loss):
     """l = -sum_k y_k ln p_k, with p = softmax(z): one of n_L classes.
 
@@ -144,7 +141,6 @@ def one_hot(xp: Namespace, y: Array, z: Array) -> Array:
     return xp.astype(y[:, None] == classes[None, :], z.dtype)
 
 
-@dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """l = mean over outputs of (z - y)^2."""
 
@@ -165,7 +161,6 @@ class MeanSquaredError(Loss):
         return (z - y) * (2.0 / z.shape[1])
 
 
-@dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """l = mean over outputs of abs(z - y)."""
 
@@ -185,7 +180,6 @@ class MeanAbsoluteError(Loss):
         return xp.sign(z - y) / z.shape[1]
 
 
-@dataclass(frozen=True)
 class Huber(Loss):
     """l = mean over outputs of r^2 / 2 for abs(r) <= δ, else δ (abs(r) - δ/2); r = z - y.
 
@@ -199,11 +193,9 @@ class Huber(Loss):
 
     name = "huber"
     identity_link = True
-    delta: float = 1.0
 
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.delta) and self.delta > 0):
-            raise ValueError(f"delta must be a finite number > 0, got {self.delta!r}")
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = check_number("delta", delta, 0.0, above=True)
 
     def link(self, xp: Namespace, z: Array) -> Array:
         """Compute z."""
@@ -220,7 +212,6 @@ class Huber(Loss):
         return xp.clip(z - y, min=-self.delta, max=self.delta) / z.shape[1]
 
 
-@dataclass(frozen=True)
 class Poisson(Loss):
     """l = mean over outputs of e^z - y z: counts y with the expectation e^z.
 

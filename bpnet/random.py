@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import device
 
+from bpnet._compat import device
 from bpnet._typing import Array, Namespace
 
 _LOW_32 = 0xFFFFFFFF

@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from bpnet._compat import array_namespace
 from bpnet.backend import Backend, BackendInfo
 from bpnet.errors import (
     BackendError,
@@ -266,8 +267,6 @@ def _library(array: Any) -> str | None:
     package = type(array).__module__.partition(".")[0]
     if package in {"builtins", "numpy"}:
         return None
-    from array_api_compat import array_namespace
-
     try:
         namespace = array_namespace(array).__name__
     except TypeError:  # a data frame or another container of the host
