@@ -1,0 +1,184 @@
+"""The demonstration: a network learns the arms of a spiral, and draws what it learnt."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import bpnet
+from bpnet._summary import align
+
+if TYPE_CHECKING:
+    from bpnet.history import History
+
+PICTURES = ("loss.png", "decision_boundary.png", "gradient_flow.png")
+
+
+class Demo:
+    """One run of ``bpnet demo``; everything is checked when it is made.
+
+    The parameters are the command's options. Without tqdm it runs too, and says on stderr
+    how to get the progress bar.
+
+    Raises
+    ------
+    ValueError, bpnet.BackendError, OSError, ImportError
+        If an option is not allowed, the backend cannot be had, pictures cannot be written to
+        `out`, or matplotlib is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: str | None = None,
+        epochs: int,
+        hidden: tuple[int, ...],
+        activation: str,
+        learning_rate: float,
+        batch_size: int,
+        samples: int,
+        classes: int,
+        noise: float,
+        seed: int,
+        dtype: str,
+        out: str,
+    ) -> None:
+        if samples < classes:
+            raise ValueError(
+                f"argument --samples: must be at least one for each of {classes} classes, "
+                f"got {samples}"
+            )
+        from bpnet import plot  # needs matplotlib, so say so before training
+
+        self.plot = plot
+        self.backend = bpnet.get_backend(backend)
+        with _blaming("--samples"):
+            self.X, self.y = bpnet.datasets.make_spiral(samples, classes, noise, seed)
+        self.classes, self.activation = classes, activation
+        self.epochs, self.batch_size = epochs, batch_size
+        self.optimizer = bpnet.Adam(bpnet.schedules.Cosine(learning_rate, epochs))
+        binary = classes == 2
+        self.net = bpnet.Network(
+            [
+                *(bpnet.Dense(units, activation) for units in hidden),
+                bpnet.Dense(1 if binary else classes),
+            ],
+            loss="binary_crossentropy" if binary else "categorical_crossentropy",
+            seed=seed,
+            dtype=dtype,
+        )
+        with _blaming("--hidden"):
+            self.net.build(2, self.backend)
+        self.out = _writable(out)
+
+    def run(self) -> int:
+        """Train, print the summary, write the pictures; give the exit status."""
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of them
+            history = self.net.fit(
+                self.X,
+                self.y,
+                optimizer=self.optimizer,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                callbacks=[bpnet.GradientFlow()],
+                progress=_has_tqdm(),
+            )
+            measured = self.net.evaluate(self.X, self.y)
+        if not math.isfinite(measured["loss"]):
+            print(
+                f"bpnet demo: training diverged, the loss is {measured['loss']}; "
+                f"try a smaller --learning-rate",
+                file=sys.stderr,
+            )
+            return 1
+        pictures = self._draw(history)
+        print(self._summary(history, measured, pictures))
+        return 0
+
+    def _draw(self, history: History) -> list[Path]:
+        """Write the pictures; those over epochs need a completed one."""
+        arms = f"spiral of {self.classes} classes"
+        boundary = self.plot.decision_boundary(self.net, self.X, self.y)
+        boundary.set_aspect("equal")
+        if (legend := boundary.get_legend()) is not None:  # beside, where it hides no point
+            legend.set(loc="upper left", bbox_to_anchor=(1.02, 1.0))
+        drawn = {"decision_boundary.png": (boundary, f"Probability of each class, {arms}")}
+        if history.epochs:
+            drawn |= {
+                "loss.png": (self.plot.history(history), f"Loss, {arms}"),
+                "gradient_flow.png": (
+                    self.plot.gradient_flow(history),
+                    f"Size of the gradients, {arms}",
+                ),
+            }
+        return [_save(*drawn[name], self.out / name) for name in PICTURES if name in drawn]
+
+    def _summary(
+        self, history: History, measured: dict[str, float], pictures: list[Path]
+    ) -> str:
+        sizes = "-".join(
+            str(n) for n in [2, *(layer.n_outputs(0) for layer in self.net.layers)]
+        )
+        rows = [
+            ("backend", self.backend.name),
+            ("device", self.backend.device),
+            ("dtype", self.net.dtype),
+            ("data", f"{len(self.X):,} points, {self.classes} classes"),
+            ("network", f"{sizes}, {self.activation}"),
+            ("parameters", f"{self.net.n_parameters:,}"),
+            ("epochs", f"{history.epochs} of {self.epochs}"),
+            ("time", f"{history.seconds:.2f} s"),
+            ("final loss", f"{measured['loss']:.4f}"),
+            ("accuracy", f"{100.0 * measured['accuracy']:.2f} %"),
+            *(("picture", str(path)) for path in pictures),
+        ]
+        if history.stopped:
+            rows.append(("stopped", f"{history.stopped} after {history.epochs} epochs"))
+        return "\n".join(align(rows))
+
+
+@contextlib.contextmanager
+def _blaming(option: str) -> Iterator[None]:
+    """Say which option asks for more than fits into memory."""
+    try:
+        yield
+    except (MemoryError, ValueError) as error:
+        raise ValueError(f"argument {option}: {error}") from error
+
+
+def _writable(out: str) -> Path:
+    """Give the directory, made if need be, after a trial that it takes files."""
+    directory = Path(out)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+        for name in PICTURES:
+            if (directory / name).is_dir():
+                raise IsADirectoryError(None, f"{name} is a directory")
+    except OSError as error:
+        raise OSError(
+            f"argument --out: cannot write pictures into {out!r}: {error.strerror}"
+        ) from error
+    return directory
+
+
+def _has_tqdm() -> bool:
+    """Whether there can be a progress bar; if not, say how to get one."""
+    if importlib.util.find_spec("tqdm") is not None:
+        return True
+    print("bpnet demo: no progress bar without tqdm: pip install tqdm", file=sys.stderr)
+    return False
+
+
+def _save(ax: Any, title: str, path: Path) -> Path:
+    ax.set_title(title)
+    ax.figure.savefig(path, dpi=150)
+    return path
