@@ -1,0 +1,57 @@
+"""What all tests share: the backends at hand, and hypothesis without chance or clock.
+
+A test that takes `backend` runs once on every backend below; one that cannot be had on this
+machine is a skip that says why. A test that takes `xp` computes inside that backend's context.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+import bpnet
+
+SPECS = (
+    "numpy",
+    "array_api_strict:device1",
+    "torch:cpu",
+    "torch:cuda:0",
+    "jax",
+    "cupy",
+)
+
+# Several libraries share one GPU in these tests, so none may take all of its memory.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+settings.register_profile("bpnet", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("bpnet")
+
+try:
+    import array_api_strict
+except ImportError:
+    pass  # the `backend` fixture will say so
+else:
+    array_api_strict.set_array_api_strict_flags(
+        api_version=array_api_strict.__array_api_version__,  # the newest that is not a draft
+        boolean_indexing=False,
+        data_dependent_shapes=False,
+        enabled_extensions=(),
+    )
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def backend(request):
+    """Each backend of `SPECS`, bound to its device."""
+    try:
+        return bpnet.get_backend(request.param)
+    except bpnet.BackendError as error:
+        pytest.skip(str(error.__cause__ or error))
+
+
+@pytest.fixture
+def xp(backend):
+    """The namespace of `backend`; its device and precision are current in the whole test."""
+    with backend.activate():
+        yield backend.xp

@@ -1,0 +1,268 @@
+"""Learning-rate schedules: known values, PyTorch's schedulers, and their use in training."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+import bpnet
+from bpnet.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseScaling,
+    ReduceOnPlateau,
+    Schedule,
+    Step,
+    WarmUp,
+)
+
+SCHEDULES = [
+    Constant(0.1),
+    Step(0.1, every=10, factor=0.5),
+    Exponential(0.1, factor=0.9),
+    InverseScaling(0.1, power=0.5, decay=3.0),
+    Cosine(0.1, epochs=20, minimum=0.01),
+    WarmUp(0.1, epochs=5),
+    WarmUp(Cosine(0.1, epochs=20), epochs=5, start=0.2),
+    ReduceOnPlateau(0.1),
+]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epoch", "expected"),
+    [
+        (Constant(0.1), 0, 0.1),
+        (Constant(0.1), 1e6, 0.1),
+        (Step(0.8, every=10, factor=0.5), 0, 0.8),
+        (Step(0.8, every=10, factor=0.5), 9.99, 0.8),
+        (Step(0.8, every=10, factor=0.5), 10, 0.4),
+        (Step(0.8, every=10, factor=0.5), 35.5, 0.1),
+        (Exponential(0.8, factor=0.25), 0, 0.8),
+        (Exponential(0.8, factor=0.25), 0.5, 0.4),
+        (Exponential(0.8, factor=0.25), 2, 0.05),
+        (InverseScaling(0.8, power=1.0), 0, 0.8),
+        (InverseScaling(0.8, power=1.0), 3, 0.2),
+        (InverseScaling(0.8, power=0.5, decay=5.0), 3, 0.2),
+        (Cosine(0.8, epochs=12), 0, 0.8),
+        (Cosine(0.8, epochs=12), 4, 0.6),
+        (Cosine(0.8, epochs=12, minimum=0.2), 6, 0.5),
+        (Cosine(0.8, epochs=12, minimum=0.2), 12, 0.2),
+        (Cosine(0.8, epochs=12, minimum=0.2), 99, 0.2),
+        (WarmUp(0.8, epochs=4), 0, 0.0),
+        (WarmUp(0.8, epochs=4), 1, 0.2),
+        (WarmUp(0.8, epochs=4, start=0.5), 2, 0.6),
+        (WarmUp(0.8, epochs=4), 4, 0.8),
+        (WarmUp(0.8, epochs=4), 99, 0.8),
+        (WarmUp(Cosine(0.8, epochs=12), epochs=4), 2, 0.4),
+        (WarmUp(Cosine(0.8, epochs=12), epochs=4), 4, 0.8),
+        (WarmUp(Cosine(0.8, epochs=12), epochs=4), 8, 0.6),
+    ],
+)
+def test_known_values(schedule, epoch, expected):
+    assert schedule(epoch) == pytest.approx(expected, rel=1e-14, abs=1e-16)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "scheduler", "settings"),
+    [
+        (SCHEDULES[1], "StepLR", {"step_size": 10, "gamma": 0.5}),
+        (SCHEDULES[2], "ExponentialLR", {"gamma": 0.9}),
+        (SCHEDULES[4], "CosineAnnealingLR", {"T_max": 20, "eta_min": 0.01}),
+        (WarmUp(0.1, 8, start=0.25), "LinearLR", {"start_factor": 0.25, "total_iters": 8}),
+    ],
+)
+def test_schedules_are_those_of_pytorch_at_whole_epochs(schedule, scheduler, settings):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    reference = getattr(torch.optim.lr_scheduler, scheduler)(optimizer, **settings)
+    for epoch in range(20):
+        assert schedule(epoch) == pytest.approx(reference.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        reference.step()
+
+
+@given(st.floats(0.0, 1e4))
+def test_any_time_gives_a_rate_from_zero_to_the_first(epoch):
+    for schedule in SCHEDULES:
+        assert 0.0 <= schedule(epoch) <= 0.1 * (1.0 + 1e-15)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_plateau_is_that_of_pytorch(patience, mode):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode, factor=0.5, patience=patience, threshold=0.05,
+        threshold_mode="abs", min_lr=0.004, eps=0.0,
+    )  # fmt: skip
+    schedule = ReduceOnPlateau(
+        0.1, "val_loss", factor=0.5, patience=patience, min_delta=0.05, mode=mode, minimum=0.004
+    )
+    rng = np.random.default_rng(0)
+    for figure in np.concatenate([np.linspace(2.0, 0.5, 10), rng.uniform(0.4, 1.0, 30)]):
+        schedule.observe({"loss": 0.0, "val_loss": float(figure)})
+        reference.step(float(figure))
+        assert schedule(0) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-14)
+    assert schedule(0) < 0.1
+
+
+def test_plateau_waits_then_reduces_down_to_its_minimum():
+    schedule = ReduceOnPlateau(0.8, factor=0.5, patience=1, min_delta=0.1, minimum=0.15)
+    figures = [1.0, 0.95, 0.92, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    rates = []
+    for figure in figures:
+        schedule.observe({"loss": figure})
+        rates.append(schedule(0))
+    assert rates == [0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15, 0.15]
+
+
+def test_warm_up_hands_figures_to_the_plateau_behind_it():
+    schedule = WarmUp(ReduceOnPlateau(0.8, factor=0.5, patience=0), epochs=2)
+    for _ in range(2):
+        schedule.observe({"loss": 1.0})
+    assert schedule(1) == 0.2
+    assert schedule(5) == 0.4
+
+
+# --- in training ------------------------------------------------------------------------------
+
+M, BATCH, EPOCHS = 10, 4, 3
+N_BATCHES = math.ceil(M / BATCH)
+rng = np.random.default_rng(0)
+X = rng.normal(size=(M, 3))
+Y = X @ rng.normal(size=(3, 2)) + 1.0
+
+
+def linear_network():
+    net = bpnet.Network([bpnet.Dense(2)], "mean_squared_error", seed=0, dtype="float64")
+    return net.build(3)
+
+
+def fitted(optimizer, backend=None, **settings):
+    net = linear_network()
+    settings = {"epochs": EPOCHS, "batch_size": BATCH, "shuffle": False} | settings
+    return net, net.fit(X, Y, optimizer=optimizer, backend=backend, **settings)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES[2:7:2], ids=lambda s: type(s).__name__)
+def test_each_step_takes_the_rate_of_its_time(schedule, backend):
+    net, history = fitted(bpnet.SGD(schedule), backend)
+    (start,) = linear_network().parameters
+    W, b = start["W"], start["b"]
+    last_rates = []
+    for epoch in range(EPOCHS):
+        for batch in range(N_BATCHES):
+            rows = slice(batch * BATCH, (batch + 1) * BATCH)
+            rate = schedule(epoch + batch / N_BATCHES)
+            residual = X[rows] @ W + b - Y[rows]
+            W = W - rate * 2.0 * X[rows].T @ residual / residual.size
+            b = b - rate * 2.0 * residual.sum(axis=0) / residual.size
+        last_rates.append(rate)
+    assert history["learning_rate"] == pytest.approx(last_rates, rel=1e-15)
+    (result,) = net.parameters
+    assert_allclose(backend.to_numpy(result["W"]), W, rtol=1e-12)
+    assert_allclose(backend.to_numpy(result["b"]), b, rtol=1e-12)
+
+
+def test_a_schedule_of_the_users_is_asked_for_every_step():
+    class Recording(Schedule):
+        times = []  # noqa: RUF012 (training copies the schedule, so it is kept on the class)
+
+        def __call__(self, epoch):
+            self.times.append(epoch)
+            return 0.1
+
+    fitted(bpnet.SGD(Recording()))
+    expected = [e + b / N_BATCHES for e in range(EPOCHS) for b in range(N_BATCHES)]
+    assert Recording.times == pytest.approx(expected, rel=1e-15)
+
+
+def test_a_rate_of_zero_moves_nothing(backend):
+    net, history = fitted(bpnet.Adam(WarmUp(0.1, epochs=1)), backend, epochs=1, batch_size=None)
+    (result,), (start,) = net.parameters, linear_network().parameters
+    assert history["learning_rate"] == [0.0]
+    assert_allclose(backend.to_numpy(result["W"]), start["W"], rtol=0.0)
+
+
+def test_momentum_holds_the_rate_inside_the_velocity():
+    """As the docstring says: a falling rate does not shrink the steps taken before."""
+    schedule, mu = Exponential(0.1, factor=0.5), 0.9
+    net, _ = fitted(bpnet.SGD(schedule, momentum=mu), batch_size=None, epochs=5)
+    W, b = (linear_network().parameters[0][name] for name in ("W", "b"))
+    v_W, v_b = np.zeros_like(W), np.zeros_like(b)
+    for epoch in range(5):
+        residual = X @ W + b - Y
+        v_W = mu * v_W - schedule(epoch) * 2.0 * X.T @ residual / residual.size
+        v_b = mu * v_b - schedule(epoch) * 2.0 * residual.sum(axis=0) / residual.size
+        W, b = W + v_W, b + v_b
+    assert_allclose(net.parameters[0]["W"], W, rtol=1e-12)
+    assert_allclose(net.parameters[0]["b"], b, rtol=1e-12)
+
+
+def test_plateau_reduces_in_training_and_leaves_the_users_schedule_alone(backend):
+    schedule = ReduceOnPlateau(0.1, factor=0.5, patience=1, min_delta=1e6)
+    optimizer = bpnet.SGD(schedule)
+    for _ in range(2):  # the second fit starts anew
+        _, history = fitted(optimizer, backend, epochs=6)
+        assert history["learning_rate"] == [0.1, 0.1, 0.1, 0.05, 0.05, 0.025]
+    assert schedule(0) == 0.1
+
+
+def test_plateau_watches_validation_figures():
+    schedule = ReduceOnPlateau(0.1, "val_loss", factor=0.5, patience=0, min_delta=1e6)
+    _, history = fitted(bpnet.SGD(schedule), validation_data=(X, Y))
+    assert history["learning_rate"] == [0.1, 0.1, 0.05]
+    with pytest.raises(
+        ValueError, match=r"monitor must be one of .*loss; got 'val_loss'; pass"
+    ):
+        fitted(bpnet.SGD(schedule))
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Constant(0.0), "learning_rate must be a finite number > 0, got 0"),
+        (lambda: Step(0.1, every=0), "every must be >= 1, got 0"),
+        (lambda: Step(0.1, every=2, factor=0.0), "factor must be a finite number > 0 and <= 1"),
+        (lambda: Exponential(0.1, 1.5), "factor must be a finite number > 0 and <= 1, got 1.5"),
+        (lambda: InverseScaling(0.1, power=-1), "power must be a finite number >= 0, got -1"),
+        (lambda: InverseScaling(0.1, decay=-1), "decay must be a finite number >= 0, got -1"),
+        (lambda: Cosine(0.1, epochs=0), "epochs must be a finite number > 0, got 0"),
+        (
+            lambda: Cosine(0.1, 5, minimum=0.2),
+            "minimum must be a finite number >= 0 and <= 0.1",
+        ),
+        (lambda: WarmUp(0.1, epochs=0), "epochs must be a finite number > 0, got 0"),
+        (lambda: WarmUp(0.1, 5, start=1.5), "start must be a finite number >= 0 and <= 1"),
+        (
+            lambda: ReduceOnPlateau(0.1, factor=1.0),
+            "factor must be a finite number > 0 and < 1",
+        ),
+        (lambda: ReduceOnPlateau(0.1, patience=-1), "patience must be >= 0, got -1"),
+        (lambda: ReduceOnPlateau(0.1, mode="best"), "mode must be one of min, max; got 'best'"),
+        (
+            lambda: ReduceOnPlateau(0.1, minimum=1),
+            "minimum must be a finite number >= 0 and <=",
+        ),
+    ],
+)
+def test_numbers_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_other_types_are_refused():
+    with pytest.raises(TypeError, match=r"every must be an integer, got 2\.5"):
+        Step(0.1, every=2.5)
+    with pytest.raises(TypeError, match="learning_rate must be a number, got None"):
+        WarmUp(None, 5)
