@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -9,8 +10,7 @@ import numpy as np
 
 from bpnet.backend import Backend, Function
 
-# Elements of one block of an update rule: its temporaries (10 in Adam) stay in a core's cache.
-BLOCK = 16_384
+from ._tape import BLOCK, Tape
 
 
 class NumpyBackend(Backend):
@@ -43,21 +43,32 @@ class NumpyBackend(Backend):
         return np.asarray(array)
 
     def fuse(self, rule: Function) -> Function:
-        """Run the rule block by block, so that large arrays pass through memory once."""
+        """Record the rule once, and replay it in place on blocks that fit the cache."""
+        tapes: dict[tuple[Any, ...], tuple[Tape, dict[int, Any]] | None] = {}
 
-        def blocked(p: Any, g: Any, *rest: Any) -> Any:
-            if p.size <= BLOCK:
-                return rule(p, g, *rest)
-            slots = [a for a in rest if np.ndim(a)]
-            scalars = [a for a in rest if not np.ndim(a)]
-            flat = [np.reshape(a, -1) for a in (p, *slots)]  # views: the state is C-ordered
-            flat_g = np.reshape(g, -1)
-            for start in range(0, p.size, BLOCK):
-                block = slice(start, start + BLOCK)
-                p_block, *slot_blocks = (a[block] for a in flat)
-                results = rule(p_block, flat_g[block], *slot_blocks, *scalars)
-                for a, result in zip(flat, results, strict=True):
-                    a[block] = result
-            return (p, *slots)
+        def fused(*arguments: Any) -> Any:
+            p = arguments[0]
+            if p.size <= BLOCK:  # new arrays come from the cache as fast as buffers do
+                return rule(*arguments)
+            key = (p.dtype, *(np.ndim(a) > 0 for a in arguments))
+            if key not in tapes:
+                tapes[key] = _record(rule, key[1:], p.dtype)
+            recorded = tapes[key]
+            if recorded is None:
+                return rule(*arguments)
+            tape, buffers = recorded
+            tape.run(arguments, buffers)
+            return [arguments[home] for home in tape.homes]
 
-        return blocked  # type: ignore[return-value]
+        return fused  # type: ignore[return-value]
+
+
+def _record(
+    rule: Function, is_array: Sequence[bool], dtype: Any
+) -> tuple[Tape, dict[int, Any]] | None:
+    """Record a rule; None for one that is more than ufuncs, which then runs as it is."""
+    try:
+        tape = Tape(rule, is_array)
+    except TypeError:
+        return None
+    return tape, {value: np.empty(BLOCK, dtype) for value in tape.buffers}

@@ -58,7 +58,7 @@ class Optimizer(ABC):
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
         """Give the new (p, *slots) from p, g, *slots, learning_rate, *scalars."""
 
-    def scalars(self, xp: Namespace, t: Array) -> tuple[Array, ...]:
+    def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
         """Give the rule's further numbers in step t = 1, 2, ... (a 0-d float array)."""
         return ()
 
@@ -111,7 +111,7 @@ class Optimizer(ABC):
         t : 0-d float array
             Number of this step, from 1.
         """
-        numbers = (learning_rate, *self.scalars(xp, t))
+        numbers = (learning_rate, *self.scalars(xp, learning_rate, t))
         new_parameters: Parameters = []
         new_slots: Slots = []
         for layer, g, s in zip(parameters, self._clip(xp, gradients), slots, strict=True):
@@ -265,7 +265,8 @@ class Adam(Optimizer):
 
     ``m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2``,
     ``p <- p - eta m^ / (sqrt(v^) + epsilon)`` with ``m^ = m / (1 - beta1^t)`` and
-    ``v^ = v / (1 - beta2^t)``.
+    ``v^ = v / (1 - beta2^t)``, computed in the order that the paper's section 2 ends with:
+    the corrections go into the numbers of the step, so no array is divided by them.
 
     Parameters
     ----------
@@ -294,17 +295,18 @@ class Adam(Optimizer):
         self.beta2 = check_number("beta2", beta2, 0.0, 1.0, below=True)
         self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
 
-    def scalars(self, xp: Namespace, t: Array) -> tuple[Array, ...]:
-        """Give 1 - beta1^t and 1 - beta2^t, without the cancellation of small t."""
-        return _one_minus_power(xp, self.beta1, t), _one_minus_power(xp, self.beta2, t)
+    def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
+        """Give eta sqrt(c2) / c1 and epsilon sqrt(c2), with c = 1 - beta^t."""
+        root = xp.sqrt(_one_minus_power(xp, self.beta2, t))
+        corrected = learning_rate * root / _one_minus_power(xp, self.beta1, t)
+        return corrected, self.epsilon * root
 
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
         """Take one step."""
-        m, v, learning_rate, correction1, correction2 = numbers
+        m, v, _, corrected, epsilon = numbers
         m = self.beta1 * m + (1.0 - self.beta1) * g
         v = self.beta2 * v + (1.0 - self.beta2) * (g * g)
-        divisor = xp.sqrt(v / correction2) + self.epsilon
-        return p - (learning_rate / correction1) * m / divisor, m, v
+        return p - corrected * m / (xp.sqrt(v) + epsilon), m, v
 
 
 class AdamW(Adam):
@@ -330,7 +332,7 @@ class AdamW(Adam):
 
 
 def _one_minus_power(xp: Namespace, base: float, t: Array) -> Array:
-    """Compute 1 - base^t as -expm1(t ln base)."""
+    """Compute 1 - base^t as -expm1(t ln base), which does not cancel for small t."""
     return xp.ones_like(t) if base == 0.0 else -xp.expm1(t * math.log(base))
 
 
