@@ -1,77 +1,86 @@
 """Elementwise rules on NumPy, recorded once and replayed in place, block by block.
 
 NumPy runs a rule such as Adam's operation by operation, each with a new array as long as the
-parameter. Here the operations are recorded once (NEP 13, `__array_ufunc__`) and then replayed
-on blocks that stay in the cache, with `out=` into a few buffers and into the parameter
-itself. The operations and their order are the rule's own, so the result is the same bits.
+parameter. Here the operations are recorded once (NEP 13, ``__array_ufunc__``) and replayed
+on blocks that stay in the cache, with ``out=`` into a few buffers, and at last into the
+parameter itself. Operations and order are the rule's own, so the bits are the same.
+
+Every number and array of a rule has an index, its value: first the arguments
+``p, g, *slots, *numbers``, then constants and results as they appear.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-# Elements of a block. Larger ones mean fewer calls, smaller ones a hotter cache; measured for
-# Adam on 0.4 and 4 million float32, where the optimum is flat from 2**15 to 2**18.
-BLOCK = 2**16
+# Elements of a block: fewer mean more calls, more a cooler cache. Measured with Adam on 0.4
+# and 4 million float32, where the optimum is flat from 2**14 to 2**16.
+BLOCK = 2**15
+
+
+class Operation(NamedTuple):
+    """One ufunc, with the registers of its operands and of its result."""
+
+    ufunc: Any
+    operands: list[int]
+    result: int
 
 
 class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
-    """Stands for an array or a number while a rule is recorded."""
+    """Stands for one value while a rule is recorded."""
 
-    def __init__(self, tape: Tape, value: int, is_array: bool) -> None:
-        self.tape, self.value, self.is_array = tape, value, is_array
+    def __init__(self, recording: Recording, value: int) -> None:
+        self.recording, self.value = recording, value
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Record an operation; `a += b` rebinds a, as it does on libraries without mutation."""
-        if method != "__call__" or not kwargs.keys() <= {"out"}:
-            return NotImplemented
-        return self.tape.record(ufunc, inputs)
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """Record an operation; `a += b` rebinds a, as on libraries without mutation."""
+        if method != "__call__" or not options.keys() <= {"out"} or ufunc.nout != 1:
+            raise TypeError(
+                f"{ufunc.__name__}.{method} with {list(options)} cannot be recorded"
+            )
+        return self.recording.add(ufunc, inputs)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a decision on the numbers cannot be recorded")
 
 
-class Tape:
-    """The operations of one rule, with the memory that each result goes to.
+class Recording:
+    """What a rule does, as a list of operations on values.
 
-    Parameters
+    Attributes
     ----------
-    rule : callable
-        ``rule(p, g, *slots, *scalars) -> (p, *slots)``, made of NumPy's ufuncs.
-    is_array : sequence of bool
-        For each argument, whether it is an array like p; else it is a 0-d number.
-
-    Raises
-    ------
-    TypeError
-        If the rule does what cannot be recorded; it must then be called as it is.
+    is_array : list of bool
+        For each value, whether it is an array like p; else it is a 0-d number.
+    constants : dict of int to number
+        The values written in the rule itself.
+    operations : list of Operation
+        In the order of the rule.
+    results : list of int
+        The values that are returned: the new p and slots.
     """
 
     def __init__(self, rule: Callable[..., Any], is_array: Sequence[bool]) -> None:
-        self.n_inputs = len(is_array)
-        self.is_array = list(is_array)  # of each value: inputs, then constants and results
-        self.constants: dict[int, Any] = {}
-        self.operations: list[tuple[Any, list[int], int]] = []
-        symbols = [Symbol(self, value, flag) for value, flag in enumerate(is_array)]
+        self.is_array = list(is_array)
+        self.constants: dict[int, float] = {}
+        self.operations: list[Operation] = []
+        symbols = [Symbol(self, value) for value in range(len(is_array))]
         self.results = [self._value(result) for result in rule(*symbols)]
-        self.homes = [0, *range(2, 1 + len(self.results))]  # p and the slots, not g
-        if not all(self.is_array[value] for value in self.results):
-            raise TypeError("a result of the rule does not depend on its arrays")
-        self._assign_memory()
 
-    def record(self, ufunc: Any, inputs: Sequence[Any]) -> Symbol:
-        """Add an operation, and give the symbol of its result."""
-        values = [self._value(a) for a in inputs]
-        flag = any(self.is_array[value] for value in values)
-        result = Symbol(self, self._new_value(flag), flag)
-        self.operations.append((ufunc, values, result.value))
-        return result
+    def add(self, ufunc: Any, inputs: Sequence[Any]) -> Symbol:
+        """Record an operation, and give the symbol of its result."""
+        operands = [self._value(a) for a in inputs]
+        result = self._new_value(any(self.is_array[value] for value in operands))
+        self.operations.append(Operation(ufunc, operands, result))
+        return Symbol(self, result)
 
     def _value(self, a: Any) -> int:
         if isinstance(a, Symbol):
             return a.value
         if not isinstance(a, int | float):
-            raise TypeError(f"cannot record an operation on {type(a).__name__}")
+            raise TypeError(f"an operation on {type(a).__name__} cannot be recorded")
         value = self._new_value(False)
         self.constants[value] = a
         return value
@@ -80,56 +89,95 @@ class Tape:
         self.is_array.append(is_array)
         return len(self.is_array) - 1
 
-    def _assign_memory(self) -> None:
-        """Give each array result a place: its home as soon as that is free, else a buffer."""
-        last_use = {v: t for t, (_, values, _) in enumerate(self.operations) for v in values}
-        place = {value: value for value in range(self.n_inputs)}
-        place |= {value: value for value in self.constants}
+
+class Tape:
+    """A recorded rule whose results have found their memory.
+
+    A register is a piece of memory, named by the value that it held first. The new p and
+    slots go where the old ones are as soon as those are no longer read; all other results
+    share a few buffers.
+
+    Parameters
+    ----------
+    rule : callable
+        ``rule(p, g, *slots, *numbers) -> (p, *slots)``.
+    is_array : sequence of bool
+        For each argument, whether it is an array like p.
+    dtype : dtype
+        Of the arrays.
+
+    Raises
+    ------
+    TypeError
+        If the rule is more than ufuncs of its arguments.
+    """
+
+    def __init__(
+        self, rule: Callable[..., Any], is_array: Sequence[bool], dtype: np.dtype[Any]
+    ) -> None:
+        recording = Recording(rule, is_array)
+        self.homes = [0, *range(2, 1 + len(recording.results))]  # of p and slots; g has none
+        home_of = dict(zip(recording.results, self.homes, strict=True))
+        inputs = range(len(is_array))
+        if len(home_of) < len(self.homes) or any(
+            (value in inputs and value != home) or not recording.is_array[value]
+            for value, home in home_of.items()
+        ):
+            raise TypeError("each result must be an array of its own")
+        self.inputs, self.constants = recording.is_array[: len(inputs)], recording.constants
+        self.n_values = len(recording.is_array)
+        self.numbers = [op for op in recording.operations if not recording.is_array[op.result]]
+        self.steps: list[Operation] = []
+        self.buffers: dict[int, Any] = {}
+        self.copies: list[tuple[int, int]] = []
+        self._place(recording, home_of, dtype)
+
+    def _place(
+        self, recording: Recording, home_of: dict[int, int], dtype: np.dtype[Any]
+    ) -> None:
+        """Give each array result a register: its home if that is free, else a buffer."""
+        last_use = {v: t for t, op in enumerate(recording.operations) for v in op.operands}
+        register = {value: value for value in range(self.n_values)}
         spare: list[int] = []
-        self.buffers: list[int] = []
-        self.numbers, self.steps = [], []
-        home_of = dict(zip(self.results, self.homes, strict=True))
-        for t, (ufunc, values, result) in enumerate(self.operations):
-            operands = [place[value] for value in values]
-            if not self.is_array[result]:
-                place[result] = result
-                self.numbers.append((ufunc, operands, result))
+        for t, (ufunc, operands, result) in enumerate(recording.operations):
+            if not recording.is_array[result]:
                 continue
-            spare += {place[v] for v in values if last_use[v] == t and place[v] in self.buffers}
+            places = [register[value] for value in operands]
+            spare += {register[v] for v in operands if last_use[v] == t} & self.buffers.keys()
             home = home_of.get(result)
-            if home is not None and last_use.get(home, -1) <= t and home not in self.results:
-                place[result] = home
+            if home is not None and last_use.get(home, -1) <= t:
+                register[result] = home
             elif spare:
-                place[result] = spare.pop()
+                register[result] = spare.pop()
             else:
-                place[result] = result
-                self.buffers.append(result)
-            self.steps.append((ufunc, operands, place[result]))
+                self.buffers[result] = np.empty(BLOCK, dtype)
+            if result in home_of:
+                last_use[result] = len(recording.operations)  # returned: not to be overwritten
+            self.steps.append(Operation(ufunc, places, register[result]))
         self.copies = [
-            (home, place[result]) for result, home in home_of.items() if place[result] != home
+            (home, register[result])
+            for result, home in home_of.items()
+            if register[result] != home
         ]
 
-    def run(self, arguments: Sequence[Any], buffers: dict[int, Any]) -> None:
-        """Replay on C-ordered arguments; p and the slots are overwritten."""
-        size = arguments[0].size
-        registers: list[Any] = [None] * len(self.is_array)
+    def run(self, arguments: Sequence[Any]) -> list[Any]:
+        """Replay on C-ordered arguments, overwriting p and the slots, and give these."""
+        registers: list[Any] = [None] * self.n_values
         for value, constant in self.constants.items():
             registers[value] = constant
-        flat = {}
-        for value, argument in enumerate(arguments):
-            if self.is_array[value]:
-                flat[value] = argument.reshape(-1)
-            else:
-                registers[value] = argument
+        registers[: len(arguments)] = arguments
         for ufunc, operands, result in self.numbers:
             registers[result] = ufunc(*[registers[i] for i in operands])
+        flat = {v: arguments[v].reshape(-1) for v, array in enumerate(self.inputs) if array}
+        size = arguments[0].size
         for start in range(0, size, BLOCK):
             stop = min(start + BLOCK, size)
             for value, array in flat.items():
                 registers[value] = array[start:stop]
-            for value, buffer in buffers.items():
+            for value, buffer in self.buffers.items():
                 registers[value] = buffer[: stop - start]
             for ufunc, operands, result in self.steps:
                 ufunc(*[registers[i] for i in operands], out=registers[result])
             for home, result in self.copies:
                 registers[home][...] = registers[result]
+        return [arguments[home] for home in self.homes]

@@ -10,7 +10,10 @@ import numpy as np
 
 from bpnet.backend import Backend, Function
 
-from ._tape import BLOCK, Tape
+from ._tape import Tape
+
+# Elements of a parameter; the new arrays of fewer come from the cache as fast as buffers do.
+WORTH_A_TAPE = 2**13
 
 
 class NumpyBackend(Backend):
@@ -44,31 +47,25 @@ class NumpyBackend(Backend):
 
     def fuse(self, rule: Function) -> Function:
         """Record the rule once, and replay it in place on blocks that fit the cache."""
-        tapes: dict[tuple[Any, ...], tuple[Tape, dict[int, Any]] | None] = {}
+        tapes: dict[tuple[Any, ...], Tape | None] = {}
 
         def fused(*arguments: Any) -> Any:
             p = arguments[0]
-            if p.size <= BLOCK:  # new arrays come from the cache as fast as buffers do
+            if p.size < WORTH_A_TAPE or not p.flags.c_contiguous:  # as the slots are then too
                 return rule(*arguments)
-            key = (p.dtype, *(np.ndim(a) > 0 for a in arguments))
+            is_array = [np.ndim(a) > 0 for a in arguments]
+            key = (p.dtype, *is_array)
             if key not in tapes:
-                tapes[key] = _record(rule, key[1:], p.dtype)
-            recorded = tapes[key]
-            if recorded is None:
-                return rule(*arguments)
-            tape, buffers = recorded
-            tape.run(arguments, buffers)
-            return [arguments[home] for home in tape.homes]
+                tapes[key] = _record(rule, is_array, p.dtype)
+            tape = tapes[key]
+            return rule(*arguments) if tape is None else tape.run(arguments)
 
         return fused  # type: ignore[return-value]
 
 
-def _record(
-    rule: Function, is_array: Sequence[bool], dtype: Any
-) -> tuple[Tape, dict[int, Any]] | None:
-    """Record a rule; None for one that is more than ufuncs, which then runs as it is."""
+def _record(rule: Function, is_array: Sequence[bool], dtype: Any) -> Tape | None:
+    """Record a rule; None for one that is more than ufuncs, or whose errors are to show."""
     try:
-        tape = Tape(rule, is_array)
-    except TypeError:
+        return Tape(rule, is_array, dtype)
+    except Exception:
         return None
-    return tape, {value: np.empty(BLOCK, dtype) for value in tape.buffers}
