@@ -57,7 +57,7 @@ class CupyBackend(Backend):
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array of the host to this GPU."""
         with self.activate():
-            return cupy.ascontiguousarray(cupy.asarray(host_array, dtype))
+            return cupy.asarray(host_array, dtype, order="C")
 
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
