@@ -12,8 +12,9 @@ from bpnet.backend import Backend, Function
 
 from ._tape import Tape
 
-# Elements of a parameter; the new arrays of fewer come from the cache as fast as buffers do.
-WORTH_A_TAPE = 2**13
+# Elements of a parameter. The new arrays of fewer are still in the cache; those of more may
+# come from the operating system each time, at many times the cost.
+WORTH_A_TAPE = 2**14
 
 
 class NumpyBackend(Backend):
