@@ -1,0 +1,43 @@
+"""The README: its examples run, and its links and names lead somewhere."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINKS = re.findall(r"\[([^\]]*)\]\((?!https?:)([^)]+)\)", README)
+
+
+def test_the_examples_in_python_print_what_the_readme_says():
+    pytest.importorskip("torch")  # one example passes tensors
+    failed, tried = doctest.testfile(
+        str(ROOT / "README.md"),
+        module_relative=False,
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
+        encoding="utf-8",
+    )
+    assert tried > 5
+    assert failed == 0
+
+
+@pytest.mark.parametrize(("text", "target"), LINKS)
+def test_a_link_leads_to_a_file_that_defines_what_it_names(text, target):
+    path = ROOT / target
+    assert path.exists()
+    for name in re.findall(r"`([A-Za-z_.]+)`", text):
+        if path.suffix == ".py" and not name.endswith(".py"):
+            *owner, function = name.split(".")
+            source = path.read_text(encoding="utf-8")
+            for part in (*owner, function):
+                assert re.search(rf"\b(class|def) {part}\b", source), name
+
+
+def test_commands_of_the_readme_are_those_of_ci():
+    """CI runs the tests as a reader of the README does."""
+    assert ".venv/bin/python -m pytest\n" in README
+    assert "\npython -m pytest\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8") + "\n"
