@@ -67,7 +67,7 @@ class JaxBackend(Backend):
 
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
-        return np.asarray(array)
+        return np.array(array)  # as np.asarray gives one that cannot be written to
 
     def compile(self, step: Function) -> Function:
         """Jit the step; the state it consumes gives its memory to the next one."""

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.torch as xp
+import numpy as np
 import torch
 
 from bpnet.backend import Backend
@@ -60,7 +61,12 @@ class TorchBackend(Backend):
             raise TypeError("Apple's MPS has no float64; use dtype='float32' or another device")
         if isinstance(host_array, torch.Tensor):
             return host_array.detach().to(self.device, kind)
-        return torch.asarray(host_array, dtype=kind, device=self.device)
+        host = np.asarray(host_array)
+        # A tensor is writable, of native byte order, and never of negative or odd strides,
+        # which a C-ordered array can still have along an axis of length 1: hence `reshape`.
+        host = np.require(host, host.dtype.newbyteorder("="), ["C", "A", "W"])
+        host = host.reshape(-1).reshape(host.shape)
+        return torch.asarray(host, dtype=kind, device=self.device)
 
     def to_numpy(self, array: Any) -> Any:
         """Bring the tensor to the host; a CPU tensor shares its memory."""

@@ -6,6 +6,8 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """Give `value` as an int of at least `minimum`; a bool is no number here."""
@@ -31,7 +33,10 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond the largest float
+        number = math.inf
     too_low = number <= minimum if above else number < minimum
     too_high = number >= maximum if below else number > maximum
     if not math.isfinite(number) or too_low or too_high:
@@ -40,22 +45,32 @@ def check_number(
             limits.append(f"{'>' if above else '>='} {minimum:g}")
         if maximum < math.inf:
             limits.append(f"{'<' if below else '<='} {maximum:g}")
-        allowed = " and ".join(limits) or "finite"
-        raise ValueError(f"{name} must be a finite number {allowed}, got {value!r}")
+        allowed = f" {' and '.join(limits)}" if limits else ""
+        raise ValueError(f"{name} must be a finite number{allowed}, got {value!r}")
     return number
 
 
 def check_flag(name: str, value: Any) -> bool:
     """Give `value`, which must be True or False."""
-    if not isinstance(value, bool):
+    if not isinstance(value, bool | np.bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    return bool(value)
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """Give `value`, which must be one of the allowed words."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
+        raise TypeError(
+            f"{name} must be a string, one of {', '.join(allowed)}; "
+            f"got {value!r} ({type(value).__name__})"
+        )
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
     return value
+
+
+def kind_of(value: Any) -> str:
+    """Name the type of a value; of a class its own name, as only an instance will do."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return type(value).__name__

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet._checks import kind_of
 from bpnet._compat import array_namespace, is_array
 from bpnet._typing import Array
 from bpnet.backend import Backend
@@ -81,6 +82,8 @@ def check_data(
         X = as_features(X, dtype, n_inputs, names["X"])
         y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
+        if owner is not None:  # arrays of the host follow those of the device
+            X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
     return Data(X, y, w, owner, dtype)
 
 
@@ -144,8 +147,12 @@ def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array
     xp = array_namespace(w)
     if bool(xp.any(w < 0.0)):
         raise ValueError(f"{name} must be >= 0, got {float(xp.min(w)):g}")
-    if not bool(xp.any(w > 0.0)):
-        raise ValueError(f"{name} must have a weight > 0, got only 0")
+    with np.errstate(over="ignore"):
+        total = float(xp.sum(w))
+    if not 0.0 < total < math.inf:
+        raise ValueError(
+            f"{name} must have a sum in {dtype} that is > 0 and finite, got {total:g}"
+        )
     return w
 
 
@@ -160,15 +167,13 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> A
 
 def _as_array(name: str, value: Any) -> Array:
     """Give an array of a device library as it is and all else as NumPy array of numbers."""
-    if value is None:
-        raise TypeError(f"{name} must be an array, got None")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, whose mask would be lost; fill it first: "
             f"{name}.filled(value)"
         )
-    if hasattr(value, "toarray"):
-        raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.toarray()")
+    if (dense := _sparse(value)) is not None:
+        raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.{dense}()")
     if not is_array(value) or isinstance(value, np.ndarray):
         value = _as_numpy(name, value)
     xp = array_namespace(value)
@@ -177,15 +182,28 @@ def _as_array(name: str, value: Any) -> Array:
     return value
 
 
+def _sparse(value: Any) -> str | None:
+    """Name the method that makes a sparse array dense; None for one that is not sparse."""
+    if "sparse" in str(getattr(value, "layout", "")):
+        return "to_dense"
+    return next((name for name in ("toarray", "todense") if hasattr(value, name)), None)
+
+
 def _as_numpy(name: str, value: Any) -> Any:
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from error
-    if array.dtype.kind not in "biuf":
-        hint = "; encode labels as integers 0, 1, ..." if array.dtype.kind in "USO" else ""
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
-    return array
+    if array.dtype.kind in "biuf":
+        return array
+    if array.ndim == 0:
+        raise TypeError(f"{name} must be an array of numbers, got {kind_of(value)}")
+    hint = ""
+    if array.dtype.kind in "UST":
+        hint = "; encode text as numbers, labels as 0, 1, ..."
+    elif array.dtype.kind == "O":
+        hint = "; if all of it is numbers, convert it with np.asarray(..., dtype=float)"
+    raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
 
 
 def _as_finite(name: str, array: Array, dtype: str) -> Array:
@@ -204,30 +222,52 @@ def _as_finite(name: str, array: Array, dtype: str) -> Array:
 
 
 def _as_labels(name: str, y: Array, n_classes: int) -> Array:
+    """Check labels; floats in their own dtype, as those beyond int64 have no cast."""
     xp = array_namespace(y)
     y = xp.reshape(y, (y.shape[0],))
-    if xp.isdtype(y.dtype, "real floating") and not bool(xp.all(y == xp.floor(y))):
-        raise ValueError(f"{name} must hold integer labels 0 to {n_classes - 1}")
-    y = xp.astype(y, xp.int64)
-    low, high = int(xp.min(y)), int(xp.max(y))
-    if low < 0 or high >= n_classes:
+    if xp.isdtype(y.dtype, "real floating"):
+        whole = xp.isfinite(y) & (y == xp.floor(y))
+        if not bool(xp.all(whole)):
+            bad = int(xp.sum(xp.astype(~whole, xp.int64)))
+            raise ValueError(
+                f"{name} must hold integer labels 0 to {n_classes - 1}, got {bad} value(s) "
+                f"that are fractional, NaN or infinite"
+            )
+    else:
+        y = xp.astype(y, xp.int64)
+    low, high = float(xp.min(y)), float(xp.max(y))
+    if low < 0.0 or high >= n_classes:
         raise ValueError(
             f"{name} must hold labels 0 to {n_classes - 1}, one for each unit of the last "
-            f"Dense; got labels from {low} to {high}"
+            f"Dense; got labels from {low:.0f} to {high:.0f}"
         )
-    return y
+    return xp.astype(y, xp.int64, copy=False)
 
 
 def _check_range(name: str, y: Array, loss: Loss) -> None:
-    xp = array_namespace(y)
+    """Check that targets are what the loss can mean: counts, or probabilities."""
     if loss.targets == "real":
         return
+    xp = array_namespace(y)
     low, high = float(xp.min(y)), float(xp.max(y))
-    if low < 0.0:
-        raise ValueError(f"{name} must be >= 0 for loss {loss.name!r}, got {low:g}")
     if loss.targets == "counts":
+        if low < 0.0:
+            raise ValueError(f"{name} must be >= 0 for loss {loss.name!r}, got {low:g}")
         return
-    if high > 1.0:
-        raise ValueError(f"{name} must be from 0 to 1 for loss {loss.name!r}, got {high:g}")
-    if loss.targets == "labels" and bool(xp.any(xp.abs(xp.sum(y, axis=1) - 1.0) > 1e-3)):
-        raise ValueError(f"each row of {name} must sum to 1: one-hot or class probabilities")
+    if low < 0.0 or high > 1.0:
+        raise ValueError(
+            f"{name} must be from 0 to 1 for loss {loss.name!r}, got {low:g} to {high:g}"
+        )
+    if loss.targets == "labels":
+        _check_sums(name, y)
+
+
+def _check_sums(name: str, y: Array) -> None:
+    """Check that each row is one-hot or a distribution over the classes."""
+    xp = array_namespace(y)
+    sums = xp.sum(y, axis=1)
+    if bool(xp.any(xp.abs(sums - 1.0) > 1e-3)):
+        raise ValueError(
+            f"each row of {name} must sum to 1, as one-hot or class probabilities; "
+            f"got sums from {float(xp.min(sums)):g} to {float(xp.max(sums)):g}"
+        )

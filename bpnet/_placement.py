@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,9 +33,24 @@ class Placement(NamedTuple):
             ],
         )
 
+    def copied(self) -> Placement:
+        """Give a copy of the parameters on the same backend."""
+        return Placement(
+            self.backend,
+            [
+                {name: bring(p, self.backend, copy=True) for name, p in layer.items()}
+                for layer in self.parameters
+            ],
+        )
+
     def replaced(self, values: Sequence[dict[str, Any]], dtype: str) -> Placement:
         """Give a placement with other values, after checking structure, shapes and values."""
         slots = [layer for layer in self.parameters if layer]
+        if not isinstance(values, list | tuple):
+            raise TypeError(
+                f"parameters must be a list of {len(slots)} dicts, one for each layer that has "
+                f"parameters; got {type(values).__name__}"
+            )
         if len(values) != len(slots):
             raise ValueError(
                 f"parameters must have {len(slots)} dicts, one for each layer that has "
@@ -54,9 +69,15 @@ class Placement(NamedTuple):
     def _checked(
         self, number: int, layer: dict[str, Array], value: dict[str, Any], dtype: str
     ) -> dict[str, Array]:
+        keys = ", ".join(sorted(layer))
+        if not isinstance(value, Mapping):
+            raise TypeError(
+                f"parameters[{number}] must be a dict with the keys {keys}; "
+                f"got {type(value).__name__}"
+            )
         if set(value) != set(layer):
             raise ValueError(
-                f"parameters[{number}] must have the keys {', '.join(sorted(layer))}; "
+                f"parameters[{number}] must have the keys {keys}; "
                 f"got {', '.join(sorted(map(str, value)))}"
             )
         return {
@@ -77,23 +98,29 @@ def drawn(
     for number, layer in enumerate(layers):
         rng = generator(seed, "weights", number)
         n_outputs = layer.n_outputs(n_inputs)
-        initial = layer.initial_parameters(rng, n_inputs)
+        with np.errstate(over="ignore"):  # an overflow shows as an infinity below
+            initial = {
+                name: np.array(values, dtype, order="C")
+                for name, values in layer.initial_parameters(rng, n_inputs).items()
+            }
         for name, values in initial.items():
             if not np.all(np.isfinite(values)):
-                raise ValueError(f"init of {layer!r} gave NaN or infinite values for {name}")
-        parameters.append(
-            {
-                name: backend.asarray(np.array(values, dtype, order="C"))
-                for name, values in initial.items()
-            }
-        )
+                raise ValueError(
+                    f"init of {layer!r} gave NaN or infinite values for {name}, in {dtype}"
+                )
+        parameters.append({name: backend.asarray(values) for name, values in initial.items()})
         n_inputs = n_outputs
     return Placement(backend, parameters)
 
 
-def bring(array: Array, backend: Backend, *, copy: bool = False) -> Array:
-    """Put an array of the host or of any library on a backend."""
+def bring(
+    array: Array, backend: Backend, rows: slice | None = None, *, copy: bool = False
+) -> Array:
+    """Put an array of the host or of any library, or some of its rows, on a backend."""
     owner = backend_of(array=array)
+    if rows is not None:
+        with (owner or backend).activate():
+            array = array[rows, ...]
     if owner is not None and owner != backend:
         array = owner.to_numpy(array)
     with backend.activate():
@@ -105,10 +132,8 @@ def bring_all(
     data: Data, backend: Backend, rows: slice | None = None
 ) -> tuple[Array, Array, Array | None]:
     """Put features, targets and weights, or some rows of them, on a backend."""
-    X, y, w = (
-        a if a is None or rows is None else a[rows, ...] for a in (data.X, data.y, data.w)
-    )
-    return bring(X, backend), bring(y, backend), None if w is None else bring(w, backend)
+    w = None if data.w is None else bring(data.w, backend, rows)
+    return bring(data.X, backend, rows), bring(data.y, backend, rows), w
 
 
 def placed(data: Data, backend: Backend) -> Data:

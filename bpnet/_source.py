@@ -37,8 +37,7 @@ class Source:
         self.resident = data.owner == place or place.fits(data.nbytes)
         self.data = placed(data, place) if self.resident else to_host(data)
         self.piece = self.rows if self.resident else self._fitting_rows()
-        w = to_host(data).w
-        self.total = float(self.rows if w is None else w.sum(dtype=float))
+        self.total = total_weight(data)
 
     @property
     def n_batches(self) -> int:
@@ -99,6 +98,14 @@ class Source:
         while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size
+
+
+def total_weight(data: Data) -> float:
+    """Sum the weights of the examples on the host; without weights, count the examples."""
+    if data.w is None:
+        return float(data.n_rows)
+    w = data.w if data.owner is None else data.owner.to_numpy(data.w)
+    return float(w.sum(dtype=float))
 
 
 def take_rows(data: Data, indices: Any) -> Data:

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from bpnet._checks import check_number
+from bpnet._checks import check_number, kind_of
 from bpnet._compat import array_namespace
 from bpnet._described import Described
 from bpnet._special import erfc
@@ -323,7 +323,7 @@ def get(activation: str | Activation) -> Activation:
         return activation
     if not isinstance(activation, str):
         raise TypeError(
-            f"activation is a name or a bpnet Activation, got {type(activation).__name__}"
+            f"activation is a name or a bpnet Activation, got {kind_of(activation)}"
         )
     if activation not in ACTIVATIONS:
         raise ValueError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from bpnet._checks import check_number
+from bpnet._checks import check_number, kind_of
 from bpnet._described import Described
 
 if TYPE_CHECKING:  # numpy.random is slow to import, so not before it is needed
@@ -122,8 +122,10 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def get(initializer: str | Initializer) -> Initializer:
+def get(initializer: str | Initializer, argument: str = "init") -> Initializer:
     """Give the initialiser of a name; a function ``(rng, n_in, n_out)`` passes through.
+
+    `argument` is what an error calls it.
 
     Raises
     ------
@@ -132,15 +134,28 @@ def get(initializer: str | Initializer) -> Initializer:
     TypeError
         If it is neither a name nor callable.
     """
-    if callable(initializer):
+    if callable(initializer) and not isinstance(initializer, type):
         return initializer
     if not isinstance(initializer, str):
         raise TypeError(
-            f"init is a name or a function (rng, n_in, n_out) -> weights, "
-            f"got {type(initializer).__name__}"
+            f"{argument} is a name or a function (rng, n_in, n_out) -> weights, "
+            f"got {kind_of(initializer)}"
         )
     if initializer not in INITIALIZERS:
         raise ValueError(
-            f"unknown init {initializer!r}; allowed are {', '.join(sorted(INITIALIZERS))}"
+            f"unknown {argument} {initializer!r}; allowed are {', '.join(sorted(INITIALIZERS))}"
         )
     return INITIALIZERS[initializer]
+
+
+def draw(
+    argument: str, initializer: Initializer, rng: np.random.Generator, n_in: int, n_out: int
+) -> Weights:
+    """Draw weights (n_in, n_out), and refuse what is none: the function may be the user's."""
+    weights = np.asarray(initializer(rng, n_in, n_out))
+    if weights.dtype.kind not in "biuf" or weights.shape != (n_in, n_out):
+        raise ValueError(
+            f"{argument} must give real numbers of shape {(n_in, n_out)}; "
+            f"got shape {weights.shape} of {weights.dtype}"
+        )
+    return weights

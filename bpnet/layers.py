@@ -150,7 +150,7 @@ class Dense(Layer):
         self.units = check_integer("units", units, 1)
         self.activation = activations.get(activation)
         self.init = initializers.get(self.activation.default_init if init is None else init)
-        self.bias_init = initializers.get(bias_init)
+        self.bias_init = initializers.get(bias_init, "bias_init")
         self.l1 = check_number("l1", l1, 0.0)
         self.l2 = check_number("l2", l2, 0.0)
 
@@ -161,8 +161,8 @@ class Dense(Layer):
     def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
         """Draw W (n_inputs, units) and b (units,)."""
         return {
-            "W": self.init(rng, n_inputs, self.units),
-            "b": self.bias_init(rng, 1, self.units)[0],
+            "W": initializers.draw("init", self.init, rng, n_inputs, self.units),
+            "b": initializers.draw("bias_init", self.bias_init, rng, 1, self.units)[0],
         }
 
     def forward(

@@ -17,7 +17,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
-from bpnet._checks import check_number
+from bpnet._checks import check_number, kind_of
 from bpnet._compat import device
 from bpnet._described import Described
 from bpnet._typing import Array, Namespace
@@ -262,7 +262,7 @@ def get(loss: str | Loss) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
-        raise TypeError(f"loss is a name or a bpnet Loss, got {type(loss).__name__}")
+        raise TypeError(f"loss is a name or a bpnet Loss, got {kind_of(loss)}")
     if loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}; allowed are {', '.join(sorted(LOSSES))}")
     return LOSSES[loss]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +32,8 @@ class Network:
     The network is built, that is its weights are drawn, by :meth:`build` or when it first
     sees data. Its parameters live on the backend where it was last trained; host arrays are
     computed there too, and arrays of another library where they live. Results are of the
-    kind of array that went in.
+    kind of array that went in. A deep copy stays on the backend; a pickle holds arrays of the
+    host and opens on the default backend (:func:`bpnet.get_backend`).
 
     Parameters
     ----------
@@ -145,6 +147,8 @@ class Network:
 
     def to(self, backend: str | Backend) -> Network:
         """Move the parameters to a backend; host arrays will then be computed there."""
+        if backend is None:
+            raise TypeError("backend must be a spec string such as 'torch', got None")
         self._placed = self.placement.moved(get_backend(backend))
         return self
 
@@ -410,7 +414,7 @@ class Network:
         compute = self.compiled(place, function)
         with place.activate():
             parts = [
-                compute(parameters, bring(X[rows, :], place))
+                compute(parameters, bring(X, place, rows))
                 for rows in inference.row_blocks(X.shape[0])
             ]
             result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
@@ -428,6 +432,15 @@ class Network:
         if self._placed is None:
             self.build(int(X.shape[1]), place)
         return self.placement.moved(place).parameters
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        """Copy all there is, on the same backend."""
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        state = self.__dict__ | {"_placed": None, "_compiled": {}}
+        twin.__dict__.update(copy.deepcopy(state, memo))
+        twin._placed = None if self._placed is None else self._placed.copied()
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel as arrays of the host, so that a machine without the device can open it."""
@@ -451,12 +464,19 @@ class Network:
 
 
 def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:
+    if not isinstance(layers, Iterable):
+        raise TypeError(
+            f"layers must be a list of bpnet layers such as [bpnet.Dense(1)], got {layers!r}"
+        )
     layers = tuple(layers)
     for layer in layers:
         if not isinstance(layer, Layer):
             raise TypeError(f"layers must be bpnet layers, got {layer!r}")
     if not layers or not isinstance(layers[-1], Dense):
-        raise ValueError("layers must end with a Dense, whose units are the outputs")
+        raise ValueError(
+            f"layers must end with a Dense, whose units are the outputs; "
+            f"got {layers[-1] if layers else 'no layer'}"
+        )
     last = layers[-1]
     if not (loss.identity_link or isinstance(last.activation, activations.Identity)):
         raise ValueError(

@@ -160,7 +160,7 @@ def test_errors_say_what_is_allowed():
         bpnet.Dense(3, init="xavier")
     with pytest.raises(TypeError, match=r"a name or a function .*, got int"):
         bpnet.Dense(3, init=1)
-    with pytest.raises(ValueError, match=r"value must be a finite number finite, got nan"):
+    with pytest.raises(ValueError, match=r"value must be a finite number, got nan"):
         Constant(math.nan)
     with pytest.raises(ValueError, match=r"std must be a finite number >= 0, got -1"):
         Normal(-1.0)

@@ -1,0 +1,225 @@
+"""Users' data: every kind of array that is taken, and that none is written to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import bpnet
+
+M, N_IN, N_OUT = 6, 3, 3
+rng = np.random.default_rng(0)
+X = rng.integers(-8, 8, (M, N_IN)) / 4.0  # exact in every float, down to float16
+LABELS = np.array([0, 1, 2, 2, 1, 0])
+ONE_HOT = np.eye(N_OUT)[LABELS]
+WEIGHTS = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0])
+
+
+def network(loss="categorical_crossentropy", dtype="float32"):
+    return bpnet.Network(
+        [bpnet.Dense(4, "tanh"), bpnet.Dense(N_OUT)], loss, seed=0, dtype=dtype
+    )
+
+
+class Frame:
+    """What pandas' and polars' frames have in common."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.data, dtype)
+
+
+# --- arrays of the host -----------------------------------------------------------------------
+
+
+def read_only(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def unaligned(array):
+    """A field of packed records: neither aligned nor of whole strides."""
+    records = np.zeros(len(array), [("pad", "u1"), ("x", array.dtype, array.shape[1:])])
+    records["x"] = array
+    return records["x"]
+
+
+def spread(array):
+    wide = np.full((2 * array.shape[0], *array.shape[1:]), np.nan, array.dtype)
+    wide[::2] = array
+    return wide[::2]
+
+
+def negative(array):
+    """The same values, stored backwards."""
+    return np.flip(np.flip(array).copy())
+
+
+SINGLE = np.float32  # the network's own dtype, which no cast makes regular
+FORMATS = {
+    "float16": lambda a: a.astype(np.float16),
+    "float64": lambda a: a.astype(np.float64),
+    "longdouble": lambda a: a.astype(np.longdouble),
+    "big-endian": lambda a: a.astype(">f4"),
+    "big-endian float64": lambda a: a.astype(">f8"),
+    "little-endian": lambda a: a.astype("<f4"),
+    "Fortran order": lambda a: np.asfortranarray(a.astype(SINGLE)),
+    "negative strides": lambda a: negative(a.astype(SINGLE)),
+    "with gaps": lambda a: spread(a.astype(SINGLE)),
+    "unaligned": lambda a: unaligned(a.astype(SINGLE)),
+    "read-only": lambda a: read_only(a.astype(SINGLE)),
+    "list": lambda a: a.tolist(),
+    "list of arrays": lambda a: list(a),
+    "tuple": lambda a: tuple(map(tuple, a)) if a.ndim == 2 else tuple(a),
+    "buffer": lambda a: memoryview(a.copy()),
+    "frame": lambda a: Frame(a),
+    "read-only frame": lambda a: Frame(read_only(a.astype(SINGLE))),
+}
+
+
+@pytest.fixture(scope="module")
+def built(backend):
+    """A network on the backend, its logits, its loss and a gradient."""
+    net = network().build(N_IN, backend)
+    loss, gradients = net.loss_and_gradients(X, LABELS, WEIGHTS)
+    return net, net.forward(X), loss, gradients[0]["W"]
+
+
+def assert_as_plain(built, X, y, w):
+    """Passes that agree, bit for bit, with those of plain arrays."""
+    net, logits, loss, gradient = built
+    result = net.forward(X)
+    assert isinstance(result, np.ndarray)
+    assert_array_equal(result, logits)
+    own_loss, own_gradients = net.loss_and_gradients(X, y, w)
+    assert own_loss == loss
+    assert_array_equal(own_gradients[0]["W"], gradient)
+
+
+@pytest.mark.parametrize("given", FORMATS)
+def test_every_kind_of_host_array_is_taken(given, built):
+    make = FORMATS[given]
+    assert_as_plain(built, make(X), make(LABELS.astype(float)), make(WEIGHTS))
+
+
+ODD = ["big-endian", "negative strides", "with gaps", "unaligned", "read-only", "list"]
+
+
+@pytest.mark.parametrize("shift", range(len(ODD)))
+def test_every_kind_of_host_array_can_be_trained_on(shift, backend, first_epoch):
+    """All of the data go to the device as they are; X, y and weights of different kinds."""
+    kinds = ODD[shift:] + ODD[:shift]
+    data = (FORMATS[kind](array) for kind, array in zip(kinds, REGRESSION, strict=False))
+    assert_array_equal(weights_after_an_epoch(backend, *data), first_epoch)
+
+
+REGRESSION = X, X, WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def first_epoch(backend):
+    return weights_after_an_epoch(backend, *REGRESSION)
+
+
+def weights_after_an_epoch(backend, X, y, w):
+    net = network("mean_squared_error")
+    net.fit(X, y, sample_weight=w, epochs=1, batch_size=None, backend=backend)
+    return np.array(backend.to_numpy(net.parameters[0]["W"]))
+
+
+def test_memory_mapped_arrays_are_taken(built, tmp_path):
+    for mode in ("w+", "r", "r+", "c"):
+        mapped = np.memmap(tmp_path / "X", np.float32, mode, shape=X.shape)
+        if mode == "w+":
+            mapped[...] = X
+            mapped.flush()
+        assert_as_plain(built, mapped, LABELS, WEIGHTS)
+
+
+INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, ">i8", "<u2", "bool"])
+def test_integers_and_bools_are_taken(dtype, built):
+    net = built[0]
+    given, labels = np.abs(4 * X).astype(dtype), (LABELS % 2).astype(dtype)
+    assert_array_equal(net.forward(given), net.forward(given.astype(float)))
+    weights = (WEIGHTS > 0.0).astype(dtype)
+    expected = net.evaluate(X, LABELS % 2, (WEIGHTS > 0.0).astype(float))
+    assert net.evaluate(X, labels, weights) == expected
+    assert net.evaluate(X, labels[:, None], weights) == expected
+    one_hot = (ONE_HOT > 0.0).astype(dtype)
+    assert net.evaluate(X, one_hot) == pytest.approx(net.evaluate(X, LABELS))
+
+
+# --- arrays of a library ---------------------------------------------------------------------
+
+LIBRARY_DTYPES = ["bool", "int8", "int32", "int64", "uint8", "float16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", LIBRARY_DTYPES)
+def test_every_real_dtype_of_a_library_is_taken(dtype, built, backend, xp):
+    kind = getattr(xp, dtype, None)
+    if kind is None:
+        assert dtype == "float16"  # which is not in the standard
+        return
+    net = built[0]
+    given = xp.astype(backend.asarray(np.abs(4.0 * X)), kind)
+    labels, weights = (xp.astype(backend.asarray(a), kind) for a in (LABELS % 2, WEIGHTS > 0.0))
+    result = net.forward(given)
+    assert type(result) is type(given)
+    plain = backend.to_numpy(given).astype(float)
+    expected = net.forward(plain)
+    assert_array_equal(backend.to_numpy(result), expected)
+    measured = net.evaluate(given, labels, weights)
+    assert measured == net.evaluate(plain, LABELS % 2, (WEIGHTS > 0.0).astype(float))
+
+
+def test_strided_and_tracked_tensors_are_taken():
+    torch = pytest.importorskip("torch")
+    net = network().build(N_IN)
+    expected = net.forward(X)
+    for given in (
+        torch.tensor(X, requires_grad=True),
+        torch.nn.Parameter(torch.tensor(X, dtype=torch.float32)),
+        torch.tensor(X.T.copy()).T,
+        torch.tensor(X, dtype=torch.bfloat16),
+    ):
+        result = net.forward(given)
+        assert isinstance(result, torch.Tensor)
+        assert not result.requires_grad
+        assert_allclose(result.numpy(), expected, rtol=1e-6)
+
+
+# --- all of them ------------------------------------------------------------------------------
+
+
+def test_one_row_and_one_feature_are_enough(backend):
+    net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0).build(1, backend)
+    for given in ([[2.0]], np.float32([[2.0]])[::-1], unaligned(np.float32([[2.0]]))):
+        assert net.predict(given).shape == (1,)
+        loss, _ = net.loss_and_gradients(given, net.predict(given), [3.0])
+        assert loss == 0.0
+
+
+def test_extreme_but_finite_numbers_are_taken(backend):
+    for dtype, huge in (("float32", 1e37), ("float64", 1e300)):
+        net = network(dtype=dtype).build(N_IN, backend)
+        assert np.isfinite(net.forward(np.full((2, N_IN), huge))).all()
+
+
+def test_what_is_passed_in_is_not_written_to(backend):
+    plain = X.astype(np.float32), LABELS.copy(), WEIGHTS.astype(np.float32)
+    placed = [backend.asarray(array.copy()) for array in plain]
+    for X_, y, w in (plain, placed):
+        net = network()
+        net.fit(X_, y, sample_weight=w, epochs=2, batch_size=3, backend=backend)
+        net.loss_and_gradients(X_, y, w)
+    for array, reference in zip(placed, plain, strict=True):
+        assert_array_equal(backend.to_numpy(array), reference)
+    for array, reference in zip(plain, (X, LABELS, WEIGHTS), strict=True):
+        assert_array_equal(array, reference)
