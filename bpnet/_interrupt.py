@@ -11,6 +11,7 @@ from typing import Any
 class Interrupt:
     """While the block runs, the first Ctrl-C sets `requested`; a second one raises.
 
+    The second may come in the middle of a step, and leave its parameters half done.
     Signals reach the main thread only, so in other threads this does nothing.
     """
 

@@ -33,9 +33,10 @@ class Patience:
     def observe(self, monitor: str, logs: Mapping[str, float]) -> bool:
         """Take note of an epoch's figures; True if the watched one is the best so far."""
         if monitor not in logs:
+            missing = str(monitor).startswith("val_") and "val_loss" not in logs
             raise ValueError(
                 f"monitor must be one of {', '.join(sorted(logs))}; got {monitor!r}"
-                + ("; pass validation_data or validation_split" if "val" in monitor else "")
+                + ("; pass validation_data or validation_split" if missing else "")
             )
         if self.sign * (self.best - logs[monitor]) > self.min_delta:
             self.best, self.waited = logs[monitor], 0

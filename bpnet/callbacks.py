@@ -102,9 +102,9 @@ class EarlyStopping(Callback):
             if self.restore_best:
                 self._best_parameters = training.copy_parameters()
         elif self.patience.exhausted:
+            since = f" since epoch {self.best_epoch}" if self.best_epoch else ""
             training.stop(
-                f"{self.monitor} has not improved for {self.patience.waited} epochs "
-                f"since epoch {self.best_epoch}"
+                f"{self.monitor} has not improved for {self.patience.waited} epochs{since}"
             )
 
     def on_train_end(self, training: Training) -> None:

@@ -17,7 +17,8 @@ class History(Mapping[str, list[float]]):
         included), "learning_rate" (at the epoch's end), with validation data "val_loss" and
         for classification "val_accuracy", and what callbacks add.
     stopped : str or None
-        Why training ended before its last epoch; None if it did not.
+        Why training was ended: "interrupted" by Ctrl-C, or what a callback said; None if
+        nothing ended it before its last epoch.
     best_epoch : int or None
         The epoch (from 1) whose weights early stopping restored.
     seconds : float
@@ -50,4 +51,4 @@ class History(Mapping[str, list[float]]):
         return len(self.history)
 
     def __repr__(self) -> str:
-        return f"History({self.epochs} epochs of {', '.join(self.history)})"
+        return f"History({self.epochs} epochs: {', '.join(self.history) or 'no figures'})"

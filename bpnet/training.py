@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bpnet._checks import check_flag, check_integer, check_number
 from bpnet._inputs import Data
 from bpnet._interrupt import Interrupt
-from bpnet._placement import placed
-from bpnet._source import Source, take_rows
+from bpnet._placement import bring, placed
+from bpnet._source import Source, take_rows, total_weight
 from bpnet._step import State, make_step
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
@@ -47,7 +47,8 @@ class Training:
     history : History
         The figures of the epochs before.
     logs : dict of str to float
-        In ``on_epoch_end`` the figures of this epoch; callbacks may add theirs.
+        In ``on_epoch_end`` the figures of this epoch, to which callbacks may add theirs;
+        in other hooks those of the epoch before.
     """
 
     def __init__(
@@ -88,16 +89,21 @@ class Training:
         self.backend = network.choose_backend(backend, data.owner)
         self.epoch = 0
         self.history = History()
+        self.logs: dict[str, float] = {}
         self.state: State = {}
 
     @property
     def parameters(self) -> Parameters:
-        """The parameters of all layers at this moment; copy what you keep."""
+        """The parameters of all layers at this moment; copy what you keep.
+
+        Assigning takes a copy, with which training goes on.
+        """
         return self.state["parameters"]  # type: ignore[no-any-return]
 
     @parameters.setter
     def parameters(self, values: Parameters) -> None:
-        self.state["parameters"] = values
+        self.state["parameters"] = _copied(self.backend, values)
+        self.network.adopt(self.backend, self.parameters)
 
     def copy_parameters(self) -> Parameters:
         """Copy the parameters of all layers on their device."""
@@ -122,11 +128,10 @@ class Training:
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
                     self._call("on_epoch_begin")
-                    self._run_batches(interrupt)
+                    if self._run_batches(interrupt):
+                        self._end_epoch()
                     if interrupt.requested:
                         self.stop("interrupted")
-                    else:
-                        self._end_epoch()
                 self._call("on_train_end")
             finally:
                 self.network.adopt(self.backend, self.parameters)
@@ -150,39 +155,38 @@ class Training:
             for rows in self._source.sizes
         }
 
-    def _run_batches(self, interrupt: Interrupt) -> None:
-        """Take the steps of one epoch; nothing here waits for the device."""
+    def _run_batches(self, interrupt: Interrupt) -> bool:
+        """Take the steps of one epoch; False if Ctrl-C cut it short.
+
+        Nothing here waits for the device.
+        """
         self._rates = [
             self.schedule(self.epoch + batch / self._source.n_batches)
             for batch in range(self._source.n_batches)
         ]
         order = self._order()
         self.state["loss"] = self._scalar(0.0, self.network.dtype)
-        watchers = [
-            c for c in self.callbacks if type(c).on_batch_end is not Callback.on_batch_end
-        ]
         for data, sizes in self._source.passes(order, self._rates):
             self.state["batch"] = self._scalar(0, "int64")
             for rows in sizes:
-                self.state = self._steps[rows](self.state, data)
-                if watchers:
-                    self._call("on_batch_end", watchers)
                 if interrupt.requested:
-                    return
+                    return False
+                self.state = self._steps[rows](self.state, data)
+                self._call("on_batch_end")
+        return True
 
     def _end_epoch(self) -> None:
         """Read the epoch's figures: the one place where training waits for the device."""
         self.epoch += 1
-        logs = {"loss": float(self.state["loss"]), "learning_rate": self._rates[-1]}
+        self.logs = {"loss": float(self.state["loss"]), "learning_rate": self._rates[-1]}
         if self.validation is not None:
             measured = self.network.evaluate_data(
                 self.backend, self.parameters, self.validation
             )
-            logs |= {f"val_{name}": value for name, value in measured.items()}
-        self.logs = logs
+            self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
-        self.history.append(logs)
-        self.schedule.observe(logs)
+        self.history.append(self.logs)
+        self.schedule.observe(self.logs)
 
     def _order(self) -> Any:
         """Draw the order of this epoch on the host; None where one batch takes all rows."""
@@ -193,9 +197,9 @@ class Training:
             return range(rows)
         return generator(self.network.seed, "shuffle", self.epoch).permutation(rows)
 
-    def _call(self, hook: str, callbacks: Iterable[Callback] | None = None) -> None:
+    def _call(self, hook: str) -> None:
         self.network.adopt(self.backend, self.parameters)
-        for callback in self.callbacks if callbacks is None else callbacks:
+        for callback in self.callbacks:
             getattr(callback, hook)(self)
 
     def _scalar(self, value: float, dtype: str) -> Array:
@@ -219,7 +223,13 @@ class Training:
                 f"{data.n_rows} examples is {held_out}"
             )
         order = generator(self.network.seed, "split").permutation(data.n_rows)
-        return take_rows(data, order[held_out:]), take_rows(data, order[:held_out])
+        parts = take_rows(data, order[held_out:]), take_rows(data, order[:held_out])
+        if not all(map(total_weight, parts)):
+            raise ValueError(
+                f"sample_weight must leave a weight > 0 on both sides of validation_split; "
+                f"drawn by seed {self.network.seed}, one side has only 0"
+            )
+        return parts
 
     def _check_validation(self, validation_data: tuple[Any, ...], n_inputs: int) -> Data:
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
@@ -232,13 +242,14 @@ class Training:
 
 def _copied(place: Backend, parameters: Parameters) -> Parameters:
     return [
-        {name: place.xp.asarray(p, copy=True) for name, p in layer.items()}
-        for layer in parameters
+        {name: bring(p, place, copy=True) for name, p in layer.items()} for layer in parameters
     ]
 
 
 def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
-    callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        callbacks = [callbacks]
+    callbacks = list(callbacks)
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must be bpnet callbacks, got {callback!r}")

@@ -1,0 +1,227 @@
+"""Ctrl-C during `fit`: a real signal ends training after the step under way."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import bpnet
+
+M, BATCH = 10, 4  # three batches in an epoch
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((M, 3))
+Y = X @ [1.0, -2.0, 0.5] + 0.3
+
+
+def network():
+    layers = [bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
+    return bpnet.Network(layers, "mean_squared_error", seed=2, dtype="float64")
+
+
+def train(net, *callbacks, backend="numpy", epochs=9, **settings):
+    settings = {"optimizer": bpnet.SGD(0.05), "batch_size": BATCH} | settings
+    return net.fit(X, Y, epochs=epochs, callbacks=callbacks, backend=backend, **settings)
+
+
+def host(backend, parameters):
+    return [np.array(backend.to_numpy(p)) for layer in parameters for p in layer.values()]
+
+
+def assert_same(parameters, expected):
+    for p, q in zip(parameters, expected, strict=True):
+        assert_array_equal(p, q)
+
+
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(autouse=True)
+def python_handles_ctrl_c():
+    """Each test starts with Python's own handler, and must leave it in place."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+HOOKS = ("train_begin", "epoch_begin", "batch_end", "epoch_end", "train_end")
+
+
+class Press(bpnet.Callback):
+    """Presses Ctrl-C in the n-th call of a hook, and keeps the parameters of that moment."""
+
+    def __init__(self, hook, n=1, times=1):
+        self.moment, self.times = (hook, n), times
+        self.calls = []
+        for name in HOOKS:
+            setattr(self, f"on_{name}", functools.partial(self.at, name))
+
+    def at(self, hook, training):
+        self.calls.append(hook)
+        if (hook, self.calls.count(hook)) == self.moment:
+            self.state = host(training.backend, training.parameters)
+            for _ in range(self.times):
+                press_ctrl_c()
+
+
+@pytest.mark.parametrize(
+    ("hook", "n", "epochs", "steps"),
+    [
+        ("train_begin", 1, 0, 0),
+        ("epoch_begin", 2, 1, 3),
+        ("batch_end", 2, 0, 2),
+        ("batch_end", 5, 1, 5),
+        ("batch_end", 6, 2, 6),  # the last of its epoch, which is thereby complete
+        ("epoch_end", 2, 2, 6),
+    ],
+)
+def test_ctrl_c_ends_training_after_the_step(hook, n, epochs, steps, backend):
+    net, press = network(), Press(hook, n)
+    start = host(bpnet.get_backend("numpy"), net.build(3, "numpy").parameters)
+    history = train(net, press, backend=backend)
+    assert history.stopped == "interrupted"
+    assert history.epochs == epochs
+    assert {len(figures) for figures in history.values()} <= {epochs}
+    assert press.calls.count("batch_end") == steps
+    assert press.calls[-1] == "train_end"
+    assert_same(host(backend, net.parameters), press.state)
+    assert np.array_equal(press.state[0], start[0]) == (steps == 0)
+    assert net.predict(X).shape == (M,)
+    assert train(net, epochs=1).stopped is None
+
+
+def test_ctrl_c_from_outside_in_the_middle_of_an_epoch(backend):
+    class Wait(bpnet.Callback):
+        def on_batch_end(self, training):
+            under_way.set()
+            self.state = host(backend, training.parameters)
+
+    def press_when_under_way():
+        under_way.wait()
+        press_ctrl_c()
+
+    under_way, net, wait = threading.Event(), network(), Wait()
+    thread = threading.Thread(target=press_when_under_way)
+    thread.start()
+    history = train(net, wait, backend=backend, epochs=20_000)
+    thread.join()
+    assert history.stopped == "interrupted"
+    assert history.epochs < 20_000
+    assert_same(host(backend, net.parameters), wait.state)
+
+
+def test_the_best_weights_are_restored_after_ctrl_c():
+    class Worse(bpnet.Callback):
+        def on_epoch_end(self, training):
+            training.logs["figure"] = float(training.epoch)
+            if training.epoch == 1:
+                self.best = host(training.backend, training.parameters)
+
+    net, worse, press = network(), Worse(), Press("batch_end", 8)
+    history = train(net, worse, bpnet.EarlyStopping("figure"), press)
+    assert (history.stopped, history.epochs, history.best_epoch) == ("interrupted", 2, 1)
+    assert_same(host(net.backend, net.parameters), worse.best)
+    assert not np.array_equal(press.state[0], worse.best[0])
+
+
+def test_the_first_reason_to_end_stands():
+    class Stop(bpnet.Callback):
+        def on_epoch_end(self, training):
+            training.stop("enough")
+
+    assert train(network(), Stop(), Press("epoch_end")).stopped == "enough"
+
+
+def test_data_moved_piece_by_piece_is_interrupted_too(monkeypatch):
+    monkeypatch.setattr(type(bpnet.get_backend("numpy")), "fits", lambda self, nbytes: False)
+    press = Press("batch_end", 5)
+    assert train(network(), press).epochs == 1
+    assert press.calls.count("batch_end") == 5
+
+
+def test_a_second_ctrl_c_raises_and_leaves_a_usable_network(backend):
+    net, press = network(), Press("batch_end", 5, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(net, press, backend=backend)
+    assert "train_end" not in press.calls
+    assert_same(host(backend, net.parameters), press.state)
+    assert train(net, epochs=1).stopped is None
+
+
+def test_ctrl_c_outside_of_training_is_pythons():
+    train(network(), epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c()
+
+
+def test_after_an_error_the_handler_is_restored():
+    class Fail(bpnet.Callback):
+        def on_batch_end(self, training):
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+            raise RuntimeError("no space left")
+
+    with pytest.raises(RuntimeError, match="no space left"):
+        train(network(), Fail())  # and the fixture looks at the handler
+
+
+def test_another_threads_training_touches_no_handler():
+    class Handlers(bpnet.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_batch_end(self, training):
+            self.seen.append(signal.getsignal(signal.SIGINT))
+
+    handlers, histories = Handlers(), []
+    thread = threading.Thread(
+        target=lambda: histories.append(train(network(), handlers, epochs=2))
+    )
+    thread.start()
+    thread.join()
+    assert handlers.seen == [signal.default_int_handler] * 6
+    assert histories[0].epochs == 2
+
+
+def test_a_training_within_a_training_leaves_the_handler_to_the_outer_one():
+    class Inner(bpnet.Callback):
+        def on_epoch_end(self, training):
+            before = signal.getsignal(signal.SIGINT)
+            assert train(network(), epochs=1).epochs == 1
+            assert signal.getsignal(signal.SIGINT) is before
+
+    history = train(network(), Inner(), Press("batch_end", 4))
+    assert (history.stopped, history.epochs) == ("interrupted", 1)
+
+
+def test_a_programs_own_handler_is_left_alone():
+    pressed = []
+
+    def own(signum, frame):
+        pressed.append(signum)
+
+    signal.signal(signal.SIGINT, own)
+    try:
+        history = train(network(), Press("batch_end", 2))
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert pressed == [signal.SIGINT]
+    assert (history.stopped, history.epochs) == (None, 9)
+
+
+def test_ctrl_c_that_the_program_ignores_is_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert train(network(), Press("batch_end", 2)).epochs == 9
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
