@@ -62,8 +62,11 @@ class Recording:
         The values that are returned: the new p and slots.
     """
 
-    def __init__(self, rule: Callable[..., Any], is_array: Sequence[bool]) -> None:
+    def __init__(
+        self, rule: Callable[..., Any], is_array: Sequence[bool], dtype: np.dtype[Any]
+    ) -> None:
         self.is_array = list(is_array)
+        self.sample = np.ones(1, dtype)
         self.constants: dict[int, float] = {}
         self.operations: list[Operation] = []
         symbols = [Symbol(self, value) for value in range(len(is_array))]
@@ -72,6 +75,9 @@ class Recording:
     def add(self, ufunc: Any, inputs: Sequence[Any]) -> Symbol:
         """Record an operation, and give the symbol of its result."""
         operands = [self._value(a) for a in inputs]
+        sample = ufunc(*[self.constants.get(value, self.sample) for value in operands])
+        if sample.dtype != self.sample.dtype:  # a mask, say
+            raise TypeError(f"{ufunc.__name__} gives {sample.dtype}, which no buffer holds")
         result = self._new_value(any(self.is_array[value] for value in operands))
         self.operations.append(Operation(ufunc, operands, result))
         return Symbol(self, result)
@@ -115,7 +121,7 @@ class Tape:
     def __init__(
         self, rule: Callable[..., Any], is_array: Sequence[bool], dtype: np.dtype[Any]
     ) -> None:
-        recording = Recording(rule, is_array)
+        recording = Recording(rule, is_array, dtype)
         self.homes = [0, *range(2, 1 + len(recording.results))]  # of p and slots; g has none
         home_of = dict(zip(recording.results, self.homes, strict=True))
         inputs = range(len(is_array))

@@ -66,7 +66,8 @@ class CupyBackend(Backend):
 
     def fuse(self, rule: Function) -> Function:
         """Run the rule as one kernel: each array is read once and written once."""
-        return cupy.fuse(rule)  # type: ignore[no-any-return]
+        fused = cupy.fuse(kernel_name="bpnet_rule")  # a partial, say, has no name of its own
+        return fused(rule)  # type: ignore[no-any-return]
 
     def fits(self, nbytes: int) -> bool:
         """Leave half of the free memory to activations and temporaries."""

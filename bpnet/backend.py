@@ -136,7 +136,8 @@ class Backend(ABC):
     def activate(self) -> AbstractContextManager[Any]:
         """Make this device (and its arithmetic) current while the block runs.
 
-        bpnet enters this context wherever it touches the backend's arrays.
+        bpnet enters this context wherever it touches the backend's arrays, but for
+        :meth:`asarray` and :meth:`to_numpy`, which enter it themselves if they need it.
         """
         return contextlib.nullcontext()
 

@@ -12,7 +12,7 @@ class UnknownBackendError(BackendError, ValueError):
 
 
 class BackendNotInstalledError(BackendError, ImportError):
-    """The backend is known, but its array library is not installed."""
+    """The backend is known, but its array library cannot be imported."""
 
 
 class NoDeviceError(BackendError, RuntimeError):

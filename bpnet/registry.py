@@ -69,7 +69,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
     bpnet.errors.UnknownBackendError
         If there is no backend of this name.
     bpnet.errors.BackendNotInstalledError
-        If its array library is not installed.
+        If its array library is not installed, or so that it cannot be imported.
     bpnet.errors.NoDeviceError
         If it is installed, but the device does not answer.
 
@@ -228,6 +228,11 @@ def _load(name: str) -> type[Backend]:
     except ImportError as error:
         raise BackendNotInstalledError(
             f"backend {name!r} is not installed ({error}); install it with: {pip_line(name)}"
+        ) from error
+    except Exception as error:  # a broken library may raise anything; the others still work
+        raise BackendNotInstalledError(
+            f"backend {name!r} is broken ({type(error).__name__}: {error}); "
+            f"install it anew with: {pip_line(name)}"
         ) from error
 
 

@@ -1,0 +1,665 @@
+"""What a backend promises: arrays go there and back, and rules and steps keep their result."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import types
+
+import numpy as np
+import pytest
+from bpnet_backends.numpy import NumpyBackend
+from numpy.testing import assert_allclose, assert_array_equal
+
+import bpnet
+from bpnet import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.activations import Activation
+
+DTYPES = ("float32", "float64", "int64", "bool")
+SHAPES = ((), (1,), (5,), (3, 4), (0, 3))
+
+
+def values(shape, dtype):
+    return np.random.default_rng(0).normal(scale=3.0, size=shape).astype(dtype)
+
+
+# --- there and back ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_arrays_go_there_and_back(shape, dtype, backend, xp):
+    host = values(shape, dtype)
+    array = backend.asarray(host)
+    assert tuple(array.shape) == shape
+    assert array.dtype == getattr(xp, dtype)
+    back = backend.to_numpy(array)
+    assert type(back) is np.ndarray
+    assert back.dtype == dtype
+    assert_array_equal(back, host)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_64_bits_stay_outside_of_a_context(dtype, backend):
+    """JAX would make them 32; a context is entered where it is needed."""
+    host = values((7,), dtype)
+    assert_array_equal(backend.to_numpy(backend.asarray(host)), host)
+    assert backend.to_numpy(backend.asarray(host)).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("given", DTYPES)
+def test_the_dtype_can_be_changed_on_the_way(given, dtype, backend, xp):
+    host = values((3, 4), given)
+    for array in (host, backend.asarray(host)):
+        changed = backend.asarray(array, dtype)
+        assert changed.dtype == getattr(xp, dtype)
+        assert_array_equal(backend.to_numpy(changed), host.astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype", "shape"),
+    [(3, "int64", ()), (0.5, "float32", ()), ([[1, 2]], None, (1, 2))],
+)
+def test_numbers_and_lists_become_arrays(given, dtype, shape, backend):
+    array = backend.asarray(given, dtype)
+    assert tuple(array.shape) == shape
+    assert_array_equal(backend.to_numpy(array), given)
+
+
+def read_only(a):
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+def unaligned(a):
+    return np.frombuffer(b"_" + a.tobytes(), a.dtype, offset=1).reshape(a.shape)
+
+
+AWKWARD = {
+    "reversed": lambda a: a[::-1],
+    "reversed columns": lambda a: a[:, ::-1],
+    "strided": lambda a: a[::2, ::3],
+    "transposed": lambda a: a.T,
+    "Fortran": np.asfortranarray,
+    "broadcast": lambda a: np.broadcast_to(a[0], a.shape),
+    "read-only": read_only,
+    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "unaligned": unaligned,
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in AWKWARD if kind != "big-endian"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_arrays_of_any_layout_go_there_and_back(dtype, kind, backend):
+    host = AWKWARD[kind](values((4, 6), dtype))
+    back = backend.to_numpy(backend.asarray(host))
+    assert back.dtype == dtype
+    assert_array_equal(back, host)
+
+
+@pytest.mark.parametrize("kind", ["reversed", "read-only", "big-endian", "unaligned"])
+def test_fit_takes_arrays_of_any_layout(kind, backend):
+    rows = np.abs(values((12, 6), "float64"))
+    X, Y = AWKWARD[kind](rows), AWKWARD[kind](rows[::-1])
+    net = bpnet.Network([bpnet.Dense(X.shape[1])], "huber", seed=0, dtype="float64")
+    fitted = net.fit(X, Y, epochs=2, batch_size=5, backend=backend)["loss"]
+    again = bpnet.Network(net.layers, "huber", seed=0, dtype="float64")
+    expected = again.fit(np.array(X, "=f8"), np.array(Y, "=f8"), epochs=2, batch_size=5)["loss"]
+    assert_allclose(fitted, expected, rtol=1e-12)
+
+
+def test_a_copy_has_memory_of_its_own(backend, xp):
+    """On NumPy and torch += writes into the array; elsewhere it rebinds."""
+    array = backend.asarray(np.arange(3.0))
+    copy = xp.asarray(array, copy=True)
+    array += 1.0
+    assert_array_equal(backend.to_numpy(copy), [0.0, 1.0, 2.0])
+    assert_array_equal(backend.to_numpy(array), [1.0, 2.0, 3.0])
+
+
+def test_results_on_the_host_can_be_written_to(backend):
+    back = backend.to_numpy(backend.asarray(np.arange(3.0)))
+    back[0] = 7.0
+    assert_array_equal(back, [7.0, 1.0, 2.0])
+
+
+def test_training_overwrites_no_array_but_its_own(backend):
+    """Also where NumPy and torch share memory with the arrays they are given."""
+    shapes = [(300, 200), (200,), (6, 300)]  # W is large enough for rules that run in place
+    W, b, X = (values(shape, "float32") for shape in shapes)
+    Y, w = X[:, :200].copy(), np.ones(6, "float32")
+    given = [W, b, X, Y, w]
+    kept = [a.copy() for a in given]
+    net = bpnet.Network([bpnet.Dense(200)], "mean_squared_error", seed=0).build(300, backend)
+    net.parameters = [{"W": W, "b": b}]
+    before = net.parameters[0]
+    net.fit(X, Y, sample_weight=w, epochs=2, batch_size=4, validation_data=(X, Y, w))
+    for array, copy in zip(given, kept, strict=True):
+        assert_array_equal(array, copy)
+    with backend.activate():
+        assert_array_equal(backend.to_numpy(before["W"]), W)
+        assert_array_equal(backend.to_numpy(before["b"]), b)
+        assert not np.array_equal(backend.to_numpy(net.parameters[0]["W"]), W)
+
+
+# --- devices and identity ---------------------------------------------------------------------
+
+
+def test_arrays_live_on_the_device_of_the_backend(backend):
+    assert backend.device in backend.devices()
+    assert backend.device_of(backend.asarray(np.ones(3))) == backend.device
+    with backend.activate():
+        made = backend.asarray(np.ones(3)) * 2.0
+    assert backend.device_of(made) == backend.device
+
+
+def test_every_device_is_named_once_and_can_be_had(backend):
+    devices = backend.devices()
+    assert len(set(devices)) == len(devices)
+    for device in devices:
+        other = type(backend)(device)
+        assert other.device == type(backend).canonical_device(device) == device
+        assert other.device_of(other.asarray(np.ones(2))) == device
+        assert_array_equal(other.to_numpy(other.asarray([1.0, 2.0])), [1.0, 2.0])
+    assert type(backend)().device == backend.default_device()
+    assert backend.default_device() in devices
+
+
+def test_a_backend_is_its_class_and_its_device(backend):
+    twin = type(backend)(backend.device)
+    assert twin is not backend
+    assert twin == backend
+    assert hash(twin) == hash(backend)
+    assert len({twin, backend}) == 1
+    assert repr(backend) == f"{type(backend).__name__}(device={backend.device!r})"
+    assert backend.spec == f"{backend.name}:{backend.device}"
+    assert bpnet.get_backend(backend.spec) == backend
+    assert backend != backend.spec
+    assert backend not in [type(backend)(d) for d in backend.devices() if d != backend.device]
+
+
+def test_other_classes_are_other_backends():
+    class Other(NumpyBackend):
+        pass
+
+    assert Other() != NumpyBackend()
+    assert Other() == Other()
+
+
+def test_the_version_is_a_string(backend):
+    assert backend.version()[0].isdigit()
+
+
+def test_it_waits_for_its_device(backend, xp):
+    array = backend.asarray(values((50, 50), "float32"))
+    xp.matmul(array, array)
+    assert backend.synchronize() is None
+
+
+def test_nothing_fits_always(backend):
+    assert backend.fits(0) is True
+    assert isinstance(backend.fits(2**60), bool)
+
+
+# --- the contract of a new backend ------------------------------------------------------------
+
+REQUIRED = {"devices", "version", "asarray", "to_numpy"}
+
+
+def minimal(*without):
+    members = {name: getattr(NumpyBackend, name) for name in REQUIRED.difference(without)}
+    for name in ("devices", "version"):
+        if name in members:
+            members[name] = classmethod(members[name].__func__)
+    return type("Minimal", (bpnet.Backend,), members | {"name": "minimal", "xp": np})
+
+
+@pytest.mark.parametrize("missing", sorted(REQUIRED))
+def test_four_methods_are_required(missing):
+    with pytest.raises(TypeError, match=f"abstract .*{missing}"):
+        minimal(missing)()
+
+
+def test_all_else_has_a_default():
+    backend = minimal()()
+    assert backend.spec == "minimal:cpu"
+    for change in (backend.compile, backend.compile_pure, backend.fuse):
+        assert change(len) is len
+    assert backend.fits(2**60) is True
+    assert backend.synchronize() is None
+    assert backend.device_of(types.SimpleNamespace(device="cpu")) == "cpu"
+    assert isinstance(backend.activate(), contextlib.AbstractContextManager)
+    X, y = bpnet.datasets.make_xor(20)
+    net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    expected = bpnet.Network(net.layers, net.loss, seed=0).fit(X, y, epochs=2)["loss"]
+    assert net.fit(X, y, epochs=2, backend=backend)["loss"] == expected
+
+
+@pytest.mark.parametrize("room", [0, 30, 100, 200, 10_000])
+def test_data_that_does_not_fit_is_moved_in_pieces(room):
+    """It changes where the data lies, not what is computed."""
+
+    class Small(NumpyBackend):
+        largest = 0
+
+        def fits(self, nbytes):
+            return nbytes <= room
+
+        def asarray(self, host_array, dtype=None):
+            array = super().asarray(host_array, dtype)
+            if array.ndim == 2 and array.shape[1] == 2:  # X, not W (2, 1)
+                self.largest = max(self.largest, array.nbytes)
+            return array
+
+    X, y = bpnet.datasets.make_spiral(23, seed=0)  # 2 * 4 * 23 bytes of X, and y as much again
+
+    def losses(backend):
+        net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+        return net.fit(X, y, epochs=3, batch_size=4, backend=backend)["loss"]
+
+    small = Small()
+    assert losses(small) == losses("numpy")
+    assert small.largest <= max(room, 2 * 4 * 4)  # at least one batch
+
+
+# --- rules on NumPy: the same bits ------------------------------------------------------------
+
+RULES = {
+    "sgd": SGD(0.1),
+    "momentum": SGD(0.1, momentum=0.9),
+    "nesterov": SGD(0.1, momentum=0.9, nesterov=True),
+    "sgd with decay": SGD(0.1, weight_decay=0.1),
+    "adagrad": Adagrad(0.1),
+    "rmsprop": RMSprop(0.1),
+    "adam": Adam(0.1),
+    "adam without memory": Adam(0.1, beta1=0.0, beta2=0.0),
+    "adamw": AdamW(0.1),
+}
+SIZES = [1, 1000, *(2**k + d for k in (13, 14, 15, 16) for d in (-1, 0, 1)), 3 * 2**16 + 5]
+PLACES = [(size,) for size in SIZES] + [(256, 256), (331, 410), (1, 70_000), (70_000, 1)]
+
+
+def arguments(shape, dtype, n_slots, seed=0):
+    rng = np.random.default_rng(seed)
+    p, g = rng.normal(size=(2, *shape)).astype(dtype)
+    slots = rng.uniform(size=(n_slots, *shape)).astype(dtype)
+    return [p, g, *slots]
+
+
+def numbers(optimizer, t, dtype):
+    xp = bpnet.get_backend("numpy").xp
+    eta, t = np.asarray(0.1 / t, dtype), np.asarray(float(t), dtype)
+    return [eta, *optimizer.scalars(xp, eta, t)]
+
+
+def assert_same_bits(fused, rule, shape, dtype, n_slots, numbers_of, steps=3):
+    """Take some steps with both, with other gradients and numbers in each."""
+    state = arguments(shape, dtype, n_slots)
+    given = [a.copy() for a in state]
+    expected, result = [state[0], *state[2:]], [given[0], *given[2:]]
+    for t in range(1, steps + 1):
+        g = arguments(shape, dtype, 0, seed=t)[1]
+        kept = g.copy()
+        p, *slots = result
+        result = list(fused(p, g, *slots, *numbers_of(t)))
+        assert_array_equal(g, kept)  # the gradient is not consumed
+        p, *slots = expected
+        expected = list(rule(p, g, *slots, *numbers_of(t)))
+        assert len(result) == len(expected)
+        for a, b in zip(result, expected, strict=True):
+            assert a.dtype == b.dtype == dtype
+            assert a.shape == b.shape == shape
+            assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", RULES)
+def test_a_fused_rule_gives_the_bits_of_the_rule(name, dtype):
+    backend, optimizer = bpnet.get_backend("numpy"), RULES[name]
+    rule = functools.partial(optimizer.decayed_rule, backend.xp)
+    fused = backend.fuse(rule)  # one for all shapes, as in a network
+    numbers_of = functools.partial(numbers, optimizer, dtype=dtype)
+    for shape in PLACES:
+        assert_same_bits(fused, rule, shape, dtype, optimizer.n_slots, numbers_of)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_large_parameter_is_updated_in_place(name):
+    """All rules of bpnet are such as can be recorded."""
+    backend, optimizer = bpnet.get_backend("numpy"), RULES[name]
+    p, g, *slots = arguments((2**17,), "float32", optimizer.n_slots)
+    fused = backend.fuse(functools.partial(optimizer.decayed_rule, backend.xp))
+    result = fused(p, g, *slots, *numbers(optimizer, 1, "float32"))
+    for new, old in zip(result, [p, *slots], strict=True):
+        assert np.shares_memory(new, old)
+
+
+def test_a_fused_rule_serves_both_dtypes():
+    backend, optimizer = bpnet.get_backend("numpy"), RULES["adamw"]
+    rule = functools.partial(optimizer.decayed_rule, backend.xp)
+    fused = backend.fuse(rule)
+    for dtype in ("float32", "float64", "float32"):
+        numbers_of = functools.partial(numbers, optimizer, dtype=dtype)
+        assert_same_bits(fused, rule, (2**16,), dtype, optimizer.n_slots, numbers_of)
+
+
+def every_second(a):
+    return np.repeat(a, 2, axis=1)[:, ::2]
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, every_second])
+def test_a_fused_rule_takes_arrays_of_any_layout(layout):
+    backend, optimizer = bpnet.get_backend("numpy"), RULES["adam"]
+    rule = functools.partial(optimizer.decayed_rule, backend.xp)
+    host = arguments((300, 200), "float32", 2)
+    rest = numbers(optimizer, 1, "float32")
+    expected = rule(*host, *rest)
+    result = backend.fuse(rule)(*(layout(a) for a in host), *rest)
+    for a, b in zip(result, expected, strict=True):
+        assert_array_equal(a, b)
+
+
+def sign_where(xp, p, g, v, eta):
+    """Where and sign: more than ufuncs."""
+    v = 0.9 * v + g
+    return p - eta * xp.where(v * g > 0.0, v, xp.sign(g)), v
+
+
+def decide_on_numbers(xp, p, g, v, eta):
+    if eta < 0.04:
+        return p - g, v
+    return p + eta * g, v * eta
+
+
+def decide_by_truth(xp, p, g, v, eta):
+    """The number itself is the condition: 2, 1, and 0 in the third step."""
+    return (p - g, v) if xp.floor(eta * 20.0) else (p + g, v * eta)
+
+
+def decide_on_arrays(xp, p, g, v, eta):
+    return (p - eta * g, v) if xp.any(g > 100.0) else (p + eta * v, g * eta)
+
+
+def masks(xp, p, g, v, eta):
+    """Numbers of another type in between."""
+    agree = (g > 0.0) & (v > 0.5)
+    return p - eta * xp.astype(agree, p.dtype) * g, xp.maximum(v, xp.abs(g))
+
+
+def sums_of_masks(xp, p, g, v, eta):
+    """True + True is True."""
+    return p - eta * ((g > 0.0) + (v > 0.5)), v * eta
+
+
+def inverted_masks(xp, p, g, v, eta):
+    return p - eta * g * ~(g > 0.0), v * (g == g)
+
+
+def reductions(xp, p, g, v, eta):
+    """Not elementwise, but right where arrays are taken as a whole."""
+    return p - eta * g / xp.max(xp.abs(g)), v + xp.mean(g * g)
+
+
+def clips(xp, p, g, v, eta):
+    return p - eta * xp.clip(g, min=-0.5, max=0.5), v
+
+
+def in_place(xp, p, g, v, eta):
+    v *= 0.5
+    v += g
+    p -= eta * v
+    return p, v
+
+
+def reuses(xp, p, g, v, eta):
+    """Each result needs what the other replaces."""
+    return p + v * eta, v + p * eta
+
+
+def returns_what_is_used_before(xp, p, g, v, eta):
+    """The new v is complete, but the old one is read once more."""
+    new = v * eta + g
+    return (p - new) * (v + 1.0), new
+
+
+def uses_a_part_again(xp, p, g, v, eta):
+    part = g * eta
+    other = (part + v) * g
+    return p - part * other, other
+
+
+def swaps(xp, p, g, v, eta):
+    return v, p
+
+
+def returns_the_gradient(xp, p, g, v, eta):
+    return p - eta * g, g
+
+
+def returns_one_twice(xp, p, g, v, eta):
+    p = p - eta * g
+    return p, p
+
+
+def constants(xp, p, g, v, eta):
+    return xp.zeros_like(p), xp.ones_like(v) * eta
+
+
+def powers(xp, p, g, v, eta):
+    return p - eta * g**3 / (1 + v**2) ** 0.5, 2 * v - abs(g) + 1
+
+
+UNUSUAL = [
+    sign_where, decide_on_numbers, decide_by_truth, decide_on_arrays, masks, sums_of_masks,
+    inverted_masks, reductions, clips, in_place, reuses, returns_what_is_used_before,
+    uses_a_part_again, swaps, returns_the_gradient, returns_one_twice, constants, powers,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("unusual", UNUSUAL, ids=lambda rule: rule.__name__)
+def test_a_fused_rule_may_be_any(unusual, dtype):
+    backend = bpnet.get_backend("numpy")
+    rule = functools.partial(unusual, backend.xp)
+    fused = backend.fuse(rule)
+
+    def numbers_of(t):
+        return [np.asarray(0.1 / t, dtype)]
+
+    for shape in ((5,), (2**16 + 3,), (300, 400)):
+        assert_same_bits(fused, pure(rule), shape, dtype, 1, numbers_of)
+
+
+def pure(rule):
+    """Call a rule on copies, so that one that works in place changes nothing else."""
+    return lambda *given: rule(*(np.array(a) for a in given))
+
+
+def test_a_rule_that_fails_says_so():
+    def wrong(p, g, eta):
+        raise ZeroDivisionError("in the rule")
+
+    p, g = arguments((2**17,), "float32", 0)
+    with pytest.raises(ZeroDivisionError, match="in the rule"):
+        bpnet.get_backend("numpy").fuse(wrong)(p, g, np.float32(0.1))
+
+
+# --- JAX --------------------------------------------------------------------------------------
+
+
+class Counted(Activation):
+    """tanh, which counts how often Python runs it."""
+
+    name = "counted"
+    calls = 0
+
+    def f(self, xp, z):
+        type(self).calls += 1
+        return xp.tanh(z)
+
+    def df(self, xp, z, a):
+        return 1.0 - a * a
+
+
+@pytest.fixture
+def counted():
+    Counted.calls = 0
+    return Counted
+
+
+def fit_counted(backend, **options):
+    X, y = bpnet.datasets.make_spiral(30, seed=0)
+    layers = [bpnet.Dense(5, Counted()), bpnet.Dropout(0.1), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "binary_crossentropy", seed=0)
+    return net, net.fit(X, y, epochs=10, backend=backend, **options)
+
+
+@pytest.mark.parametrize(("batch_size", "kinds"), [(None, 1), (10, 1), (8, 2)])
+def test_jax_compiles_a_step_once(batch_size, kinds, counted):
+    """30 examples in batches of 8 leave a remainder, which is a second program."""
+    pytest.importorskip("jax")
+    rate = bpnet.schedules.Cosine(0.01, 10)
+    optimizer = Adam(rate, weight_decay=0.1, clip_norm=1.0)
+    net, history = fit_counted("jax", batch_size=batch_size, optimizer=optimizer)
+    assert counted.calls == kinds
+    assert history["loss"][-1] < history["loss"][0]
+    for _ in range(3):
+        net.predict(np.ones((5, 2)))
+    assert counted.calls == kinds + 1
+
+
+def test_elsewhere_python_runs_each_step(counted):
+    """The count above would see it."""
+    fit_counted("numpy", batch_size=10)
+    assert counted.calls == 10 * 3
+
+
+def test_jax_reuses_the_memory_of_the_state():
+    pytest.importorskip("jax")
+    backend = bpnet.get_backend("jax:cpu")
+    step = backend.compile(lambda state, data: {"p": state["p"] - data})
+    pure = backend.compile_pure(lambda state, data: {"p": state["p"] - data})
+    with backend.activate():
+        state, data = {"p": backend.asarray([1.0, 2.0])}, backend.asarray([1.0, 1.0])
+        assert_array_equal(backend.to_numpy(pure(state, data)["p"]), [0.0, 1.0])
+        assert not state["p"].is_deleted()
+        after = step(state, data)
+        assert state["p"].is_deleted()
+        assert not data.is_deleted()
+    assert_array_equal(backend.to_numpy(after["p"]), [0.0, 1.0])
+    assert after["p"].dtype == np.float64
+
+
+def test_jax_leaves_half_of_the_free_memory_where_it_knows_it():
+    pytest.importorskip("jax")
+    backend = type(bpnet.get_backend("jax:cpu"))()
+    statistics = {"bytes_limit": 1000, "bytes_in_use": 400}
+    vars(backend)["_jax_device"] = types.SimpleNamespace(memory_stats=lambda: statistics)
+    assert backend.fits(300)
+    assert not backend.fits(301)
+
+
+def test_torch_leaves_half_of_the_free_memory_of_a_gpu(monkeypatch):
+    torch = pytest.importorskip("torch")
+    backend = type(bpnet.get_backend("torch:cpu"))("cpu")
+    assert backend.fits(2**60)
+    backend.device = "cuda:1"
+    memory = {"cuda:1": (600, 9000)}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: memory[device])
+    assert backend.fits(300)
+    assert not backend.fits(301)
+
+
+# --- what is global stays as it was -----------------------------------------------------------
+
+
+def use_everything(backend, dtype="float64"):
+    """Train and use a network; give it."""
+    X, y = bpnet.datasets.make_spiral(30, seed=0)
+    net = bpnet.Network(
+        [bpnet.Dense(4, "gelu"), bpnet.Dense(1)], "binary_crossentropy", seed=0, dtype=dtype
+    )
+    stop = bpnet.EarlyStopping(patience=2)
+    net.fit(
+        X, y, epochs=3, batch_size=8, validation_split=0.2, backend=backend,
+        callbacks=[bpnet.GradientFlow(), stop],
+    )  # fmt: skip
+    net.predict(backend.asarray(X))
+    net.evaluate(X, y)
+    net.loss_and_gradients(X, y)
+    bpnet.check_gradients(net, X, y, samples=2)
+    return net
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_jax_keeps_its_precision(x64):
+    jax = pytest.importorskip("jax")
+    backend = bpnet.get_backend("jax")
+    previous = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        precision = jax.config.jax_default_matmul_precision
+        net = use_everything(backend)
+        assert jax.config.jax_enable_x64 is x64
+        assert jax.config.jax_default_matmul_precision == precision
+        assert jax.numpy.ones(1).dtype == ("float64" if x64 else "float32")
+        assert net.parameters[0]["W"].dtype == np.float64
+        assert net.predict_proba(np.ones((1, 2))).dtype == np.float64
+        with backend.activate():
+            assert jax.numpy.ones(1).dtype == np.float64
+            assert (backend.asarray([1.0]) + 1.0).dtype == np.float64
+        with pytest.raises(ValueError, match="NaN"):
+            net.predict([[np.nan, 0.0]])
+        assert jax.config.jax_enable_x64 is x64
+    finally:
+        jax.config.update("jax_enable_x64", previous)
+
+
+def test_jax_multiplies_float32_in_full():
+    jax = pytest.importorskip("jax")
+    with bpnet.get_backend("jax").activate():
+        assert jax.config.jax_default_matmul_precision == "highest"
+
+
+@pytest.mark.parametrize("recording", [True, False])
+def test_torch_keeps_its_gradient_mode(recording):
+    torch = pytest.importorskip("torch")
+    with torch.set_grad_enabled(recording):
+        net = use_everything(bpnet.get_backend("torch:cpu"))
+        assert torch.is_grad_enabled() is recording
+        with pytest.raises(ValueError, match="NaN"):
+            net.predict(torch.tensor([[torch.nan, 0.0]]))
+        assert torch.is_grad_enabled() is recording
+        assert torch.get_default_dtype() == torch.float32
+
+
+def test_torch_records_nothing():
+    """Tensors that require gradients are data like others, and results require none."""
+    torch = pytest.importorskip("torch")
+    X, y = bpnet.datasets.make_spiral(30, seed=0)
+    backend = bpnet.get_backend("torch:cpu")
+    plain = use_everything(backend)
+    X_grad = torch.tensor(X, requires_grad=True)
+    y_grad = torch.tensor(y.astype(float), requires_grad=True)
+    w_grad = torch.ones(30, dtype=torch.float64, requires_grad=True)
+    net = bpnet.Network(plain.layers, plain.loss, seed=0, dtype="float64").build(2, "torch:cpu")
+    net.parameters = [
+        {name: torch.nn.Parameter(p.clone()) for name, p in layer.items()}
+        for layer in plain.parameters
+    ]
+    _, gradients = net.loss_and_gradients(X_grad, y_grad, w_grad)
+    results = [net.forward(X_grad), net.predict_proba(X_grad), net.predict(X_grad)]
+    results += [g for layer in gradients for g in layer.values()]
+    net.fit(
+        X_grad, y_grad, sample_weight=w_grad, epochs=2, validation_data=(X_grad, y_grad, w_grad)
+    )
+    assert net.evaluate(X_grad, y_grad, w_grad) == net.evaluate(X, y)
+    assert bpnet.check_gradients(net, X_grad, y_grad, w_grad, samples=2).passed
+    parameters = [p for layer in net.parameters for p in layer.values()]
+    for tensor in (*results, *parameters):
+        assert isinstance(tensor, torch.Tensor)
+        assert not tensor.requires_grad
+    assert X_grad.requires_grad
+    assert X_grad.grad is None
