@@ -1,0 +1,1 @@
+"""Measurements of bpnet beside its peers: ``python -m benchmarks --help``."""

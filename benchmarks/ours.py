@@ -1,0 +1,76 @@
+"""bpnet as a contestant, on any backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpnet
+from benchmarks.cases import LEARNING_RATE, Case
+from benchmarks.timing import Turn
+from bpnet._step import make_step
+
+
+def network(case: Case, backend: bpnet.Backend) -> bpnet.Network:
+    hidden = [bpnet.Dense(units, case.activation) for units in case.sizes[1:-1]]
+    layers = [*hidden, bpnet.Dense(case.sizes[-1])]
+    return bpnet.Network(layers, "categorical_crossentropy", seed=0).build(
+        case.sizes[0], backend
+    )
+
+
+def optimizer(case: Case) -> bpnet.optimizers.Optimizer:
+    return getattr(bpnet, case.optimizer)(LEARNING_RATE)  # type: ignore[no-any-return]
+
+
+def step(case: Case, backend: bpnet.Backend) -> Turn:
+    """The step that `fit` takes, on a batch that stays where it is."""
+    net, rule = network(case, backend), optimizer(case)
+    with backend.activate():
+        X, y = map(backend.asarray, case.examples())
+        data = {
+            "X": X,
+            "y": y,
+            "w": None,
+            "order": None,
+            "rates": backend.asarray([LEARNING_RATE], "float32"),
+            "total": float(case.batch),
+        }
+        state: dict[str, Any] = {
+            "parameters": net.placement.parameters,
+            "slots": rule.init(backend.xp, net.placement.parameters),
+            "step": backend.asarray(0, "int64"),
+            "loss": backend.asarray(0.0, "float32"),
+        }
+        compiled = make_step(backend, net.model, rule, case.batch, case.batch)
+
+    def turn(steps: int) -> None:
+        nonlocal state
+        with backend.activate():
+            for _ in range(steps):
+                state = compiled(state | {"batch": backend.asarray(0, "int64")}, data)
+            backend.synchronize()
+
+    return turn
+
+
+def epoch(case: Case, backend: bpnet.Backend, batches: int) -> Turn:
+    """Epochs of `fit`, with shuffling."""
+    net, rule = network(case, backend), optimizer(case)
+    X, y = case.examples(case.batch * batches)
+
+    def turn(epochs: int) -> None:
+        net.fit(X, y, optimizer=rule, epochs=epochs, batch_size=case.batch, backend=backend)
+
+    return turn
+
+
+def inference(case: Case, backend: bpnet.Backend) -> Turn:
+    """Probabilities of one batch, from the host and back."""
+    net = network(case, backend)
+    X, _ = case.examples()
+
+    def turn(calls: int) -> None:
+        for _ in range(calls):
+            net.predict_proba(X, backend=backend)
+
+    return turn

@@ -1,0 +1,43 @@
+"""Medians of contestants that take turns in one process.
+
+A busy machine slows whoever runs just then. So the contestants take turns, in an order that
+rotates, and what counts is the ratio of their medians, never a time alone.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+# Do so many steps, and wait until the device has finished them.
+Turn = Callable[[int], None]
+
+# A turn should last so long that what happens around it does not count, in seconds.
+TURN = 0.03
+
+
+def medians(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
+    """Time one step of each contestant, in seconds."""
+    steps = {name: _warm_up(turn) for name, turn in turns.items()}
+    times: dict[str, list[float]] = {name: [] for name in turns}
+    names = list(turns)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            turns[name](1)  # brings its data and code back into the caches
+            times[name].append(_time(turns[name], steps[name]))
+    return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def _warm_up(turn: Turn) -> int:
+    """Compile, fill caches, and find how many steps a turn takes."""
+    for _ in range(3):
+        seconds = _time(turn, 1)
+    return max(1, round(TURN / seconds))
+
+
+def _time(turn: Turn, steps: int) -> float:
+    start = time.perf_counter()
+    turn(steps)
+    return (time.perf_counter() - start) / steps
