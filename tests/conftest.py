@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import os
 
+# The arrays are small and the tests run in several processes: more threads would only collide.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+# Several libraries and processes share one GPU, so none may take all of its memory.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
 import pytest
 from hypothesis import settings
 
@@ -21,9 +27,6 @@ SPECS = (
     "jax",
     "cupy",
 )
-
-# Several libraries share one GPU in these tests, so none may take all of its memory.
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 settings.register_profile("bpnet", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("bpnet")
