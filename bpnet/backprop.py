@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.layers import Context, Layer
-from bpnet.losses import Loss, mean_loss, output_error
+from bpnet.losses import Loss, mean_loss, output_error, total_weight
 
 
 class Model(NamedTuple):
@@ -26,11 +26,15 @@ class Model(NamedTuple):
         The loss, which owns the link.
     keys : tuple of int
         For each layer the 32-bit key of its random masks.
+    shared_penalty : bool
+        Whether the penalties are divided by the sum of the examples' weights (their number
+        without weights), as scikit-learn does: the more examples, the less they count.
     """
 
     layers: tuple[Layer, ...]
     loss: Loss
     keys: tuple[int, ...]
+    shared_penalty: bool = False
 
 
 def forward(
@@ -78,24 +82,41 @@ def loss_and_gradients(
     z, caches = forward(xp, model, parameters, X, step)
     delta = output_error(xp, model.loss, y, z, w)
     gradients = backward(xp, model, parameters, caches, delta)
-    loss = mean_loss(xp, model.loss, y, z, w) + penalty(xp, model, parameters)
-    return loss, _add_penalties(xp, model, parameters, gradients)
+    total = total_weight(xp, z, w)
+    loss = mean_loss(xp, model.loss, y, z, w) + penalty(xp, model, parameters, total)
+    return loss, _add_penalties(xp, model, parameters, gradients, total)
 
 
-def penalty(xp: Namespace, model: Model, parameters: Parameters) -> Array | float:
-    """Sum the regularisers' parts of the loss; 0.0 where no layer has one."""
-    parts = (
-        layer.penalty(xp, layer_parameters)
+def penalty(
+    xp: Namespace, model: Model, parameters: Parameters, total: Array | float
+) -> Array | float:
+    """Sum the regularisers' parts of the loss; 0.0 where no layer has one.
+
+    `total` is the sum of the examples' weights, which a shared penalty is divided by.
+    """
+    parts = [
+        part
         for layer, layer_parameters in zip(model.layers, parameters, strict=True)
-    )
-    return sum((part for part in parts if part is not None), start=0.0)
+        if (part := layer.penalty(xp, layer_parameters)) is not None
+    ]
+    return _shared(model, sum(parts), total) if parts else 0.0
 
 
 def _add_penalties(
-    xp: Namespace, model: Model, parameters: Parameters, gradients: Parameters
+    xp: Namespace,
+    model: Model,
+    parameters: Parameters,
+    gradients: Parameters,
+    total: Array | float,
 ) -> Parameters:
-    total = []
+    sums = []
     for layer, p, g in zip(model.layers, parameters, gradients, strict=True):
         extra = layer.penalty_gradients(xp, p)
-        total.append({name: g[name] + extra[name] if name in extra else g[name] for name in g})
-    return total
+        sums.append(
+            {k: g[k] + _shared(model, extra[k], total) if k in extra else g[k] for k in g}
+        )
+    return sums
+
+
+def _shared(model: Model, part: Array, total: Array | float) -> Array:
+    return part / total if model.shared_penalty else part

@@ -24,6 +24,8 @@ dtype and device, and write into no array that they were given.
 
 from __future__ import annotations
 
+import functools
+import operator
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -196,17 +198,21 @@ class Dense(Layer):
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
         """Compute l1 sum(abs(W)) + l2/2 sum(W^2)."""
-        if not (self.l1 or self.l2):
-            return None
-        W = parameters["W"]
-        return self.l1 * xp.sum(xp.abs(W)) + 0.5 * self.l2 * xp.sum(W * W)
+        W, parts = parameters["W"], []
+        if self.l1:
+            parts.append(self.l1 * xp.sum(xp.abs(W)))
+        if self.l2:
+            parts.append(0.5 * self.l2 * xp.sum(W * W))
+        return functools.reduce(operator.add, parts) if parts else None
 
     def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
         """Compute l1 sign(W) + l2 W; the slope of abs at 0 is taken as 0."""
-        if not (self.l1 or self.l2):
-            return {}
-        W = parameters["W"]
-        return {"W": self.l1 * xp.sign(W) + self.l2 * W}
+        W, parts = parameters["W"], []
+        if self.l1:
+            parts.append(self.l1 * xp.sign(W))
+        if self.l2:
+            parts.append(self.l2 * W)
+        return {"W": functools.reduce(operator.add, parts)} if parts else {}
 
     def __repr__(self) -> str:
         return f"Dense({self.units}, {self.activation.name!r})"

@@ -64,20 +64,25 @@ def mean_loss(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) ->
     """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1."""
     if w is None:
         return xp.mean(loss.value(xp, y, z))
-    return xp.sum(loss.value(xp, y, z) * _normalised(xp, w))
+    return xp.sum(loss.value(xp, y, z) * (w / total_weight(xp, z, w)))
 
 
 def output_error(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
     """Compute delta_L = dL/dz_L, shape (m, n_L): the only place where 1/m enters."""
     if w is None:
         return loss.error(xp, y, z) / z.shape[0]
-    return loss.error(xp, y, z) * _normalised(xp, w)[:, None]
+    return loss.error(xp, y, z) * (w / total_weight(xp, z, w))[:, None]
 
 
-def _normalised(xp: Namespace, w: Array) -> Array:
-    """Compute w / sum(w); rows of weight 0 alone have no gradient, so theirs stays 0."""
+def total_weight(xp: Namespace, z: Array, w: Array | None) -> Array | float:
+    """Sum the weights of the examples, their number without weights; 1 if all are 0.
+
+    Rows of weight 0 alone have no gradient, and divided by 1 theirs stays 0.
+    """
+    if w is None:
+        return float(z.shape[0])
     total = xp.sum(w)
-    return w / xp.where(total > 0.0, total, xp.ones_like(total))
+    return xp.where(total > 0.0, total, xp.ones_like(total))
 
 
 class BinaryCrossentropy(Loss):

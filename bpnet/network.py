@@ -399,7 +399,7 @@ class Network:
                 part = compute(parameters, *bring_all(data, place, rows))
                 totals = part if totals is None else totals + part
             total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
-            penalty = float(backprop.penalty(place.xp, self.model, parameters))
+            penalty = float(backprop.penalty(place.xp, self.model, parameters, total_weight))
         measured = {"loss": total_loss / total_weight + penalty}
         if self.is_classifier:
             measured["accuracy"] = total_right / total_weight
