@@ -26,7 +26,8 @@ class Data(NamedTuple):
     Attributes
     ----------
     X : array (m, n_0)
-        Features.
+        Features; an estimator's may be a SciPy CSR matrix of the host, whose rows become
+        dense only when they are used.
     y : array (m,) of int64 or (m, n_L)
         Targets.
     w : array (m,) or None
@@ -49,12 +50,22 @@ class Data(NamedTuple):
         return int(self.X.shape[0])
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether X is a sparse matrix of the host."""
+        return is_sparse(self.X)
+
+    @property
     def nbytes(self) -> int:
-        """Memory that the arrays take, in bytes; labels are int64."""
+        """Memory that the arrays take, all of them dense, in bytes; labels are int64."""
         itemsize = 4 if self.dtype == "float32" else 8
         floats = sum(math.prod(a.shape) for a in (self.X, self.y, self.w) if a is not None)
         labels = self.n_rows if self.y.ndim == 1 else 0
         return int(itemsize * floats + (8 - itemsize) * labels)
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether features are a SciPy sparse matrix."""
+    return hasattr(X, "toarray")
 
 
 def check_features(X: Any, dtype: str, n_inputs: int | None) -> tuple[Array, Backend | None]:

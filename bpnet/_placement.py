@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._inputs import Data, as_parameter
+from bpnet._inputs import Data, as_parameter, is_sparse
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.layers import Layer
@@ -121,11 +121,19 @@ def bring(
     if rows is not None:
         with (owner or backend).activate():
             array = array[rows, ...]
+    if is_sparse(array):
+        array = array.toarray()
     if owner is not None and owner != backend:
         array = owner.to_numpy(array)
     with backend.activate():
         placed = backend.asarray(array)
         return backend.xp.asarray(placed, copy=True) if copy else placed
+
+
+def host(array: Array) -> Any:
+    """Give an array of the host or of any library as a NumPy array."""
+    owner = backend_of(array=array)
+    return np.asarray(array) if owner is None else owner.to_numpy(array)
 
 
 def bring_all(

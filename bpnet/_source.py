@@ -17,8 +17,8 @@ class Source:
     """The training examples, as the passes of an epoch need them.
 
     If they fit they stay on the device and batches are gathered there. Otherwise each epoch
-    moves them in its order, in pieces of whole batches that fit. Either way a batch holds
-    the same examples.
+    moves them in its order, in pieces of whole batches that fit; sparse ones batch by batch.
+    Either way a batch holds the same examples.
 
     Parameters
     ----------
@@ -28,16 +28,21 @@ class Source:
         Where they are needed.
     batch_size : int
         Examples in a batch.
+    shares : {"weight", "rows"}
+        What a batch's share of the epoch's loss is counted in.
     """
 
-    def __init__(self, data: Data, place: Backend, batch_size: int) -> None:
+    def __init__(
+        self, data: Data, place: Backend, batch_size: int, shares: str = "weight"
+    ) -> None:
         self.place = place
         self.batch_size = batch_size
         self.rows = data.n_rows
-        self.resident = data.owner == place or place.fits(data.nbytes)
+        self.resident = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
         self.data = placed(data, place) if self.resident else to_host(data)
         self.piece = self.rows if self.resident else self._fitting_rows()
-        self.total = total_weight(data)
+        self.by_weight = shares == "weight" and data.w is not None
+        self.total = total_weight(data) if self.by_weight else float(self.rows)
 
     @property
     def n_batches(self) -> int:
@@ -93,7 +98,7 @@ class Source:
 
     def _fitting_rows(self) -> int:
         """Halve the piece until it fits; one batch must fit."""
-        batches = self.n_batches
+        batches = 1 if self.data.is_sparse else self.n_batches
         bytes_per_batch = self.data.nbytes * self.batch_size / self.rows
         while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)

@@ -42,7 +42,12 @@ State = dict[str, Any]
 
 
 def make_step(
-    place: Backend, model: Model, optimizer: Optimizer, batch_size: int, rows: int
+    place: Backend,
+    model: Model,
+    optimizer: Optimizer,
+    batch_size: int,
+    rows: int,
+    by_weight: bool,
 ) -> Callable[[State, dict[str, Any]], State]:
     """Make the compiled step for a batch of `rows` examples.
 
@@ -58,6 +63,8 @@ def make_step(
         Examples in every batch but the last, which tells where a batch starts.
     rows : int
         Examples in this batch: `batch_size`, or what is left in the end.
+    by_weight : bool
+        Whether the batch counts in the epoch's loss by the sum of its weights, or by `rows`.
     """
     xp = place.xp
 
@@ -82,7 +89,7 @@ def make_step(
             rate,
             xp.astype(t, X.dtype),
         )
-        share = (rows if w is None else xp.sum(w)) / data["total"]
+        share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
             "parameters": parameters,
             "slots": slots,

@@ -8,13 +8,16 @@ from bpnet._typing import Array, Namespace, Parameters
 from bpnet.backprop import Model, forward
 from bpnet.losses import one_hot
 
-# Rows computed at once, which bounds the memory that activations take.
+# Rows computed at once, which bounds the memory that activations take; fewer of a sparse
+# matrix, which may have many more columns than memory has room for.
 ROWS = 4096
+SPARSE_ROWS = 256
 
 
-def row_blocks(m: int) -> Iterator[slice]:
+def row_blocks(m: int, sparse: bool = False) -> Iterator[slice]:
     """Cut m rows into blocks that are computed at once."""
-    return (slice(start, min(start + ROWS, m)) for start in range(0, m, ROWS))
+    rows = SPARSE_ROWS if sparse else ROWS
+    return (slice(start, min(start + rows, m)) for start in range(0, m, rows))
 
 
 def logits(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:

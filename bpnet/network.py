@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bpnet import activations, backprop, inference, losses
-from bpnet._checks import check_choice, check_integer
-from bpnet._inputs import Data, check_data, check_features
+from bpnet._checks import check_choice, check_flag, check_integer
+from bpnet._inputs import Data, check_data, check_features, is_sparse
 from bpnet._placement import Placement, answer, bring, bring_all, drawn
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.backprop import Model
 from bpnet.layers import Dense, Layer
 from bpnet.losses import Loss
-from bpnet.random import fresh_seed, mask_key
+from bpnet.optimizers import Adam
+from bpnet.random import fresh_seed, generator, mask_key
 from bpnet.registry import current_block, get_backend
 
 if TYPE_CHECKING:
@@ -332,16 +333,24 @@ class Network:
         History
             The figures of each epoch.
         """
-        from bpnet.training import Training  # which needs Network
+        from bpnet._continuation import Continuation  # these need Network
+        from bpnet._validation import hold_out
+        from bpnet.training import Training
 
+        past = Continuation(Adam() if optimizer is None else optimizer)
+        order = self._shuffled if check_flag("shuffle", shuffle) else _in_order
+        data, validation = hold_out(
+            self, self.check_data(X, y, sample_weight), validation_data, validation_split
+        )
         training = Training(
-            self, X, y,
-            optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
-            sample_weight=sample_weight, validation_data=validation_data,
-            validation_split=validation_split, callbacks=callbacks, backend=backend,
-            progress=progress,
+            self, data,
+            validation=validation, epochs=epochs, batch_size=batch_size, order=order,
+            callbacks=callbacks, backend=backend, progress=progress, past=past,
         )  # fmt: skip
         return training.run()
+
+    def _shuffled(self, epoch: int, rows: int) -> Any:
+        return generator(self.seed, "shuffle", epoch).permutation(rows)
 
     def summary(self) -> str:
         """Describe the layers in a table: shapes and numbers of parameters.
@@ -395,7 +404,7 @@ class Network:
         compute = self.compiled(place, inference.measures)
         with place.activate():
             totals = None
-            for rows in inference.row_blocks(data.n_rows):
+            for rows in inference.row_blocks(data.n_rows, data.is_sparse):
                 part = compute(parameters, *bring_all(data, place, rows))
                 totals = part if totals is None else totals + part
             total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
@@ -409,13 +418,23 @@ class Network:
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
     ) -> Array:
         X, owner = check_features(X, self.dtype, self.n_inputs)
+        return self.infer(function, X, owner, backend)
+
+    def infer(
+        self,
+        function: Callable[..., Any],
+        X: Array,
+        owner: Backend | None,
+        backend: str | Backend | None,
+    ) -> Array:
+        """Compute a function of :mod:`bpnet.inference` on checked features, block by block."""
         place = self.choose_backend(backend, owner)
         parameters = self.parameters_on(place, X)
         compute = self.compiled(place, function)
         with place.activate():
             parts = [
                 compute(parameters, bring(X, place, rows))
-                for rows in inference.row_blocks(X.shape[0])
+                for rows in inference.row_blocks(X.shape[0], is_sparse(X))
             ]
             result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
             return answer(result, place, owner)
@@ -461,6 +480,10 @@ class Network:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Network([{layers}], loss={self.loss.name!r}, dtype={self.dtype!r})"
+
+
+def _in_order(epoch: int, rows: int) -> Any:
+    return range(rows)
 
 
 def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:

@@ -1,23 +1,22 @@
-"""Training: epochs of minibatches over data that stays on the device."""
+"""Training: epochs of minibatches over checked examples that stay on the device."""
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_flag, check_integer, check_number
+from bpnet._checks import check_flag, check_integer
+from bpnet._continuation import Continuation
 from bpnet._inputs import Data
 from bpnet._interrupt import Interrupt
 from bpnet._placement import bring, placed
-from bpnet._source import Source, take_rows, total_weight
-from bpnet._step import State, make_step
+from bpnet._source import Source, take_rows
+from bpnet._step import State
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.callbacks import Callback, ProgressBar
 from bpnet.history import History
-from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 
 if TYPE_CHECKING:
@@ -25,10 +24,27 @@ if TYPE_CHECKING:
 
 
 class Training:
-    """One call of ``Network.fit``: checks everything, then runs the epochs.
+    """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks get this object. Its parameters and network are those of the moment: the next
     step may overwrite them, so a callback that keeps arrays copies them.
+
+    Parameters
+    ----------
+    network : Network
+        The network to train.
+    data, validation : Data, Data or None
+        Checked examples.
+    epochs, batch_size, callbacks, backend, progress
+        As in ``Network.fit``.
+    order : callable
+        ``order(epoch, rows)`` gives the order of the examples in an epoch: `rows` integers.
+        The epoch counts from 0, over all trainings that continue each other.
+    past : Continuation
+        What the training before has left; a fresh one starts anew.
+    shares : {"weight", "rows"}
+        How much a batch counts in the epoch's loss: by the sum of its weights, or by its
+        number of examples, as in scikit-learn.
 
     Attributes
     ----------
@@ -54,35 +70,24 @@ class Training:
     def __init__(
         self,
         network: Network,
-        X: Any,
-        y: Any,
+        data: Data,
         *,
-        optimizer: Optimizer | None,
+        validation: Data | None,
         epochs: int,
         batch_size: int | None,
-        shuffle: bool,
-        sample_weight: Any,
-        validation_data: tuple[Any, ...] | None,
-        validation_split: float,
+        order: Callable[[int, int], Any],
         callbacks: Iterable[Callback],
         backend: str | Backend | None,
         progress: bool,
+        past: Continuation,
+        shares: str = "weight",
     ) -> None:
-        self.network = network
-        self.optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(self.optimizer, Optimizer):
-            raise TypeError(
-                f"optimizer must be a bpnet optimizer such as bpnet.Adam(0.001), "
-                f"got {optimizer!r}"
-            )
-        self.schedule = copy.deepcopy(self.optimizer.learning_rate)
+        self.network, self.data, self.validation = network, data, validation
+        self.order, self.past, self.shares = order, past, shares
         self.epochs = check_integer("epochs", epochs, 1)
-        self.shuffle = check_flag("shuffle", shuffle)
         self.callbacks = _check_callbacks(callbacks)
         if check_flag("progress", progress):
             self.callbacks.append(ProgressBar())
-        data = network.check_data(X, y, sample_weight)
-        self.data, self.validation = self._split(data, validation_data, validation_split)
         rows = self.data.n_rows
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.batch_size = min(limit, rows)
@@ -135,6 +140,7 @@ class Training:
                 self._call("on_train_end")
             finally:
                 self.network.adopt(self.backend, self.parameters)
+                self.past.keep(self.state)
                 self.history.seconds = time.perf_counter() - started
         return self.history
 
@@ -144,14 +150,17 @@ class Training:
         start = self.network.parameters_on(place, data.X)
         self.state = {
             "parameters": _copied(place, start),
-            "slots": self.optimizer.init(place.xp, start),
-            "step": self._scalar(0, "int64"),
+            "slots": self.past.slots_on(place, start),
+            "step": self._scalar(self.past.step, "int64"),
         }
-        self._source = Source(data, place, self.batch_size)
-        if self.validation is not None and place.fits(self.validation.nbytes):
-            self.validation = placed(self.validation, place)
+        self._source = Source(data, place, self.batch_size, self.shares)
+        held_out = self.validation
+        if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
+            self.validation = placed(held_out, place)
         self._steps = {
-            rows: make_step(place, self.network.model, self.optimizer, self.batch_size, rows)
+            rows: self.past.step_for(
+                place, self.network.model, self.batch_size, rows, self._source.by_weight
+            )
             for rows in self._source.sizes
         }
 
@@ -160,11 +169,11 @@ class Training:
 
         Nothing here waits for the device.
         """
+        n_batches, rows, epoch = self._source.n_batches, self._source.rows, self.past.epoch
         self._rates = [
-            self.schedule(self.epoch + batch / self._source.n_batches)
-            for batch in range(self._source.n_batches)
+            self.past.schedule(epoch + batch / n_batches) for batch in range(n_batches)
         ]
-        order = self._order()
+        order = None if n_batches == 1 else self.order(epoch, rows)  # one batch takes all rows
         self.state["loss"] = self._scalar(0.0, self.network.dtype)
         for data, sizes in self._source.passes(order, self._rates):
             self.state["batch"] = self._scalar(0, "int64")
@@ -178,6 +187,7 @@ class Training:
     def _end_epoch(self) -> None:
         """Read the epoch's figures: the one place where training waits for the device."""
         self.epoch += 1
+        self.past.epoch += 1
         self.logs = {"loss": float(self.state["loss"]), "learning_rate": self._rates[-1]}
         if self.validation is not None:
             measured = self.network.evaluate_data(
@@ -186,16 +196,7 @@ class Training:
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
         self.history.append(self.logs)
-        self.schedule.observe(self.logs)
-
-    def _order(self) -> Any:
-        """Draw the order of this epoch on the host; None where one batch takes all rows."""
-        rows = self.data.n_rows
-        if self.batch_size == rows:
-            return None
-        if not self.shuffle:
-            return range(rows)
-        return generator(self.network.seed, "shuffle", self.epoch).permutation(rows)
+        self.past.schedule.observe(self.logs)
 
     def _call(self, hook: str) -> None:
         self.network.adopt(self.backend, self.parameters)
@@ -204,40 +205,6 @@ class Training:
 
     def _scalar(self, value: float, dtype: str) -> Array:
         return self.backend.asarray(value, dtype)
-
-    def _split(
-        self, data: Data, validation_data: tuple[Any, ...] | None, validation_split: float
-    ) -> tuple[Data, Data | None]:
-        """Give training and validation examples, from what was passed or split off."""
-        share = check_number("validation_split", validation_split, 0.0, 1.0, below=True)
-        if validation_data is None and not share:
-            return data, None
-        if validation_data is not None:
-            if share:
-                raise ValueError("pass validation_data or validation_split, not both")
-            return data, self._check_validation(validation_data, int(data.X.shape[1]))
-        held_out = round(share * data.n_rows)
-        if not 0 < held_out < data.n_rows:
-            raise ValueError(
-                f"validation_split must leave examples on both sides; {share:g} of "
-                f"{data.n_rows} examples is {held_out}"
-            )
-        order = generator(self.network.seed, "split").permutation(data.n_rows)
-        parts = take_rows(data, order[held_out:]), take_rows(data, order[:held_out])
-        if not all(map(total_weight, parts)):
-            raise ValueError(
-                f"sample_weight must leave a weight > 0 on both sides of validation_split; "
-                f"drawn by seed {self.network.seed}, one side has only 0"
-            )
-        return parts
-
-    def _check_validation(self, validation_data: tuple[Any, ...], n_inputs: int) -> Data:
-        if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-            raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
-        X, y, *w = validation_data
-        return self.network.check_data(
-            X, y, w[0] if w else None, suffix=" of validation_data", n_inputs=n_inputs
-        )
 
 
 def _copied(place: Backend, parameters: Parameters) -> Parameters:

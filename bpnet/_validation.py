@@ -1,0 +1,52 @@
+"""Examples that a training does not see, to measure it by: passed in, or split off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bpnet._checks import check_number
+from bpnet._inputs import Data
+from bpnet._source import take_rows, total_weight
+from bpnet.random import generator
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+
+
+def hold_out(
+    network: Network,
+    data: Data,
+    validation_data: tuple[Any, ...] | None,
+    validation_split: float,
+) -> tuple[Data, Data | None]:
+    """Give training and validation examples, from what was passed or split off."""
+    share = check_number("validation_split", validation_split, 0.0, 1.0, below=True)
+    if validation_data is None and not share:
+        return data, None
+    if validation_data is not None:
+        if share:
+            raise ValueError("pass validation_data or validation_split, not both")
+        return data, _checked(network, validation_data, int(data.X.shape[1]))
+    held_out = round(share * data.n_rows)
+    if not 0 < held_out < data.n_rows:
+        raise ValueError(
+            f"validation_split must leave examples on both sides; {share:g} of "
+            f"{data.n_rows} examples is {held_out}"
+        )
+    order = generator(network.seed, "split").permutation(data.n_rows)
+    parts = take_rows(data, order[held_out:]), take_rows(data, order[:held_out])
+    if not all(map(total_weight, parts)):
+        raise ValueError(
+            f"sample_weight must leave a weight > 0 on both sides of validation_split; "
+            f"drawn by seed {network.seed}, one side has only 0"
+        )
+    return parts
+
+
+def _checked(network: Network, validation_data: tuple[Any, ...], n_inputs: int) -> Data:
+    if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+        raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
+    X, y, *w = validation_data
+    return network.check_data(
+        X, y, w[0] if w else None, suffix=" of validation_data", n_inputs=n_inputs
+    )
