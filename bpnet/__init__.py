@@ -1,5 +1,7 @@
 """bpnet: backpropagation, every equation in plain sight, on any array API library."""
 
+from typing import TYPE_CHECKING
+
 from bpnet import activations, datasets, initializers, losses, optimizers, schedules
 from bpnet.backend import Backend, BackendInfo
 from bpnet.callbacks import Callback, EarlyStopping
@@ -17,8 +19,14 @@ from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from bpnet.registry import available_backends, get_backend, use_backend
 
+if TYPE_CHECKING:
+    from bpnet.estimators import MLPClassifier as MLPClassifier
+    from bpnet.estimators import MLPRegressor as MLPRegressor
+
 __version__ = "0.1.0"
 
+# Not listed: MLPClassifier and MLPRegressor, for `from bpnet import *` must work without
+# scikit-learn.
 __all__ = [
     "SGD",
     "Adagrad",
@@ -60,4 +68,8 @@ def __getattr__(name: str) -> object:
         import importlib
 
         return importlib.import_module("bpnet.plot")
+    if name in ("MLPClassifier", "MLPRegressor"):
+        from bpnet import estimators
+
+        return getattr(estimators, name)
     raise AttributeError(f"module 'bpnet' has no attribute {name!r}")

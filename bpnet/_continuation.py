@@ -42,6 +42,17 @@ class Continuation:
         self.epoch = 0
         self._steps: dict[tuple[Any, ...], Callable[..., State]] = {}
 
+    def inherit(self, past: Continuation) -> None:
+        """Go on from another optimiser: its time, and its slots if they mean the same."""
+        self.epoch, old, new = past.epoch, past.optimizer, self.optimizer
+        if type(old) is type(new) and old.n_slots == new.n_slots:
+            self.slots, self.step = past.slots, past.step
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next epoch."""
+        return self.schedule(float(self.epoch))
+
     def slots_on(self, place: Backend, parameters: Parameters) -> Slots:
         """Give the slots on a backend, as copies, for a step overwrites its state."""
         if self.slots is None:

@@ -79,43 +79,57 @@ def loss_and_gradients(
     step: Array | None = None,
 ) -> tuple[Array, Parameters]:
     """Compute the loss, a 0-d array, and its gradients by all parameters."""
-    z, caches = forward(xp, model, parameters, X, step)
-    delta = output_error(xp, model.loss, y, z, w)
-    gradients = backward(xp, model, parameters, caches, delta)
-    total = total_weight(xp, z, w)
-    loss = mean_loss(xp, model.loss, y, z, w) + penalty(xp, model, parameters, total)
-    return loss, _add_penalties(xp, model, parameters, gradients, total)
+    loss, gradients = data_loss_and_gradients(xp, model, parameters, X, y, w, step)
+    return add_penalties(xp, model, parameters, loss, gradients, total_weight(xp, X, w))
 
 
-def penalty(
-    xp: Namespace, model: Model, parameters: Parameters, total: Array | float
-) -> Array | float:
-    """Sum the regularisers' parts of the loss; 0.0 where no layer has one.
-
-    `total` is the sum of the examples' weights, which a shared penalty is divided by.
-    """
-    parts = [
-        part
-        for layer, layer_parameters in zip(model.layers, parameters, strict=True)
-        if (part := layer.penalty(xp, layer_parameters)) is not None
-    ]
-    return _shared(model, sum(parts), total) if parts else 0.0
-
-
-def _add_penalties(
+def data_loss_and_gradients(
     xp: Namespace,
     model: Model,
     parameters: Parameters,
+    X: Array,
+    y: Array,
+    w: Array | None = None,
+    step: Array | None = None,
+) -> tuple[Array, Parameters]:
+    """Compute the loss without penalties, and its gradients."""
+    z, caches = forward(xp, model, parameters, X, step)
+    delta = output_error(xp, model.loss, y, z, w)
+    gradients = backward(xp, model, parameters, caches, delta)
+    return mean_loss(xp, model.loss, y, z, w), gradients
+
+
+def add_penalties(
+    xp: Namespace,
+    model: Model,
+    parameters: Parameters,
+    loss: Array,
     gradients: Parameters,
     total: Array | float,
-) -> Parameters:
+) -> tuple[Array, Parameters]:
+    """Add the regularisers' parts to the loss and to its gradients.
+
+    `total` is the sum of the examples' weights, which a shared penalty is divided by.
+    """
     sums = []
     for layer, p, g in zip(model.layers, parameters, gradients, strict=True):
         extra = layer.penalty_gradients(xp, p)
         sums.append(
             {k: g[k] + _shared(model, extra[k], total) if k in extra else g[k] for k in g}
         )
-    return sums
+    return loss + penalty(xp, model, parameters, total), sums
+
+
+def penalty(
+    xp: Namespace, model: Model, parameters: Parameters, total: Array | float
+) -> Array | float:
+    """Sum the regularisers' parts of the loss; 0.0 where no layer has one."""
+    parts = [
+        part
+        for layer, layer_parameters in zip(model.layers, parameters, strict=True)
+        if (part := layer.penalty(xp, layer_parameters)) is not None
+    ]
+    return _shared(model, sum(parts), total) if parts else 0.0
 
 
 def _shared(model: Model, part: Array, total: Array | float) -> Array:

@@ -74,13 +74,13 @@ def output_error(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None)
     return loss.error(xp, y, z) * (w / total_weight(xp, z, w))[:, None]
 
 
-def total_weight(xp: Namespace, z: Array, w: Array | None) -> Array | float:
+def total_weight(xp: Namespace, rows: Array, w: Array | None) -> Array | float:
     """Sum the weights of the examples, their number without weights; 1 if all are 0.
 
     Rows of weight 0 alone have no gradient, and divided by 1 theirs stays 0.
     """
     if w is None:
-        return float(z.shape[0])
+        return float(rows.shape[0])
     total = xp.sum(w)
     return xp.where(total > 0.0, total, xp.ones_like(total))
 

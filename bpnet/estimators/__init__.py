@@ -1,0 +1,18 @@
+"""scikit-learn's multi-layer perceptrons, on any array library and any device.
+
+`MLPClassifier` and `MLPRegressor` have the parameters, attributes and methods of
+:mod:`sklearn.neural_network`'s and more; they train with :class:`bpnet.Network`.
+"""
+
+try:
+    from sklearn.utils.validation import validate_data as _  # noqa: F401  new in 1.6
+except ImportError as error:
+    raise ImportError(
+        "bpnet.MLPClassifier and bpnet.MLPRegressor need scikit-learn >= 1.6 (and SciPy, "
+        "which it brings); install it with: pip install 'scikit-learn>=1.6'"
+    ) from error
+
+from bpnet.estimators.classifier import MLPClassifier
+from bpnet.estimators.regressor import MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,223 @@
+"""What classifier and regressor share: fitting, continuing, predicting, travelling."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, ClassVar
+
+from sklearn.base import _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import check_is_fitted
+
+from bpnet._inputs import Data
+from bpnet._placement import answer, host
+from bpnet._typing import Array
+from bpnet.backend import Backend
+from bpnet.estimators._architecture import Architecture
+from bpnet.estimators._inputs import Features, check_examples, check_features, check_weights
+from bpnet.estimators._lbfgs import Objective, minimise
+from bpnet.estimators._parameters import HiddenLayers
+from bpnet.estimators._stochastic import Stochastic
+from bpnet.losses import Loss
+from bpnet.network import Network
+from bpnet.registry import backend_of, get_backend
+
+
+class BaseMLP(Stochastic, ABC):
+    """The estimator without its kind of target; :class:`bpnet.Network` does the work."""
+
+    _architecture: Architecture | None = None
+    _network: Network | None = None
+    _seed: int = 0
+
+    # --- what the kind of target decides --------------------------------------------------
+
+    _y_numeric: ClassVar[bool] = False
+
+    @abstractmethod
+    def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
+        """Check targets of the host, which came from `owner`, and give what the loss wants."""
+
+    @abstractmethod
+    def _loss_and_link(self) -> tuple[Loss, str]:
+        """Give the loss for the targets seen, and scikit-learn's name of its link."""
+
+    def _count_outputs(self, targets: Any) -> int:
+        """Give the number of units that the targets need."""
+        return int(targets.shape[1])
+
+    def _class_weights(self, y: Any, incremental: bool) -> Any:
+        """Give what each example's weight is multiplied by in training, or None."""
+        return None
+
+    # --- fitting --------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BaseMLP:
+        """Fit to examples.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or device array (n_samples, n_features)
+            Finite features. Arrays of CuPy, PyTorch or JAX are trained on where they live;
+            sparse rows become dense batch by batch.
+        y : array-like (n_samples,) or (n_samples, n_outputs)
+            Targets: labels of any kind, 0 and 1 for several labels at once, or numbers.
+        sample_weight : array-like (n_samples,) or None
+            Weights >= 0 of the examples.
+
+        Returns
+        -------
+        object
+            This estimator.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or an array is not allowed, or the weights do not stay finite.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> BaseMLP:
+        self._check_together(incremental)
+        layers = self._hidden_layers()
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        y_owner = backend_of(y=y)
+        features, y = check_examples(
+            self, X, y, self.dtype, reset=first, y_numeric=self._y_numeric
+        )
+        weights = check_weights(sample_weight, features)
+        targets = self._encode(y, incremental, y_owner)
+        factors = self._class_weights(y, incremental)
+        self.n_outputs_ = self._count_outputs(targets)
+        architecture = self._prepare(features, layers, first)
+        data = _on_owner(features, targets, _product(weights, factors), architecture.dtype)
+        place = self._place(features.owner)
+        network = self._network_on(place, architecture)
+        if self._is_stochastic:
+            train, validation = self._split(data, targets, weights)
+            self._fit_stochastic(network, place, train, validation, incremental)
+        else:
+            self._fit_lbfgs(network, place, data)
+        self._adopt(network, features.owner)
+        return self
+
+    def _prepare(self, features: Features, layers: HiddenLayers, first: bool) -> Architecture:
+        """Draw the first weights and begin the record, or check what is to be continued."""
+        if first or self._random_state is None or not isinstance(self.random_state, Integral):
+            self._random_state = check_random_state(self.random_state)
+        if first:
+            needs_seed = any(layers[2]) or self.init is not None
+            self._seed = int(self._random_state.randint(2**31 - 1)) if needs_seed else 0
+        loss, self.out_activation_ = self._loss_and_link()
+        architecture = Architecture(
+            *layers, int(features.X.shape[1]), self.n_outputs_, loss, float(self.alpha),
+            self.init, features.dtype, self._seed,
+        )  # fmt: skip
+        if first:
+            self.coefs_, self.intercepts_ = architecture.drawn(self._random_state)
+            self.n_layers_ = len(architecture.sizes)
+            self.n_iter_ = self.t_ = 0
+            if self._is_stochastic:
+                self._begin_record()
+        architecture.check(self.coefs_)
+        return architecture
+
+    def _fit_lbfgs(self, network: Network, place: Backend, data: Data) -> None:
+        result = minimise(
+            Objective(network, place, data),
+            max_iter=self.max_iter,
+            max_fun=self.max_fun,
+            tol=self.tol,
+            verbose=bool(self.verbose),
+        )
+        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+        self.loss_ = float(result.fun)
+
+    def _adopt(self, network: Network, owner: Backend | None) -> None:
+        """Take over the network's weights as arrays of the kind of X."""
+        place, xp = network.backend, network.backend.xp
+        with place.activate():
+            layers = network.parameters
+            finite = [xp.all(xp.isfinite(p)) for layer in layers for p in layer.values()]
+            is_finite = bool(xp.all(xp.stack(finite)))
+            self.coefs_, self.intercepts_ = (
+                [answer(p[k], place, owner) for p in layers] for k in ("W", "b")
+            )
+        if not is_finite:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain "
+                "large values and need to be preprocessed."
+            )
+
+    def _partial_fit_is_available(self) -> bool:
+        if not self._is_stochastic:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
+
+    # --- predicting -----------------------------------------------------------------------
+
+    def _infer(self, function: Callable[..., Any], X: Any) -> tuple[Array, Backend | None]:
+        """Compute a function of :mod:`bpnet.inference`; give the backend that owns X too."""
+        check_is_fitted(self)
+        assert self._architecture is not None
+        features = check_features(self, X, self._architecture.dtype, reset=False)
+        place = self._place(features.owner)
+        network = self._network_on(place, self._architecture)
+        return network.infer(function, features.X, features.owner, place), features.owner
+
+    def _place(self, owner: Backend | None) -> Backend:
+        """Choose a backend: the parameter, where X lives, the block or the default."""
+        return get_backend(self.backend) if self.backend is not None else owner or get_backend()
+
+    def _network_on(self, place: Backend, architecture: Architecture) -> Network:
+        """Give the network with the present weights; it keeps what it has compiled."""
+        if self._network is None or architecture != self._architecture:
+            self._network, self._architecture = architecture.network(), architecture
+        parameters = architecture.parameters(self.coefs_, self.intercepts_, place)
+        self._network.adopt(place, parameters)
+        return self._network
+
+    # --- travelling -----------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel with arrays of the host, so that a machine without the device can open it."""
+        state = dict(super().__getstate__())
+        state.pop("_network", None)
+        for name in ("coefs_", "intercepts_"):
+            if name in state:
+                state[name] = [host(a) for a in state[name]]
+        for name in ("_best", "_last"):
+            if state.get(name) is not None:
+                state[name] = [{k: host(p) for k, p in layer.items()} for layer in state[name]]
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+
+def _on_owner(features: Features, targets: Any, weights: Any, dtype: str) -> Data:
+    """Bring targets and weights to where the features are, all in one dtype."""
+    X, owner, _ = features
+
+    def placed(array: Any, kind: str) -> Array:
+        return array.astype(kind, copy=False) if owner is None else owner.asarray(array, kind)
+
+    y = placed(targets, "int64" if targets.ndim == 1 else dtype)
+    w = None if weights is None else placed(weights, dtype)
+    return Data(placed(X, dtype), y, w, owner, dtype)
+
+
+def _product(weights: Any, factors: Any) -> Any:
+    if weights is None or factors is None:
+        return weights if factors is None else factors
+    return weights * factors

@@ -1,0 +1,129 @@
+"""The solver "lbfgs": SciPy's L-BFGS-B on the loss and gradients of bpnet's backprop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import optimize
+
+from bpnet import backprop
+from bpnet._inputs import Data
+from bpnet._placement import bring_all, host
+from bpnet._typing import Array, Parameters
+from bpnet.backend import Backend
+from bpnet.inference import row_blocks
+from bpnet.network import Network
+
+
+class Objective:
+    """Loss and gradient of all examples, as a function of one vector of the host.
+
+    Its dtype is the network's, in which SciPy then evaluates.
+
+    The vector holds all weights, then all biases, as scikit-learn packs them. Examples that
+    fit stay on the device and are computed at once; others in blocks of rows.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters are the start.
+    place : Backend
+        Where to compute.
+    data : Data
+        Checked examples.
+    """
+
+    def __init__(self, network: Network, place: Backend, data: Data) -> None:
+        self.network, self.place, self.data = network, place, data
+        self.n_layers = len(network.layers)
+        self.names = [
+            (number, name, tuple(layer[name].shape))
+            for name in ("W", "b")
+            for number, layer in enumerate(network.placement.parameters)
+            if layer
+        ]
+        self.total = float(data.n_rows if data.w is None else host(data.w).sum(dtype=float))
+        fits = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
+        self.resident = bring_all(data, place) if fits else None
+
+    def __call__(self, vector: Any) -> tuple[float, Any]:
+        """Compute the loss, and its gradient in the order of the vector."""
+        parameters = self.unpack(vector)
+        compute = self.network.compiled(self.place, backprop.data_loss_and_gradients)
+        loss: Any = 0.0
+        gradients: Any = None
+        for share, block in self._blocks():
+            block_loss, block_gradients = compute(parameters, *block)
+            loss = loss + share * block_loss
+            gradients = _added(gradients, block_gradients, share)
+        penalised = self.network.compiled(self.place, backprop.add_penalties)
+        loss, gradients = penalised(parameters, loss, gradients, self.total)
+        return float(loss), self.pack(gradients)
+
+    def _blocks(self) -> Iterator[tuple[float, tuple[Array, Array, Array | None]]]:
+        """Give examples that are computed at once, with their share of all."""
+        if self.resident is not None:
+            yield 1.0, self.resident
+            return
+        for rows in row_blocks(self.data.n_rows, self.data.is_sparse):
+            w = self.data.w
+            weight = rows.stop - rows.start if w is None else host(w[rows]).sum(dtype=float)
+            yield float(weight) / self.total, bring_all(self.data, self.place, rows)
+
+    def pack(self, layers: Parameters) -> Any:
+        """Write parameters or gradients as one vector."""
+        parts = [host(layers[number][name]).reshape(-1) for number, name, _ in self.names]
+        return np.concatenate(parts)
+
+    def unpack(self, vector: Any) -> Parameters:
+        """Read parameters from a vector."""
+        layers: Parameters = [{} for _ in range(self.n_layers)]
+        start = 0
+        for number, name, shape in self.names:
+            stop = start + int(np.prod(shape))
+            part = vector[start:stop].reshape(shape)
+            layers[number][name] = self.place.asarray(part, self.network.dtype)
+            start = stop
+        return layers
+
+
+def _added(sums: Parameters | None, gradients: Parameters, share: float) -> Parameters:
+    """Add a block's gradients to the sums; those of a single block are the sums."""
+    if share == 1.0:
+        return gradients
+    if sums is None:
+        return [{k: g * share for k, g in layer.items()} for layer in gradients]
+    return [
+        {k: total[k] + g * share for k, g in layer.items()}
+        for total, layer in zip(sums, gradients, strict=True)
+    ]
+
+
+def minimise(
+    objective: Objective, *, max_iter: int, max_fun: int, tol: float, verbose: bool
+) -> optimize.OptimizeResult:
+    """Train the objective's network, and give SciPy's report.
+
+    Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
+    """
+    place, network = objective.place, objective.network
+    iterations = 0
+
+    def say(intermediate_result: optimize.OptimizeResult) -> None:
+        nonlocal iterations
+        iterations += 1
+        print(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}")
+
+    with place.activate():
+        result = optimize.minimize(
+            objective,
+            objective.pack(network.placement.parameters),
+            method="L-BFGS-B",
+            jac=True,
+            callback=say if verbose else None,
+            options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+        )
+        network.adopt(place, objective.unpack(result.x))
+    return result

@@ -1,0 +1,188 @@
+"""The parameters of both estimators: what is allowed, and what fits together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+
+from bpnet import activations, initializers
+from bpnet._checks import check_number
+from bpnet.activations import Activation
+from bpnet.backend import Backend
+from bpnet.callbacks import Callback
+from bpnet.optimizers import Optimizer
+from bpnet.schedules import Schedule
+
+_ACTIVATIONS = {*activations.ACTIVATIONS, "logistic"}
+
+# What has no meaning for L-BFGS, with the value that says it is not wanted.
+_STOCHASTIC_ONLY = {
+    "dropout": 0.0, "clip_norm": None, "optimizer": None, "schedule": None,
+    "callbacks": None, "progress": False,
+}  # fmt: skip
+
+
+HiddenLayers = tuple[tuple[int, ...], tuple[Activation, ...], tuple[float, ...]]
+
+
+class MLPParameters(BaseEstimator):  # type: ignore[misc]
+    """An estimator that knows its parameters, and no more."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(_ACTIVATIONS), Activation, list, tuple],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "optimizer": [Optimizer, None],
+        "schedule": [Schedule, None],
+        "init": [StrOptions(set(initializers.INITIALIZERS)), callable, None],
+        "callbacks": [Callback, "array-like", None],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "backend": [str, Backend, None],
+        "progress": ["boolean"],
+    }
+
+    hidden_layer_sizes: Any
+    activation: Any
+    solver: str
+    alpha: float
+    batch_size: int | Literal["auto"]
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    tol: float
+    verbose: bool | int
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: float
+    max_fun: int
+    dropout: Any
+    clip_norm: float | None
+    optimizer: Optimizer | None
+    schedule: Schedule | None
+    init: Any
+    callbacks: Any
+    dtype: str | None
+    backend: str | Backend | None
+    progress: bool
+
+    def _set(self, arguments: dict[str, Any]) -> None:
+        """Store the arguments of `__init__`, as they are."""
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
+
+    @property
+    def _is_stochastic(self) -> bool:
+        return self.solver != "lbfgs"
+
+    @property
+    def _is_adaptive(self) -> bool:
+        """Whether the learning rate is divided where training would end."""
+        return (
+            self.solver == "sgd"
+            and self.learning_rate == "adaptive"
+            and self.optimizer is None
+            and self.schedule is None
+        )
+
+    def _solver_settings(self) -> tuple[Any, ...]:
+        """Give all that the optimiser is made of; another one needs another optimiser."""
+        return (
+            self.solver, self.learning_rate, self.learning_rate_init, self.power_t,
+            self.momentum, self.nesterovs_momentum, self.beta_1, self.beta_2, self.epsilon,
+            self.clip_norm, self.optimizer, self.schedule,
+        )  # fmt: skip
+
+    def _check_together(self, incremental: bool) -> None:
+        """Refuse parameters that contradict each other."""
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.optimizer is not None:
+            for name in ("schedule", "clip_norm"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} is the solver's; give it to the optimizer, which replaces "
+                        f"the solver: got {name}={getattr(self, name)!r} and "
+                        f"optimizer={self.optimizer!r}"
+                    )
+        if not self._is_stochastic:
+            for name, unwanted in _STOCHASTIC_ONLY.items():
+                value = getattr(self, name)
+                if value is not unwanted and value != unwanted:
+                    raise ValueError(
+                        f"{name} needs solver 'sgd' or 'adam', got solver='lbfgs' and "
+                        f"{name}={value!r}"
+                    )
+
+    def _hidden_layers(self) -> HiddenLayers:
+        """Give units, activations and dropout rates of the hidden layers."""
+        sizes = self.hidden_layer_sizes
+        units = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(units) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {units}.")
+        functions = _one_for_each("activation", self.activation, units)
+        rates = _one_for_each("dropout", self.dropout, units)
+        return (
+            tuple(units),
+            tuple(_activation(f) for f in functions),
+            tuple(check_number("dropout", rate, 0.0, 1.0, below=True) for rate in rates),
+        )
+
+    def _callback_list(self) -> list[Any]:
+        callbacks = () if self.callbacks is None else self.callbacks
+        return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+
+
+def _one_for_each(name: str, value: Any, units: list[Any]) -> list[Any]:
+    """Repeat one value for each hidden layer (once if there is none), or check a sequence."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return [value] * max(1, len(units))
+    values = list(value)
+    if len(values) != len(units):
+        raise ValueError(
+            f"{name} must have one entry for each of {len(units)} hidden layers, "
+            f"got {len(values)}"
+        )
+    return values
+
+
+def _activation(activation: Any) -> Activation:
+    return activations.get("sigmoid" if activation == "logistic" else activation)

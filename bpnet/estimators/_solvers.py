@@ -1,0 +1,87 @@
+"""scikit-learn's stochastic solvers, as update rules and schedules of bpnet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bpnet import optimizers
+from bpnet._typing import Array, Namespace
+from bpnet.optimizers import Optimizer
+from bpnet.schedules import Constant, Schedule
+
+if TYPE_CHECKING:
+    from bpnet.estimators._base import BaseMLP
+
+
+class Adam(optimizers.Adam):
+    """Adam with the "epsilon hat" of the paper's section 2: it is not corrected for bias."""
+
+    def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
+        """Give eta sqrt(1 - beta2^t) / (1 - beta1^t), and epsilon as it is."""
+        corrected, epsilon = super().scalars(xp, learning_rate, t)
+        return corrected, self.epsilon * xp.ones_like(epsilon)
+
+
+class SGD(optimizers.SGD):
+    """Gradient descent with momentum up to 1, which scikit-learn allows."""
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        momentum: float,
+        nesterov: bool,
+        clip_norm: float | None,
+    ) -> None:
+        super().__init__(learning_rate, clip_norm=clip_norm)
+        self.momentum = float(momentum)
+        self.nesterov = bool(nesterov)
+
+
+class InverseScaling(Schedule):
+    """eta_0 / (t + 1)^power, where t counts examples and changes at an epoch's end.
+
+    Attributes
+    ----------
+    rows : int
+        Examples in an epoch.
+    """
+
+    def __init__(self, learning_rate: float, power: float) -> None:
+        self.initial = self.learning_rate = float(learning_rate)
+        self.power = power
+        self.rows = self.seen = 0
+
+    def __call__(self, epoch: float) -> float:
+        """Give the learning rate at present."""
+        return self.learning_rate
+
+    def observe(self, logs: Mapping[str, float]) -> None:
+        """Count the epoch's examples."""
+        self.seen += self.rows
+        self.learning_rate = self.initial / (self.seen + 1) ** self.power
+
+
+def optimizer_of(estimator: BaseMLP) -> Optimizer:
+    """Give the optimiser that an estimator's parameters describe."""
+    if estimator.optimizer is not None:
+        return estimator.optimizer
+    rate = estimator.schedule or _schedule(estimator)
+    if estimator.solver == "adam":
+        return Adam(
+            rate,
+            estimator.beta_1,
+            estimator.beta_2,
+            estimator.epsilon,
+            clip_norm=estimator.clip_norm,
+        )
+    momentum = estimator.momentum
+    nesterov = estimator.nesterovs_momentum and momentum > 0
+    return SGD(rate, momentum, nesterov, estimator.clip_norm)
+
+
+def _schedule(estimator: BaseMLP) -> Schedule:
+    """Give scikit-learn's schedule; "adaptive" is a constant that stopping divides."""
+    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        return InverseScaling(estimator.learning_rate_init, estimator.power_t)
+    return Constant(estimator.learning_rate_init)

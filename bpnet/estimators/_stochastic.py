@@ -1,0 +1,189 @@
+"""The solvers "sgd" and "adam": bpnet's training with scikit-learn's rules, and its memory."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from bpnet._continuation import Continuation
+from bpnet._inputs import Data
+from bpnet._placement import bring, host
+from bpnet._source import take_rows
+from bpnet._typing import Array, Parameters
+from bpnet.backend import Backend
+from bpnet.estimators._parameters import MLPParameters
+from bpnet.estimators._record import Record
+from bpnet.estimators._solvers import InverseScaling, optimizer_of
+from bpnet.estimators._split import train_and_validation
+from bpnet.network import Network
+from bpnet.training import Training
+
+
+class Stochastic(MLPParameters):
+    """Train by minibatches, and keep what a warm start or `partial_fit` goes on with.
+
+    Attributes
+    ----------
+    _optimizer : Continuation or None
+        Slots, step and learning rate.
+    _settings : tuple
+        What the optimiser was made of.
+    _random_state, _order : RandomState, array
+        Where shuffling stands; as scikit-learn, each epoch shuffles the last one's order.
+    _split_state : tuple or None
+        Where the random state stood before the validation split, for the same split again.
+    _best, _last : Parameters or None
+        With early stopping, the weights of the best epoch and of the last.
+    """
+
+    coefs_: list[Array]
+    intercepts_: list[Array]
+
+    _optimizer: Continuation | None = None
+    _settings: tuple[Any, ...] = ()
+    _random_state: Any = None
+    _order: Any = None
+    _split_state: Any = None
+    _best: Parameters | None = None
+    _last: Parameters | None = None
+    _no_improvement_count: int = 0
+
+    @abstractmethod
+    def _strata(self, targets: Any) -> Any:
+        """Give what the validation split keeps the shares of, or None."""
+
+    @abstractmethod
+    def _validation_score(self, training: Training) -> float:
+        """Score the held-out examples with the weights of the moment."""
+
+    def _begin_record(self) -> None:
+        """Forget all trainings before."""
+        self._optimizer = self._best = self._last = self._order = self._split_state = None
+        self._no_improvement_count = 0
+        self.loss_curve_: list[float] = []
+        stops = self.early_stopping
+        self.best_loss_: Any = None if stops else np.inf
+        self.validation_scores_: Any = [] if stops else None
+        self.validation_loss_curve_: Any = [] if stops else None
+        self.best_validation_score_: Any = -np.inf if stops else None
+
+    def _fit_stochastic(
+        self, network: Network, place: Backend, data: Data, validation: Data | None,
+        incremental: bool,
+    ) -> None:  # fmt: skip
+        """Run the epochs, and leave the network with its last or best parameters."""
+        if self._last is not None and self._has_best_weights():
+            network.adopt(place, _brought(self._last, place))
+        record = Record(self, self._best and _brought(self._best, place))
+        training = Training(
+            network,
+            data,
+            validation=validation,
+            epochs=1 if incremental else self.max_iter,
+            batch_size=self._batch_rows(data.n_rows),
+            order=self._shuffled if self.shuffle else _in_order,
+            callbacks=[record, *self._callback_list()],
+            backend=place,
+            progress=bool(self.progress),
+            past=self._continued(data.n_rows),
+            shares="rows",
+        )
+        self.n_iter_ = 0
+        try:
+            stopped = training.run().stopped
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        self._warn(stopped, incremental)
+        if record.best is not None:
+            self._last, self._best = network.placement.parameters, record.best
+            network.adopt(place, _brought(record.best, place))
+        if not (self.warm_start or incremental):
+            self._last = self._best = self._order = None
+
+    def _warn(self, stopped: str | None, incremental: bool) -> None:
+        if stopped == "interrupted":
+            warnings.warn("Training interrupted by user.", stacklevel=6)
+        elif stopped is None and not incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+
+    def _split(self, data: Data, targets: Any, weights: Any) -> tuple[Data, Data | None]:
+        """Hold out examples for early stopping; a warm start holds out the same again.
+
+        They have their own weights, without those of their classes.
+        """
+        if not self.early_stopping:
+            return data, None
+        random_state = self._random_state
+        if self._split_state is None:
+            self._split_state = random_state.get_state()
+        else:
+            random_state = np.random.RandomState()
+            random_state.set_state(self._split_state)
+        train, held_out = train_and_validation(
+            data.n_rows, self.validation_fraction, self._strata(targets), random_state
+        )
+        w = None if weights is None else weights[held_out].astype(data.dtype, copy=False)
+        if data.owner is not None and w is not None:
+            w = data.owner.asarray(w)
+        return take_rows(data, train), take_rows(data, held_out)._replace(w=w)
+
+    def _batch_rows(self, rows: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, rows)
+        if self.batch_size > rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than "
+                "sample size. It is going to be clipped",
+                stacklevel=6,
+            )
+        return min(int(self.batch_size), rows)
+
+    def _continued(self, rows: int) -> Continuation:
+        """Give the optimiser that goes on; one of other settings inherits what fits it."""
+        settings, old = self._solver_settings(), self._optimizer
+        if old is None or settings != self._settings:
+            new = Continuation(optimizer_of(self))
+            if old is not None:
+                new.inherit(old)
+            self._optimizer, self._settings = new, settings
+        past = self._optimizer
+        assert past is not None
+        if isinstance(past.schedule, InverseScaling):
+            past.schedule.rows, past.schedule.seen = rows, self.t_
+        return past
+
+    def _shuffled(self, epoch: int, rows: int) -> Any:
+        """Shuffle the last order as :func:`sklearn.utils.shuffle` does."""
+        if self._order is None or len(self._order) != rows:
+            self._order = np.arange(rows)
+        places = np.arange(rows)
+        self._random_state.shuffle(places)
+        self._order = self._order[places]
+        return self._order
+
+    def _has_best_weights(self) -> bool:
+        """Whether the weights are still those that early stopping restored."""
+        best = [layer for layer in self._best or () if layer]
+        pairs = [
+            *zip(self.coefs_, (layer["W"] for layer in best), strict=True),
+            *zip(self.intercepts_, (layer["b"] for layer in best), strict=True),
+        ]
+        return all(np.array_equal(host(now), host(then)) for now, then in pairs)
+
+
+def _brought(parameters: Parameters, place: Backend) -> Parameters:
+    """Copy parameters to a backend."""
+    return [{k: bring(p, place, copy=True) for k, p in layer.items()} for layer in parameters]
+
+
+def _in_order(epoch: int, rows: int) -> Any:
+    return range(rows)

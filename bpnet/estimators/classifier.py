@@ -1,0 +1,284 @@
+"""Classification: one of several classes, or several labels at once."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from bpnet import inference
+from bpnet._placement import bring, host
+from bpnet._typing import Array, Namespace, Parameters
+from bpnet.activations import softplus
+from bpnet.backend import Backend
+from bpnet.backprop import Model
+from bpnet.estimators._base import BaseMLP
+from bpnet.estimators._docs import documented
+from bpnet.estimators._inputs import to_host
+from bpnet.estimators._losses import BinaryLogLoss, LogLoss
+from bpnet.losses import Loss
+from bpnet.optimizers import Optimizer
+from bpnet.registry import backend_of
+from bpnet.schedules import Schedule
+from bpnet.training import Training
+
+
+@documented
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
+    """A multi-layer perceptron that classifies, with scikit-learn's manners.
+
+    A drop-in replacement of :class:`sklearn.neural_network.MLPClassifier`: with the same
+    parameters and `random_state` it draws the same weights and shuffles and finds the same
+    solution, up to rounding. What it adds is keyword-only, from `dropout` on, and off by
+    default.
+
+    Parameters
+    ----------
+    <parameters>
+    class_weight : dict, list of dict, "balanced" or None, default None
+        What the weights of each class's examples are multiplied by; "balanced" makes all
+        classes count the same. Several labels at once take a list, a dict for each.
+
+    Attributes
+    ----------
+    classes_ : array (n_classes,)
+        The labels; for several labels at once their numbers.
+    <attributes>
+
+    See Also
+    --------
+    MLPRegressor : The same for numbers.
+    bpnet.Network : What it is made of.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = bpnet.MLPClassifier((16,), "gelu", random_state=0, learning_rate_init=0.01)
+    >>> clf.fit(X, y).predict(X[:3])
+    array([0, 0, 0])
+    >>> clf.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    loss = "log_loss"
+    class_weight: Any
+    _kind: str
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: Any = 0.0,
+        class_weight: Any = None,
+        clip_norm: float | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        init: Any = None,
+        callbacks: Any = None,
+        dtype: str | None = None,
+        backend: str | Backend | None = None,
+        progress: bool = False,
+    ) -> None:
+        self._set(locals())
+
+    @available_if(lambda self: self._partial_fit_is_available())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> MLPClassifier:
+        """Take one epoch over some examples, from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array-like (n_classes,) or None
+            All labels that will ever come; needed in the first call.
+
+        Returns
+        -------
+        MLPClassifier
+            This estimator.
+        """
+        self._check_classes(classes, y)
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """Predict the classes.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or device array (n_samples, n_features)
+            Finite features.
+
+        Returns
+        -------
+        array (n_samples,) or (n_samples, n_labels)
+            Labels, or 0 and 1 for several labels at once. An array of the kind of X, except
+            that labels which are no numbers are always NumPy's.
+        """
+        codes, owner = self._infer(inference.predictions, X)
+        if self._kind == "multilabel":
+            return codes
+        classes = to_host(self.classes_)
+        labels = classes[np.minimum(host(codes), len(classes) - 1)]
+        return labels if owner is None or labels.dtype.kind in "OSU" else bring(labels, owner)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Give the probability of each class, in the order of `classes_`.
+
+        Returns
+        -------
+        array (n_samples, n_classes)
+            Of the kind of X. For several labels at once each column is a label's own
+            probability, else rows sum to 1.
+        """
+        return self._infer(inference.probabilities, X)[0]
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Give the logarithms of the probabilities, finite also where those round to 0."""
+        return self._infer(log_probabilities, X)[0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Give the weighted share of examples of which every label is right."""
+        predicted = to_host(self.predict(X))
+        return float(
+            accuracy_score(to_host(y), predicted, sample_weight=to_host(sample_weight))
+        )
+
+    # --- targets --------------------------------------------------------------------------
+
+    def _check_classes(self, classes: Any, y: Any) -> None:
+        """Check the labels that `partial_fit` is told of, and take them down at first."""
+        known = getattr(self, "classes_", None)
+        if classes is None:
+            if known is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return
+        owner, classes = backend_of(classes=classes), unique_labels(to_host(classes))
+        if known is None:
+            self._see_classes(classes, to_host(y), owner)
+        elif not np.array_equal(to_host(known), classes):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                f"{to_host(known)!r}"
+            )
+
+    def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
+        """Check labels; give numbers of classes, or 0 and 1 in columns."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._see_classes(unique_labels(y), y, owner)
+        else:
+            self._check_known(unique_labels(y))
+        if self._kind == "multilabel":
+            return y != 0
+        codes = np.searchsorted(to_host(self.classes_), y)
+        return codes if self._kind == "multiclass" else codes[:, None] == 1
+
+    def _see_classes(self, classes: Any, y: Any, owner: Backend | None) -> None:
+        """Take down the labels, where the targets live, and what they make of these."""
+        kind = type_of_target(y)
+        if "multioutput" in kind:
+            raise ValueError(f"Multioutput target data is not supported, got y of type {kind}")
+        if kind.startswith("multilabel"):
+            self._kind = "multilabel"
+        else:
+            self._kind = "binary" if len(classes) <= 2 else "multiclass"
+        self.classes_ = classes if owner is None else bring(classes, owner)
+
+    def _check_known(self, classes: Any) -> None:
+        known = to_host(self.classes_)
+        if self.warm_start and set(classes) != set(known):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {known}, `y` has {classes}"
+            )
+        if len(np.setdiff1d(classes, known, assume_unique=True)):
+            raise ValueError(
+                "`y` has classes not in `self.classes_`. "
+                f"`self.classes_` has {known}. 'y' has {classes}."
+            )
+
+    def _count_outputs(self, targets: Any) -> int:
+        return int(self.classes_.shape[0]) if targets.ndim == 1 else int(targets.shape[1])
+
+    def _loss_and_link(self) -> tuple[Loss, str]:
+        if self._kind == "multiclass":
+            return LogLoss(), "softmax"
+        return BinaryLogLoss(), "logistic"
+
+    def _class_weights(self, y: Any, incremental: bool) -> Any:
+        if self.class_weight is None:
+            return None
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all examples at once, which partial_fit has "
+                "not; pass a dict, as sklearn.utils.class_weight.compute_class_weight computes"
+            )
+        return compute_sample_weight(self.class_weight, y)
+
+    def _strata(self, targets: Any) -> Any:
+        return None if self._kind == "multilabel" else targets
+
+    def _validation_score(self, training: Training) -> float:
+        """Give the accuracy, which training has measured."""
+        return training.logs["val_accuracy"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "classes_" in state:
+            state["classes_"] = to_host(state["classes_"])
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def log_probabilities(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:
+    """Compute the logarithms of :func:`bpnet.inference.probabilities` from the logits."""
+    z = inference.logits(xp, model, parameters, X)
+    if model.loss.targets == "labels":
+        z = z - xp.max(z, axis=1, keepdims=True)
+        return z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+    z = xp.concat([-z, z], axis=1) if z.shape[1] == 1 else z
+    return -softplus.f(xp, -z)

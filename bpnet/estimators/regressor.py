@@ -1,0 +1,176 @@
+"""Regression: one number or several."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+
+from bpnet import inference
+from bpnet._placement import host
+from bpnet._typing import Array
+from bpnet.backend import Backend
+from bpnet.estimators._base import BaseMLP
+from bpnet.estimators._docs import documented
+from bpnet.estimators._inputs import to_host
+from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
+from bpnet.losses import Loss
+from bpnet.optimizers import Optimizer
+from bpnet.schedules import Schedule
+from bpnet.training import Training
+
+
+@documented
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
+    """A multi-layer perceptron that predicts numbers, with scikit-learn's manners.
+
+    A drop-in replacement of :class:`sklearn.neural_network.MLPRegressor`: with the same
+    parameters and `random_state` it draws the same weights and shuffles and finds the same
+    solution, up to rounding. What it adds is keyword-only, from `dropout` on, and off by
+    default.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default "squared_error"
+        Half the squared error, or half the Poisson deviance of targets >= 0, whose
+        prediction is the exponential of the last layer.
+    <parameters>
+
+    Attributes
+    ----------
+    <attributes>
+
+    See Also
+    --------
+    MLPClassifier : The same for classes.
+    bpnet.Network : What it is made of.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(200, 5, random_state=0)
+    >>> reg = bpnet.MLPRegressor(solver="lbfgs", random_state=0).fit(X, y)
+    >>> reg.score(X, y) > 0.99
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    _y_numeric = True
+    loss: str
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: Any = 0.0,
+        clip_norm: float | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        init: Any = None,
+        callbacks: Any = None,
+        dtype: str | None = None,
+        backend: str | Backend | None = None,
+        progress: bool = False,
+    ) -> None:
+        self._set(locals())
+
+    @available_if(lambda self: self._partial_fit_is_available())  # type: ignore[untyped-decorator]
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Take one epoch over some examples, from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        MLPRegressor
+            This estimator.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """Predict the targets.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or device array (n_samples, n_features)
+            Finite features.
+
+        Returns
+        -------
+        array (n_samples,) or (n_samples, n_outputs)
+            Of the kind of X.
+        """
+        return self._infer(inference.predictions, X)[0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Give R^2, the share of the targets' variance that is explained."""
+        predicted = to_host(self.predict(X))
+        return float(r2_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
+
+    # --- targets --------------------------------------------------------------------------
+
+    def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
+        """Check targets; give them in columns."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if self.loss == "poisson" and np.any(y < 0.0):
+            raise ValueError(f"y must be >= 0 for loss 'poisson', got {np.min(y):g}")
+        return y[:, None] if y.ndim == 1 else y
+
+    def _loss_and_link(self) -> tuple[Loss, str]:
+        if self.loss == "poisson":
+            return HalfPoissonDeviance(), "exp"
+        return HalfSquaredError(), "identity"
+
+    def _strata(self, targets: Any) -> Any:
+        return None
+
+    def _validation_score(self, training: Training) -> float:
+        """Compute R^2 on the host; NaN if training has diverged."""
+        held_out, place = training.validation, training.backend
+        assert held_out is not None
+        predicted = training.network.infer(
+            inference.predictions, held_out.X, held_out.owner, place
+        )
+        y, predicted = host(held_out.y), host(predicted)
+        if not np.all(np.isfinite(predicted)):
+            return float("nan")
+        w = None if held_out.w is None else host(held_out.w)
+        return float(r2_score(y, predicted, sample_weight=w))
