@@ -275,10 +275,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
 
 def log_probabilities(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:
-    """Compute the logarithms of :func:`bpnet.inference.probabilities` from the logits."""
+    """Compute ln p; where p underflows, from the logits, so that it stays finite."""
     z = inference.logits(xp, model, parameters, X)
+    z = xp.concat([-z, z], axis=1) if z.shape[1] == 1 else z
+    p, tiny = model.loss.link(xp, z), float(xp.finfo(z.dtype).smallest_normal)
     if model.loss.targets == "labels":
         z = z - xp.max(z, axis=1, keepdims=True)
-        return z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
-    z = xp.concat([-z, z], axis=1) if z.shape[1] == 1 else z
-    return -softplus.f(xp, -z)
+        exact = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
+    else:
+        exact = -softplus.f(xp, -z)
+    return xp.where(p >= tiny, xp.log(xp.clip(p, min=tiny)), exact)
