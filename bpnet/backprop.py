@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.layers import Context, Layer
-from bpnet.losses import Loss, mean_loss, output_error, total_weight
+from bpnet.losses import Loss, loss_and_output_error, total_weight
 
 
 class Model(NamedTuple):
@@ -94,9 +94,8 @@ def data_loss_and_gradients(
 ) -> tuple[Array, Parameters]:
     """Compute the loss without penalties, and its gradients."""
     z, caches = forward(xp, model, parameters, X, step)
-    delta = output_error(xp, model.loss, y, z, w)
-    gradients = backward(xp, model, parameters, caches, delta)
-    return mean_loss(xp, model.loss, y, z, w), gradients
+    loss, delta = loss_and_output_error(xp, model.loss, y, z, w)
+    return loss, backward(xp, model, parameters, caches, delta)
 
 
 def add_penalties(

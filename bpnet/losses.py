@@ -59,19 +59,40 @@ class Loss(Described, ABC):
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute dl_i/dz, shape (m, n_L)."""
 
+    def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
+        """Compute both, as each step needs them; a loss may share what they have in common."""
+        return self.value(xp, y, z), self.error(xp, y, z)
+
+
+def loss_and_output_error(
+    xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None
+) -> tuple[Array, Array]:
+    """Compute :func:`mean_loss` and :func:`output_error` together."""
+    value, error = loss.value_and_error(xp, y, z)
+    return _mean(xp, value, w), _averaged(xp, error, w)
+
 
 def mean_loss(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
     """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1."""
-    if w is None:
-        return xp.mean(loss.value(xp, y, z))
-    return xp.sum(loss.value(xp, y, z) * (w / total_weight(xp, z, w)))
+    return _mean(xp, loss.value(xp, y, z), w)
 
 
 def output_error(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
-    """Compute delta_L = dL/dz_L, shape (m, n_L): the only place where 1/m enters."""
+    """Compute delta_L = dL/dz_L, shape (m, n_L)."""
+    return _averaged(xp, loss.error(xp, y, z), w)
+
+
+def _mean(xp: Namespace, values: Array, w: Array | None) -> Array:
     if w is None:
-        return loss.error(xp, y, z) / z.shape[0]
-    return loss.error(xp, y, z) * (w / total_weight(xp, z, w))[:, None]
+        return xp.mean(values)
+    return xp.sum(values * (w / total_weight(xp, values, w)))
+
+
+def _averaged(xp: Namespace, errors: Array, w: Array | None) -> Array:
+    """Weigh each example's error by its share: the only place where 1/m enters."""
+    if w is None:
+        return errors / errors.shape[0]
+    return errors * (w / total_weight(xp, errors, w))[:, None]
 
 
 def total_weight(xp: Namespace, rows: Array, w: Array | None) -> Array | float:
@@ -136,6 +157,13 @@ class CategoricalCrossentropy(Loss):
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute softmax(z) - y."""
         return self.link(xp, z) - one_hot(xp, y, z)
+
+    def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
+        """Compute both from one exponential."""
+        y, z = one_hot(xp, y, z), z - xp.max(z, axis=1, keepdims=True)
+        e = xp.exp(z)
+        total = xp.sum(e, axis=1, keepdims=True)
+        return -xp.sum(y * (z - xp.log(total)), axis=1), e / total - y
 
 
 def one_hot(xp: Namespace, y: Array, z: Array) -> Array:

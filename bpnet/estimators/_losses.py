@@ -17,12 +17,16 @@ from bpnet.losses import (
 
 
 class LogLoss(CategoricalCrossentropy):
-    """l = -sum_k y_k ln p_k, with p = softmax(z) kept a rounding error from 0 and 1."""
+    """l = -ln p_k of the right class k, with p = softmax(z) kept from 0 and 1."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute -sum_k y_k ln p_k."""
-        p = _inside(xp, self.link(xp, z))
-        return -xp.sum(one_hot(xp, y, z) * xp.log(p), axis=1)
+        """Compute -ln p of the right class."""
+        return self.value_and_error(xp, y, z)[0]
+
+    def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
+        """Compute both from one softmax; of each example one probability counts."""
+        y, p = one_hot(xp, y, z), self.link(xp, z)
+        return -xp.log(_inside(xp, xp.sum(y * p, axis=1))), p - y
 
 
 class BinaryLogLoss(BinaryCrossentropy):
@@ -30,12 +34,17 @@ class BinaryLogLoss(BinaryCrossentropy):
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute the sum over labels."""
-        p = _inside(xp, self.link(xp, z))
-        return -xp.sum(y * xp.log(p) + (1.0 - y) * xp.log(1.0 - p), axis=1)
+        return self.value_and_error(xp, y, z)[0]
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute sigmoid(z) - y."""
         return self.link(xp, z) - y
+
+    def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
+        """Compute both from one sigmoid; as y is 0 or 1, one logarithm counts."""
+        p = self.link(xp, z)
+        right = _inside(xp, xp.where(y > 0.5, p, 1.0 - p))
+        return -xp.sum(xp.log(right), axis=1), p - y
 
 
 class HalfSquaredError(MeanSquaredError):
@@ -71,4 +80,4 @@ class HalfPoissonDeviance(Poisson):
 def _inside(xp: Namespace, p: Array) -> Array:
     """Keep probabilities in [eps, 1 - eps], so that their logarithms are finite."""
     eps = float(xp.finfo(p.dtype).eps)
-    return xp.clip(p, min=eps, max=1.0 - eps)
+    return xp.minimum(xp.maximum(p, eps), 1.0 - eps)
