@@ -85,7 +85,7 @@ class Training:
         self.network, self.data, self.validation = network, data, validation
         self.order, self.past, self.shares = order, past, shares
         self.epochs = check_integer("epochs", epochs, 1)
-        self.callbacks = _check_callbacks(callbacks)
+        self.callbacks = check_callbacks(callbacks)
         if check_flag("progress", progress):
             self.callbacks.append(ProgressBar())
         rows = self.data.n_rows
@@ -213,7 +213,8 @@ def _copied(place: Backend, parameters: Parameters) -> Parameters:
     ]
 
 
-def _check_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
+    """Give callbacks as a list; one alone is a list of it."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         callbacks = [callbacks]
     callbacks = list(callbacks)

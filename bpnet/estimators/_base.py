@@ -90,12 +90,12 @@ class BaseMLP(Stochastic, ABC):
             self, X, y, self.dtype, reset=first, y_numeric=self._y_numeric
         )
         weights = check_weights(sample_weight, features)
+        place = self._place(features.owner)
         targets = self._encode(y, incremental, y_owner)
         factors = self._class_weights(y, incremental)
         self.n_outputs_ = self._count_outputs(targets)
         architecture = self._prepare(features, layers, first)
         data = _on_owner(features, targets, _product(weights, factors), architecture.dtype)
-        place = self._place(features.owner)
         network = self._network_on(place, architecture)
         if self._is_stochastic:
             train, validation = self._split(data, targets, weights)

@@ -17,6 +17,7 @@ from bpnet.backend import Backend
 from bpnet.callbacks import Callback
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
+from bpnet.training import check_callbacks
 
 _ACTIVATIONS = {*activations.ACTIVATIONS, "logistic"}
 
@@ -133,6 +134,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
 
     def _check_together(self, incremental: bool) -> None:
         """Refuse parameters that contradict each other."""
+        self._callback_list()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.optimizer is not None:
@@ -166,9 +168,8 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
             tuple(check_number("dropout", rate, 0.0, 1.0, below=True) for rate in rates),
         )
 
-    def _callback_list(self) -> list[Any]:
-        callbacks = () if self.callbacks is None else self.callbacks
-        return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    def _callback_list(self) -> list[Callback]:
+        return check_callbacks(() if self.callbacks is None else self.callbacks)
 
 
 def _one_for_each(name: str, value: Any, units: list[Any]) -> list[Any]:
