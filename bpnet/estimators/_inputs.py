@@ -50,7 +50,10 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
-    X = validate_data(estimator, X, accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset)
+    with np.errstate(over="ignore"):  # an overflow is an infinity, which is refused
+        X = validate_data(
+            estimator, X, accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset
+        )
     return Features(X, None, X.dtype.name)
 
 
@@ -61,10 +64,11 @@ def check_examples(
     owner, y = backend_of(X=X), to_host(y)
     kind = {"multi_output": True, "y_numeric": y_numeric}
     if owner is None:
-        X, y = validate_data(
-            estimator, X, y,
-            accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset, **kind,
-        )  # fmt: skip
+        with np.errstate(over="ignore"):  # an overflow is an infinity, which is refused
+            X, y = validate_data(
+                estimator, X, y,
+                accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset, **kind,
+            )  # fmt: skip
         features = Features(X, None, X.dtype.name)
     else:
         y = validate_data(estimator, y=y, reset=reset, **kind)

@@ -1,0 +1,266 @@
+"""Which data the estimators take, from any library, and in which kind they answer."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
+
+import bpnet
+from bpnet import MLPClassifier, MLPRegressor
+from bpnet._placement import host
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X_IRIS, Y_IRIS = load_iris(return_X_y=True)
+NAMES = np.array(["setosa", "versicolor", "virginica"])
+SMALL = {"hidden_layer_sizes": (8,), "random_state": 0, "batch_size": 75, "max_iter": 3}
+
+
+def kind(array):
+    return type(array).__module__.partition(".")[0]
+
+
+# --- arrays of a device -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_classifying_arrays_where_they_live(backend, dtype, solver):
+    X, y = backend.asarray(X_IRIS, dtype), backend.asarray(Y_IRIS, "int64")
+    parameters = SMALL | {"solver": solver}
+    model = MLPClassifier(**parameters).fit(X, y)
+    reference = MLPClassifier(**parameters).fit(X_IRIS.astype(dtype), Y_IRIS)
+    tolerance = 1e-4 if dtype == "float32" else 1e-9
+    results = [*model.coefs_, *model.intercepts_, model.classes_, model.predict(X)]
+    results += [model.predict_proba(X), model.predict_log_proba(X)]
+    for array in results:
+        assert kind(array) == kind(X)
+        assert backend.device_of(array) == backend.device
+    assert host(model.coefs_[0]).dtype == host(model.predict_proba(X)).dtype == dtype
+    for p, q in zip(model.coefs_, reference.coefs_, strict=True):
+        assert_allclose(host(p), q, rtol=tolerance, atol=tolerance)
+    assert_allclose(model.loss_, reference.loss_, rtol=tolerance)
+    assert_array_equal(host(model.predict(X)), reference.predict(X_IRIS.astype(dtype)))
+    assert model.score(X, y) == reference.score(X_IRIS.astype(dtype), Y_IRIS)
+
+
+def test_regression_with_weights_and_early_stopping(backend):
+    X_host, y_host = make_regression(120, 5, n_targets=2, random_state=0)
+    y_host = y_host / np.std(y_host)
+    w_host = np.linspace(0.5, 2.0, 120)
+    parameters = SMALL | {"early_stopping": True, "batch_size": 54}
+    reference = MLPRegressor(**parameters).fit(X_host, y_host, w_host)
+    X, y, w = (backend.asarray(a, "float64") for a in (X_host, y_host, w_host))
+    model = MLPRegressor(**parameters).fit(X, y, w)
+    assert kind(model.predict(X)) == kind(X)
+    assert_allclose(host(model.predict(X)), reference.predict(X_host), rtol=1e-9, atol=1e-12)
+    for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_"):
+        assert_allclose(getattr(model, name), getattr(reference, name), rtol=1e-9)
+    assert_allclose(model.score(X, y, w), reference.score(X_host, y_host, w_host), rtol=1e-9)
+
+
+def test_labels_that_are_no_numbers_are_numpys(backend):
+    X = backend.asarray(X_IRIS, "float64")
+    model = MLPClassifier(**SMALL).fit(X, NAMES[Y_IRIS])
+    assert_array_equal(model.classes_, NAMES)
+    assert isinstance(model.predict(X), np.ndarray)
+    assert set(model.predict(X)) <= set(NAMES)
+
+
+def test_several_labels_are_answered_in_kind(backend):
+    X_host, y_host = make_multilabel_classification(75, 5, n_classes=3, random_state=0)
+    model = MLPClassifier(**SMALL).fit(
+        backend.asarray(X_host, "float64"), backend.asarray(y_host, "int64")
+    )
+    predicted = model.predict(backend.asarray(X_host, "float64"))
+    assert kind(predicted) == kind(backend.asarray(X_host))
+    expected = MLPClassifier(**SMALL).fit(X_host, y_host).predict(X_host)
+    assert_array_equal(host(predicted), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_model_predicts_alike_on_all_libraries(backend, dtype):
+    model = MLPClassifier(**SMALL, dtype=dtype).fit(X_IRIS, Y_IRIS)
+    X = backend.asarray(X_IRIS, dtype)
+    assert_allclose(host(model.predict_proba(X)), model.predict_proba(X_IRIS), atol=1e-6)
+    assert kind(model.predict_proba(X)) == kind(X)
+
+
+def test_the_backend_parameter_computes_there_and_answers_in_kind(backend):
+    places = []
+
+    class Look(bpnet.Callback):
+        def on_train_begin(self, training):
+            places.append((training.backend, kind(training.parameters[0]["W"])))
+
+    model = MLPClassifier(**SMALL, backend=backend.spec, callbacks=Look()).fit(X_IRIS, Y_IRIS)
+    assert places == [(backend, kind(backend.asarray(X_IRIS)))]
+    assert isinstance(model.coefs_[0], np.ndarray)
+    assert isinstance(model.predict_proba(X_IRIS), np.ndarray)
+    expected = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS).predict_proba(X_IRIS)
+    assert_allclose(model.predict_proba(X_IRIS), expected, rtol=1e-9)
+
+
+def test_the_number_of_features_is_checked_on_devices(backend):
+    model = MLPClassifier(**SMALL).fit(backend.asarray(X_IRIS, "float64"), Y_IRIS)
+    assert model.n_features_in_ == 4
+    with pytest.raises(ValueError, match="X has 3 features, but MLPClassifier is expecting 4"):
+        model.predict(backend.asarray(X_IRIS[:, :3], "float64"))
+    bad = X_IRIS.copy()
+    bad[0, 0] = np.nan
+    with pytest.raises(ValueError, match="X must be finite|Input X contains NaN"):
+        model.predict(backend.asarray(bad, "float64"))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(backend.asarray(X_IRIS, "float64"), Y_IRIS[:-1])
+
+
+# --- travelling -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("travel", ["pickle", "joblib", "deepcopy"])
+def test_a_model_travels_as_arrays_of_the_host(backend, travel, tmp_path):
+    X = backend.asarray(X_IRIS, "float64")
+    model = MLPClassifier(**SMALL, early_stopping=True, warm_start=True).fit(
+        X, backend.asarray(Y_IRIS, "int64")
+    )
+    if travel == "pickle":
+        opened = pickle.loads(pickle.dumps(model))
+    elif travel == "joblib":
+        joblib.dump(model, tmp_path / "model")
+        opened = joblib.load(tmp_path / "model")
+    else:
+        opened = copy.deepcopy(model)
+    assert {kind(a) for a in arrays_in(vars(opened))} <= {"numpy"}
+    assert_allclose(opened.predict_proba(X_IRIS), host(model.predict_proba(X)), rtol=1e-9)
+
+
+def arrays_in(value):
+    """Find all arrays in nested containers and objects of bpnet."""
+    if isinstance(value, dict):
+        return [a for item in value.values() for a in arrays_in(item)]
+    if isinstance(value, list | tuple):
+        return [a for item in value for a in arrays_in(item)]
+    if type(value).__module__.startswith("bpnet"):
+        return arrays_in(vars(value)) if hasattr(value, "__dict__") else []
+    return [value] if hasattr(value, "shape") else []
+
+
+# --- data of the host -------------------------------------------------------------------------
+
+
+def memory_mapped(X, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    return np.load(tmp_path / "X.npy", mmap_mode="r")
+
+
+LAYOUTS = {
+    "list": lambda X, _: X.tolist(),
+    "Fortran": lambda X, _: np.asfortranarray(X),
+    "reversed": lambda X, _: X[::-1].copy()[::-1],
+    "columns of more": lambda X, _: np.hstack([X, X])[:, :4],
+    "read-only": lambda X, _: np.lib.stride_tricks.as_strided(X, writeable=False),
+    "memory-mapped": memory_mapped,
+    "CSR matrix": lambda X, _: sparse.csr_matrix(X),
+    "CSC matrix": lambda X, _: sparse.csc_matrix(X),
+    "CSR array": lambda X, _: sparse.csr_array(X),
+    "CSC array": lambda X, _: sparse.csc_array(X),
+    "COO array": lambda X, _: sparse.coo_array(X),
+}
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_model(layout, solver, tmp_path):
+    X = LAYOUTS[layout](X_IRIS, tmp_path)
+    parameters = SMALL | {"solver": solver, "batch_size": 40}
+    model = MLPClassifier(**parameters).fit(X, Y_IRIS)
+    reference = MLPClassifier(**parameters).fit(X_IRIS, Y_IRIS)
+    assert_allclose(model.loss_, reference.loss_, rtol=1e-9)
+    assert_allclose(model.predict_proba(X), reference.predict_proba(X_IRIS), rtol=1e-6)
+    assert_array_equal(model.predict(X), reference.predict(X_IRIS))
+
+
+def test_sparse_features_on_every_backend(backend):
+    parameters = SMALL | {"batch_size": 60, "early_stopping": True, "backend": backend.spec}
+    X = sparse.random_array((200, 9), density=0.3, random_state=0, format="csr")
+    y = (X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
+    for solver in ("adam", "lbfgs"):
+        model = MLPClassifier(**parameters | {"solver": solver}).fit(X, y)
+        reference = MLPClassifier(**parameters | {"solver": solver, "backend": None})
+        reference.fit(X.toarray(), y)
+        assert_allclose(model.predict_proba(X), reference.predict_proba(X.toarray()), rtol=1e-6)
+
+
+def test_sparse_features_become_dense_only_batch_by_batch(monkeypatch):
+    X = sparse.random_array((600, 7), density=0.3, random_state=0, format="csr")
+    y = X.sum(axis=1)
+    sizes, toarray = [], type(X).toarray
+    monkeypatch.setattr(
+        type(X), "toarray", lambda self: sizes.append(self.shape[0]) or toarray(self)
+    )
+    for solver in ("adam", "lbfgs"):
+        model = MLPRegressor(**SMALL | {"solver": solver}, early_stopping=True).fit(X, y)
+        model.predict(X)
+    assert max(sizes) == 256
+
+
+def test_frames_of_pandas():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = MLPClassifier(**SMALL).fit(X, y.map(dict(enumerate(NAMES))))
+    assert_array_equal(model.feature_names_in_, X.columns)
+    assert_array_equal(
+        model.predict_proba(X), MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS).predict_proba(X_IRIS)
+    )
+    assert_array_equal(model.classes_, NAMES)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(X[X.columns[::-1]])
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        model.predict(X_IRIS)
+    several = pandas.DataFrame({"a": Y_IRIS, "b": 2 * Y_IRIS})
+    assert MLPRegressor(**SMALL).fit(X, several).predict(X).shape == (150, 2)
+
+
+def test_frames_of_polars():
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    X = polars.DataFrame({f"x{i}": column for i, column in enumerate(X_IRIS.T)})
+    y = polars.Series("y", NAMES[Y_IRIS].tolist())
+    model = MLPClassifier(**SMALL).fit(X, y)
+    assert_array_equal(model.feature_names_in_, X.columns)
+    reference = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS)
+    assert_array_equal(model.predict_proba(X), reference.predict_proba(X_IRIS))
+    assert model.score(X, y) == reference.score(X_IRIS, Y_IRIS)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.array([10, 20, 30]), np.array([-1.0, 0.0, 1.0]), NAMES, NAMES.astype(object)],
+    ids=lambda labels: str(labels.dtype),
+)
+def test_labels_of_every_kind(labels):
+    model = MLPClassifier(**SMALL).fit(X_IRIS, labels[Y_IRIS])
+    reference = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS)
+    assert_array_equal(model.predict(X_IRIS), labels[reference.predict(X_IRIS)])
+    assert model.predict(X_IRIS).dtype == np.asarray(labels.tolist()).dtype
+
+
+def test_bools_and_one_class():
+    model = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS == 1)
+    assert model.predict(X_IRIS).dtype == bool
+    assert set(MLPClassifier(**SMALL).fit(X_IRIS, np.full(150, 7)).predict(X_IRIS)) == {7}
+
+
+def test_the_dtype_parameter_decides():
+    model = MLPRegressor(**SMALL, dtype="float32").fit(X_IRIS, Y_IRIS)
+    assert model.coefs_[0].dtype == model.predict(X_IRIS).dtype == np.float32
+    expected = MLPRegressor(**SMALL).fit(X_IRIS.astype("float32"), Y_IRIS).predict(X_IRIS)
+    assert_array_equal(model.predict(X_IRIS), expected)
+    with pytest.raises(ValueError, match="infinity or a value too large"):
+        model.fit(1e300 * X_IRIS, Y_IRIS)
