@@ -115,7 +115,7 @@ def test_the_number_of_features_is_checked_on_devices(backend):
         model.predict(backend.asarray(X_IRIS[:, :3], "float64"))
     bad = X_IRIS.copy()
     bad[0, 0] = np.nan
-    with pytest.raises(ValueError, match="X must be finite|Input X contains NaN"):
+    with pytest.raises(ValueError, match=r"X must be finite|Input X contains NaN"):
         model.predict(backend.asarray(bad, "float64"))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(backend.asarray(X_IRIS, "float64"), Y_IRIS[:-1])
