@@ -169,7 +169,8 @@ def test_with_array_api_dispatch():
                 )
         X, y = map(torch.asarray, load_iris(return_X_y=True))
         pipe = make_pipeline(
-            StandardScaler(), bpnet.MLPClassifier((8,), random_state=0, learning_rate_init=0.1, max_iter=30)
+            StandardScaler(),
+            bpnet.MLPClassifier((8,), random_state=0, learning_rate_init=0.1, max_iter=30),
         )
         with sklearn.config_context(array_api_dispatch=True):
             print(type(pipe.fit(X, y).predict_proba(X)), pipe.score(X, y) > 0.95)
