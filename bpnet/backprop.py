@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.layers import Context, Layer
-from bpnet.losses import Loss, loss_and_output_error, total_weight
+from bpnet.losses import Loss, loss_and_output_error, sum_of_weights
 
 
 class Model(NamedTuple):
@@ -80,7 +80,7 @@ def loss_and_gradients(
 ) -> tuple[Array, Parameters]:
     """Compute the loss, a 0-d array, and its gradients by all parameters."""
     loss, gradients = data_loss_and_gradients(xp, model, parameters, X, y, w, step)
-    return add_penalties(xp, model, parameters, loss, gradients, total_weight(xp, X, w))
+    return add_penalties(xp, model, parameters, loss, gradients, sum_of_weights(xp, X, w))
 
 
 def data_loss_and_gradients(

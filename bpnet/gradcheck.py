@@ -12,7 +12,7 @@ from bpnet import backprop
 from bpnet._checks import check_integer
 from bpnet._placement import bring_all
 from bpnet._summary import align
-from bpnet.losses import mean_loss, total_weight
+from bpnet.losses import mean_loss, sum_of_weights
 from bpnet.network import Network
 from bpnet.random import generator
 
@@ -156,7 +156,7 @@ def training_loss(
 ) -> Array:
     """Compute the loss with the masks of a training step."""
     z, _ = backprop.forward(xp, model, parameters, X, step)
-    total = total_weight(xp, z, w)
+    total = sum_of_weights(xp, z, w)
     return mean_loss(xp, model.loss, y, z, w) + backprop.penalty(xp, model, parameters, total)
 
 

@@ -85,17 +85,17 @@ def output_error(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None)
 def _mean(xp: Namespace, values: Array, w: Array | None) -> Array:
     if w is None:
         return xp.mean(values)
-    return xp.sum(values * (w / total_weight(xp, values, w)))
+    return xp.sum(values * (w / sum_of_weights(xp, values, w)))
 
 
 def _averaged(xp: Namespace, errors: Array, w: Array | None) -> Array:
     """Weigh each example's error by its share: the only place where 1/m enters."""
     if w is None:
         return errors / errors.shape[0]
-    return errors * (w / total_weight(xp, errors, w))[:, None]
+    return errors * (w / sum_of_weights(xp, errors, w))[:, None]
 
 
-def total_weight(xp: Namespace, rows: Array, w: Array | None) -> Array | float:
+def sum_of_weights(xp: Namespace, rows: Array, w: Array | None) -> Array | float:
     """Sum the weights of the examples, their number without weights; 1 if all are 0.
 
     Rows of weight 0 alone have no gradient, and divided by 1 theirs stays 0.

@@ -11,6 +11,7 @@ from scipy import optimize
 from bpnet import backprop
 from bpnet._inputs import Data
 from bpnet._placement import bring_all, host
+from bpnet._source import total_weight
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.inference import row_blocks
@@ -44,7 +45,7 @@ class Objective:
             for number, layer in enumerate(network.placement.parameters)
             if layer
         ]
-        self.total = float(data.n_rows if data.w is None else host(data.w).sum(dtype=float))
+        self.total = total_weight(data)
         fits = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
         self.resident = bring_all(data, place) if fits else None
 

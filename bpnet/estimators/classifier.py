@@ -62,7 +62,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     >>> import bpnet
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = bpnet.MLPClassifier((16,), "gelu", random_state=0, learning_rate_init=0.01)
+    >>> clf = bpnet.MLPClassifier((16,), "gelu", random_state=0, learning_rate_init=0.1)
     >>> clf.fit(X, y).predict(X[:3])
     array([0, 0, 0])
     >>> clf.score(X, y) > 0.95

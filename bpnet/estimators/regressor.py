@@ -55,7 +55,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     >>> import bpnet
     >>> from sklearn.datasets import make_regression
     >>> X, y = make_regression(200, 5, random_state=0)
-    >>> reg = bpnet.MLPRegressor(solver="lbfgs", random_state=0).fit(X, y)
+    >>> reg = bpnet.MLPRegressor(
+    ...     hidden_layer_sizes=(10,), solver="lbfgs", max_iter=1000, random_state=0
+    ... ).fit(X, y)
     >>> reg.score(X, y) > 0.99
     True
     """
