@@ -98,6 +98,16 @@ def test_a_new_learning_rate_holds_and_keeps_the_moments():
         assert_allclose(p, q, atol=1e-9)
 
 
+@pytest.mark.parametrize("change", [{"solver": "adam"}, {"early_stopping": True}], ids=str)
+def test_a_warm_start_may_change_its_ways(change):
+    solver = "lbfgs" if "solver" in change else "adam"
+    model = MLPClassifier(**SMALL, warm_start=True, max_iter=30, solver=solver)
+    score = model.fit(X_IRIS, Y_IRIS).score(X_IRIS, Y_IRIS)
+    model.set_params(**change, max_iter=2, learning_rate_init=1e-9).fit(X_IRIS, Y_IRIS)
+    assert len(model.loss_curve_) == 2
+    assert model.score(X_IRIS, Y_IRIS) == score
+
+
 def test_weights_of_another_structure_are_not_continued():
     model = MLPClassifier(**SMALL, warm_start=True, max_iter=1).fit(X_IRIS, Y_IRIS)
     with pytest.raises(ValueError, match=r"now need \[\(4, 5\), \(5, 3\)\]; fit anew"):

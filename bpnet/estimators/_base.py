@@ -121,8 +121,8 @@ class BaseMLP(Stochastic, ABC):
             self.coefs_, self.intercepts_ = architecture.drawn(self._random_state)
             self.n_layers_ = len(architecture.sizes)
             self.n_iter_ = self.t_ = 0
-            if self._is_stochastic:
-                self._begin_record()
+        if self._is_stochastic and (first or not self._has_record()):
+            self._begin_record()
         architecture.check(self.coefs_)
         return architecture
 
@@ -199,9 +199,13 @@ class BaseMLP(Stochastic, ABC):
         return state
 
     def __sklearn_tags__(self) -> Any:
+        """Say that features may be sparse.
+
+        Arrays of any library are welcome, yet `array_api_support` stays False: it promises
+        also that a model refuses arrays of another library than it was fitted to.
+        """
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        # not array_api_support: its check wants arrays of another library refused at predict
         return tags
 
 

@@ -71,6 +71,11 @@ class Stochastic(MLPParameters):
         self.validation_loss_curve_: Any = [] if stops else None
         self.best_validation_score_: Any = -np.inf if stops else None
 
+    def _has_record(self) -> bool:
+        """Whether trainings before have left a record that this one can go on with."""
+        figure = "best_validation_score_" if self.early_stopping else "best_loss_"
+        return hasattr(self, "loss_curve_") and getattr(self, figure, None) is not None
+
     def _fit_stochastic(
         self, network: Network, place: Backend, data: Data, validation: Data | None,
         incremental: bool,
