@@ -64,7 +64,7 @@ def test_value_and_error_together_are_both(name, xp, backend):
 @pytest.mark.parametrize(
     "optimizer",
     [bpnet.Adam(bpnet.schedules.Cosine(0.1, epochs=6)), bpnet.SGD(0.1, momentum=0.9)],
-    ids=repr,
+    ids=["adam with a schedule", "momentum"],
 )
 def test_two_trainings_in_turn_are_one(optimizer):
     one, two = network(), network()

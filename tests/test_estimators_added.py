@@ -363,7 +363,7 @@ def test_log_probabilities_stay_finite():
             "clip_norm is the solver's; give it to the optimizer",
         ),
     ],
-    ids=str,
+    ids=lambda value: " and ".join(value) if isinstance(value, dict) else None,
 )
 def test_bad_parameters_are_refused(parameters, message):
     model = MLPRegressor(**SMALL | parameters)
