@@ -79,7 +79,7 @@ def loss_and_gradients(
     delta = output_error(xp, model.loss, y, z, w)
     gradients = backward(xp, model, parameters, caches, delta)
     loss = mean_loss(xp, model.loss, y, z, w) + penalty(xp, model, parameters)
-    return loss, _add_penalties(xp, model, parameters, gradients)
+    return loss, add_penalties(xp, model, parameters, gradients)
 
 
 def penalty(xp: Namespace, model: Model, parameters: Parameters) -> Array | float:
@@ -91,9 +91,10 @@ def penalty(xp: Namespace, model: Model, parameters: Parameters) -> Array | floa
     return sum((part for part in parts if part is not None), start=0.0)
 
 
-def _add_penalties(
+def add_penalties(
     xp: Namespace, model: Model, parameters: Parameters, gradients: Parameters
 ) -> Parameters:
+    """Add the gradients of the regularisers to those of the data's loss."""
     total = []
     for layer, p, g in zip(model.layers, parameters, gradients, strict=True):
         extra = layer.penalty_gradients(xp, p)

@@ -1,0 +1,270 @@
+"""What data and network are like before the first step: what a diagnosis starts from.
+
+Everything is measured on the host, on at most `ROWS` examples; what a sample cannot prove
+(that a feature never changes, that two are copies) is checked on all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from bpnet._placement import to_host
+from bpnet.layers import Dense
+from bpnet.losses import mean_loss
+
+if TYPE_CHECKING:
+    from bpnet._inputs import Data
+    from bpnet.losses import Loss
+    from bpnet.training import Training
+
+# Nearest neighbours take time in rows squared; this many tell signal from noise.
+ROWS = 512
+NEIGHBOURS = 5
+# float32 keeps 7 digits, so copies correlate to 1 - 1e-7 at least; 1 - 1e-6 leaves some room.
+COPY = 1.0 - 1e-6
+
+
+class Facts(NamedTuple):
+    """What was so before the first step.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+        Shape of the training features.
+    n_batches : int
+        Steps in an epoch.
+    activations : tuple of str
+        The activation of each layer that has weights, "" if it is no Dense.
+    loss : float
+        Mean loss of the sample, without penalties.
+    zero_loss : float
+        Mean loss if all logits were 0: chance, ln K for K classes.
+    chance_loss : float
+        Mean loss of the best constant prediction: what is reached without any feature.
+    start : dict of str to float
+        The figures of :mod:`bpnet.gradient_flow`.
+    feature_rms : float
+        Largest root mean square of a feature; `feature_rms_of` is its number from 0.
+    feature_rms_of : int
+        See there.
+    feature_range : float
+        Largest deviation of a feature from its mean, relative to that of the feature whose
+        largest deviation is the smallest; constant features apart.
+    constant_features : tuple of int
+        Features with one value in all examples.
+    duplicate_features : tuple of (int, int)
+        Pairs of features of which one is a linear function of the other.
+    class_shares : tuple of float
+        For each class its share of the examples' weights; () for regression.
+    one_target : bool
+        Whether all examples have the same target.
+    neighbour_signal : float
+        How much the targets of near neighbours are alike: Moran's I (1950), 0 by chance
+        and 1 at most, with each example's 5 nearest neighbours.
+    neighbour_noise : float
+        Standard deviation of that for shuffled targets.
+    neighbour_loss : float
+        What the neighbours' mean target leaves unexplained, as a share of the variance;
+        for classes, their mistakes as a share of those of always naming the commonest.
+    """
+
+    n_rows: int
+    n_features: int
+    n_batches: int
+    activations: tuple[str, ...]
+    loss: float
+    zero_loss: float
+    chance_loss: float
+    start: dict[str, float]
+    feature_rms: float
+    feature_rms_of: int
+    feature_range: float
+    constant_features: tuple[int, ...]
+    duplicate_features: tuple[tuple[int, int], ...]
+    class_shares: tuple[float, ...]
+    one_target: bool
+    neighbour_signal: float
+    neighbour_noise: float
+    neighbour_loss: float
+
+
+def facts(training: Training, loss: float, start: dict[str, float]) -> Facts:
+    """Examine the data of a training that is about to begin."""
+    kind, data = training.network.loss, training.data
+    sample = to_host(training.sample(ROWS))
+    X = np.asarray(sample.X, np.float64)
+    every_y, every_w = _to_host(data, data.y), _to_host(data, data.w)
+    n_outputs = training.network.n_outputs
+    return Facts(
+        n_rows=data.n_rows,
+        n_features=X.shape[1],
+        n_batches=math.ceil(data.n_rows / training.batch_size),
+        activations=_activations(training),
+        loss=loss,
+        zero_loss=_constant_loss(kind, sample.y, sample.w, np.zeros(n_outputs)),
+        chance_loss=chance_loss(kind, sample.y, sample.w, n_outputs),
+        start=start,
+        **_scale(X),
+        **_useless_features(data, X),
+        class_shares=class_shares(kind, every_y, every_w, n_outputs),
+        one_target=bool(np.all(every_y == every_y[:1])),
+        **neighbours(kind, X, as_rows(sample.y, n_outputs)),
+    )
+
+
+def chance_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
+    """Give the mean loss of the best constant prediction, of a few that are known to be it.
+
+    For cross-entropies that is the mean target, for counts and squares too, for absolute
+    errors the median; Huber's lies between.
+    """
+    rows = as_rows(y, n_outputs)
+    mean = np.average(rows, axis=0, weights=w)
+    tiny = np.finfo(np.float64).tiny
+    with np.errstate(divide="ignore"):
+        logits = {
+            "labels": [np.log(np.maximum(mean, tiny))],
+            "probabilities": [np.log(np.maximum(mean, tiny) / np.maximum(1.0 - mean, tiny))],
+            "counts": [np.log(np.maximum(mean, tiny))],
+            "real": [mean, np.median(rows, axis=0)],
+        }[kind.targets]
+    return min(_constant_loss(kind, y, w, z) for z in [*logits, np.zeros(n_outputs)])
+
+
+def _constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
+    """Give the mean loss if every example had the logits z (n_L,)."""
+    y = y if y.ndim == 1 else np.asarray(y, np.float64)
+    logits = np.broadcast_to(z, (len(y), len(z)))
+    return float(mean_loss(xp, kind, y, logits, w))
+
+
+def class_shares(kind: Loss, y: Any, w: Any, n_outputs: int) -> tuple[float, ...]:
+    """Give each class's share of the weights; () where targets are no exclusive classes."""
+    if kind.targets == "labels" and n_outputs > 1:
+        shares = np.average(as_rows(y, n_outputs), axis=0, weights=w)
+    elif kind.targets == "probabilities" and n_outputs == 1:
+        p = float(np.average(y[:, 0], weights=w))
+        shares = np.array([1.0 - p, p])
+    else:
+        return ()
+    return tuple(shares.tolist())
+
+
+def as_rows(y: Any, n_outputs: int) -> Any:
+    """Write targets as float rows (m, n_L): labels one-hot."""
+    if y.ndim == 2:
+        return np.asarray(y, np.float64)
+    return (y[:, None] == np.arange(n_outputs)).astype(np.float64)
+
+
+def neighbours(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
+    """Compare the targets T (m, n_L) of examples with those of their nearest neighbours.
+
+    Moran, "Notes on continuous stochastic phenomena", Biometrika 37 (1950); its deviation by
+    chance from shuffled targets, as Cliff and Ord (1981) advise.
+    """
+    if len(X) <= 2 * NEIGHBOURS or not np.any(np.ptp(T, axis=0)):
+        names = ("neighbour_signal", "neighbour_noise", "neighbour_loss")
+        return dict.fromkeys(names, math.nan)
+    near = _nearest(X)
+    rng = np.random.default_rng(0)
+    shuffled = [_moran(rng.permutation(T), near) for _ in range(20)]
+    return {
+        "neighbour_signal": _moran(T, near),
+        "neighbour_noise": float(np.std(shuffled)),
+        "neighbour_loss": _error(kind, T[near].mean(axis=1), T)
+        / _error(kind, np.broadcast_to(T.mean(axis=0), T.shape), T),
+    }
+
+
+def _nearest(X: Any) -> Any:
+    """Give the numbers of each example's nearest neighbours, features scaled alike."""
+    deviation = X.std(axis=0)
+    X = (X - X.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0)
+    square = np.sum(X * X, axis=1)
+    distance = square[:, None] + square[None, :] - 2.0 * (X @ X.T)
+    np.fill_diagonal(distance, np.inf)
+    return np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+
+
+def _moran(T: Any, near: Any) -> float:
+    """Compute Moran's I: the correlation of targets with their neighbours' mean target."""
+    T = T - T.mean(axis=0)
+    return float(np.sum(T * T[near].mean(axis=1)) / np.sum(T * T))
+
+
+def _error(kind: Loss, predicted: Any, T: Any) -> float:
+    """Give the share of mistakes, or for regression the mean squared error."""
+    if kind.targets == "labels":
+        return float(np.mean(predicted.argmax(axis=1) != T.argmax(axis=1)))
+    if kind.targets == "probabilities":
+        return float(np.mean(np.any((predicted > 0.5) != (T > 0.5), axis=1)))
+    return float(np.mean((predicted - T) ** 2))
+
+
+def _scale(X: Any) -> dict[str, Any]:
+    """Find the largest feature, and compare it with the smallest that is no constant."""
+    rms = np.sqrt(np.mean(X * X, axis=0))
+    reach = np.max(np.abs(X - X.mean(axis=0)), axis=0)
+    reach = reach[np.ptp(X, axis=0) > 0.0]
+    return {
+        "feature_rms": float(rms.max()),
+        "feature_rms_of": int(rms.argmax()),
+        "feature_range": float(reach.max() / reach.min()) if reach.size else 1.0,
+    }
+
+
+def _useless_features(data: Data, X: Any) -> dict[str, Any]:
+    """Find features that never change, and pairs that are linear functions of each other."""
+    still = np.flatnonzero(np.ptp(X, axis=0) == 0.0)
+    constant = [int(k) for k in still if np.ptp(_column(data, k)) == 0.0]
+    varying = np.flatnonzero(np.ptp(X, axis=0) > 0.0)
+    pairs = [(int(varying[i]), int(varying[j])) for i, j in _similar(X[:, varying])]
+    return {
+        "constant_features": tuple(constant),
+        "duplicate_features": tuple(
+            pair for pair in pairs if _correlation(*(_column(data, k) for k in pair)) >= COPY
+        ),
+    }
+
+
+def _similar(X: Any) -> Iterator[tuple[int, int]]:
+    """Give pairs of columns whose standardised values have equal projections, up to sign.
+
+    Sorted projections on a random direction put copies side by side, in time of one pass.
+    """
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    projection = np.abs(np.random.default_rng(0).normal(size=len(Z)) @ Z)
+    order = projection.argsort(kind="stable")
+    for i, j in pairwise(order):
+        if projection[j] - projection[i] <= 1e-3 * math.sqrt(len(Z)):
+            yield (i, j) if i < j else (j, i)
+
+
+def _correlation(a: Any, b: Any) -> float:
+    """Compute the absolute correlation of two features."""
+    return float(abs(np.corrcoef(a, b)[0, 1]))
+
+
+def _column(data: Data, number: Any) -> Any:
+    """Bring one feature of all examples to the host."""
+    return np.asarray(_to_host(data, data.X[:, int(number)]), np.float64)
+
+
+def _to_host(data: Data, array: Any) -> Any:
+    return array if data.owner is None or array is None else data.owner.to_numpy(array)
+
+
+def _activations(training: Training) -> tuple[str, ...]:
+    layers = zip(training.network.layers, training.parameters, strict=True)
+    return tuple(
+        layer.activation.name if isinstance(layer, Dense) else ""
+        for layer, parameters in layers
+        if "W" in parameters
+    )
