@@ -41,8 +41,6 @@ class Facts(NamedTuple):
         Steps in an epoch.
     activations : tuple of str
         The activation of each layer that has weights, "" if it is no Dense.
-    loss : float
-        Mean loss of the sample, without penalties.
     zero_loss : float
         Mean loss if all logits were 0: chance, ln K for K classes.
     chance_loss : float
@@ -78,7 +76,6 @@ class Facts(NamedTuple):
     n_features: int
     n_batches: int
     activations: tuple[str, ...]
-    loss: float
     zero_loss: float
     chance_loss: float
     start: dict[str, float]
@@ -94,7 +91,7 @@ class Facts(NamedTuple):
     neighbour_loss: float
 
 
-def facts(training: Training, loss: float, start: dict[str, float]) -> Facts:
+def facts(training: Training, start: dict[str, float]) -> Facts:
     """Examine the data of a training that is about to begin."""
     kind, data = training.network.loss, training.data
     sample = to_host(training.sample(ROWS))
@@ -106,7 +103,6 @@ def facts(training: Training, loss: float, start: dict[str, float]) -> Facts:
         n_features=X.shape[1],
         n_batches=math.ceil(data.n_rows / training.batch_size),
         activations=_activations(training),
-        loss=loss,
         zero_loss=_constant_loss(kind, sample.y, sample.w, np.zeros(n_outputs)),
         chance_loss=chance_loss(kind, sample.y, sample.w, n_outputs),
         start=start,

@@ -16,13 +16,14 @@ spread/k             norm of W minus the mean of its columns, relative to weight
                      0 where all units are copies of one another; 1 for a single unit
 ==================== =====================================================================
 
-All are measured on one sample of the training data, with dropout inactive. "next step" is
-the step that the optimiser would take on the sample from where it is, with its own slots and
-learning rate: the quantity of CS231n's rule of thumb, "about 1e-3", without a look at each
-batch. A flat end is a slope below 5 % of the steepest, on both sides of a bounded activation
-(sigmoid, tanh, softsign, hard_sigmoid); "slope 0" is one below 0.1 % of the steepest, for an
-activation that is flat on one side only (relu, elu, gelu, softplus, ...; not leaky_relu).
-Other activations have neither: their figures are 0.
+Besides these ``data_loss``, the mean loss without penalties. All are measured on one sample
+of the training data, with dropout inactive. "next step" is the step that the optimiser would
+take on the sample from where it is, with its own slots and learning rate: the quantity of
+CS231n's rule of thumb, "about 1e-3", without a look at each batch. A flat end is a slope
+below 5 % of the steepest, on both sides of a bounded activation (sigmoid, tanh, softsign,
+hard_sigmoid); "slope 0" is one below 0.1 % of the steepest, for an activation that is flat
+on one side only (relu, elu, gelu, softplus, ...; not leaky_relu). Other activations have
+neither: their figures are 0.
 """
 
 from __future__ import annotations
@@ -100,14 +101,14 @@ class GradientFlow(Callback):
 
         self._meter = Meter(training, self.rows)
         self._period = self.every or _affordable(training, self.rows)
-        loss, start = self._meter.read(training, training.schedule(0.0))
-        training.history.facts = facts(training, loss, start)
+        start = self._meter.read(training, training.schedule(0.0))
+        training.history.facts = facts(training, start)
 
     def on_epoch_end(self, training: Training) -> None:
         """Measure, and read all figures at once."""
         if self._due(training):
             assert self._meter is not None
-            _, self._figures = self._meter.read(training, training.logs["learning_rate"])
+            self._figures = self._meter.read(training, training.logs["learning_rate"])
         training.logs |= self._figures
 
     def on_train_end(self, training: Training) -> None:
@@ -140,7 +141,8 @@ class Meter:
     def __init__(self, training: Training, rows: int) -> None:
         network, place = training.network, training.backend
         depth = sum("W" in layer for layer in training.parameters)
-        self.names = [f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES]
+        layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES)
+        self.names = ["data_loss", *layers]
         self.sample = bring_all(training.sample(rows), place)
         flats = tuple(
             flatness(layer.activation) if isinstance(layer, Dense) else None
@@ -150,15 +152,17 @@ class Meter:
             functools.partial(measure, place.xp, network.model, training.optimizer, flats)
         )
 
-    def read(self, training: Training, rate: float) -> tuple[float, dict[str, float]]:
-        """Give the sample's mean loss without penalties, and the figures by name."""
+    def read(self, training: Training, rate: float) -> dict[str, float]:
+        """Measure the network as it is, for a learning rate; give the figures by name."""
         place, state = training.backend, training.state
-        rate = place.asarray(rate, training.network.dtype)
         figures = self.compute(
-            state["parameters"], state["slots"], *self.sample, rate, state["step"]
+            state["parameters"],
+            state["slots"],
+            *self.sample,
+            place.asarray(rate, training.network.dtype),
+            state["step"],
         )
-        loss, *values = place.to_numpy(figures).tolist()
-        return loss, dict(zip(self.names, values, strict=True))
+        return dict(zip(self.names, place.to_numpy(figures).tolist(), strict=True))
 
 
 def measure(
