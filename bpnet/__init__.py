@@ -1,8 +1,17 @@
 """bpnet: backpropagation, every equation in plain sight, on any array API library."""
 
-from bpnet import activations, datasets, initializers, losses, optimizers, schedules
+from bpnet import (
+    activations,
+    datasets,
+    initializers,
+    losses,
+    optimizers,
+    sanity,
+    schedules,
+)
 from bpnet.backend import Backend, BackendInfo
 from bpnet.callbacks import Callback, EarlyStopping
+from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -15,7 +24,9 @@ from bpnet.history import History
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.rate_finder import RateTest, find_learning_rate
 from bpnet.registry import available_backends, get_backend, use_backend
+from bpnet.snapshots import Snapshots
 
 __version__ = "0.1.0"
 
@@ -30,6 +41,8 @@ __all__ = [
     "BackendNotInstalledError",
     "Callback",
     "Dense",
+    "Diagnosis",
+    "Doctor",
     "Dropout",
     "EarlyStopping",
     "GradientFlow",
@@ -39,16 +52,23 @@ __all__ = [
     "Network",
     "NoDeviceError",
     "RMSprop",
+    "RateTest",
+    "Snapshots",
+    "TrainingWarning",
     "UnknownBackendError",
     "activations",
     "available_backends",
     "check_gradients",
     "datasets",
+    "diagnose",
+    "find_learning_rate",
     "get_backend",
     "initializers",
+    "learn",
     "losses",
     "optimizers",
     "plot",
+    "sanity",
     "schedules",
     "use_backend",
 ]
@@ -56,8 +76,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import what needs an optional library only when it is asked for."""
-    if name == "plot":
+    if name in ("learn", "plot"):
         import importlib
 
-        return importlib.import_module("bpnet.plot")
+        return importlib.import_module(f"bpnet.{name}")
     raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
