@@ -28,6 +28,7 @@ ROWS = 512
 NEIGHBOURS = 5
 # float32 keeps 7 digits, so copies correlate to 1 - 1e-7 at least; 1 - 1e-6 leaves some room.
 COPY = 1.0 - 1e-6
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 class Facts(NamedTuple):
@@ -45,6 +46,8 @@ class Facts(NamedTuple):
         Mean loss if all logits were 0: chance, ln K for K classes.
     chance_loss : float
         Mean loss of the best constant prediction: what is reached without any feature.
+    best_loss : float
+        Mean loss of perfect predictions: 0, but for counts and soft labels.
     start : dict of str to float
         The figures of :mod:`bpnet.gradient_flow`.
     feature_rms : float
@@ -68,8 +71,12 @@ class Facts(NamedTuple):
     neighbour_noise : float
         Standard deviation of that for shuffled targets.
     neighbour_loss : float
-        What the neighbours' mean target leaves unexplained, as a share of the variance;
-        for classes, their mistakes as a share of those of always naming the commonest.
+        The loss that is within reach, in units of `chance_loss`, if the network knew no more
+        than the 5 nearest neighbours do. For regression their mean's squared error by the
+        variance; for classes the cross-entropy that goes with their mistakes (Fano). NaN for
+        several labels at once.
+
+    The neighbours' figures are NaN where there are too few examples or one target only.
     """
 
     n_rows: int
@@ -78,6 +85,7 @@ class Facts(NamedTuple):
     activations: tuple[str, ...]
     zero_loss: float
     chance_loss: float
+    best_loss: float
     start: dict[str, float]
     feature_rms: float
     feature_rms_of: int
@@ -103,8 +111,9 @@ def facts(training: Training, start: dict[str, float]) -> Facts:
         n_features=X.shape[1],
         n_batches=math.ceil(data.n_rows / training.batch_size),
         activations=_activations(training),
-        zero_loss=_constant_loss(kind, sample.y, sample.w, np.zeros(n_outputs)),
+        zero_loss=constant_loss(kind, sample.y, sample.w, np.zeros(n_outputs)),
         chance_loss=chance_loss(kind, sample.y, sample.w, n_outputs),
+        best_loss=best_loss(kind, sample.y, sample.w, n_outputs),
         start=start,
         **_scale(X),
         **_useless_features(data, X),
@@ -117,27 +126,36 @@ def facts(training: Training, start: dict[str, float]) -> Facts:
 def chance_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
     """Give the mean loss of the best constant prediction, of a few that are known to be it.
 
-    For cross-entropies that is the mean target, for counts and squares too, for absolute
-    errors the median; Huber's lies between.
+    For cross-entropies, counts and squares that is the mean target, for absolute errors the
+    median; Huber's lies between.
     """
     rows = as_rows(y, n_outputs)
-    mean = np.average(rows, axis=0, weights=w)
-    tiny = np.finfo(np.float64).tiny
-    with np.errstate(divide="ignore"):
-        logits = {
-            "labels": [np.log(np.maximum(mean, tiny))],
-            "probabilities": [np.log(np.maximum(mean, tiny) / np.maximum(1.0 - mean, tiny))],
-            "counts": [np.log(np.maximum(mean, tiny))],
-            "real": [mean, np.median(rows, axis=0)],
-        }[kind.targets]
-    return min(_constant_loss(kind, y, w, z) for z in [*logits, np.zeros(n_outputs)])
+    constants = [np.average(rows, axis=0, weights=w)]
+    if kind.targets == "real":
+        constants.append(np.median(rows, axis=0))
+    losses = [constant_loss(kind, y, w, _logits(kind, c)) for c in constants]
+    return min(*losses, constant_loss(kind, y, w, np.zeros(n_outputs)))
 
 
-def _constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
-    """Give the mean loss if every example had the logits z (n_L,)."""
+def best_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
+    """Give the mean loss of perfect predictions: 0, but for counts and soft labels."""
+    return constant_loss(kind, y, w, _logits(kind, as_rows(y, n_outputs)))
+
+
+def constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
+    """Give the mean loss if every example had the logits z, (n_L,) or a row for each."""
     y = y if y.ndim == 1 else np.asarray(y, np.float64)
-    logits = np.broadcast_to(z, (len(y), len(z)))
-    return float(mean_loss(xp, kind, y, logits, w))
+    return float(mean_loss(xp, kind, y, np.broadcast_to(z, (len(y), z.shape[-1])), w))
+
+
+def _logits(kind: Loss, expected: Any) -> Any:
+    """Give the logits that predict these targets, finite ones where 0 or 1 is certain."""
+    if kind.targets == "real":
+        return expected
+    log = np.log(np.maximum(expected, _TINY))
+    if kind.targets == "probabilities":
+        return log - np.log(np.maximum(1.0 - expected, _TINY))
+    return log
 
 
 def class_shares(kind: Loss, y: Any, w: Any, n_outputs: int) -> tuple[float, ...]:
@@ -174,8 +192,7 @@ def neighbours(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
     return {
         "neighbour_signal": _moran(T, near),
         "neighbour_noise": float(np.std(shuffled)),
-        "neighbour_loss": _error(kind, T[near].mean(axis=1), T)
-        / _error(kind, np.broadcast_to(T.mean(axis=0), T.shape), T),
+        "neighbour_loss": _within_reach(kind, T[near].mean(axis=1), T),
     }
 
 
@@ -195,13 +212,27 @@ def _moran(T: Any, near: Any) -> float:
     return float(np.sum(T * T[near].mean(axis=1)) / np.sum(T * T))
 
 
-def _error(kind: Loss, predicted: Any, T: Any) -> float:
-    """Give the share of mistakes, or for regression the mean squared error."""
-    if kind.targets == "labels":
-        return float(np.mean(predicted.argmax(axis=1) != T.argmax(axis=1)))
+def _within_reach(kind: Loss, predicted: Any, T: Any) -> float:
+    """Give the loss of the neighbours' predictions, in units of chance.
+
+    A rate e of mistakes among K classes goes with a cross-entropy of up to
+    H(e) + e ln(K - 1), the bound of Fano's inequality (Cover and Thomas 2006, section 2.10).
+    """
+    if kind.targets in ("real", "counts"):
+        return float(np.mean((predicted - T) ** 2) / np.mean((T - T.mean(axis=0)) ** 2))
     if kind.targets == "probabilities":
-        return float(np.mean(np.any((predicted > 0.5) != (T > 0.5), axis=1)))
-    return float(np.mean((predicted - T) ** 2))
+        if T.shape[1] > 1:
+            return math.nan
+        predicted, T = (np.hstack([1.0 - rows, rows]) for rows in (predicted, T))
+    shares = T.mean(axis=0)
+    e = float(np.mean(predicted.argmax(axis=1) != T.argmax(axis=1)))
+    return (_entropy(np.array([e, 1.0 - e])) + e * math.log(len(shares) - 1)) / _entropy(shares)
+
+
+def _entropy(shares: Any) -> float:
+    """Compute -sum p ln p."""
+    shares = shares[shares > 0.0]
+    return float(-np.sum(shares * np.log(shares)))
 
 
 def _scale(X: Any) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class GradientFlow(Callback):
 
     def on_epoch_end(self, training: Training) -> None:
         """Measure, and read all figures at once."""
-        if self._due(training):
+        if self.due(training):
             assert self._meter is not None
             self._figures = self._meter.read(training, training.logs["learning_rate"])
         training.logs |= self._figures
@@ -115,7 +115,8 @@ class GradientFlow(Callback):
         """Free the sample."""
         self._meter = None
 
-    def _due(self, training: Training) -> bool:
+    def due(self, training: Training) -> bool:
+        """Whether this epoch is measured."""
         return (
             training.epoch in (1, training.epochs)
             or training.epoch % self._period == 0
