@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -52,11 +53,11 @@ def animate(
         are cleared before each frame.
     fps : float, default 10.0
         Frames in a second, > 0 and <= 50, more than which players ignore. The last frame
-        stays for 2 seconds.
+        stays for 2 seconds, then the film begins anew.
     resolution : int, default 100
         Points along each side at which the network is computed, >= 2.
     dpi : float, default 100.0
-        Pixels in an inch of the figure.
+        Pixels in an inch of the figure, which keeps this setting.
 
     Returns
     -------
@@ -94,24 +95,27 @@ def animate(
     resolution = check_integer("resolution", resolution, 2)
     dpi = check_number("dpi", dpi, 1.0)
     try:
-        from matplotlib.animation import PillowWriter
+        from PIL import Image
     except ImportError as error:
         raise ImportError(
             f"animate needs Pillow ({error}); install it with: pip install pillow"
         ) from error
     ax = axes_or_new(ax)
     figure = cast("Figure", ax.figure)
-    FigureCanvasAgg(figure)  # frames are pixels, whatever canvas the figure had
-    actor = twin(net)
-    writer = PillowWriter(fps=fps)  # type: ignore[arg-type]  # a float will do
-    with writer.saving(figure, os.fspath(path), dpi):
-        for snapshot in snapshots.taken:
-            actor.parameters = snapshot.parameters
-            ax.clear()
-            decision_boundary(actor, X, y, ax, resolution=resolution)
-            loss = "" if snapshot.loss is None else f", loss {snapshot.loss:.4f}"
-            ax.set_title(f"epoch {snapshot.epoch}{loss}")
-            writer.grab_frame()
-        for _ in range(round(_LAST * fps)):
-            writer.grab_frame()
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)  # frames are pixels, whatever canvas the figure had
+    actor, frames = twin(net), []
+    for snapshot in snapshots.taken:
+        actor.parameters = snapshot.parameters
+        ax.clear()
+        decision_boundary(actor, X, y, ax, resolution=resolution)
+        loss = "" if snapshot.loss is None else f", loss {snapshot.loss:.4f}"
+        ax.set_title(f"epoch {snapshot.epoch}{loss}")
+        canvas.draw()
+        frames.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
+    durations = [1000.0 / fps] * (len(frames) - 1) + [1000.0 * _LAST]
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=list(map(round, durations)),
+        loop=0,
+    )  # fmt: skip
     return ax

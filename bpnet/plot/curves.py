@@ -16,6 +16,19 @@ from bpnet.plot.style import Figures, axes_or_new, look
 # The legend of more layers stands beside the picture.
 LEGEND_LAYERS = 6
 
+LABELS = {
+    "gradient_norm": "gradient norm (2-norm of dL/dW)",
+    "gradient_rms": "gradient RMS (of the elements of dL/dW)",
+    "weight_norm": "weight norm (2-norm of W)",
+    "update_ratio": "step over weights (2-norms)",
+    "activation_mean": "mean activation",
+    "activation_std": "standard deviation of the activations",
+    "dead": "dead units (share)",
+    "saturated": "saturated activations (share)",
+    "spread": "spread of the units' weights (share of the norm)",
+}
+LINEAR = ("activation_mean", "dead", "saturated", "spread")
+
 
 def history(history: Figures, ax: Axes | None = None) -> Axes:
     """Draw the loss over the epochs, and the validation loss where there is one.
@@ -70,11 +83,18 @@ def history(history: Figures, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def gradient_flow(history: Figures, ax: Axes | None = None, *, kind: str = "lines") -> Axes:
+def gradient_flow(
+    history: Figures,
+    ax: Axes | None = None,
+    *,
+    kind: str = "lines",
+    figure: str = "gradient_norm",
+) -> Axes:
     """Draw how large each layer's gradients were over the epochs, on a logarithmic scale.
 
     Lines that lie decades below the last layer's, or a heat map that grows dark towards the
-    first layer, are gradients that vanish.
+    first layer, are gradients that vanish. The other figures that
+    :class:`bpnet.GradientFlow` records can be drawn in the same way.
 
     Parameters
     ----------
@@ -84,7 +104,11 @@ def gradient_flow(history: Figures, ax: Axes | None = None, *, kind: str = "line
         Where to draw; None makes a new figure.
     kind : {"lines", "heatmap"}, default "lines"
         One line for each layer; or one row for each layer and a column for each epoch, which
-        shows many layers at once. There a norm of 0 (or NaN) is hatched.
+        shows many layers at once. On a logarithmic scale 0 (or NaN) is hatched there.
+    figure : str, default "gradient_norm"
+        What to draw: "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
+        "activation_std" on a logarithmic scale, "activation_mean", "dead", "saturated",
+        "spread" on a linear one. :mod:`bpnet.gradient_flow` says what they are.
 
     Returns
     -------
@@ -94,7 +118,7 @@ def gradient_flow(history: Figures, ax: Axes | None = None, *, kind: str = "line
     Raises
     ------
     ValueError
-        If the history has no gradient norms, or `kind` is unknown.
+        If the history has no such figures, or `kind` or `figure` is unknown.
     TypeError
         If `history` is no mapping, or `ax` no Axes.
 
@@ -109,7 +133,8 @@ def gradient_flow(history: Figures, ax: Axes | None = None, *, kind: str = "line
     ['layer 1', 'layer 2']
     """
     check_choice("kind", kind, ("lines", "heatmap"))
-    prefix = "gradient_norm/"
+    check_choice("figure", figure, tuple(LABELS))
+    prefix = f"{figure}/"
     numbers = sorted(
         int(name.removeprefix(prefix))
         for name in _check_figures(history)
@@ -117,18 +142,20 @@ def gradient_flow(history: Figures, ax: Axes | None = None, *, kind: str = "line
     )
     if not numbers or not history[f"{prefix}{numbers[0]}"]:
         raise ValueError(
-            "history has no gradient norms; add bpnet.GradientFlow() to the callbacks of fit"
+            f"history has no {figure.replace('_', ' ')}s; add bpnet.GradientFlow() to the "
+            f"callbacks of fit"
         )
     ax = axes_or_new(ax)
     curves = {f"layer {k}": history[f"{prefix}{k}"] for k in numbers}
-    label = "gradient norm of the weights (2-norm of dL/dW)"
+    positive = any(value > 0.0 for values in curves.values() for value in values)
+    log = positive and figure not in LINEAR
     if kind == "heatmap":
-        _draw_heat_map(ax, curves, label)
+        _draw_heat_map(ax, curves, LABELS[figure], log)
         return ax
     _draw_curves(ax, curves)
-    if any(norm > 0.0 for norms in curves.values() for norm in norms):
+    if log:
         ax.set_yscale("log", nonpositive="mask")  # a norm of 0 leaves a gap
-    ax.set_ylabel(label)
+    ax.set_ylabel(LABELS[figure])
     if len(numbers) <= LEGEND_LAYERS:
         ax.legend()
     else:  # beside, where it hides no line
@@ -154,18 +181,18 @@ def _draw_curves(ax: Axes, curves: Figures) -> None:
     ax.grid(alpha=0.3)
 
 
-def _draw_heat_map(ax: Axes, curves: Figures, label: str) -> None:
+def _draw_heat_map(ax: Axes, curves: Figures, label: str, log: bool) -> None:
     """Draw one row for each layer, the first on top; brighter is more."""
-    norms = np.asarray(list(curves.values()), dtype=float)
-    norms = np.ma.masked_where(~(np.isfinite(norms) & (norms > 0.0)), norms)
-    layers, epochs = norms.shape
+    values = np.asarray(list(curves.values()), dtype=float)
+    shown = np.isfinite(values) & ((values > 0.0) | (not log))
+    values = np.ma.masked_where(~shown, values)
+    layers, epochs = values.shape
     ax.patch.set(facecolor="white", hatch="////", edgecolor="0.6")  # shows where nothing is
-    scale = LogNorm(norms.min(), norms.max()) if norms.count() else None
     image = ax.imshow(
-        norms, norm=scale, cmap="cividis", aspect="auto", interpolation="nearest",
-        extent=(0.5, epochs + 0.5, layers + 0.5, 0.5),
+        values, norm=LogNorm() if log else None, cmap="cividis", aspect="auto",
+        interpolation="nearest", extent=(0.5, epochs + 0.5, layers + 0.5, 0.5),
     )  # fmt: skip
-    if norms.count():
+    if shown.any():
         ax.figure.colorbar(image, ax=ax, label=label)
     ax.set(xlabel="epoch", ylabel="layer (1 is next to the input)")
     for axis in (ax.xaxis, ax.yaxis):
