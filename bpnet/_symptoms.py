@@ -349,12 +349,15 @@ def underfitting(e: Evidence) -> Finding | None:
         return None
     if not e.loss > reach + limit("shortfall"):
         return None
+    losses = e.losses("loss")
+    falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter
+    still = " and still falls" if falling else ""
+    larger = "more units or another hidden layer, less l1, l2, weight decay and dropout"
     return Finding(
         "underfitting", None,
-        f"the training loss is {e.loss:.2f} times chance; what the 5 nearest neighbours know "
-        f"would give about {reach:.2f}",
-        "more units or another hidden layer, less l1, l2, weight decay and dropout, more "
-        "epochs",
+        f"the training loss is {e.loss:.2f} times chance{still}; what "
+        f"the 5 nearest neighbours know would give about {reach:.2f}",
+        f"more epochs first; then {larger}" if falling else larger,
     )  # fmt: skip
 
 

@@ -30,6 +30,10 @@ _EPSILON = float(np.finfo(np.float64).eps)
 # Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).
 _STEP = _EPSILON ** (1.0 / 3.0)
 _TOLERANCE = 1e-6
+# Steps relative to the first. A kink that one crosses lies outside of the next.
+_SHRINKS = (1.0, 16.0, 256.0)
+# A change of slope over one step, relative to the largest gradient, that may be a kink.
+_JUMP = 1e-3
 
 
 class GradientReport(NamedTuple):
@@ -233,23 +237,37 @@ class _Perturbed:
     def error(
         self, number: int, name: str, index: int, exact: float, scale: float
     ) -> tuple[float, bool]:
-        """Give the absolute difference, and whether a kink had to be got around."""
-        value = float(self.host[number][name].flat[index])
+        """Give the absolute difference, and whether a kink was met."""
         least = np.inf
-        for shrink in (1.0, 16.0, 256.0):
-            h = _STEP * max(1.0, abs(value)) / shrink
-            high, low = value + h, value - h
-            above, below = (self.loss(number, name, index, v) for v in (high, low))
-            least = min(least, abs((above - below) / (high - low) - exact))
+        for shrink in _SHRINKS:
+            left, right, noise = self.slopes(number, name, index, shrink)
+            least = min(least, abs(0.5 * (left + right) - exact))
             if least <= _TOLERANCE * scale:
-                return float(least), shrink > 1.0
-        left = (self.unperturbed - below) / (value - low)
-        right = (above - self.unperturbed) / (high - value)
-        noise = 8.0 * _EPSILON * max(1.0, abs(self.unperturbed)) / h
+                kinked = shrink > 1.0 or (
+                    abs(right - left) > max(_JUMP * scale, noise)
+                    and self.has_kink(number, name, index, abs(right - left))
+                )
+                return least, kinked
         if abs(right - left) <= max(_TOLERANCE * scale, noise):
-            return float(least), False
+            return least, False
         outside = max(min(left, right) - exact, exact - max(left, right), 0.0)
-        return float(min(least, outside)), True
+        return min(least, outside), True
+
+    def has_kink(self, number: int, name: str, index: int, jump: float) -> bool:
+        """Tell a kink from curvature, whose change of slope shrinks in step with h."""
+        left, right, _ = self.slopes(number, name, index, _SHRINKS[1])
+        return not 0.5 < abs(right - left) * _SHRINKS[1] / jump < 2.0
+
+    def slopes(
+        self, number: int, name: str, index: int, shrink: float
+    ) -> tuple[float, float, float]:
+        """Give the slopes to the left and to the right over a step h, and their rounding."""
+        value = float(self.host[number][name].flat[index])
+        h = _STEP * max(1.0, abs(value)) / shrink
+        high, low = value + h, value - h
+        left = (self.unperturbed - self.loss(number, name, index, low)) / (value - low)
+        right = (self.loss(number, name, index, high) - self.unperturbed) / (high - value)
+        return left, right, 8.0 * _EPSILON * max(1.0, abs(self.unperturbed)) / h
 
     def loss(self, number: int, name: str, index: int, value: float) -> float:
         """Compute the loss with one element replaced; the standard has no item assignment."""
