@@ -82,7 +82,9 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
 def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     """Write the file of an exercise, or grade it."""
     exercise = EXERCISES[options["name"]]
-    path = options["file"] or f"{exercise.name.replace('-', '_')}.py"
+    path = options["file"]
+    if path is None:
+        path = f"{exercise.name.replace('-', '_')}.py"
     if options["check"]:
         return _check(parser, exercise, path)
     try:
@@ -93,7 +95,8 @@ def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     except (OSError, ValueError) as error:
         parser.error(f"cannot write {path!r}: {error}")
     print(f"wrote {path}: fill in the gap in line {exercise.gap}, then run")
-    print(f"bpnet learn exercise {exercise.name}{_file_option(options)} --check")
+    file_option = "" if options["file"] is None else f" --file {path}"
+    print(f"bpnet learn exercise {exercise.name}{file_option} --check")
     return 0
 
 
@@ -112,7 +115,3 @@ def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> in
         return 1
     print(grade)
     return 0 if grade.passed else 1
-
-
-def _file_option(options: dict[str, Any]) -> str:
-    return f" --file {options['file']}" if options["file"] else ""

@@ -71,6 +71,8 @@ def marked(quantity: Quantity) -> Mark:
     name, want = quantity.name, quantity.want
     if quantity.got is Ellipsis:
         return Mark(name, None, "not written yet")
+    if quantity.got is None:
+        return Mark(name, None, "is None: return it")
     try:
         got = np.asarray(quantity.got, dtype=float)
     except (TypeError, ValueError):
