@@ -1,5 +1,7 @@
 """bpnet: backpropagation, every equation in plain sight, on any array API library."""
 
+from typing import TYPE_CHECKING
+
 from bpnet import (
     activations,
     datasets,
@@ -24,9 +26,12 @@ from bpnet.history import History
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from bpnet.rate_finder import RateTest, find_learning_rate
 from bpnet.registry import available_backends, get_backend, use_backend
-from bpnet.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from bpnet import learn, plot
+    from bpnet.rate_finder import RateTest, find_learning_rate
+    from bpnet.snapshots import Snapshots
 
 __version__ = "0.1.0"
 
@@ -74,10 +79,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import what needs an optional library only when it is asked for."""
-    if name in ("learn", "plot"):
-        import importlib
+# What `import bpnet` leaves out to stay light: its module is imported when it is asked for.
+_LATER = {
+    "RateTest": "bpnet.rate_finder",
+    "Snapshots": "bpnet.snapshots",
+    "find_learning_rate": "bpnet.rate_finder",
+    "learn": "bpnet.learn",
+    "plot": "bpnet.plot",
+}
 
-        return importlib.import_module(f"bpnet.{name}")
-    raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    """Import what is needed seldom only when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(_LATER[name])
+    return module if _LATER[name] == f"bpnet.{name}" else getattr(module, name)
