@@ -55,8 +55,9 @@ FIGURES = (
 # 0.013 and above 0.987; leaky_relu's 0.01 is not dead.
 SATURATED_SLOPE = 0.05
 DEAD_SLOPE = 1e-3
-# What a measurement may cost, as a share of the training between two of them.
-COST = 0.05
+# What a measurement may cost, as a share of the training between two of them; with what it
+# takes to keep the figures of each epoch that is 5 % at most.
+COST = 0.04
 
 
 class GradientFlow(Callback):
@@ -75,7 +76,7 @@ class GradientFlow(Callback):
     every : int or None, default None
         Measure in the first epoch, the last, and each epoch that this divides; the epochs
         between repeat the figures before. None chooses the smallest number with which
-        measuring takes at most about 5 % of the training time: 1 if an epoch has 160
+        measuring takes at most about 5 % of the training time: 1 if an epoch has 173
         steps of 32 examples or more.
 
     Examples
@@ -127,12 +128,12 @@ class GradientFlow(Callback):
 def _affordable(training: Training, rows: int) -> int:
     """Give the number of epochs to each of which a share of a measurement is allowed.
 
-    A pass has a cost of its own, worth that of about 64 rows in a small net; a measurement
-    takes up to four steps' worth of operations.
+    In a small net a pass costs as much by itself as 220 rows do, and a measurement five
+    times a step on as many rows; both are less in a large one (benchmarks/gradient_flow.py).
     """
     steps = math.ceil(training.data.n_rows / training.batch_size)
-    epoch = steps * (64 + training.batch_size)
-    measurement = 4.0 * (64 + min(rows, training.data.n_rows))
+    epoch = steps * (220 + training.batch_size)
+    measurement = 5.0 * (220 + min(rows, training.data.n_rows))
     return math.ceil(measurement / (COST * epoch))
 
 
