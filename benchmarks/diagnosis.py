@@ -3,7 +3,7 @@
 Run with: python benchmarks/diagnosis.py [--tuning] [--each N] [--out FILE]
 
 Draws trainings of each illness, and healthy ones, until enough are what they were meant to be
-(`sick_trainings.is_sick`, measured apart from the diagnosis), and prints the confusion
+(`sick_measures.is_sick`, apart from the diagnosis), and prints the confusion
 matrix of the first finding. A diagnosis is right if that is the illness that was induced.
 
 The thresholds were set with --tuning: other data sets, other seeds.
@@ -23,7 +23,8 @@ if __name__ == "__main__":  # two processes share two cores; before NumPy is imp
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import machine
-from sick_trainings import HELD_OUT, RECIPES, TUNING, is_sick, make, train
+from sick_measures import is_sick
+from sick_trainings import HELD_OUT, RECIPES, TUNING, make, train
 
 import bpnet
 

@@ -1,22 +1,20 @@
 """From the figures of a training to the illnesses that they show: one function each.
 
-Each takes the :class:`Evidence` and gives a :class:`Finding` or None. `RULES` lists them with
-causes before their consequences, so the first finding is the one to treat: a network whose
-inputs are unscaled may also diverge, or die, for that reason.
+Each takes the :class:`bpnet._evidence.Evidence` and gives a :class:`Finding` or None. `RULES`
+lists them with causes before their consequences, so the first finding is the one to treat: a
+network whose inputs are unscaled may also diverge, or die, for that reason.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet._evidence import Evidence
 from bpnet._thresholds import limit
-
-if TYPE_CHECKING:
-    from bpnet._facts import Facts
 
 
 class Finding(NamedTuple):
@@ -39,72 +37,6 @@ class Finding(NamedTuple):
     layer: int | None
     evidence: str
     remedy: str
-
-
-class Evidence:
-    """The figures of a training, in the units in which they are judged.
-
-    Parameters
-    ----------
-    figures : mapping of str to sequence of float
-        The history so far.
-    facts : Facts
-        What was noted before the first step.
-    ended : bool
-        Whether training is over.
-    """
-
-    def __init__(
-        self, figures: Mapping[str, Sequence[float]], facts: Facts, ended: bool
-    ) -> None:
-        self.figures, self.facts, self.ended = figures, facts, ended
-        self.depth = len(facts.activations)
-        self.epochs = len(figures.get("loss", ()))
-        # One target only makes the best constant perfect; chance is then that of logits 0.
-        zero, chance = (x - facts.best_loss for x in (facts.zero_loss, facts.chance_loss))
-        self.chance = (chance if chance > 1e-6 * zero else zero) or 1.0
-        self.zero = max(zero, self.chance)
-
-    def start(self, name: str) -> Any:
-        """Give a figure of each layer before the first step."""
-        return np.array([self.facts.start[f"{name}/{k}"] for k in self._layers()])
-
-    def end(self, name: str) -> Any:
-        """Give a figure of each layer as last measured; that of the start before it."""
-        if not self.epochs:
-            return self.start(name)
-        return np.array([self.figures[f"{name}/{k}"][-1] for k in self._layers()])
-
-    def course(self, name: str) -> Any:
-        """Give a figure over epochs and layers."""
-        return np.array([self.figures[f"{name}/{k}"] for k in self._layers()]).T
-
-    def pull(self, when: Callable[[str], Any]) -> Any:
-        """Give each layer's norm of dL/dW times norm of W, in units of chance."""
-        return when("gradient_norm") * when("weight_norm") / self.zero
-
-    def losses(self, name: str) -> Any:
-        """Give a loss over the epochs in units of chance; what is not finite is infinite."""
-        return self._relative(np.array(self.figures.get(name, ()), float))
-
-    @property
-    def loss(self) -> float:
-        """The training loss without penalties, as last measured, in units of chance."""
-        losses = self.losses("data_loss")
-        return float(losses[-1]) if len(losses) else self.start_loss
-
-    @property
-    def start_loss(self) -> float:
-        """The same before the first step."""
-        return float(self._relative(self.facts.start["data_loss"]))
-
-    def _relative(self, losses: Any) -> Any:
-        """Give losses in units in which perfection is 0 and chance is 1."""
-        losses = (losses - self.facts.best_loss) / self.chance
-        return np.where(np.isfinite(losses), losses, math.inf)
-
-    def _layers(self) -> range:
-        return range(1, self.depth + 1)
 
 
 # --- the data ---------------------------------------------------------------------------------
@@ -171,7 +103,8 @@ def class_imbalance(e: Evidence) -> Finding | None:
     return Finding(
         "class imbalance", None,
         f"class {shares.index(rare)} has {100.0 * rare:.2g} % of the weight, class "
-        f"{shares.index(common)} has {100.0 * common:.2g} %; always naming that is as accurate",
+        f"{shares.index(common)} has {100.0 * common:.2g} %: to name always that one is right "
+        f"as often",
         "pass sample_weight inversely proportional to each class's frequency, or collect "
         "more of the rare one; judge by recall or a precision-recall curve, not accuracy",
     )  # fmt: skip
@@ -238,7 +171,7 @@ def exploding_gradients(e: Evidence) -> Finding | None:
     k = int(pull.argmax())
     return Finding(
         "exploding gradients", k + 1,
-        f"before the first step the gradient's norm is {e.start('gradient_norm')[k]:.3g}: "
+        f"before the first step the gradient's norm was {e.start('gradient_norm')[k]:.3g}: "
         f"weights larger by 1 % would raise the loss by {pull[k] / 100.0:.3g} times its value "
         f"at chance; the loss itself was {e.start_loss:.3g} times that",
         "draw smaller weights (he_normal for relu, glorot_uniform for tanh), use fewer "
@@ -286,7 +219,7 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         return None
     return Finding(
         "learning rate too high", int(update.argmax()) + 1,
-        f"{evidence}; the first step changed these weights by {update.max():.1e} of their "
+        f"{evidence}; the first step changed these weights by {update.max():.2g} of their "
         f"norm, where 1e-3 is common",
         "divide the learning rate by 10, again until the loss falls steadily; then try a "
         "schedule, or clip_norm=1.0 if single steps go astray",
@@ -429,9 +362,14 @@ RULES = (
 
 
 def examine(e: Evidence, *since: str) -> list[Finding]:
-    """Apply the rules that make sense by now; each illness is found once, by its first."""
+    """Apply the rules that make sense by now; each illness is found once, by its first.
+
+    That little was learnt is an illness of its own only where no other explains it.
+    """
     found: dict[str, Finding] = {}
     for rule in RULES:
-        if rule.since in since and (finding := rule.look(e)) is not None:
+        if rule.since not in since or (rule.look is underfitting and found):
+            continue
+        if (finding := rule.look(e)) is not None:
             found.setdefault(finding.name, finding)
     return list(found.values())

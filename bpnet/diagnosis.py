@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from bpnet._symptoms import Evidence, Finding, examine
+from bpnet._evidence import Evidence
+from bpnet._symptoms import Finding, examine
 from bpnet._thresholds import THRESHOLDS, limit
 from bpnet.gradient_flow import FIGURES, GradientFlow
 from bpnet.sanity import Check, initial_loss, update_ratio
@@ -189,20 +190,13 @@ class Doctor(GradientFlow):
         """Examine the training so far, if this epoch was measured."""
         super().on_epoch_end(training)
         if self.due(training):
-            history = training.history
-            names = dict.fromkeys([*history, *training.logs])
-            so_far = {
-                name: [*history.history.get(name, ()), training.logs[name]]
-                for name in names
-                if name in training.logs
-            }
-            self._examine(training, so_far, "epoch")
+            self._examine(training, _so_far(training), "epoch")
 
     def on_train_end(self, training: Training) -> None:
         """Examine the whole training."""
         super().on_train_end(training)
         if training.history.epochs:
-            self._examine(training, training.history, "epoch", "end")
+            self._examine(training, training.history, "start", "epoch", "end")
 
     def _examine(
         self, training: Training, figures: Mapping[str, Sequence[float]], *since: str
@@ -220,6 +214,15 @@ class Doctor(GradientFlow):
                     TrainingWarning,
                     stacklevel=2,
                 )
+
+
+def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
+    """Give the course of the losses, and of the layers' figures the last alone."""
+    history = training.history.history
+    return {
+        name: [value] if "/" in name else [*history.get(name, ()), value]
+        for name, value in training.logs.items()
+    }
 
 
 def _check(history: Mapping[str, Sequence[float]]) -> Facts:

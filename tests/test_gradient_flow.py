@@ -59,12 +59,10 @@ def test_every_layer_with_weights_has_every_figure(backend):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        bpnet.SGD(0.1),
         bpnet.SGD(0.1, momentum=0.9, nesterov=True),
-        bpnet.Adam(0.01),
         bpnet.AdamW(0.01, clip_norm=0.1),
     ],
-    ids=["sgd", "nesterov", "adam", "adamw, clipped"],
+    ids=["nesterov", "adamw, clipped"],
 )
 def test_the_update_ratio_is_that_of_the_step_that_follows(optimizer, backend):
     """With one batch of all rows, and those as the sample, the next step is the next epoch."""
@@ -231,9 +229,10 @@ def facts_of(features, y, loss="binary_crossentropy", units=1, **fit):
 
 
 def test_useless_features_are_found_and_no_others(backend):
+    """Among arrays of the device too."""
     constant = np.full(60, 2.5)
     features = np.column_stack([X, constant, -3.0 * X[:, 1] + 7.0, X[:, 0] * X[:, 2], X[:, 0]])
-    found = facts_of(features, LABELS, backend=backend)
+    found = facts_of(backend.asarray(features), backend.asarray(LABELS), batch_size=None)
     assert found.constant_features == (3,)
     assert set(found.duplicate_features) == {(1, 4), (0, 6)}
 
