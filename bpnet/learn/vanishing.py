@@ -58,17 +58,15 @@ def vanishing_gradients(
         raise ValueError(f"depths must be two or more rising numbers, got {depths}")
     check_integer("networks", networks, 1)
     X, y = datasets.make_spiral(200, seed=seed)
+    seeds = range(seed, seed + networks)
     norms = {
-        (name, depth, k): _norms(name, depth, width, seed + k, X, y)
+        (name, depth): _norms(name, depth, width, seeds, X, y)
         for name in activations
         for depth in depths
-        for k in range(networks)
     }
     ratio = {
         name: {
-            depth: _geometric_mean(
-                [norms[name, depth, k][0] / norms[name, depth, k][-1] for k in range(networks)]
-            )
+            depth: _geometric_mean([layers[0] / layers[-1] for layers in norms[name, depth]])
             for depth in depths
         }
         for name in activations
@@ -86,7 +84,7 @@ def vanishing_gradients(
     numbers: dict[str, Any] = {
         "ratio": ratio,
         "factor": factor,
-        "norms": {name: norms[name, depths[-1], 0] for name in activations},
+        "norms": {name: norms[name, depths[-1]][0] for name in activations},
     }
     return Lesson(
         f"Gradient norm of the first layer over that of the last ({width} units a layer, "
@@ -98,12 +96,19 @@ def vanishing_gradients(
     )
 
 
-def _norms(name: str, depth: int, width: int, seed: int, X: Any, y: Any) -> list[float]:
-    """Compute the 2-norm of dL/dW of each layer of a fresh network."""
-    hidden = [Dense(width, name) for _ in range(depth)]
-    net = Network([*hidden, Dense(1)], "binary_crossentropy", seed=seed, dtype="float64")
-    _, gradients = net.loss_and_gradients(X, y)
-    return [float(np.linalg.norm(layer["W"])) for layer in gradients]
+def _norms(
+    name: str, depth: int, width: int, seeds: Sequence[int], X: Any, y: Any
+) -> list[list[float]]:
+    """Compute the 2-norm of dL/dW of each layer, for the weights of each seed."""
+    layers = [*(Dense(width, name) for _ in range(depth)), Dense(1)]
+    net = Network(layers, "binary_crossentropy", seed=seeds[0], dtype="float64").build(2)
+    norms = []
+    for seed in seeds:  # one network takes all weights in turn, so it is compiled once
+        drawn = Network(layers, net.loss, seed=seed, dtype="float64").build(2)
+        net.parameters = drawn.parameters
+        _, gradients = net.loss_and_gradients(X, y)
+        norms.append([float(np.linalg.norm(layer["W"])) for layer in gradients])
+    return norms
 
 
 def _geometric_mean(values: Sequence[float]) -> float:
