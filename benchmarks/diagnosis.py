@@ -24,7 +24,7 @@ if __name__ == "__main__":  # two processes share two cores; before NumPy is imp
 
 import machine
 from sick_measures import is_sick
-from sick_trainings import HELD_OUT, RECIPES, TUNING, make, train
+from sick_trainings import HELD_OUT, RECIPES, REGRESSION, TUNING, make, train
 
 import bpnet
 
@@ -52,6 +52,8 @@ class Batch(NamedTuple):
 
 def data_sets(illness: str, tuning: bool) -> Sequence[str]:
     names = TUNING if tuning else HELD_OUT
+    if illness == "unscaled targets":
+        return REGRESSION[tuning]
     if illness == "class imbalance":
         return [name for name in names if not name.startswith("friedman")]
     return names
@@ -75,8 +77,7 @@ def draw(illness: str, tuning: bool, count: int, seed: int) -> Batch:
     return Batch(illness, results, thrown_away)
 
 
-def measure(tuning: bool, each: int, workers: int) -> list[Batch]:
-    first = 0 if tuning else HELD_OUT_SEEDS
+def measure(tuning: bool, each: int, first: int, workers: int) -> list[Batch]:
     jobs = [(illness, first) for illness in RECIPES if illness != "healthy"]
     jobs += [("healthy", first + 100 * k) for k in range(HEALTHY)]
     with ProcessPoolExecutor(workers) as pool:
@@ -102,17 +103,16 @@ def confusion_matrix(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def report(batches: Sequence[Batch], tuning: bool) -> str:
+def report(batches: Sequence[Batch], tuning: bool, first: int) -> str:
     results = [result for batch in batches for result in batch.results]
     sick, healthy = rates(results)
     n_healthy = sum(r.illness == "healthy" for r in results)
-    names = data_sets("healthy", tuning)
-    seeds = f"below {HELD_OUT_SEEDS}" if tuning else f"from {HELD_OUT_SEEDS}"
+    names = dict.fromkeys([*data_sets("healthy", tuning), *REGRESSION[tuning]])
     wrong = [r for r in results if r.named != r.illness]
     return "\n".join(
         [
             machine.describe(),
-            f"data sets {', '.join(names)}; seeds {seeds}; "
+            f"data sets {', '.join(names)}; seeds from {first}; "
             f"{sum(b.thrown_away for b in batches)} candidates were not what they were meant "
             f"to be and thrown away",
             "",
@@ -132,11 +132,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--tuning", action="store_true", help="the other half of the data")
     parser.add_argument("--each", type=int, default=EACH, help=f"of an illness ({EACH})")
+    parser.add_argument(
+        "--seed", type=int, help="first seed; other than 0 or 1000: fresh draws"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--out", help="file to write the result to as well")
     options = parser.parse_args()
-    batches = measure(options.tuning, options.each, options.workers)
-    text = report(batches, options.tuning)
+    first = options.seed
+    if first is None:
+        first = 0 if options.tuning else HELD_OUT_SEEDS
+    batches = measure(options.tuning, options.each, first, options.workers)
+    text = report(batches, options.tuning, first)
     print(text)
     if options.out:
         with open(options.out, "w") as file:

@@ -165,6 +165,13 @@ def measures_unscaled(run: Run) -> bool:
     return worse and np.abs(run.case.problem.X).max() > 50.0
 
 
+def measures_unscaled_targets(run: Run) -> bool:
+    y = run.case.problem.y
+    relative = final_loss(run) / np.var(y)
+    good = good_loss(run.case.name, run.case.seed)
+    return relative > max(1.5 * good, 0.1) and np.abs(y).max() > 30.0
+
+
 def measures_useless(run: Run) -> bool:
     X = run.case.problem.X
     return np.linalg.matrix_rank(X - X.mean(axis=0), tol=1e-6 * len(X)) < X.shape[1]
@@ -202,8 +209,9 @@ MEASURES: dict[str, Callable[[Run], Any]] = dict(
         (
             measures_healthy, measures_vanishing, measures_exploding, measures_dead,
             measures_saturated, measures_rate_high, measures_rate_low, measures_symmetric,
-            measures_overfitting, measures_underfitting, measures_unscaled, measures_useless,
-            measures_shuffled, measures_one_class, measures_imbalance,
+            measures_overfitting, measures_underfitting, measures_unscaled,
+            measures_unscaled_targets, measures_useless, measures_shuffled,
+            measures_one_class, measures_imbalance,
         ),
         strict=True,
     )

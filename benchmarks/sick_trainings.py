@@ -20,6 +20,7 @@ from bpnet.initializers import Constant, Normal
 # seeds from 1000 are what the figures are reported for.
 TUNING = ("moons", "xor", "spiral2", "iris", "blobs", "friedman1")
 HELD_OUT = ("circles", "spiral3", "breast_cancer", "digits", "wine", "friedman2")
+REGRESSION = {True: ("friedman1",), False: ("friedman2", "diabetes")}
 
 
 class Problem(NamedTuple):
@@ -66,7 +67,7 @@ def problem(name: str, seed: int) -> Problem:
     mean, deviation = X[:cut].mean(axis=0), X[:cut].std(axis=0)
     X = (X - mean) / np.where(deviation > 0.0, deviation, 1.0)
     X = X[:, deviation > 0.0]
-    if y.dtype.kind == "f":
+    if y.dtype.kind == "f":  # a regression
         y = (y - y[:cut].mean()) / y[:cut].std()
         loss, n_outputs = "mean_squared_error", 1
     else:
@@ -241,6 +242,14 @@ def unscaled(case: Case, rng: Any) -> Case:
     return case._replace(problem=data, layers=layers, fit={"optimizer": optimizer})
 
 
+def unscaled_targets(case: Case, rng: Any) -> Case:
+    data = case.problem
+    factor = 10.0 ** rng.uniform(1.5, 4.0)
+    shift = factor * rng.choice((0.0, 3.0))
+    data = data._replace(y=data.y * factor + shift, y_val=data.y_val * factor + shift)
+    return healthy(case._replace(problem=data), rng)
+
+
 def useless(case: Case, rng: Any) -> Case:
     data = case.problem
     n = data.X.shape[1]
@@ -301,6 +310,7 @@ RECIPES: dict[str, Recipe] = {
     "overfitting": overfitting,
     "underfitting": underfitting,
     "unscaled inputs": unscaled,
+    "unscaled targets": unscaled_targets,
     "constant or duplicate features": useless,
     "shuffled labels": shuffled,
     "one class": one_class,

@@ -50,6 +50,10 @@ class Evidence:
         """Give a figure over epochs and layers."""
         return np.array([self.figures[f"{name}/{k}"] for k in self._layers()]).T
 
+    def travel(self) -> Any:
+        """Give for each layer the sum of all steps, relative to its weights."""
+        return np.sum(self.course("update_ratio"), axis=0) * self.facts.n_batches
+
     def pull(self, when: Callable[[str], Any]) -> Any:
         """Give each layer's norm of dL/dW times norm of W, in units of chance."""
         return when("gradient_norm") * when("weight_norm") / self.zero

@@ -63,6 +63,8 @@ class Facts(NamedTuple):
         Pairs of features of which one is a linear function of the other.
     class_shares : tuple of float
         For each class its share of the examples' weights; () for regression.
+    target_rms : float
+        Root mean square of the targets of regression; NaN for classes and counts.
     one_target : bool
         Whether all examples have the same target.
     neighbour_signal : float
@@ -93,6 +95,7 @@ class Facts(NamedTuple):
     constant_features: tuple[int, ...]
     duplicate_features: tuple[tuple[int, int], ...]
     class_shares: tuple[float, ...]
+    target_rms: float
     one_target: bool
     neighbour_signal: float
     neighbour_noise: float
@@ -118,6 +121,7 @@ def facts(training: Training, start: dict[str, float]) -> Facts:
         **_scale(X),
         **_useless_features(data, X),
         class_shares=class_shares(kind, every_y, every_w, n_outputs),
+        target_rms=_rms(every_y) if kind.targets == "real" else math.nan,
         one_target=bool(np.all(every_y == every_y[:1])),
         **neighbours(kind, X, as_rows(sample.y, n_outputs)),
     )
@@ -233,6 +237,10 @@ def _entropy(shares: Any) -> float:
     """Compute -sum p ln p."""
     shares = shares[shares > 0.0]
     return float(-np.sum(shares * np.log(shares)))
+
+
+def _rms(y: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(y, dtype=np.float64))))
 
 
 def _scale(X: Any) -> dict[str, Any]:

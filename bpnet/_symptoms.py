@@ -92,6 +92,20 @@ def unscaled_inputs(e: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
+def unscaled_targets(e: Evidence) -> Finding | None:
+    """Targets of regression are far larger than the outputs that weights start with."""
+    rms = e.facts.target_rms
+    if not rms > limit("target_rms"):
+        return None
+    return Finding(
+        "unscaled targets", e.depth,
+        f"the root mean square of y is {rms:.3g}; about 1 is what initial weights and "
+        f"learning rates are made for",
+        "standardise y with the training set's mean and deviation, (y - mean) / std, and "
+        "undo that in predictions",
+    )  # fmt: skip
+
+
 def class_imbalance(e: Evidence) -> Finding | None:
     """The commonest class outweighs the rarest."""
     shares = e.facts.class_shares
@@ -241,14 +255,16 @@ def saturated_units(e: Evidence) -> Finding | None:
 
 def learning_rate_too_low(e: Evidence) -> Finding | None:
     """All steps together are too short to have changed the weights."""
-    travel = np.sum(e.course("update_ratio"), axis=0) * e.facts.n_batches
-    if not travel.max() < limit("travel") or e.loss < limit("unlearnt"):
+    travel, steps = e.travel(), e.epochs * e.facts.n_batches
+    if not travel.max() < min(limit("travel"), limit("update_low") * steps):
+        return None
+    if e.loss < limit("unlearnt"):
         return None
     losses = e.losses("loss")
     k = int(travel.argmax())
     return Finding(
         "learning rate too low", k + 1,
-        f"the {e.epochs * e.facts.n_batches:,} steps add up to {travel[k]:.1e} of the norm of "
+        f"the {steps:,} steps add up to {travel[k]:.1e} of the norm of "
         f"the weights that moved most, {e.end('update_ratio')[k]:.1e} each, where 1e-3 is "
         f"common; the loss went from {losses[0]:.2f} to {losses[-1]:.2f} times chance",
         "multiply the learning rate by 10, again until the loss falls fast or turns "
@@ -285,12 +301,13 @@ def underfitting(e: Evidence) -> Finding | None:
     losses = e.losses("loss")
     falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter
     still = " and still falls" if falling else ""
+    short = falling or e.travel().max() < limit("travel")
     larger = "more units or another hidden layer, less l1, l2, weight decay and dropout"
     return Finding(
         "underfitting", None,
         f"the training loss is {e.loss:.2f} times chance{still}; what "
         f"the 5 nearest neighbours know would give about {reach:.2f}",
-        f"more epochs first; then {larger}" if falling else larger,
+        f"more epochs first; then {larger}" if short else larger,
     )  # fmt: skip
 
 
@@ -345,6 +362,7 @@ RULES = (
     Rule(one_class, "start"),
     Rule(shuffled_labels, "end"),
     Rule(unscaled_inputs, "start"),
+    Rule(unscaled_targets, "start"),
     Rule(symmetric_initialisation, "start"),
     Rule(dead_from_the_start, "start"),
     Rule(saturated_from_the_start, "start"),

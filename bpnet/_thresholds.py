@@ -43,6 +43,11 @@ THRESHOLDS: dict[str, Threshold] = {
         "inputs so small, all of them, hardly move the first layer",
         "LeCun et al. 1998, Efficient BackProp, section 4.3",
     ),
+    "target_rms": Threshold(
+        10.0,
+        "outputs start near variance 1, so for larger targets the last weights must grow far",
+        "Bishop 1995, Neural Networks for Pattern Recognition, section 8.2",
+    ),
     "feature_range": Threshold(
         1000.0,
         "curvature grows with the square of a feature, so no learning rate suits both",
@@ -106,6 +111,11 @@ THRESHOLDS: dict[str, Threshold] = {
         0.2,
         "a step that changes weights by a fifth; 1e-3 is common, and sound nets had 0.11",
         "CS231n, Neural networks 3; Bengio 2012, section 3.1; " + _OURS,
+    ),
+    "update_low": Threshold(
+        1e-3,
+        "longer steps are no shorter than is common: then there were only too few",
+        "CS231n, Neural networks 3",
     ),
     "loss_rise": Threshold(
         1.2,

@@ -43,6 +43,7 @@ ILLNESSES = (
     "overfitting",
     "underfitting",
     "unscaled inputs",
+    "unscaled targets",
     "constant or duplicate features",
     "shuffled labels",
     "one class",

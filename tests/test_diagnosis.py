@@ -98,6 +98,7 @@ LIMITS = [
     ("unscaled inputs", {"facts": {"feature_rms": 0.009}}, {"facts": {"feature_rms": 0.02}}),
     ("unscaled inputs", {"facts": {"feature_range": 1100.0}},
      {"facts": {"feature_range": 900.0}}),
+    ("unscaled targets", {"facts": {"target_rms": 11.0}}, {"facts": {"target_rms": 9.0}}),
     ("class imbalance", {"facts": {"class_shares": (0.91, 0.09)}},
      {"facts": {"class_shares": (0.89, 0.11)}}),
     ("constant or duplicate features", {"facts": {"constant_features": (1,)}}, {}),
@@ -145,6 +146,12 @@ def test_steps_that_are_too_short_in_sum_are_found(healthy):
     found = bpnet.diagnose(history)
     assert found.name == "learning rate too low"
     assert "700 steps" in found.findings[0].evidence
+
+
+def test_steps_of_a_common_length_are_only_too_few():
+    found = bpnet.diagnose(train(sound(), epochs=1, rate=1e-3))
+    assert [finding.name for finding in found.findings] == ["underfitting"]
+    assert found.findings[0].remedy.startswith("more epochs first")
 
 
 def test_causes_come_before_their_consequences():
