@@ -41,8 +41,8 @@ class RateTest(NamedTuple):
     smoothed : list of float
         Running mean of the losses, corrected for its start.
     suggestion : float
-        The rate at which the smoothed loss fell most steeply, on a logarithmic axis of the
-        rates, before its least.
+        The rate at which the smoothed loss had fallen halfway from where it began to its
+        least, for good.
     diverged : bool
         Whether the test ended because the loss had risen to 4 times its least, or was no
         longer finite; if not, the highest rate may still have been too low.
@@ -81,7 +81,9 @@ def find_learning_rate(
     high a one blows it up. The test ends there, or after the last step.
 
     Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3;
-    that the rate rises exponentially and that the steepest fall is suggested follows fastai.
+    that the rate rises exponentially follows fastai. Suggested is where the loss is halfway
+    down: where it is least it is about to rise, and where it falls most steeply is often a
+    matter of chance, as batches differ.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ def find_learning_rate(
             f"pass a smaller low, or scale the features"
         )
     tried = rates[: len(losses)].tolist()
-    return RateTest(tried, losses, smoothed, _steepest(tried, smoothed), diverged)
+    return RateTest(tried, losses, smoothed, _halfway(tried, losses, smoothed), diverged)
 
 
 def _losses(
@@ -190,8 +192,12 @@ def _losses(
             yield float(state["loss"])
 
 
-def _steepest(rates: Sequence[float], smoothed: Sequence[float]) -> float:
-    """Give the rate at which the smoothed loss falls most, up to where it is least."""
-    end = max(2, int(np.argmin(smoothed)) + 1)
-    slopes = np.gradient(np.asarray(smoothed[:end]), np.log(rates[:end]))
-    return float(rates[int(np.argmin(slopes))])
+def _halfway(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float]
+) -> float:
+    """Give the rate from which on the smoothed loss is below half its fall, to its least."""
+    least = int(np.argmin(smoothed))
+    start = float(np.mean(losses[: max(1, len(losses) // 10)]))  # too low a rate to matter
+    middle = 0.5 * (start + smoothed[least])
+    above = [k for k in range(least) if smoothed[k] > middle]
+    return rates[above[-1] + 1] if above else rates[0]

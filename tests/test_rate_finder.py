@@ -48,6 +48,24 @@ def test_the_suggestion_trains_a_network_well(optimizer):
     assert net.evaluate(X, y)["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("make", [bpnet.datasets.make_moons, bpnet.datasets.make_spiral])
+def test_a_chance_dip_of_the_first_batches_suggests_nothing(make, seed):
+    X, y = make(400, seed=seed)
+    layers = [bpnet.Dense(32, "tanh"), bpnet.Dense(32, "relu"), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "binary_crossentropy", seed=seed)
+    assert 1e-3 < bpnet.find_learning_rate(net, X, y).suggestion < 0.1
+
+
+def test_the_suggestion_is_halfway_down():
+    from bpnet.rate_finder import _halfway
+
+    rates = [float(k) for k in range(20)]
+    smoothed = [1.0, 0.2, *[1.0] * 8, 0.8, 0.6, 0.4, 0.2, 0.0, 0.1, 0.7, 2.0, 3.0, 4.0]
+    assert _halfway(rates, [1.0] * 20, smoothed) == 12.0
+    assert _halfway(rates, [1.0] * 20, [1.0] * 20) == 0.0
+
+
 def test_rates_rise_by_one_factor_and_losses_are_those_of_the_batches():
     X, y, _ = linear()
     net = regressor()
