@@ -2,18 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from bpnet import (
-    activations,
-    datasets,
-    initializers,
-    losses,
-    optimizers,
-    sanity,
-    schedules,
-)
+from bpnet import activations, datasets, initializers, losses, optimizers, schedules
 from bpnet.backend import Backend, BackendInfo
 from bpnet.callbacks import Callback, EarlyStopping
-from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -29,7 +20,8 @@ from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from bpnet.registry import available_backends, get_backend, use_backend
 
 if TYPE_CHECKING:
-    from bpnet import learn, plot
+    from bpnet import learn, plot, sanity
+    from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
     from bpnet.rate_finder import RateTest, find_learning_rate
     from bpnet.snapshots import Snapshots
 
@@ -81,11 +73,16 @@ __all__ = [
 
 # What `import bpnet` leaves out to stay light: its module is imported when it is asked for.
 _LATER = {
+    "Diagnosis": "bpnet.diagnosis",
+    "Doctor": "bpnet.diagnosis",
     "RateTest": "bpnet.rate_finder",
     "Snapshots": "bpnet.snapshots",
+    "TrainingWarning": "bpnet.diagnosis",
+    "diagnose": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.rate_finder",
     "learn": "bpnet.learn",
     "plot": "bpnet.plot",
+    "sanity": "bpnet.sanity",
 }
 
 

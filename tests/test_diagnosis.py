@@ -105,6 +105,8 @@ LIMITS = [
     ("constant or duplicate features", {"facts": {"duplicate_features": ((0, 1),)}}, {}),
     ("symmetric initialisation", {"start": {"spread/1": 1e-4}, "spread__1": 1e-4},
      {"start": {"spread/1": 1e-4}, "spread__1": 1e-2}),
+    ("symmetric initialisation", {"start": {"spread/1": 0.0}, "spread__1": 0.0},
+     {"spread__1": 0.0}),
     ("dead ReLUs", {"start": {"dead/1": 0.6}, "dead__1": 0.6},
      {"start": {"dead/1": 0.6}, "dead__1": 0.4}),
     ("dead ReLUs", {"dead__1": 0.6}, {"dead__1": 0.4}),
