@@ -122,13 +122,16 @@ class Exercise(ABC):
     returns : tuple of str
         The names of what it returns, in order.
     text : str
-        The file; the line of the gap ends in "# <- the gap".
+        The file; the line of the gap has "# <- the gap".
+    trial_name : str
+        Where the answer is tried as a part of something larger.
     """
 
     name: ClassVar[str]
     function: ClassVar[str]
     returns: ClassVar[tuple[str, ...]]
     text: ClassVar[str]
+    trial_name: ClassVar[str] = "in a network"
 
     @property
     def gap(self) -> int:
@@ -174,8 +177,6 @@ class Exercise(ABC):
                 f"{', '.join(self.returns)}; got {type(results).__name__}"
             )
         return tuple(results)
-
-    trial_name: ClassVar[str] = "in a network"
 
     @abstractmethod
     def quantities(self, answer: Answer) -> list[Quantity]:
