@@ -20,13 +20,19 @@ from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from bpnet.registry import available_backends, get_backend, use_backend
 
 if TYPE_CHECKING:
+    from bpnet import learn as learn
+    from bpnet import plot as plot
+    from bpnet import sanity
+    from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
+    from bpnet.rate_finder import RateTest, find_learning_rate
+    from bpnet.snapshots import Snapshots
 
 __version__ = "0.1.0"
 
-# Not listed: MLPClassifier and MLPRegressor, for `from bpnet import *` must work without
-# scikit-learn.
+# Not listed: MLPClassifier, MLPRegressor, learn and plot, as `from bpnet import *` must work
+# without scikit-learn and matplotlib.
 __all__ = [
     "SGD",
     "Adagrad",
@@ -38,6 +44,8 @@ __all__ = [
     "BackendNotInstalledError",
     "Callback",
     "Dense",
+    "Diagnosis",
+    "Doctor",
     "Dropout",
     "EarlyStopping",
     "GradientFlow",
@@ -47,29 +55,53 @@ __all__ = [
     "Network",
     "NoDeviceError",
     "RMSprop",
+    "RateTest",
+    "Snapshots",
+    "TrainingWarning",
     "UnknownBackendError",
     "activations",
     "available_backends",
     "check_gradients",
     "datasets",
+    "diagnose",
+    "find_learning_rate",
     "get_backend",
     "initializers",
     "losses",
     "optimizers",
-    "plot",
+    "sanity",
     "schedules",
     "use_backend",
 ]
 
 
+# What `import bpnet` leaves out to stay light: its module is imported when it is asked for.
+_LATER = {
+    "Diagnosis": "bpnet.diagnosis",
+    "Doctor": "bpnet.diagnosis",
+    "MLPClassifier": "bpnet.estimators",
+    "MLPRegressor": "bpnet.estimators",
+    "RateTest": "bpnet.rate_finder",
+    "Snapshots": "bpnet.snapshots",
+    "TrainingWarning": "bpnet.diagnosis",
+    "diagnose": "bpnet.diagnosis",
+    "find_learning_rate": "bpnet.rate_finder",
+    "learn": "bpnet.learn",
+    "plot": "bpnet.plot",
+    "sanity": "bpnet.sanity",
+}
+
+
 def __getattr__(name: str) -> object:
-    """Import what needs an optional library only when it is asked for."""
-    if name == "plot":
-        import importlib
+    """Import what is needed seldom only when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
+    import importlib
 
-        return importlib.import_module("bpnet.plot")
-    if name in ("MLPClassifier", "MLPRegressor"):
-        from bpnet import estimators
+    module = importlib.import_module(_LATER[name])
+    return module if _LATER[name] == f"bpnet.{name}" else getattr(module, name)
 
-        return getattr(estimators, name)
-    raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """List what is imported later, too."""
+    return sorted({*globals(), *_LATER})

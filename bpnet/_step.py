@@ -47,7 +47,7 @@ def make_step(
     optimizer: Optimizer,
     batch_size: int,
     rows: int,
-    by_weight: bool,
+    by_weight: bool = False,
 ) -> Callable[[State, dict[str, Any]], State]:
     """Make the compiled step for a batch of `rows` examples.
 
@@ -63,7 +63,7 @@ def make_step(
         Examples in every batch but the last, which tells where a batch starts.
     rows : int
         Examples in this batch: `batch_size`, or what is left in the end.
-    by_weight : bool
+    by_weight : bool, default False
         Whether the batch counts in the epoch's loss by the sum of its weights, or by `rows`.
     """
     xp = place.xp

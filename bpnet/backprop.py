@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.layers import Context, Layer
-from bpnet.losses import Loss, loss_and_output_error, sum_of_weights
+from bpnet.losses import Loss, mean_loss, output_error, sum_of_weights
 
 
 class Model(NamedTuple):
@@ -94,8 +94,9 @@ def data_loss_and_gradients(
 ) -> tuple[Array, Parameters]:
     """Compute the loss without penalties, and its gradients."""
     z, caches = forward(xp, model, parameters, X, step)
-    loss, delta = loss_and_output_error(xp, model.loss, y, z, w)
-    return loss, backward(xp, model, parameters, caches, delta)
+    values, errors = model.loss.value_and_error(xp, y, z)
+    delta = output_error(xp, errors, w)
+    return mean_loss(xp, values, w), backward(xp, model, parameters, caches, delta)
 
 
 def add_penalties(

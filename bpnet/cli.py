@@ -1,4 +1,4 @@
-"""The command ``bpnet``: a demonstration, and a table of the backends.
+"""The command ``bpnet``: a demonstration, a table of the backends, and lessons.
 
 Whatever is wrong with its options ends in one line on stderr and exit status 2, before
 anything is computed.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 import bpnet
-from bpnet._checks import check_number
+from bpnet._options import Parser, directory, integer, number, one_line, sizes
 from bpnet._summary import align
 from bpnet.activations import ACTIVATIONS
+from bpnet.learn import command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 for bad options, 1 for a training that diverged, 130 for
-        Ctrl-C outside of training.
+        The exit status: 0, or 2 for bad options, 1 for a training that diverged or an
+        exercise that is not solved, 130 for Ctrl-C outside of training.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="bpnet", description="Backpropagation on any array library.")
+    parser = Parser(prog="bpnet", description="Backpropagation on any array library.")
     parser.add_argument("--version", action="version", version=f"bpnet {bpnet.__version__}")
     parser.set_defaults(run=lambda options: parser.print_help())
     commands = parser.add_subparsers(metavar="COMMAND")
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_demo_options(demo)
     demo.set_defaults(run=functools.partial(_demo, demo))
+    command.add_to(commands)
     return parser
 
 
@@ -88,19 +89,8 @@ def _backends() -> str:
     rows = [("backend", "version", "devices", "why not")]
     for name, info in bpnet.available_backends().items():
         devices = ", ".join(info.devices) or "-"
-        rows.append((name, info.version or "-", devices, _one_line(info.reason or "")))
+        rows.append((name, info.version or "-", devices, one_line(info.reason or "")))
     return "\n".join(align(rows))
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {_one_line(message)}\n")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _add_demo_options(demo: argparse.ArgumentParser) -> None:
@@ -108,61 +98,16 @@ def _add_demo_options(demo: argparse.ArgumentParser) -> None:
     add("--backend", default=argparse.SUPPRESS,
         help="where to train, such as numpy, cupy:1, torch:cuda:0, jax, auto; without it, "
         "what BPNET_BACKEND says, else numpy")  # fmt: skip
-    add("--epochs", type=_integer(1), default=200, help="passes over the data")
-    add("--hidden", type=_sizes, default="64,64", help="units of the hidden layers")
+    add("--epochs", type=integer(1), default=200, help="passes over the data")
+    add("--hidden", type=sizes, default="64,64", help="units of the hidden layers")
     add("--activation", choices=sorted(ACTIVATIONS), default="tanh", metavar="NAME",
         help=f"of the hidden layers: {', '.join(sorted(ACTIVATIONS))}")  # fmt: skip
-    add("--learning-rate", type=_number(0.0, 1000.0, above=True), default=0.01,
+    add("--learning-rate", type=number(0.0, 1000.0, above=True), default=0.01,
         help="of Adam at the start; it falls to 0 along a cosine")  # fmt: skip
-    add("--batch-size", type=_integer(1), default=32, help="examples in a step")
-    add("--samples", type=_integer(2), default=400, help="number of points in all")
-    add("--classes", type=_integer(2), default=2, help="number of arms")
-    add("--noise", type=_number(0.0, 100.0), default=0.2, help="of the angle, in radians")
-    add("--seed", type=_integer(0), default=0, help="of data, weights and shuffles")
+    add("--batch-size", type=integer(1), default=32, help="examples in a step")
+    add("--samples", type=integer(2), default=400, help="number of points in all")
+    add("--classes", type=integer(2), default=2, help="number of arms")
+    add("--noise", type=number(0.0, 100.0), default=0.2, help="of the angle, in radians")
+    add("--seed", type=integer(0), default=0, help="of data, weights and shuffles")
     add("--dtype", choices=("float32", "float64"), default="float32", help="of the network")
-    add("--out", type=_directory, default="demo-output", help="directory for the pictures")
-
-
-def _integer(minimum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"must be an integer >= {minimum}, got {text!r}")
-        return value
-
-    return parse
-
-
-def _number(
-    minimum: float, maximum: float = math.inf, *, above: bool = False
-) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        try:
-            return check_number("", value, minimum, maximum, above=above)
-        except ValueError as error:
-            allowed = str(error).strip().rpartition(",")[0]
-            raise argparse.ArgumentTypeError(f"{allowed}, got {text!r}") from None
-
-    return parse
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(_integer(1), text.split(",")))
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"must be layer sizes >= 1 with commas between, such as 64,64; got {text!r}"
-        ) from None
-
-
-def _directory(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"must name a directory, got {text!r}")
-    return text
+    add("--out", type=directory, default="demo-output", help="directory for the pictures")

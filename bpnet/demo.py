@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import math
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bpnet
+from bpnet._options import writable
 from bpnet._summary import align
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Demo:
         )
         with _blaming("--hidden"):
             self.net.build(2, self.backend)
-        self.out = _writable(out)
+        self.out = writable(out, PICTURES)
 
     def run(self) -> int:
         """Train, print the summary, write the pictures; give the exit status."""
@@ -152,22 +152,6 @@ def _blaming(option: str) -> Iterator[None]:
         yield
     except (MemoryError, ValueError) as error:
         raise ValueError(f"argument {option}: {error}") from error
-
-
-def _writable(out: str) -> Path:
-    """Give the directory, made if need be, after a trial that it takes files."""
-    directory = Path(out)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=directory).close()
-        for name in PICTURES:
-            if (directory / name).is_dir():
-                raise IsADirectoryError(None, f"{name} is a directory")
-    except OSError as error:
-        raise OSError(
-            f"argument --out: cannot write pictures into {out!r}: {error.strerror}"
-        ) from error
-    return directory
 
 
 def _has_tqdm() -> bool:

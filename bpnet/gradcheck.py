@@ -1,15 +1,20 @@
-"""Finite differences against backpropagation."""
+"""Finite differences against backpropagation, by the rules of CS231n's "Gradient checks".
+
+Centred differences in float64; relative errors, with the scale they are relative to; kinks
+found and reported; the regulariser on or off; dropout masks held fixed; elements of every
+parameter. What is left to the caller: few examples suffice (and meet fewer kinks), and a
+check is worth more after a short training than at the random start.
+"""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bpnet import backprop
-from bpnet._checks import check_integer
+from bpnet._checks import check_flag, check_integer
 from bpnet._placement import bring_all
 from bpnet._summary import align
 from bpnet.losses import mean_loss, sum_of_weights
@@ -25,6 +30,10 @@ _EPSILON = float(np.finfo(np.float64).eps)
 # Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).
 _STEP = _EPSILON ** (1.0 / 3.0)
 _TOLERANCE = 1e-6
+# Steps relative to the first. A kink that one crosses lies outside of the next.
+_SHRINKS = (1.0, 16.0, 256.0)
+# A change of slope over one step, relative to the largest gradient, that may be a kink.
+_JUMP = 1e-3
 
 
 class GradientReport(NamedTuple):
@@ -36,17 +45,29 @@ class GradientReport(NamedTuple):
         The largest entry of `per_parameter`.
     per_parameter : dict of str to float
         For each parameter, such as "layer 1 W", the largest difference between the two
-        gradients relative to the largest gradient in that array.
+        gradients, relative to its entry in `scales`.
     n_checked : dict of str to int
         For each parameter, how many of its elements were compared.
+    kinks : dict of str to int
+        For each parameter, in how many elements a kink of the loss (relu at 0, l1 at 0) lay
+        within the step. They were compared with a smaller step, or, if the kink is at the
+        very point, with the slopes on its two sides.
+    scales : dict of str to float
+        For each parameter its largest gradient, or what finite differences can resolve of
+        the loss, whichever is more.
     tolerance : float
         What an error may be.
+    regularizer : bool
+        Whether the penalties were part of loss and gradients.
     """
 
     max_relative_error: float
     per_parameter: Mapping[str, float]
     n_checked: Mapping[str, int]
-    tolerance: float = _TOLERANCE
+    kinks: Mapping[str, int]
+    scales: Mapping[str, float]
+    tolerance: float
+    regularizer: bool
 
     @property
     def passed(self) -> bool:
@@ -54,16 +75,18 @@ class GradientReport(NamedTuple):
         return self.max_relative_error <= self.tolerance
 
     def __str__(self) -> str:
-        rows = [("parameter", "elements", "relative error", "")]
+        rows = [("parameter", "elements", "kinks", "scale", "relative error", "")]
         for name, error in self.per_parameter.items():
             verdict = "ok" if error <= self.tolerance else "WRONG"
-            rows.append((name, str(self.n_checked[name]), f"{error:.1e}", verdict))
+            numbers = (str(self.n_checked[name]), str(self.kinks[name]))
+            rows.append((name, *numbers, f"{self.scales[name]:.1e}", f"{error:.1e}", verdict))
         verdict = "agree" if self.passed else "DISAGREE"
         return "\n".join(
             [
                 *align(rows),
                 f"backpropagation and finite differences {verdict}: largest relative error "
-                f"{self.max_relative_error:.1e}, allowed {self.tolerance:.0e}",
+                f"{self.max_relative_error:.1e}, allowed {self.tolerance:.0e}, "
+                f"regulariser {'on' if self.regularizer else 'off'}",
             ]
         )
 
@@ -76,6 +99,7 @@ def check_gradients(
     *,
     samples: int | None = None,
     seed: int = 0,
+    regularizer: bool = True,
     backend: str | Backend | None = None,
 ) -> GradientReport:
     """Compare backpropagation with central differences of the loss, in float64.
@@ -84,8 +108,9 @@ def check_gradients(
     A difference is seen relative to the largest gradient of its array, or to what finite
     differences can resolve of the loss, whichever is more. Dropout layers are active, with
     the masks of one training step. An element that disagrees is tried again with smaller
-    steps, as h may have crossed a kink (relu at 0), and from either side alone, as it may sit
-    on one: there the slope of any side is right.
+    steps, as h may have crossed a kink (relu at 0). If it still disagrees and the slopes on
+    its two sides differ, it is at a kink, and any gradient from one slope to the other is
+    right. Both count as `kinks` in the report.
 
     Parameters
     ----------
@@ -98,6 +123,9 @@ def check_gradients(
         How many elements of each parameter to compare, drawn at random; None takes all.
     seed : int, default 0
         Seed of that draw.
+    regularizer : bool, default True
+        Whether the penalties of the layers are part of the loss. Check with False too where
+        they are strong: a penalty can hide a wrong gradient of the data's loss.
     backend : str, Backend or None
         Where to compute.
 
@@ -119,30 +147,48 @@ def check_gradients(
         raise TypeError(f"net must be a bpnet Network, got {type(net).__name__}")
     limit = None if samples is None else check_integer("samples", samples, 1)
     rng = generator(check_integer("seed", seed, 0), "sample")
+    on = check_flag("regularizer", regularizer)
+    exact_of, loss_of = WITH_PENALTIES if on else WITHOUT_PENALTIES
     data = net.check_data(X, y, sample_weight, dtype="float64")
     place = net.choose_backend(backend, data.owner)
     parameters = _float64(net.parameters_on(place, data.X), place)
     with place.activate():
         arguments = (*bring_all(data, place), place.asarray(1, "int64"))
-        loss, gradients = net.compiled(place, backprop.loss_and_gradients)(
-            parameters, *arguments
+        loss, gradients = net.compiled(place, exact_of)(parameters, *arguments)
+        measure = _Perturbed(
+            net.compiled(place, loss_of), parameters, arguments, place, float(loss)
         )
-        compute = net.compiled(place, training_loss)
-        measure = _Perturbed(compute, parameters, arguments, place)
         resolution = _EPSILON * max(1.0, abs(float(loss))) / _STEP
-        errors, counts = {}, {}
+        errors, counts, kinks, scales = {}, {}, {}, {}
         for number, layer in enumerate(gradients):
             for name, gradient in layer.items():
                 exact = place.to_numpy(gradient).ravel()
                 chosen = _choose(rng, exact.size, limit)
                 scale = max(float(np.max(np.abs(exact))), resolution / _TOLERANCE)
-                worst = max(
-                    measure.error(number, name, index, exact[index], scale) for index in chosen
-                )
+                found = [
+                    measure.error(number, name, index, float(exact[index]), scale)
+                    for index in chosen
+                ]
                 label = f"layer {number + 1} {name}"
-                errors[label], counts[label] = worst / scale, len(chosen)
+                errors[label] = float(np.max([error for error, _ in found])) / scale
+                counts[label], scales[label] = len(found), scale
+                kinks[label] = sum(kinked for _, kinked in found)
     largest = float(np.max(list(errors.values())))  # NaN, if any is
-    return GradientReport(largest, errors, counts)
+    return GradientReport(largest, errors, counts, kinks, scales, _TOLERANCE, on)
+
+
+def data_loss(
+    xp: Namespace,
+    model: Model,
+    parameters: Parameters,
+    X: Array,
+    y: Array,
+    w: Array | None,
+    step: Array,
+) -> Array:
+    """Compute the loss without penalties, with the masks of a training step."""
+    z, _ = backprop.forward(xp, model, parameters, X, step)
+    return mean_loss(xp, model.loss.value(xp, y, z), w)
 
 
 def training_loss(
@@ -154,10 +200,13 @@ def training_loss(
     w: Array | None,
     step: Array,
 ) -> Array:
-    """Compute the loss with the masks of a training step."""
-    z, _ = backprop.forward(xp, model, parameters, X, step)
-    total = sum_of_weights(xp, z, w)
-    return mean_loss(xp, model.loss, y, z, w) + backprop.penalty(xp, model, parameters, total)
+    """Compute the loss with penalties, with the masks of a training step."""
+    loss = data_loss(xp, model, parameters, X, y, w, step)
+    return loss + backprop.penalty(xp, model, parameters, sum_of_weights(xp, X, w))
+
+
+WITH_PENALTIES = (backprop.loss_and_gradients, training_loss)
+WITHOUT_PENALTIES = (backprop.data_loss_and_gradients, data_loss)
 
 
 class _Perturbed:
@@ -169,27 +218,49 @@ class _Perturbed:
         parameters: Parameters,
         arguments: Any,
         place: Backend,
+        unperturbed: float,
     ) -> None:
         self.compute, self.arguments, self.place = compute, arguments, place
-        self.parameters = parameters
+        self.parameters, self.unperturbed = parameters, unperturbed
         self.host = [
             {name: np.array(place.to_numpy(p)) for name, p in layer.items()}
             for layer in parameters
         ]
 
-    def error(self, number: int, name: str, index: int, exact: float, scale: float) -> float:
-        """Give the absolute difference, the least of up to five estimates."""
-        p = float(self.host[number][name].flat[index])
-        f = functools.partial(self.loss, number, name, index)
-        h = _STEP * max(1.0, abs(p))
-        tries = [(_central, h), (_central, h / 16.0), (_central, h / 256.0)]
-        tries += [(_one_sided, h), (_one_sided, -h)]
+    def error(
+        self, number: int, name: str, index: int, exact: float, scale: float
+    ) -> tuple[float, bool]:
+        """Give the absolute difference, and whether a kink was met."""
         least = np.inf
-        for slope, step in tries:
-            least = min(least, abs(slope(f, p, step) - float(exact)))
+        for shrink in _SHRINKS:
+            left, right, noise = self.slopes(number, name, index, shrink)
+            least = min(least, abs(0.5 * (left + right) - exact))
             if least <= _TOLERANCE * scale:
-                break
-        return float(least)
+                kinked = shrink > 1.0 or (
+                    abs(right - left) > max(_JUMP * scale, noise)
+                    and self.has_kink(number, name, index, abs(right - left))
+                )
+                return least, kinked
+        if abs(right - left) <= max(_TOLERANCE * scale, noise):
+            return least, False
+        outside = max(min(left, right) - exact, exact - max(left, right), 0.0)
+        return min(least, outside), True
+
+    def has_kink(self, number: int, name: str, index: int, jump: float) -> bool:
+        """Tell a kink from curvature, whose change of slope shrinks in step with h."""
+        left, right, _ = self.slopes(number, name, index, _SHRINKS[1])
+        return not 0.5 < abs(right - left) * _SHRINKS[1] / jump < 2.0
+
+    def slopes(
+        self, number: int, name: str, index: int, shrink: float
+    ) -> tuple[float, float, float]:
+        """Give the slopes to the left and to the right over a step h, and their rounding."""
+        value = float(self.host[number][name].flat[index])
+        h = _STEP * max(1.0, abs(value)) / shrink
+        high, low = value + h, value - h
+        left = (self.unperturbed - self.loss(number, name, index, low)) / (value - low)
+        right = (self.loss(number, name, index, high) - self.unperturbed) / (high - value)
+        return left, right, 8.0 * _EPSILON * max(1.0, abs(self.unperturbed)) / h
 
     def loss(self, number: int, name: str, index: int, value: float) -> float:
         """Compute the loss with one element replaced; the standard has no item assignment."""
@@ -198,17 +269,6 @@ class _Perturbed:
         changed = list(self.parameters)
         changed[number] = changed[number] | {name: self.place.asarray(array)}
         return float(self.compute(changed, *self.arguments))
-
-
-def _central(f: Callable[[float], float], p: float, h: float) -> float:
-    high, low = p + h, p - h
-    return (f(high) - f(low)) / (high - low)
-
-
-def _one_sided(f: Callable[[float], float], p: float, h: float) -> float:
-    """Compute (4 f(p+h) - f(p+2h) - 3 f(p)) / 2h: on the side of h alone, to second order."""
-    near, far = p + h, p + 2.0 * h
-    return (4.0 * f(near) - f(far) - 3.0 * f(p)) / (far - p)
 
 
 def _float64(parameters: Parameters, place: Backend) -> Parameters:

@@ -1,31 +1,83 @@
-"""How large the gradients are, layer by layer, while a network trains."""
+"""What flows through each layer while a network trains: signals, gradients and steps.
+
+The figures of layer k, numbered from 1 among the layers that have weights, as the history
+names them:
+
+==================== =====================================================================
+gradient_norm/k      2-norm of dL/dW
+gradient_rms/k       root mean square of dL/dW, which layers of any size share
+weight_norm/k        2-norm of W
+update_ratio/k       2-norm of the next step's change of W, relative to weight_norm/k
+activation_mean/k    mean of the activations a
+activation_std/k     their standard deviation
+dead/k               share of units whose slope f'(z) is 0 on every example: none learns
+saturated/k          share of activations on a flat end of a bounded f
+spread/k             norm of W minus the mean of its columns, relative to weight_norm/k:
+                     0 where all units are copies of one another; 1 for a single unit
+==================== =====================================================================
+
+Besides these ``data_loss``, the mean loss without penalties. All are measured on one sample
+of the training data, with dropout inactive. "next step" is the step that the optimiser would
+take on the sample from where it is, with its own slots and learning rate: the quantity of
+CS231n's rule of thumb, "about 1e-3", without a look at each batch. A flat end is a slope
+below 5 % of the steepest, on both sides of a bounded activation (sigmoid, tanh, softsign,
+hard_sigmoid); "slope 0" is one below 0.1 % of the steepest, for an activation that is flat
+on one side only (relu, elu, gelu, softplus, ...; not leaky_relu). Other activations have
+neither: their figures are 0.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from bpnet._checks import check_integer
 from bpnet._placement import bring_all
 from bpnet._typing import Array, Namespace, Parameters
-from bpnet.backprop import Model, loss_and_gradients
+from bpnet.backprop import Model, add_penalties, backward, forward
 from bpnet.callbacks import Callback
+from bpnet.layers import Dense
+from bpnet.losses import mean_loss, output_error, sum_of_weights
 
 if TYPE_CHECKING:
+    from bpnet.activations import Activation
+    from bpnet.optimizers import Optimizer, Slots
     from bpnet.training import Training
+
+FIGURES = (
+    "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
+    "activation_mean", "activation_std", "dead", "saturated", "spread",
+)  # fmt: skip
+# Slopes relative to the steepest. tanh is saturated beyond abs(a) = 0.975, sigmoid below
+# 0.013 and above 0.987; leaky_relu's 0.01 is not dead.
+SATURATED_SLOPE = 0.05
+DEAD_SLOPE = 1e-3
+# What a measurement may cost, as a share of the training between two of them; with what it
+# takes to keep the figures of each epoch that is 5 % at most.
+COST = 0.04
 
 
 class GradientFlow(Callback):
-    """Record the gradient norm of each layer's weights at the end of each epoch.
+    """Record gradients, weights, steps and activations of each layer, epoch by epoch.
 
-    The history gets ``"gradient_norm/1"`` for the first layer with weights, and so on: the
-    2-norm of dL/dW on a fixed sample of the training data. Where the first layers' norms
-    are many times smaller than the last's, gradients vanish (Hochreiter 1991; Glorot and
-    Bengio 2010).
+    The history gets the figures that :mod:`bpnet.gradient_flow` lists, such as
+    ``"gradient_norm/1"``, and ``history.facts``: what the data and the network were like
+    before the first step. Together they are what :func:`bpnet.diagnose` reads. Where the
+    first layers' gradients are many times smaller than the last's, gradients vanish
+    (Hochreiter 1991; Glorot and Bengio 2010).
 
     Parameters
     ----------
-    rows : int, default 256
+    rows : int, default 128
         Size of the sample, which bounds the cost.
+    every : int or None, default None
+        Measure in the first epoch, the last, and each epoch that this divides; the epochs
+        between repeat the figures before. None chooses the smallest number with which
+        measuring takes at most about 5 % of the training time: 1 if an epoch has 173
+        steps of 32 examples or more.
 
     Examples
     --------
@@ -34,35 +86,186 @@ class GradientFlow(Callback):
     >>> net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)],
     ...                     loss="binary_crossentropy", seed=0)
     >>> history = net.fit(X, y, epochs=2, callbacks=[bpnet.GradientFlow()])
-    >>> sorted(history)
-    ['gradient_norm/1', 'gradient_norm/2', 'learning_rate', 'loss']
+    >>> [name for name in history if name.endswith("/2")]
+    ['gradient_norm/2', 'gradient_rms/2', 'weight_norm/2', 'update_ratio/2',
+     'activation_mean/2', 'activation_std/2', 'dead/2', 'saturated/2', 'spread/2']
     """
 
-    def __init__(self, rows: int = 256) -> None:
+    def __init__(self, rows: int = 128, every: int | None = None) -> None:
         self.rows = check_integer("rows", rows, 1)
-        self._sample: Any = None
+        self.every = None if every is None else check_integer("every", every, 1)
+        self._meter: Meter | None = None
 
     def on_train_begin(self, training: Training) -> None:
-        """Put the sample on the device."""
-        self._sample = bring_all(training.sample(self.rows), training.backend)
+        """Put the sample on the device, and note what is so before the first step."""
+        from bpnet._facts import facts
+
+        self._meter = Meter(training, self.rows)
+        self._period = self.every or _affordable(training, self.rows)
+        start = self._meter.read(training, training.past.learning_rate)
+        training.history.facts = facts(training, start)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Measure, and read all norms at once."""
-        compute = training.network.compiled(training.backend, gradient_norms)
-        norms = training.backend.to_numpy(compute(training.parameters, *self._sample))
-        for number, norm in enumerate(norms.tolist(), start=1):
-            training.logs[f"gradient_norm/{number}"] = norm
+        """Measure, and read all figures at once."""
+        if self.due(training):
+            assert self._meter is not None
+            self._figures = self._meter.read(training, training.logs["learning_rate"])
+        training.logs |= self._figures
 
     def on_train_end(self, training: Training) -> None:
         """Free the sample."""
-        self._sample = None
+        self._meter = None
+
+    def due(self, training: Training) -> bool:
+        """Whether this epoch is measured."""
+        return (
+            training.epoch in (1, training.epochs)
+            or training.epoch % self._period == 0
+            or training.history.stopped is not None
+        )
 
 
-def gradient_norms(
-    xp: Namespace, model: Model, parameters: Parameters, X: Array, y: Array, w: Array | None
+def _affordable(training: Training, rows: int) -> int:
+    """Give the number of epochs to each of which a share of a measurement is allowed.
+
+    In a small net a pass costs as much by itself as 220 rows do, and a measurement five
+    times a step on as many rows; both are less in a large one (benchmarks/gradient_flow.py).
+    """
+    steps = math.ceil(training.data.n_rows / training.batch_size)
+    epoch = steps * (220 + training.batch_size)
+    measurement = 5.0 * (220 + min(rows, training.data.n_rows))
+    return math.ceil(measurement / (COST * epoch))
+
+
+class Meter:
+    """The compiled measurement and the sample it is made on."""
+
+    def __init__(self, training: Training, rows: int) -> None:
+        network, place = training.network, training.backend
+        depth = sum("W" in layer for layer in training.parameters)
+        layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES)
+        self.names = ["data_loss", *layers]
+        self.sample = bring_all(training.sample(rows), place)
+        flats = tuple(
+            flatness(layer.activation) if isinstance(layer, Dense) else None
+            for layer in network.layers
+        )
+        self.compute = place.compile_pure(
+            functools.partial(measure, place.xp, network.model, training.past.optimizer, flats)
+        )
+
+    def read(self, training: Training, rate: float) -> dict[str, float]:
+        """Measure the network as it is, for a learning rate; give the figures by name."""
+        place, state = training.backend, training.state
+        figures = self.compute(
+            state["parameters"],
+            state["slots"],
+            *self.sample,
+            place.asarray(rate, training.network.dtype),
+            state["step"],
+        )
+        return dict(zip(self.names, place.to_numpy(figures).tolist(), strict=True))
+
+
+def measure(
+    xp: Namespace,
+    model: Model,
+    optimizer: Optimizer,
+    flats: tuple[Flatness | None, ...],
+    parameters: Parameters,
+    slots: Slots,
+    X: Array,
+    y: Array,
+    w: Array | None,
+    rate: Array,
+    step: Array,
 ) -> Array:
-    """Compute the 2-norm of dL/dW of each layer that has weights, as one 1-D array."""
-    _, gradients = loss_and_gradients(xp, model, parameters, X, y, w)
-    return xp.stack(
-        [xp.sqrt(xp.sum(layer["W"] * layer["W"])) for layer in gradients if "W" in layer]
+    """Compute the loss without penalties and, layer by layer, `FIGURES`: one 1-D array."""
+    z, caches = forward(xp, model, parameters, X)
+    values, errors = model.loss.value_and_error(xp, y, z)
+    data_loss = mean_loss(xp, values, w)
+    gradients = backward(xp, model, parameters, caches, output_error(xp, errors, w))
+    _, gradients = add_penalties(
+        xp, model, parameters, data_loss, gradients, sum_of_weights(xp, X, w)
     )
+    rule = functools.partial(optimizer.decayed_rule, xp)
+    moved, _ = optimizer.update(
+        xp, rule, parameters, gradients, slots, rate, xp.astype(step + 1, X.dtype)
+    )
+    figures = [data_loss]
+    for number, layer in enumerate(parameters):
+        if "W" in layer:
+            W = layer["W"]
+            figures += weight_figures(xp, W, gradients[number]["W"], moved[number]["W"])
+            figures += activation_figures(xp, W, caches[number], flats[number])
+            figures.append(spread(xp, W))
+    return xp.stack(figures)
+
+
+def weight_figures(xp: Namespace, W: Array, gradient: Array, moved: Array) -> list[Array]:
+    """Compute the norm and RMS of the gradient, the norm of W and its relative change."""
+    gradient_norm, weight_norm = norm(xp, gradient), norm(xp, W)
+    return [
+        gradient_norm,
+        gradient_norm / math.sqrt(math.prod(W.shape)),
+        weight_norm,
+        _relative(xp, norm(xp, moved - W), weight_norm),
+    ]
+
+
+def activation_figures(
+    xp: Namespace, W: Array, cache: Any, flat: Flatness | None
+) -> list[Array]:
+    """Compute mean and deviation of a, and the shares of dead and of saturated units."""
+    none = xp.zeros_like(W[0, 0])
+    if flat is None:
+        return [none, none, none, none]
+    _, z, a = cache
+    dead, saturated = none, none
+    if flat.left or flat.right:
+        slope = xp.abs(flat.activation.df(xp, z, a))
+        if flat.left and flat.right:
+            ends = slope < SATURATED_SLOPE * flat.steepest
+            saturated = xp.mean(xp.astype(ends, a.dtype))
+        else:
+            largest = xp.max(slope, axis=0)
+            dead = xp.mean(xp.astype(largest <= DEAD_SLOPE * flat.steepest, a.dtype))
+    return [xp.mean(a), xp.std(a), dead, saturated]
+
+
+def spread(xp: Namespace, W: Array) -> Array:
+    """Compute how far the units' weights lie from their mean, relative to their norm."""
+    if W.shape[1] == 1:
+        return xp.ones_like(W[0, 0])
+    return _relative(xp, norm(xp, W - xp.mean(W, axis=1, keepdims=True)), norm(xp, W))
+
+
+def norm(xp: Namespace, array: Array) -> Array:
+    """Compute the 2-norm of all elements, a 0-d array."""
+    return xp.sqrt(xp.sum(array * array))
+
+
+def _relative(xp: Namespace, part: Array, whole: Array) -> Array:
+    """Divide; 0 where the whole is 0."""
+    return (
+        part
+        / xp.where(whole > 0.0, whole, xp.ones_like(whole))
+        * (xp.astype(whole > 0.0, whole.dtype))
+    )
+
+
+class Flatness(NamedTuple):
+    """On which sides an activation flattens out, and its steepest slope."""
+
+    activation: Activation
+    left: bool
+    right: bool
+    steepest: float
+
+
+def flatness(activation: Activation) -> Flatness:
+    """Probe the derivative of an activation, a new one too, on the host."""
+    slope = np.abs(activation.derivative(np.linspace(-100.0, 100.0, 401)))
+    steepest = float(np.max(slope))
+    left, right = (bool(slope[end] < DEAD_SLOPE * steepest) for end in (0, -1))
+    return Flatness(activation, left, right, steepest)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bpnet._facts import Facts
 
 
 class History(Mapping[str, list[float]]):
@@ -23,6 +27,9 @@ class History(Mapping[str, list[float]]):
         The epoch (from 1) whose weights early stopping restored.
     seconds : float
         How long training took.
+    facts : Facts or None
+        What data and network were like before the first step, noted for
+        :func:`bpnet.diagnose` by :class:`bpnet.GradientFlow` or :class:`bpnet.Doctor`.
     """
 
     def __init__(self) -> None:
@@ -30,6 +37,7 @@ class History(Mapping[str, list[float]]):
         self.stopped: str | None = None
         self.best_epoch: int | None = None
         self.seconds = 0.0
+        self.facts: Facts | None = None
 
     @property
     def epochs(self) -> int:

@@ -64,32 +64,15 @@ class Loss(Described, ABC):
         return self.value(xp, y, z), self.error(xp, y, z)
 
 
-def loss_and_output_error(
-    xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None
-) -> tuple[Array, Array]:
-    """Compute :func:`mean_loss` and :func:`output_error` together."""
-    value, error = loss.value_and_error(xp, y, z)
-    return _mean(xp, value, w), _averaged(xp, error, w)
-
-
-def mean_loss(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
+def mean_loss(xp: Namespace, values: Array, w: Array | None) -> Array:
     """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1."""
-    return _mean(xp, loss.value(xp, y, z), w)
-
-
-def output_error(xp: Namespace, loss: Loss, y: Array, z: Array, w: Array | None) -> Array:
-    """Compute delta_L = dL/dz_L, shape (m, n_L)."""
-    return _averaged(xp, loss.error(xp, y, z), w)
-
-
-def _mean(xp: Namespace, values: Array, w: Array | None) -> Array:
     if w is None:
         return xp.mean(values)
     return xp.sum(values * (w / sum_of_weights(xp, values, w)))
 
 
-def _averaged(xp: Namespace, errors: Array, w: Array | None) -> Array:
-    """Weigh each example's error by its share: the only place where 1/m enters."""
+def output_error(xp: Namespace, errors: Array, w: Array | None) -> Array:
+    """Compute delta_L from the rows dl_i/dz, shape (m, n_L): the only place of 1/m."""
     if w is None:
         return errors / errors.shape[0]
     return errors * (w / sum_of_weights(xp, errors, w))[:, None]

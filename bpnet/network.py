@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bpnet.callbacks import Callback
     from bpnet.history import History
     from bpnet.optimizers import Optimizer
+    from bpnet.trace import Trace
 
 
 class Network:
@@ -276,6 +277,40 @@ class Network:
                 for layer in gradients
                 if layer
             ]
+
+    def trace(self, X: Any, y: Any, *, backend: str | Backend | None = None) -> Trace:
+        """Note every z, a, delta, dW and db of one pass; prints as a table.
+
+        The layers' own forward and backward run, once, as in :meth:`loss_and_gradients`;
+        each quantity comes with its equation and the line of bpnet that computes it.
+
+        Parameters
+        ----------
+        X : array (m, n_0) or (n_0,)
+            Features of some examples, or of one.
+        y : array (m,) or (m, n_L); for one example also a number or (n_L,)
+            Targets.
+        backend : str, Backend or None
+            Where to compute.
+
+        Returns
+        -------
+        Trace
+            A mapping of names, such as "delta1", to arrays; ``print`` it.
+
+        Examples
+        --------
+        >>> import bpnet
+        >>> net = bpnet.Network([bpnet.Dense(1)], loss="mean_squared_error", seed=0).build(2)
+        >>> trace = net.trace([1.0, 2.0], 3.0)
+        >>> list(trace)
+        ['z1', 'a1', 'loss', 'dl/da1', 'delta1', 'dW1', 'db1']
+        >>> trace.entries[5].equation, trace.entries[5].line.text
+        ('dW1 = X^T delta1', 'xp.matmul(a_previous.T, delta)')
+        """
+        from bpnet.trace import trace
+
+        return trace(self, X, y, backend)
 
     def fit(
         self,

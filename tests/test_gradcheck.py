@@ -106,9 +106,7 @@ def test_weights_are_those_of_both_sides(monkeypatch):
     net = network()
     assert check_gradients(net, X, Y, WEIGHTS).passed
     exact = backprop.output_error
-    monkeypatch.setattr(
-        backprop, "output_error", lambda xp, loss, y, z, w: exact(xp, loss, y, z, None)
-    )
+    monkeypatch.setattr(backprop, "output_error", lambda xp, errors, w: exact(xp, errors, None))
     assert check_gradients(net, X, Y).passed
     net = network()  # compiles what it computes once
     assert not check_gradients(net, X, Y, WEIGHTS).passed
@@ -151,13 +149,13 @@ def test_a_kink_that_the_step_crosses_is_tried_again():
 
 
 class SkewedAtZero(ReLU):
-    """relu with a slope at its kink that is that of neither side."""
+    """relu with a slope at its kink that is beyond those of its two sides."""
 
     def df(self, xp, z, a):
-        return xp.where(z == 0.0, 0.25, super().df(xp, z, a))
+        return xp.where(z == 0.0, 1.25, super().df(xp, z, a))
 
 
-def test_on_a_kink_the_slope_of_either_side_is_right(backend):
+def test_on_a_kink_a_slope_between_those_of_its_sides_is_right(backend):
     """The corners of XOR, with relu and biases of 0: at the corner (0, 0) each z is 0."""
     corners, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0, 1, 1, 0]
     for activation, wrong in (ReLU(), set()), (SkewedAtZero(), {"layer 1 b"}):
@@ -181,21 +179,27 @@ def test_parameters_without_effect_pass():
 
 def test_the_report_is_a_table():
     report = bpnet.GradientReport(
-        0.25, {"layer 1 W": 3.2e-10, "layer 1 b": 0.25}, {"layer 1 W": 12, "layer 1 b": 4}
+        0.25,
+        {"layer 1 W": 3.2e-10, "layer 1 b": 0.25},
+        {"layer 1 W": 12, "layer 1 b": 4},
+        kinks={"layer 1 W": 0, "layer 1 b": 3},
+        scales={"layer 1 W": 0.5, "layer 1 b": 0.02},
+        tolerance=1e-6,
+        regularizer=True,
     )
     assert not report.passed
     assert str(report).splitlines() == [
-        "parameter   elements   relative error",
-        "layer 1 W   12         3.2e-10          ok",
-        "layer 1 b   4          2.5e-01          WRONG",
+        "parameter   elements   kinks   scale     relative error",
+        "layer 1 W   12         0       5.0e-01   3.2e-10          ok",
+        "layer 1 b   4          3       2.0e-02   2.5e-01          WRONG",
         "backpropagation and finite differences DISAGREE: largest relative error 2.5e-01, "
-        "allowed 1e-06",
+        "allowed 1e-06, regulariser on",
     ]
     right = report._replace(max_relative_error=3.2e-10, per_parameter={"layer 1 W": 3.2e-10})
     assert right.passed
     assert str(right).splitlines()[-1] == (
         "backpropagation and finite differences agree: largest relative error 3.2e-10, "
-        "allowed 1e-06"
+        "allowed 1e-06, regulariser on"
     )
 
 

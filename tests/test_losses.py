@@ -260,7 +260,8 @@ def measured(backend, xp, case, w, rows=slice(None)):
     loss, y, *_ = CASES[case]
     y, z = placed(backend, y[rows], "float64"), backend.asarray(LOGITS[rows])
     w = None if w is None else backend.asarray(w)
-    results = mean_loss(xp, loss, y, z, w), output_error(xp, loss, y, z, w)
+    values, errors = loss.value_and_error(xp, y, z)
+    results = mean_loss(xp, values, w), output_error(xp, errors, w)
     return [backend.to_numpy(result) for result in results]
 
 

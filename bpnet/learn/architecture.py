@@ -1,0 +1,153 @@
+"""Architecture: what width and depth do to the gap between training and test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bpnet import datasets
+from bpnet._checks import check_integer
+from bpnet.layers import Dense
+from bpnet.learn.lesson import Lesson
+from bpnet.network import Network
+from bpnet.optimizers import Adam
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TRAINING, _TEST, _NOISE = 60, 1000, 0.3
+
+
+class Fit(NamedTuple):
+    """What a network has learnt, as the mean over the networks of one size.
+
+    Attributes
+    ----------
+    n_parameters : int
+        Weights and biases.
+    training, test : float
+        Share of examples classified rightly.
+    training_loss, test_loss : float
+        Mean loss per example.
+    """
+
+    n_parameters: int
+    training: float
+    test: float
+    training_loss: float
+    test_loss: float
+
+    @property
+    def gap(self) -> float:
+        """Test loss minus training loss."""
+        return self.test_loss - self.training_loss
+
+
+def architecture(
+    *,
+    widths: Sequence[int] = (1, 2, 4, 16, 64),
+    depths: Sequence[int] = (1, 2, 3),
+    networks: int = 3,
+    epochs: int = 400,
+    seed: int = 0,
+) -> Lesson:
+    """Train networks of many sizes on few noisy examples, and test them on many others.
+
+    The examples are moons with a noise of 0.3: 60 to learn from, 1000 to test with. The
+    hidden layers are tanh, trained by Adam(0.01) on all examples at once. It runs on the
+    backend of this context.
+
+    Parameters
+    ----------
+    widths, depths : sequence of int
+        Units of a hidden layer, and numbers of hidden layers; every pair is trained.
+    networks : int, default 3
+        Networks of other weights, and other examples, over which the mean is taken.
+    epochs : int, default 400
+        Steps of training.
+    seed : int, default 0
+        Seed of data and of the first network.
+
+    Returns
+    -------
+    Lesson
+        Its numbers: "fits", {(depth, width): Fit}.
+    """
+    for name, values in (("widths", widths), ("depths", depths)):
+        if not [check_integer(name, value, 1) for value in values]:
+            raise ValueError(f"{name} must have one or more numbers")
+    check_integer("networks", networks, 1)
+    fits = {
+        (depth, width): _fit(depth, width, networks, epochs, seed)
+        for depth in depths
+        for width in widths
+    }
+    head = ("hidden layers", "units", "parameters", "training", "test", "training loss",
+            "test loss", "gap")  # fmt: skip
+    rows = [
+        (str(depth), str(width), f"{fit.n_parameters:,}", f"{100.0 * fit.training:.1f} %",
+         f"{100.0 * fit.test:.1f} %", f"{fit.training_loss:.3f}", f"{fit.test_loss:.3f}",
+         f"{fit.gap:.3f}")
+        for (depth, width), fit in fits.items()
+    ]  # fmt: skip
+    return Lesson(
+        f"Width and depth: {_TRAINING} noisy examples to learn from, {_TEST} to test with "
+        f"(mean of {networks} networks)",
+        [head, *rows],
+        _reading(fits),
+        {"fits": fits},
+        lambda figure: _paint(figure, fits),
+    )
+
+
+def _fit(depth: int, width: int, networks: int, epochs: int, seed: int) -> Fit:
+    measured = []
+    for k in range(networks):
+        X, y = datasets.make_moons(_TRAINING + _TEST, noise=_NOISE, seed=seed + k)
+        training, test = (X[:_TRAINING], y[:_TRAINING]), (X[_TRAINING:], y[_TRAINING:])
+        layers = [*(Dense(width, "tanh") for _ in range(depth)), Dense(1)]
+        net = Network(layers, "binary_crossentropy", seed=seed + k)
+        net.fit(*training, optimizer=Adam(0.01), epochs=epochs, batch_size=None)
+        seen, unseen = net.evaluate(*training), net.evaluate(*test)
+        measured.append((seen["accuracy"], unseen["accuracy"], seen["loss"], unseen["loss"]))
+    return Fit(net.n_parameters, *map(float, np.mean(measured, axis=0)))
+
+
+def _reading(fits: Mapping[tuple[int, int], Fit]) -> str:
+    """Compare the smallest, the best tested and the largest network."""
+    smallest = min(fits.values(), key=lambda fit: fit.n_parameters)
+    largest = max(fits.values(), key=lambda fit: fit.n_parameters)
+    depth, width = min(fits, key=lambda key: fits[key].test_loss)
+    best = fits[depth, width]
+    return (
+        f"The largest network ({largest.n_parameters:,} parameters) learns its examples to a "
+        f"loss of {largest.training_loss:.3f} and has {largest.test_loss:.3f} in the test, a "
+        f"gap of {largest.gap:.3f}; the smallest ({smallest.n_parameters:,}) has a gap of "
+        f"{smallest.gap:.3f}. Least in the test is {best.test_loss:.3f}, with {depth} hidden "
+        f"layer{'s' if depth > 1 else ''} of {width} unit{'s' if width > 1 else ''}."
+    )
+
+
+def _paint(figure: Figure, fits: Mapping[tuple[int, int], Fit]) -> None:
+    from bpnet.plot.style import look
+
+    left, right = figure.subplots(1, 2)
+    for k, depth in enumerate(dict.fromkeys(depth for depth, _ in fits)):
+        chosen = {width: fit for (d, width), fit in fits.items() if d == depth}
+        label = f"{depth} hidden layer" + ("s" if depth > 1 else "")
+        style = look(k)
+        left.plot(list(chosen), [f.test_loss for f in chosen.values()], **style,
+                  label=f"{label}, test")  # fmt: skip
+        left.plot(list(chosen), [f.training_loss for f in chosen.values()], **style,
+                  markerfacecolor="white", alpha=0.7, label=f"{label}, training")  # fmt: skip
+        right.plot(list(chosen), [f.gap for f in chosen.values()], **style, label=label)
+    left.set(ylabel="loss (mean per example)", title="Filled: test, hollow: training")
+    right.set(ylabel="gap (test loss - training loss)", title="The gap between the two")
+    for ax in (left, right):
+        ax.set(xscale="log", xlabel="units of each hidden layer")
+        ax.set_xticks(widths := sorted({width for _, width in fits}), map(str, widths))
+        ax.minorticks_off()
+        ax.grid(alpha=0.3)
+        ax.legend()

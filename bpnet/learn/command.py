@@ -1,0 +1,117 @@
+"""The command ``bpnet learn``: lessons, and exercises to fill in."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from typing import Any
+
+import bpnet
+from bpnet._options import directory, integer, writable
+from bpnet.learn import LESSONS
+from bpnet.learn.exercise import AnswerError, Exercise
+from bpnet.learn.exercises import EXERCISES
+
+
+def add_to(commands: Any) -> None:
+    """Add ``learn`` to the commands of ``bpnet``."""
+    learn = commands.add_parser(
+        "learn",
+        help="experiments and exercises on backpropagation",
+        description="Run an experiment: print its numbers and a reading of them, and save "
+        "its picture. Or write an exercise to fill in, and grade it.",
+    )
+    learn.set_defaults(run=lambda options: learn.print_help())
+    names = learn.add_subparsers(metavar="NAME")
+    for name, function in LESSONS.items():
+        summary = (function.__doc__ or "").partition("\n")[0]
+        lesson = names.add_parser(
+            name, help=summary, description=summary,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        lesson.add_argument(
+            "--backend",
+            default=argparse.SUPPRESS,
+            help="where to compute, such as numpy, cupy:1, torch:cuda:0, jax, auto; without "
+            "it, what BPNET_BACKEND says, else numpy",
+        )
+        lesson.add_argument("--seed", type=integer(0), default=0, help="of data and weights")
+        lesson.add_argument(
+            "--out", type=directory, default="learn-output", help="directory for the picture"
+        )
+        lesson.set_defaults(run=functools.partial(_lesson, lesson, name))
+    _add_exercise(names)
+
+
+def _add_exercise(names: Any) -> None:
+    exercise = names.add_parser(
+        "exercise",
+        help="write a file with a gap to fill in; --check grades it",
+        description="Write a short file with one gap. Fill it in; --check then grades it by "
+        "finite differences and says what is wrong. That runs the file as a program, so "
+        "check only what you trust.",
+    )
+    exercise.add_argument(
+        "name", choices=list(EXERCISES), metavar="NAME", help=", ".join(EXERCISES)
+    )
+    exercise.add_argument(
+        "--file", default=None, help="the file; without it NAME.py in this directory"
+    )
+    exercise.add_argument("--check", action="store_true", help="run the file and grade it")
+    exercise.set_defaults(run=functools.partial(_exercise, exercise))
+
+
+def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any]) -> None:
+    """Run an experiment; everything is checked before it begins."""
+    picture = f"{name}.png"
+    try:
+        backend = bpnet.get_backend(options.get("backend"))
+        from bpnet import plot  # noqa: F401 - needs matplotlib, so say so at once
+
+        out = writable(options["out"], [picture])
+    except (OSError, ImportError, bpnet.BackendError) as error:
+        parser.error(str(error))
+    with bpnet.use_backend(backend):
+        lesson = LESSONS[name](seed=options["seed"])
+    lesson.draw().savefig(out / picture, dpi=150)
+    print(lesson)
+    print(f"\ncomputed on {backend.spec}, picture in {out / picture}")
+
+
+def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
+    """Write the file of an exercise, or grade it."""
+    exercise = EXERCISES[options["name"]]
+    path = options["file"]
+    if path is None:
+        path = f"{exercise.name.replace('-', '_')}.py"
+    if options["check"]:
+        return _check(parser, exercise, path)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(exercise.text)
+    except FileExistsError:
+        parser.error(f"{path} is there already; grade it with --check, or name another --file")
+    except (OSError, ValueError) as error:
+        parser.error(f"cannot write {path!r}: {error}")
+    print(f"wrote {path}: fill in the gap in line {exercise.gap}, then run")
+    file_option = "" if options["file"] is None else f" --file {path}"
+    print(f"bpnet learn exercise {exercise.name}{file_option} --check")
+    return 0
+
+
+def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> int:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, ValueError) as error:
+        parser.error(
+            f"cannot read {path!r} ({error}); without --check the exercise is written there"
+        )
+    try:
+        grade = exercise.grade(text, path)
+    except AnswerError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    print(grade)
+    return 0 if grade.passed else 1

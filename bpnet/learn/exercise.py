@@ -1,0 +1,187 @@
+"""An exercise: a file with one gap, how the learner's answer is run, and how it is graded.
+
+The answer is a Python program, and grading runs it, with all that it may do: grade only
+files that you trust.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from bpnet._summary import align
+from bpnet.learn.grading import Mark, Quantity, marked
+from bpnet.registry import use_backend
+
+GAP = "# <- the gap"
+
+
+class AnswerError(Exception):
+    """An answer that cannot be graded: it does not run, or its gap is open."""
+
+
+class Grade(NamedTuple):
+    """The verdict on an answer; prints as a table.
+
+    Attributes
+    ----------
+    marks : list of Mark
+        One for each quantity that the answer computes.
+    trial : Mark
+        How the answer does inside a network.
+    """
+
+    marks: Sequence[Mark]
+    trial: Mark
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(mark.hint is None for mark in (*self.marks, self.trial))
+
+    def __str__(self) -> str:
+        rows = [("", "relative error", "")]
+        for name, error, hint in (*self.marks, self.trial):
+            verdict = "right" if hint is None else f"WRONG: {hint}"
+            rows.append((name, "-" if error is None else f"{error:.1e}", verdict))
+        wrong = [mark.name for mark in self.marks if mark.hint]
+        end = (
+            "all right" if self.passed else f"not right yet: {', '.join(wrong) or 'see above'}"
+        )
+        return "\n".join([*align(rows), end])
+
+
+class Answer:
+    """The learner's function; every error in it becomes one line with its place.
+
+    Parameters
+    ----------
+    text : str
+        The learner's program.
+    path : str
+        Its name, for errors.
+    function : str
+        The function that it must define.
+
+    Raises
+    ------
+    AnswerError
+        If the program does not run or defines no such function.
+    """
+
+    def __init__(self, text: str, path: str, function: str) -> None:
+        self.path, self.function = path, function
+        namespace: dict[str, Any] = {"__name__": "exercise", "__file__": path}
+        try:
+            program = compile(text, path, "exec")
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            reason = getattr(error, "msg", str(error))
+            raise AnswerError(
+                f"{self._place(line)}: {type(error).__name__}: {reason}"
+            ) from error
+        self._run(exec, program, namespace)
+        if not callable(namespace.get(function)):
+            raise AnswerError(f"{path} defines no function {function!r}")
+        self._answer = namespace[function]
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function with copies, so that it cannot change what it is graded by."""
+        return self._run(self._answer, *(np.array(a) for a in arguments))
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except (Exception, SystemExit) as error:
+            line, trace = None, error.__traceback__
+            while trace is not None:  # the innermost place that is the learner's
+                if trace.tb_frame.f_code.co_filename == self.path:
+                    line = trace.tb_lineno
+                trace = trace.tb_next
+            reason = " ".join(str(error).split())
+            raise AnswerError(
+                f"{self._place(line)}: {type(error).__name__}: {reason}"
+            ) from error
+
+    def _place(self, line: int | None) -> str:
+        return self.path if line is None else f"{self.path}, line {line}"
+
+
+class Exercise(ABC):
+    """A file with one gap, and what is right in it.
+
+    Attributes
+    ----------
+    name : str
+        The name for ``bpnet learn exercise NAME``.
+    function : str
+        The function that holds the gap.
+    returns : tuple of str
+        The names of what it returns, in order.
+    text : str
+        The file; the line of the gap has "# <- the gap".
+    trial_name : str
+        Where the answer is tried as a part of something larger.
+    """
+
+    name: ClassVar[str]
+    function: ClassVar[str]
+    returns: ClassVar[tuple[str, ...]]
+    text: ClassVar[str]
+    trial_name: ClassVar[str] = "in a network"
+
+    @property
+    def gap(self) -> int:
+        """Number of the line with the gap."""
+        return 1 + [GAP in line for line in self.text.splitlines()].index(True)
+
+    def grade(self, text: str, path: str) -> Grade:
+        """Run an answer and grade it.
+
+        Parameters
+        ----------
+        text : str
+            The program; it is run.
+        path : str
+            Its name, for errors.
+
+        Raises
+        ------
+        AnswerError
+            If it cannot be graded, in one line.
+        """
+        answer = Answer(text, path, self.function)
+        with use_backend("numpy"):  # in which answers are written
+            marks = [marked(quantity) for quantity in self.quantities(answer)]
+            if all(mark.hint == "not written yet" for mark in marks):
+                line = next(
+                    (k for k, row in enumerate(text.splitlines(), 1) if GAP in row), None
+                )
+                where = "" if line is None else f" in line {line}"
+                raise AnswerError(f"{path}: the gap{where} is still open")
+            if any(mark.error is None for mark in marks):
+                return Grade(marks, Mark(self.trial_name, None, "not tried, see above"))
+            return Grade(marks, self.trial(answer))
+
+    def results(self, answer: Answer, *arguments: Any) -> tuple[Any, ...]:
+        """Call the answer; give as many results as it must return."""
+        results = answer(*arguments)
+        if len(self.returns) == 1 or results is Ellipsis:
+            return (results,) * len(self.returns)
+        if not isinstance(results, tuple | list) or len(results) != len(self.returns):
+            raise AnswerError(
+                f"{answer.path}: {self.function} must return {len(self.returns)} things, "
+                f"{', '.join(self.returns)}; got {type(results).__name__}"
+            )
+        return tuple(results)
+
+    @abstractmethod
+    def quantities(self, answer: Answer) -> list[Quantity]:
+        """Call the answer, and put beside its results what is right."""
+
+    @abstractmethod
+    def trial(self, answer: Answer) -> Mark:
+        """Try the answer as a part of a whole network."""

@@ -1,0 +1,166 @@
+"""The learning rate: from a training that stalls to one that diverges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bpnet import datasets
+from bpnet._checks import check_integer, check_number
+from bpnet._twin import twin
+from bpnet.layers import Dense
+from bpnet.learn.lesson import Lesson
+from bpnet.network import Network
+from bpnet.optimizers import SGD
+from bpnet.rate_finder import RateTest, find_learning_rate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RATES = tuple(float(f"{rate:.1g}") for rate in np.geomspace(1e-4, 100.0, 13))
+# A training that has lowered its loss by less than a tenth has stalled.
+_STALLED = 0.9
+
+
+class Run(NamedTuple):
+    """One training of the sweep.
+
+    Attributes
+    ----------
+    losses : list of float
+        The loss of each epoch.
+    loss : float
+        The loss after the last.
+    accuracy : float
+        Share of examples that are then classified rightly.
+    verdict : {"stalled", "learns", "diverged"}
+        Diverged: the loss is not finite, or above that before training. Stalled: it is
+        less than a tenth below that.
+    """
+
+    losses: list[float]
+    loss: float
+    accuracy: float
+    verdict: str
+
+
+def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int = 0) -> Lesson:
+    """Train the same network with plain gradient descent at one learning rate after another.
+
+    The network (2-32-32-2, tanh) learns a spiral of two arms; weights and order of examples
+    are the same each time. It runs on the backend of this context.
+
+    Parameters
+    ----------
+    rates : sequence of float
+        Learning rates, rising; 13 from 0.0001 to 100 by default.
+    epochs : int, default 60
+        Passes over the 300 examples, in batches of 32.
+    seed : int, default 0
+        Seed of data, weights and order.
+
+    Returns
+    -------
+    Lesson
+        Its numbers: "start", the loss before training; "runs", {learning rate: Run}; "test",
+        the :class:`bpnet.RateTest` of the same network.
+    """
+    rates = [check_number("rates", rate, 0.0, above=True) for rate in rates]
+    if not rates or sorted(set(rates)) != rates:
+        raise ValueError(f"rates must be one or more rising numbers, got {rates}")
+    check_integer("epochs", epochs, 1)
+    X, y = datasets.make_spiral(300, seed=seed)
+    layers = [Dense(32, "tanh"), Dense(32, "tanh"), Dense(2)]
+    net = Network(layers, "categorical_crossentropy", seed=seed)
+    start = net.evaluate(X, y)["loss"]
+    runs = {rate: _run(twin(net), X, y, rate, epochs, start) for rate in rates}
+    test = find_learning_rate(net, X, y, optimizer=SGD(), low=1e-4, high=100.0, steps=200)
+    head = ("learning rate", f"loss after {epochs} epochs", "accuracy", "")
+    rows = [
+        (f"{rate:g}", f"{run.loss:.4g}", f"{100.0 * run.accuracy:.1f} %", run.verdict)
+        for rate, run in runs.items()
+    ]
+    numbers = {"start": start, "runs": runs, "test": test}
+    return Lesson(
+        f"Gradient descent at rates from {rates[0]:g} to {rates[-1]:g}: loss before training "
+        f"{start:.4f}",
+        [head, *rows],
+        _reading(runs, test),
+        numbers,
+        lambda figure: _paint(figure, start, runs, test),
+    )
+
+
+def _run(net: Network, X: Any, y: Any, rate: float, epochs: int, start: float) -> Run:
+    with np.errstate(over="ignore", invalid="ignore"):  # the verdict tells of them
+        history = net.fit(X, y, optimizer=SGD(rate), epochs=epochs)
+        measured = net.evaluate(X, y)
+    loss = measured["loss"]
+    if not loss <= start:  # NaN is not <= anything
+        verdict = "diverged"
+    else:
+        verdict = "stalled" if loss > _STALLED * start else "learns"
+    return Run(history["loss"], loss, measured["accuracy"], verdict)
+
+
+def _reading(runs: Mapping[float, Run], test: RateTest) -> str:
+    """Say where it stalls, learns best and diverges, and what the range test says."""
+    stalled = [rate for rate, run in runs.items() if run.verdict == "stalled"]
+    diverged = [rate for rate, run in runs.items() if run.verdict == "diverged"]
+    learns = {rate: run for rate, run in runs.items() if run.verdict == "learns"}
+    parts = []
+    if stalled:
+        parts.append(f"it stalls up to {max(stalled):g}")
+    if learns:
+        best = min(learns, key=lambda rate: learns[rate].loss)
+        parts.append(f"learns best at {best:g} (loss {learns[best].loss:.3g})")
+    if diverged:
+        parts.append(f"diverges from {min(diverged):g} on")
+    second = f"The range test of one short training suggests {test.suggestion:.2g}"
+    if learns:
+        times = test.suggestion / best
+        second += f", {times:.2g} times the best rate of the sweep"
+    return f"The same training at {len(runs)} rates: {', '.join(parts)}. {second}."
+
+
+def _paint(figure: Figure, start: float, runs: Mapping[float, Run], test: RateTest) -> None:
+    from bpnet.plot.style import COLORS, look
+
+    left, right = figure.subplots(1, 2)
+    left.axhline(start, color="0.4", linestyle=":", label="before training")
+    left.axvline(test.suggestion, color=COLORS[4], linestyle="--", label="range test suggests")
+    for k, verdict in enumerate(("stalled", "learns", "diverged")):
+        ends = {r: run.loss for r, run in runs.items() if run.verdict == verdict}
+        left.plot(
+            list(ends), [_drawable(loss, start) for loss in ends.values()],
+            **look(k) | {"linestyle": "", "markersize": 7}, label=verdict,
+        )  # fmt: skip
+    for k, rate in enumerate(_chosen(runs)):
+        losses = [_drawable(loss, start) for loss in runs[rate].losses]
+        right.plot(range(1, len(losses) + 1), losses, label=f"rate {rate:g}",
+                   **look(k, len(losses)))  # fmt: skip
+    left.set(xscale="log", yscale="log", xlabel="learning rate", title="After training",
+             ylabel="final loss (mean per example)")  # fmt: skip
+    right.set(yscale="log", xlabel="epoch", ylabel="loss (mean per example)",
+              title="While training")  # fmt: skip
+    for ax in (left, right):
+        ax.grid(alpha=0.3)
+        ax.legend()
+
+
+def _drawable(loss: float, start: float) -> float:
+    """Keep what a log scale can show; a loss that is not finite stands at the top."""
+    return min(loss, 1e3 * start) if math.isfinite(loss) else 1e3 * start
+
+
+def _chosen(runs: Mapping[float, Run]) -> list[float]:
+    """Choose the curves that tell most: lowest, middle, best and first diverged rate."""
+    rates = list(runs)
+    finite = [rate for rate in rates if math.isfinite(runs[rate].loss)] or rates
+    best = min(finite, key=lambda rate: runs[rate].loss)
+    between = rates[rates.index(best) // 2]
+    diverged = [rate for rate in rates if runs[rate].verdict == "diverged"][:1]
+    return sorted({rates[0], between, best, *diverged})

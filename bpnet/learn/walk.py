@@ -1,0 +1,119 @@
+"""One example on its way through a tiny network, forward and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bpnet.layers import Dense
+from bpnet.learn.differences import numerical_gradients
+from bpnet.learn.lesson import Lesson
+from bpnet.network import Network
+from bpnet.trace import Trace, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_X, _Y = (0.5, -1.0), 1
+
+
+def backprop(*, seed: int = 0) -> Lesson:
+    """Walk one example through a 2-2-1 tanh network; check each gradient by differences.
+
+    Every z, a, delta, dW and db is printed with its equation and the line of bpnet that
+    computes it. dW and db are checked against central differences of the loss. So is each
+    delta: z = a W + b, so for one example dL/dz and dL/db are the same. It runs on the
+    backend of this context, in float64.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        Seed of the weights.
+
+    Returns
+    -------
+    Lesson
+        Its numbers: "trace", the :class:`bpnet.trace.Trace`; "differences", {name: what
+        finite differences give}; "error", the largest difference between the two.
+    """
+    layers = [Dense(2, "tanh"), Dense(1)]
+    net = Network(layers, "binary_crossentropy", seed=seed, dtype="float64").build(2)
+    trace = net.trace(_X, _Y)
+    differences: dict[str, Any] = {}
+    for k, layer in enumerate(numerical_gradients(net, [_X], [_Y]), start=1):
+        differences |= {f"dW{k}": layer["W"], f"db{k}": layer["b"], f"delta{k}": layer["b"]}
+    error = max(
+        float(np.abs(np.ravel(trace[name]) - values.ravel()).max())
+        for name, values in differences.items()
+    )
+    head = ("name", "value", "finite differences", "equation", "computed by")
+    rows = [
+        (entry.name, short(entry.value), short(differences.get(entry.name, np.empty(0))),
+         entry.equation, str(entry.line))
+        for entry in trace.entries
+    ]  # fmt: skip
+    parameters = [
+        {name: net.backend.to_numpy(p) for name, p in layer.items()} for layer in net.parameters
+    ]
+    return Lesson(
+        f"One example, x = {short(np.array(_X))} and y = {_Y}, forward and back through a "
+        f"2-2-1 network",
+        [head, *rows],
+        _reading(trace, differences, error),
+        {"trace": trace, "differences": differences, "error": error},
+        lambda figure: _paint(figure.add_subplot(), trace, parameters),
+        (9.0, 5.2),
+    )
+
+
+def _reading(trace: Trace, differences: dict[str, Any], error: float) -> str:
+    p, delta = float(np.ravel(trace["p"])[0]), float(np.ravel(trace["delta2"])[0])
+    way = "up" if delta < 0.0 else "down"
+    return (
+        f"The network gives P(1) = {p:.3f} where the class is {_Y}, so delta2 = {delta:.3f}: "
+        f"the loss falls when z2 goes {way}. Each of {len(differences)} gradients agrees with "
+        f"finite differences to {error:.1e} or better."
+    )
+
+
+def _paint(ax: Axes, trace: Trace, parameters: list[dict[str, Any]]) -> None:
+    """Draw units as circles and weights as lines, with values above gradients."""
+    from bpnet.plot.style import COLORS
+
+    centred: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
+    columns = [np.asarray(_X), np.ravel(trace["a1"]), np.ravel(trace["a2"])]
+    heights = [[1.0, -1.0], [1.0, -1.0], [0.0]]
+    for k, layer in enumerate(parameters):
+        gradient = trace[f"dW{k + 1}"]
+        for i, above in enumerate(heights[k]):
+            for j, below in enumerate(heights[k + 1]):
+                ax.plot([k, k + 1], [above, below], color="0.6", zorder=1)
+                # Nearer to its start, so that crossing lines keep their labels apart.
+                x, y = k + 0.32, above + 0.32 * (below - above)
+                _write(ax, x, y, f"W = {layer['W'][i, j]:.3g}", f"dW = {gradient[i, j]:.3g}")
+    for k, (values, positions) in enumerate(zip(columns, heights, strict=True)):
+        for j, (value, y) in enumerate(zip(values, positions, strict=True)):
+            ax.plot([k], [y], "o", markersize=50, color="white", markeredgecolor="black")
+            ax.text(k, y, f"{'a' if k else 'x'}\n{value:.3g}", color=COLORS[0], **centred)
+            if k:
+                delta, b = np.ravel(trace[f"delta{k}"])[j], parameters[k - 1]["b"][j]
+                ax.text(k, y - 0.38, f"b = {b:.3g}", color=COLORS[0], **centred)
+                ax.text(k, y - 0.54, f"delta = {delta:.3g}", color=COLORS[4], **centred)
+    p = float(np.ravel(trace["p"])[0])
+    ax.text(2, 0.46, f"p = {p:.3g}, y = {_Y}\nloss = {float(trace['loss']):.3g}",
+            color=COLORS[0], **centred)  # fmt: skip
+    ax.set(xlim=(-0.3, 2.4), ylim=(-1.75, 1.45))
+    ax.set_title("Forward in blue (x, W, b, a, p), backward in orange (dW, delta)")
+    ax.axis("off")
+
+
+def _write(ax: Axes, x: float, y: float, value: str, gradient: str) -> None:
+    """Write the weight above the line, and its gradient below."""
+    from bpnet.plot.style import COLORS
+
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
+    ax.text(x, y + 0.02, value, ha="center", va="bottom", fontsize=8, color=COLORS[0],
+            bbox=box)  # fmt: skip
+    ax.text(x, y - 0.02, gradient, ha="center", va="top", fontsize=8, color=COLORS[4],
+            bbox=box)  # fmt: skip

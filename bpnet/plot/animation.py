@@ -1,0 +1,121 @@
+"""A film of the decision boundary as it forms."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bpnet._checks import check_integer, check_number
+from bpnet._twin import twin
+from bpnet.plot.boundary import decision_boundary
+from bpnet.plot.style import axes_or_new
+from bpnet.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+
+# How long the last frame stays before the film begins anew, in seconds.
+_LAST = 2.0
+
+
+def animate(
+    net: Network,
+    snapshots: Snapshots,
+    X: Any,
+    y: Any,
+    path: str | os.PathLike[str],
+    ax: Axes | None = None,
+    *,
+    fps: float = 10.0,
+    resolution: int = 100,
+    dpi: float = 100.0,
+) -> Axes:
+    """Write a GIF of the decision boundary forming, one frame for each snapshot.
+
+    Parameters
+    ----------
+    net : Network
+        The classifier of two features that was trained; it is left as it is.
+    snapshots : Snapshots
+        The callback that was among those of ``fit``.
+    X, y : arrays
+        Examples to draw on top, as in :func:`decision_boundary`.
+    path : str or path
+        Where to write, ending in ".gif"; an older file is replaced.
+    ax : matplotlib.axes.Axes or None
+        Where to draw, whose whole figure is a frame; None makes a new figure. Axes given
+        are cleared before each frame.
+    fps : float, default 10.0
+        Frames in a second, > 0 and <= 50, more than which players ignore. The last frame
+        stays for 2 seconds, then the film begins anew.
+    resolution : int, default 100
+        Points along each side at which the network is computed, >= 2.
+    dpi : float, default 100.0
+        Pixels in an inch of the figure, which keeps this setting.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes, with the last frame.
+
+    Raises
+    ------
+    ValueError
+        If there is no snapshot, the name does not end in ".gif", or the network cannot be
+        drawn (see :func:`decision_boundary`).
+    TypeError
+        If `snapshots` is no Snapshots, or `ax` no Axes.
+    ImportError
+        If Pillow is not installed, which matplotlib brings along.
+
+    Examples
+    --------
+    ::
+
+        snapshots = bpnet.Snapshots(every=2)
+        net.fit(X, y, epochs=100, callbacks=[snapshots])
+        bpnet.plot.animate(net, snapshots, X, y, "boundary.gif")
+    """
+    if not isinstance(snapshots, Snapshots):
+        raise TypeError(
+            f"snapshots must be the bpnet.Snapshots that was among the callbacks of fit, "
+            f"got {type(snapshots).__name__}"
+        )
+    if not snapshots.taken:
+        raise ValueError("there is no snapshot yet; add the Snapshots to the callbacks of fit")
+    if Path(path).suffix.lower() != ".gif":
+        raise ValueError(f"path must end in .gif, got {os.fspath(path)!r}")
+    fps = check_number("fps", fps, 0.0, 50.0, above=True)
+    resolution = check_integer("resolution", resolution, 2)
+    dpi = check_number("dpi", dpi, 1.0)
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            f"animate needs Pillow ({error}); install it with: pip install pillow"
+        ) from error
+    ax = axes_or_new(ax)
+    figure = cast("Figure", ax.figure)
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)  # frames are pixels, whatever canvas the figure had
+    actor, frames = twin(net), []
+    for snapshot in snapshots.taken:
+        actor.parameters = snapshot.parameters
+        ax.clear()
+        decision_boundary(actor, X, y, ax, resolution=resolution)
+        loss = "" if snapshot.loss is None else f", loss {snapshot.loss:.4f}"
+        ax.set_title(f"epoch {snapshot.epoch}{loss}")
+        canvas.draw()
+        frames.append(Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB"))
+    durations = [1000.0 / fps] * (len(frames) - 1) + [1000.0 * _LAST]
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=list(map(round, durations)),
+        loop=0,
+    )  # fmt: skip
+    return ax

@@ -1,0 +1,133 @@
+"""What a classifier decides in the plane of two features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+
+from bpnet._checks import check_integer
+from bpnet._placement import to_host
+from bpnet.plot.style import COLORS, MARKERS, axes_or_new
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+
+# A legend of more classes would hide what it explains.
+LEGEND_CLASSES = 12
+
+
+def decision_boundary(
+    net: Network, X: Any, y: Any, ax: Axes | None = None, *, resolution: int = 300
+) -> Axes:
+    """Draw what a network decides in the plane of two features, with examples on top.
+
+    Each point has the mean of the classes' colours, weighted by their probabilities. Lines
+    part the regions in which one class is the most probable. Up to 12 classes get a legend.
+
+    Parameters
+    ----------
+    net : Network
+        A trained classifier of two features, of any number of classes.
+    X : array (m, 2)
+        Features of the examples; they also set the limits of the picture.
+    y : array (m,) or (m, n_classes)
+        Their classes 0, 1, ..., or rows of probabilities, of which the largest counts.
+    ax : matplotlib.axes.Axes or None
+        Where to draw; None makes a new figure.
+    resolution : int, default 300
+        Points along each side at which the network is computed, >= 2.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into.
+
+    Raises
+    ------
+    ValueError
+        If the network is untrained or no classifier of two features, or if X or y do not
+        fit it.
+    TypeError
+        If `ax` is no Axes.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_moons(100)
+    >>> net = bpnet.Network([bpnet.Dense(8, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0)
+    >>> _ = net.fit(X, y, epochs=2)
+    >>> ax = bpnet.plot.decision_boundary(net, X, y)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['class 0', 'class 1', 'boundary']
+    """
+    resolution = check_integer("resolution", resolution, 2)
+    points, labels = _check_examples(net, X, y)
+    u, v = (np.linspace(*_limits(points[:, k]), resolution) for k in range(2))
+    grid = np.stack(np.meshgrid(u, v), axis=-1)
+    p = np.asarray(net.predict_proba(grid.reshape(-1, 2)), dtype=float)
+    if not np.isfinite(p).all():
+        raise ValueError(
+            "the network's probabilities are not finite; train it with a smaller learning rate"
+        )
+    ax = axes_or_new(ax)
+    _shade(ax, u, v, p.reshape(resolution, resolution, -1))
+    for k in range(p.shape[1]):
+        ax.plot(
+            *points[labels == k].T, MARKERS[k % len(MARKERS)],
+            color=COLORS[k % len(COLORS)], markersize=5,
+            markeredgecolor="white", markeredgewidth=0.6, label=f"class {k}",
+        )  # fmt: skip
+    ax.plot([], [], color="black", label="boundary")
+    ax.set(xlim=u[[0, -1]], ylim=v[[0, -1]], xlabel="feature 1", ylabel="feature 2")
+    if p.shape[1] <= LEGEND_CLASSES:
+        ax.legend(framealpha=0.9)
+    return ax
+
+
+def _check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
+    """Give points (m, 2) and classes (m,) on the host, for a network that can be drawn."""
+    if not net.is_built:
+        raise ValueError("the network has no parameters yet; fit it to data first")
+    if not net.is_classifier:
+        raise ValueError(
+            f"decision_boundary needs a classifier; this network's loss is {net.loss.name!r}"
+        )
+    if net.loss.targets == "probabilities" and net.n_outputs > 1:
+        raise ValueError(
+            f"decision_boundary needs classes that exclude each other; this network decides "
+            f"{net.n_outputs} labels one by one"
+        )
+    shape = np.shape(X)
+    if len(shape) != 2 or shape[1] != 2:
+        raise ValueError(
+            f"X must have shape (m, 2) to be drawn in a plane, got {tuple(shape)}; "
+            f"train a network on two of the features"
+        )
+    data = to_host(net.check_data(X, y, None))
+    if data.y.ndim == 1:
+        return data.X, data.y
+    return data.X, data.y[:, 0] > 0.5 if net.n_outputs == 1 else data.y.argmax(axis=1)
+
+
+def _limits(values: Any) -> tuple[float, float]:
+    """Leave a margin on both sides."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.08 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _shade(ax: Axes, u: Any, v: Any, p: Any) -> None:
+    """Mix the classes' colours by their probabilities (v, u, class), and draw the borders."""
+    classes = p.shape[-1]
+    colors = np.array([to_rgb(COLORS[k % len(COLORS)]) for k in range(classes)])
+    pale = 0.6 + 0.4 * np.clip(p @ colors, 0.0, 1.0)  # so that examples stand out
+    extent = (u[0], u[-1], v[0], v[-1])
+    ax.imshow(pale, extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
+    for k in range(1, classes):  # the last border of class 0 is that of the others
+        lead = p[..., k] - np.delete(p, k, axis=-1).max(axis=-1)
+        if lead.min() < 0.0 < lead.max():
+            ax.contour(u, v, lead, levels=[0.0], colors="black", linewidths=1.2)

@@ -1,0 +1,91 @@
+"""How the activations of each layer are distributed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bpnet._checks import check_integer
+from bpnet.plot.style import COLORS, axes_or_new
+from bpnet.trace import layer_activations
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+
+# Bars reach this share of the way to the row above.
+_HEIGHT = 0.8
+_MANY_ZEROS = 0.05
+
+
+def activations(net: Network, X: Any, ax: Axes | None = None, *, bins: int = 60) -> Axes:
+    """Draw a histogram of the activations of each layer but the last, one above the other.
+
+    All share one axis, so a signal that dies out or saturates on its way shows at a glance.
+    Beside each histogram stand mean and standard deviation, and the share of exact zeros
+    where it is 5 % or more. Each is scaled to its own highest bar.
+
+    Parameters
+    ----------
+    net : Network
+        The network; one that is not built yet is built, as by ``forward``.
+    X : array (m, n_0)
+        Examples; some hundreds are enough.
+    ax : matplotlib.axes.Axes or None
+        Where to draw; None makes a new figure.
+    bins : int, default 60
+        Bars over the whole range, >= 2.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes drawn into. Layer 1 is at the top.
+
+    Raises
+    ------
+    ValueError
+        If X does not fit the network, or an activation is not finite.
+    TypeError
+        If `ax` is no Axes.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_moons(100)
+    >>> net = bpnet.Network([bpnet.Dense(8, "tanh"), bpnet.Dense(8, "relu"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0).build(2)
+    >>> ax = bpnet.plot.activations(net, X)
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ["1  Dense(8, 'tanh')", "2  Dense(8, 'relu')"]
+    """
+    bins = check_integer("bins", bins, 2)
+    layers = [(name, a.ravel().astype(float)) for name, a in layer_activations(net, X)]
+    low = min(a.min() for _, a in layers)
+    high = max(a.max() for _, a in layers)
+    if not np.isfinite([low, high]).all():
+        raise ValueError(
+            "the network's activations are not finite; draw smaller weights, or train it "
+            "with a smaller learning rate"
+        )
+    ax = axes_or_new(ax, height=max(4.8, 0.6 * len(layers)))
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+    for row, (_, a) in enumerate(layers):
+        counts, _ = np.histogram(a, edges)
+        ax.stairs(
+            row - _HEIGHT * counts / counts.max(), edges, baseline=row, fill=True,
+            facecolor=COLORS[0], edgecolor="black", linewidth=0.6,
+        )  # fmt: skip
+        ax.text(1.02, row, _described(a), transform=ax.get_yaxis_transform(), va="bottom",
+                fontsize="small")  # fmt: skip
+    ax.set_yticks(range(len(layers)), [name for name, _ in layers])
+    ax.set_ylim(len(layers) - 0.9, -0.95)
+    ax.set(xlabel="activation a", ylabel="layer (height: share of the activations)")
+    ax.grid(axis="x", alpha=0.3)
+    return ax
+
+
+def _described(a: Any) -> str:
+    zeros = float(np.mean(a == 0.0))
+    words = f"{a.mean():.2g} ± {a.std():.2g}"
+    return f"{words}\n{100.0 * zeros:.0f} % are 0" if zeros >= _MANY_ZEROS else words

@@ -1,0 +1,203 @@
+"""Find a learning rate by a trial: let it rise from step to step, and watch the loss."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bpnet._checks import check_integer, check_number
+from bpnet._inputs import Data
+from bpnet._placement import bring_all
+from bpnet._source import take_rows
+from bpnet._step import make_step
+from bpnet._twin import twin
+from bpnet.optimizers import Adam, Optimizer
+from bpnet.random import generator
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from bpnet.backend import Backend
+    from bpnet.network import Network
+
+# Weight of the past in the smoothed loss; fastai's lr_find uses 0.98 for steps three times
+# as many. The test has diverged when the smoothed loss is this many times its least.
+_MEMORY = 0.9
+_DIVERGED = 4.0
+
+
+class RateTest(NamedTuple):
+    """What :func:`find_learning_rate` has seen; ``bpnet.plot.learning_rate_finder`` draws it.
+
+    Attributes
+    ----------
+    rates : list of float
+        The learning rate of each step, rising.
+    losses : list of float
+        The loss of that step's batch, before the step.
+    smoothed : list of float
+        Running mean of the losses, corrected for its start.
+    suggestion : float
+        The rate at which the smoothed loss had fallen halfway from where it began to its
+        least, for good.
+    diverged : bool
+        Whether the test ended because the loss had risen to 4 times its least, or was no
+        longer finite; if not, the highest rate may still have been too low.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    suggestion: float
+    diverged: bool
+
+    def __str__(self) -> str:
+        end = "where the loss diverged" if self.diverged else "without divergence"
+        return (
+            f"learning rate {self.suggestion:.2g} suggested: tried {len(self.rates)} rates "
+            f"from {self.rates[0]:.2g} to {self.rates[-1]:.2g}, {end}"
+        )
+
+
+def find_learning_rate(
+    net: Network,
+    X: Any,
+    y: Any,
+    *,
+    optimizer: Optimizer | None = None,
+    low: float = 1e-5,
+    high: float = 10.0,
+    steps: int = 100,
+    batch_size: int = 32,
+    backend: str | Backend | None = None,
+) -> RateTest:
+    """Run a learning-rate range test; the network itself is left as it was.
+
+    A copy trains for some steps while the learning rate rises by the same factor from each
+    to the next. Far too low a rate leaves the loss where it was, a good one lowers it, too
+    high a one blows it up. The test ends there, or after the last step.
+
+    Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3;
+    that the rate rises exponentially follows fastai. Suggested is where the loss is halfway
+    down: where it is least it is about to rise, and where it falls most steeply is often a
+    matter of chance, as batches differ.
+
+    Parameters
+    ----------
+    net : Network
+        The network, trained or not.
+    X, y : arrays
+        Examples as for ``Network.fit``.
+    optimizer : Optimizer or None
+        Whose rate to find; its own rate is not used. None is ``Adam()``, as in ``fit``.
+    low, high : float, default 1e-5 and 10.0
+        The first and the last learning rate, 0 < low < high.
+    steps : int, default 100
+        Number of steps, >= 10.
+    batch_size : int, default 32
+        Examples in a step; more than there are is all of them.
+    backend : str, Backend or None
+        Where to compute, as in ``Network.fit``.
+
+    Returns
+    -------
+    RateTest
+        Rates, losses and the suggestion.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not allowed, or the loss is not finite in the first steps.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_moons(200)
+    >>> net = bpnet.Network([bpnet.Dense(8, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0)
+    >>> test = bpnet.find_learning_rate(net, X, y)
+    >>> 1e-3 < test.suggestion < 1.0
+    True
+    """
+    optimizer = Adam() if optimizer is None else optimizer
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be a bpnet optimizer, got {optimizer!r}")
+    low = check_number("low", low, 0.0, above=True)
+    high = check_number("high", high, low, above=True)
+    rates = np.geomspace(low, high, check_integer("steps", steps, 10))
+    batch_size = check_integer("batch_size", batch_size, 1)
+    data = net.check_data(X, y, None)
+    place = net.choose_backend(backend, data.owner)
+    losses: list[float] = []
+    smoothed: list[float] = []
+    mean = 0.0
+    diverged = False
+    trial = _losses(twin(net), data, place, optimizer, rates, batch_size)
+    # An overflow is what ends the test.
+    with contextlib.closing(trial), np.errstate(over="ignore", invalid="ignore"):
+        for loss in trial:
+            mean = _MEMORY * mean + (1.0 - _MEMORY) * loss
+            now = mean / (1.0 - _MEMORY ** (len(losses) + 1))
+            diverged = not math.isfinite(loss) or now > _DIVERGED * min(smoothed, default=now)
+            if diverged:
+                break
+            losses.append(loss)
+            smoothed.append(now)
+    if len(losses) < 3:
+        raise ValueError(
+            f"the loss was not finite or rose at once, at a learning rate of {low:g}; "
+            f"pass a smaller low, or scale the features"
+        )
+    tried = rates[: len(losses)].tolist()
+    return RateTest(tried, losses, smoothed, _halfway(tried, losses, smoothed), diverged)
+
+
+def _losses(
+    net: Network,
+    data: Data,
+    place: Backend,
+    optimizer: Optimizer,
+    rates: Any,
+    batch_size: int,
+) -> Generator[float]:
+    """Take one training step at each rate; give the loss of its batch."""
+    rows = min(batch_size, data.n_rows)
+    needed = len(rates) * rows
+    epochs = range(-(-needed // data.n_rows))
+    orders = [generator(net.seed, "shuffle", k).permutation(data.n_rows) for k in epochs]
+    with place.activate():
+        X, y, _ = bring_all(take_rows(data, np.concatenate(orders)[:needed]), place)
+        start = net.parameters_on(place, data.X)
+        zero = place.asarray(0.0, net.dtype)
+        state = {
+            "parameters": [
+                {name: place.xp.asarray(p, copy=True) for name, p in layer.items()}
+                for layer in start
+            ],
+            "slots": optimizer.init(place.xp, start),
+            "step": place.asarray(0, "int64"),
+            "batch": place.asarray(0, "int64"),
+        }
+        batches = {
+            "X": X, "y": y, "w": None,
+            "order": place.asarray(np.arange(needed, dtype=np.int64)),
+            "rates": place.asarray(rates, net.dtype), "total": float(rows),
+        }  # fmt: skip
+        step = make_step(place, net.model, optimizer, rows, rows)
+        for _ in rates:
+            state = step(state | {"loss": place.xp.asarray(zero, copy=True)}, batches)
+            yield float(state["loss"])
+
+
+def _halfway(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float]
+) -> float:
+    """Give the rate from which on the smoothed loss is below half its fall, to its least."""
+    least = int(np.argmin(smoothed))
+    start = float(np.mean(losses[: max(1, len(losses) // 10)]))  # too low a rate to matter
+    middle = 0.5 * (start + smoothed[least])
+    above = [k for k in range(least) if smoothed[k] > middle]
+    return rates[above[-1] + 1] if above else rates[0]

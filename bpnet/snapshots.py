@@ -1,0 +1,84 @@
+"""The parameters as they were while a network trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bpnet._checks import check_integer
+from bpnet.callbacks import Callback
+
+if TYPE_CHECKING:
+    from bpnet._typing import Parameters
+    from bpnet.training import Training
+
+
+class Snapshot(NamedTuple):
+    """The network at one moment of its training.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of completed epochs; 0 before the first.
+    loss : float or None
+        The loss of that epoch; None before the first.
+    parameters : list of dict of str to numpy.ndarray
+        In the structure of ``Network.parameters``, on the host.
+    """
+
+    epoch: int
+    loss: float | None
+    parameters: Parameters
+
+
+class Snapshots(Callback):
+    """Keep the parameters before training and after every few epochs.
+
+    They are copied to the host, so each costs the memory of the network's parameters there.
+    ``bpnet.plot.animate`` draws them as a film.
+
+    Parameters
+    ----------
+    every : int, default 1
+        Keep one in so many epochs, >= 1.
+
+    Attributes
+    ----------
+    taken : list of Snapshot
+        What was kept in the last training, oldest first.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_xor(50)
+    >>> net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0)
+    >>> snapshots = bpnet.Snapshots(every=5)
+    >>> _ = net.fit(X, y, epochs=12, callbacks=[snapshots])
+    >>> [snapshot.epoch for snapshot in snapshots.taken]
+    [0, 5, 10]
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        self.every = check_integer("every", every, 1)
+        self.taken: list[Snapshot] = []
+
+    def on_train_begin(self, training: Training) -> None:
+        """Forget a training before, and keep the start."""
+        self.taken = []
+        self._take(training, None)
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Keep this epoch, if it is one of those asked for."""
+        if training.epoch % self.every == 0:
+            self._take(training, training.logs["loss"])
+
+    def _take(self, training: Training, loss: float | None) -> None:
+        place = training.backend
+        parameters: list[dict[str, Any]] = [
+            {name: np.array(place.to_numpy(p)) for name, p in layer.items()}
+            for layer in training.parameters
+            if layer
+        ]
+        self.taken.append(Snapshot(training.epoch, loss, parameters))

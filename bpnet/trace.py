@@ -1,0 +1,303 @@
+"""Every quantity of one forward and one backward pass, with its equation and its code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bpnet import backprop, losses
+from bpnet._code import Line, line_of
+from bpnet._inputs import check_features
+from bpnet._placement import answer, bring, bring_all
+from bpnet._summary import align
+from bpnet._typing import Array, LayerParameters, Namespace, Parameters
+from bpnet.activations import Identity
+from bpnet.layers import Context, Dense, Dropout, Layer
+from bpnet.registry import backend_of
+
+if TYPE_CHECKING:
+    from bpnet.backend import Backend
+    from bpnet.network import Network
+
+# Elements that are printed of an array; of a longer one the first and the last.
+_SHOWN = 6
+
+# How the link and the error of each loss read; n is the number of outputs.
+_LINKS = {
+    "binary_crossentropy": "sigmoid",
+    "categorical_crossentropy": "softmax",
+    "poisson": "exp",
+}
+_ERRORS = {
+    "binary_crossentropy": "(p - y) / n",
+    "categorical_crossentropy": "p - y",
+    "mean_squared_error": "2 (a - y) / n",
+    "mean_absolute_error": "sign(a - y) / n",
+    "huber": "clip(a - y) / n",
+    "poisson": "(p - y) / n",
+}
+
+
+class Entry(NamedTuple):
+    """One quantity of a pass.
+
+    Attributes
+    ----------
+    name : str
+        Such as "z1", "delta2" or "dW1"; the number is the layer's, from 1.
+    value : array
+        The value, of the kind of array that went in.
+    equation : str
+        What it is, in the notation of bpnet.
+    line : Line
+        The line of bpnet that computes it.
+    """
+
+    name: str
+    value: Array
+    equation: str
+    line: Line
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return tuple(self.value.shape)
+
+
+class Trace(Mapping[str, Array]):
+    """What :meth:`bpnet.Network.trace` has seen: values by name; prints as a table.
+
+    ``trace["dW1"]`` is an array. The order is that of the computation: forward from "z1" to
+    "loss", then backward from the output error "deltaL" of the last layer L to "db1".
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        Name, value, equation and line of code of each quantity.
+    """
+
+    def __init__(self, entries: tuple[Entry, ...], host: dict[str, Any]) -> None:
+        self.entries = entries
+        self._by_name = {entry.name: entry for entry in entries}
+        self._host = host
+
+    def __getitem__(self, name: str) -> Array:
+        return self._by_name[name].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __str__(self) -> str:
+        rows = [("name", "shape", "value", "equation", "computed by")]
+        rows += [
+            (e.name, str(e.shape), short(self._host[e.name]), e.equation, str(e.line))
+            for e in self.entries
+        ]
+        return "\n".join(align(rows))
+
+    def __repr__(self) -> str:
+        return f"Trace({', '.join(self)})"
+
+
+def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) -> Trace:
+    """Run one forward and one backward pass, and note every quantity on the way.
+
+    See :meth:`bpnet.Network.trace`, which calls this.
+    """
+    if np.ndim(X) == 1:
+        X, y = _with_axis(X), _with_axis(y)
+    data = net.check_data(X, y, None)
+    place = net.choose_backend(backend, data.owner)
+    parameters = net.parameters_on(place, data.X)
+    recorders = tuple(_Recorder(layer) for layer in net.layers)
+    with place.activate():
+        X, y, _ = bring_all(data, place)
+        loss, gradients = backprop.loss_and_gradients(
+            place.xp, net.model._replace(layers=recorders), parameters, X, y
+        )
+        entries = [
+            *_forward(place.xp, net, recorders, y, loss),
+            *_backward(place.xp, recorders, gradients),
+        ]
+        host = {entry.name: place.to_numpy(entry.value) for entry in entries}
+        entries = [e._replace(value=answer(e.value, place, data.owner)) for e in entries]
+    return Trace(tuple(entries), host)
+
+
+def layer_activations(net: Network, X: Any) -> list[tuple[str, Any]]:
+    """Compute what each layer but the last gives out, on the host, with the layer's name.
+
+    A network of one layer gives that layer's.
+    """
+    X, owner = check_features(X, net.dtype, net.n_inputs)
+    place = net.choose_backend(None, owner)
+    parameters = net.parameters_on(place, X)
+    recorders = tuple(_Recorder(layer) for layer in net.layers)
+    model = net.model._replace(layers=recorders)
+    with place.activate():
+        backprop.forward(place.xp, model, parameters, bring(X, place))
+        return [
+            (f"{number}  {recorder.layer!r}", place.to_numpy(recorder.a))
+            for number, recorder in enumerate(recorders[:-1] or recorders, start=1)
+        ]
+
+
+class _Recorder(Layer):
+    """A layer that does what another does, and keeps what went through it."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.a: Array = None
+        self.cache: Any = None
+        self.error: Array = None
+
+    def forward(
+        self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
+    ) -> tuple[Array, Any]:
+        """Call the layer's own forward."""
+        self.a, self.cache = self.layer.forward(xp, parameters, a_previous, context)
+        return self.a, self.cache
+
+    def backward(
+        self,
+        xp: Namespace,
+        parameters: LayerParameters,
+        cache: Any,
+        error: Array,
+        propagate: bool = True,
+    ) -> tuple[Array | None, LayerParameters]:
+        """Call the layer's own backward."""
+        self.error = error
+        return self.layer.backward(xp, parameters, cache, error, propagate)
+
+    def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
+        """Call the layer's own."""
+        return self.layer.penalty(xp, parameters)
+
+    def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
+        """Call the layer's own."""
+        return self.layer.penalty_gradients(xp, parameters)
+
+
+def _forward(
+    xp: Namespace, net: Network, recorders: Sequence[_Recorder], y: Array, loss: Array
+) -> Iterator[Entry]:
+    """Give z and a of all layers, the prediction, and the loss with its error."""
+    for k, recorder in enumerate(recorders, start=1):
+        layer, before = recorder.layer, _input(k)
+        if isinstance(layer, Dense):
+            _, z, _ = recorder.cache
+            equation = f"z{k} = {before} W{k} + b{k}"
+            yield Entry(f"z{k}", z, equation, line_of(layer.forward, "z"))
+            equation = f"a{k} = " + (f"z{k}" if _is_linear(layer) else f"{_f(layer)}(z{k})")
+            yield Entry(f"a{k}", recorder.a, equation, line_of(layer.activation.f, "return"))
+        else:  # what dropout does outside of training stands first in its code
+            line = line_of(layer.forward, "return", 0 if isinstance(layer, Dropout) else -1)
+            yield Entry(f"a{k}", recorder.a, f"a{k} = {layer!r} of {before}", line)
+    lossname, L, z = net.loss.name, len(recorders), recorders[-1].a
+    if not net.loss.identity_link:
+        equation = f"p = {_LINKS.get(lossname, 'link')}(a{L})"
+        yield Entry("p", net.loss.link(xp, z), equation, line_of(net.loss.link, "return"))
+    penalties = _penalty(net.layers)
+    equation = f"L = mean of {lossname}(y, a{L}){penalties}"
+    yield Entry("loss", loss, equation, line_of(net.loss.value, "return"))
+    equation = f"dl/da{L} = {_ERRORS.get(lossname, 'error of the loss')}"
+    error = net.loss.error(xp, y, z)
+    yield Entry(f"dl/da{L}", error, equation, line_of(net.loss.error, "return"))
+
+
+def _backward(
+    xp: Namespace, recorders: Sequence[_Recorder], gradients: Parameters
+) -> Iterator[Entry]:
+    """Give the error, delta and gradients of all layers, the last one first."""
+    L = len(recorders)
+    for k in range(L, 0, -1):
+        recorder, layer = recorders[k - 1], recorders[k - 1].layer
+        is_delta = k == L and isinstance(layer, Dense) and _is_linear(layer)
+        name = f"delta{k}" if is_delta else f"dL/da{k}"
+        if k == L:
+            equation, line = f"dl/da{k} / m", line_of(losses.output_error, "return", 0)
+        else:
+            after = recorders[k].layer
+            through = f"dL/da{k + 1} through {after!r}"
+            equation = f"delta{k + 1} W{k + 1}^T" if isinstance(after, Dense) else through
+            line = line_of(after.backward, "return")
+        yield Entry(name, recorder.error, f"{name} = {equation}", line)
+        if isinstance(layer, Dense):
+            yield from _dense_backward(xp, k, recorder, layer, gradients[k - 1], is_delta)
+        else:
+            line = line_of(layer.backward, "return")
+            for parameter, gradient in gradients[k - 1].items():
+                name = f"d{parameter}{k}"
+                yield Entry(name, gradient, f"{name} by {layer!r}", line)
+
+
+def _dense_backward(
+    xp: Namespace,
+    k: int,
+    recorder: _Recorder,
+    layer: Dense,
+    gradients: LayerParameters,
+    has_delta: bool,
+) -> Iterator[Entry]:
+    """Give delta, unless it has been given as the output error, then dW and db."""
+    if not has_delta:
+        _, z, a = recorder.cache
+        linear = _is_linear(layer)
+        equation = f"delta{k} = dL/da{k}" + ("" if linear else f" * {_f(layer)}'(z{k})")
+        line = line_of(layer.delta, "return", 0 if linear else -1)
+        yield Entry(f"delta{k}", layer.delta(xp, z, a, recorder.error), equation, line)
+    equation = f"dW{k} = {_input(k)}^T delta{k}{_penalty([layer], f'W{k}')}"
+    yield Entry(f"dW{k}", gradients["W"], equation, line_of(layer.backward, "W"))
+    equation = f"db{k} = sum over rows of delta{k}"
+    yield Entry(f"db{k}", gradients["b"], equation, line_of(layer.backward, "b"))
+
+
+def _input(k: int) -> str:
+    """Name what goes into layer k."""
+    return "X" if k == 1 else f"a{k - 1}"
+
+
+def _f(layer: Dense) -> str:
+    return layer.activation.name
+
+
+def _is_linear(layer: Dense) -> bool:
+    return isinstance(layer.activation, Identity)
+
+
+def _penalty(layers: Sequence[Layer], W: str = "") -> str:
+    """Write the regulariser's part of the loss, or of the gradient by W."""
+    penalised = [layer for layer in layers if isinstance(layer, Dense) and layer.l1 + layer.l2]
+    if not penalised:
+        return ""
+    if not W:
+        return " + penalties"
+    (layer,) = penalised
+    l1 = f" + {layer.l1:g} sign({W})" if layer.l1 else ""
+    return l1 + (f" + {layer.l2:g} {W}" if layer.l2 else "")
+
+
+def _with_axis(values: Any) -> Array:
+    """Make one example a batch of one."""
+    if backend_of(values=values) is None:
+        values = np.asarray(values)
+    return values[None, ...]
+
+
+def short(values: Any) -> str:
+    """Write a few numbers in one line; of more, the first and the last."""
+    flat = [f"{value:.4g}" for value in values.ravel().tolist()]
+    if len(flat) > _SHOWN:
+        flat = [*flat[: _SHOWN - 1], "...", flat[-1]]
+        return " ".join(flat)
+    rows = [" ".join(flat)]
+    if values.ndim == 2 and values.shape[0] > 1:
+        width = values.shape[1]
+        rows = [" ".join(flat[i : i + width]) for i in range(0, len(flat), width)]
+    return "; ".join(rows)

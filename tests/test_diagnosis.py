@@ -1,0 +1,347 @@
+"""diagnose and Doctor: real sick trainings, each threshold on both sides, and bad input."""
+
+from __future__ import annotations
+
+import copy
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bpnet
+from bpnet import _symptoms
+from bpnet._thresholds import THRESHOLDS
+from bpnet.diagnosis import ILLNESSES, TrainingWarning
+from bpnet.initializers import Constant, Normal
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+X, Y = bpnet.datasets.make_moons(300, noise=0.1, seed=0)
+X = (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def network(*layers, loss="binary_crossentropy", seed=0):
+    return bpnet.Network(layers, loss, seed=seed)
+
+
+def sound(**dense):
+    return network(bpnet.Dense(16, "tanh", **dense), bpnet.Dense(1))
+
+
+def zeros():
+    return network(bpnet.Dense(16, "tanh", init="zeros"), bpnet.Dense(1, init="zeros"))
+
+
+def train(net, X=X, y=Y, *callbacks, epochs=20, rate=0.01, **fit):
+    return net.fit(
+        X, y, epochs=epochs, optimizer=bpnet.Adam(rate),
+        callbacks=callbacks or [bpnet.GradientFlow()], **fit,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    held_out = X[200:], Y[200:]
+    return train(sound(), X[:200], Y[:200], epochs=100, validation_data=held_out)
+
+
+# --- sick trainings, as the benchmark makes them ----------------------------------------------
+
+
+def test_the_benchmark_has_every_illness():
+    from sick_measures import MEASURES
+    from sick_trainings import HELD_OUT, RECIPES, TUNING
+
+    assert set(RECIPES) == set(MEASURES) == {*ILLNESSES, "healthy"}
+    assert not set(TUNING) & set(HELD_OUT)
+
+
+@pytest.mark.parametrize("illness", [*ILLNESSES, "healthy"])
+def test_held_out_trainings_get_the_right_diagnosis(illness):
+    """The first two that really are ill, of seeds that neither tuning nor benchmark have."""
+    from diagnosis import draw
+
+    batch = draw(illness, tuning=False, count=2, seed=5000)
+    assert [result.named for result in batch.results] == [illness] * 2, batch
+
+
+# --- each rule on both sides of its limit -----------------------------------------------------
+
+
+def altered(history, facts=None, start=None, **figures):
+    """Copy a history with other facts, start figures and figures of the last epoch."""
+    history = copy.deepcopy(history)
+    history.facts = history.facts._replace(
+        start=history.facts.start | (start or {}), **(facts or {})
+    )
+    for name, value in figures.items():
+        history.history[name.replace("__", "/")][-1] = value
+    return history
+
+
+def test_the_healthy_training_is_healthy(healthy):
+    found = bpnet.diagnose(healthy)
+    assert found.healthy
+    assert (found.name, found.findings, found.not_examined) == ("healthy", (), {})
+    assert all(check.passed for check in found.checks)
+
+
+def pull(norm):
+    return {"gradient_norm/1": norm, "weight_norm/1": 1.0}
+
+
+LIMITS = [
+    ("one class", {"facts": {"one_target": True}}, {}),
+    ("unscaled inputs", {"facts": {"feature_rms": 11.0}}, {"facts": {"feature_rms": 9.0}}),
+    ("unscaled inputs", {"facts": {"feature_rms": 0.009}}, {"facts": {"feature_rms": 0.02}}),
+    ("unscaled inputs", {"facts": {"feature_range": 1100.0}},
+     {"facts": {"feature_range": 900.0}}),
+    ("unscaled targets", {"facts": {"target_rms": 11.0}}, {"facts": {"target_rms": 9.0}}),
+    ("class imbalance", {"facts": {"class_shares": (0.91, 0.09)}},
+     {"facts": {"class_shares": (0.89, 0.11)}}),
+    ("constant or duplicate features", {"facts": {"constant_features": (1,)}}, {}),
+    ("constant or duplicate features", {"facts": {"duplicate_features": ((0, 1),)}}, {}),
+    ("symmetric initialisation", {"start": {"spread/1": 1e-4}, "spread__1": 1e-4},
+     {"start": {"spread/1": 1e-4}, "spread__1": 1e-2}),
+    ("symmetric initialisation", {"start": {"spread/1": 0.0}, "spread__1": 0.0},
+     {"spread__1": 0.0}),
+    ("dead ReLUs", {"start": {"dead/1": 0.6}, "dead__1": 0.6},
+     {"start": {"dead/1": 0.6}, "dead__1": 0.4}),
+    ("dead ReLUs", {"dead__1": 0.6}, {"dead__1": 0.4}),
+    ("saturated units", {"start": {"saturated/1": 0.6}, "saturated__1": 0.6},
+     {"start": {"saturated/1": 0.6}, "saturated__1": 0.4}),
+    ("saturated units", {"saturated__1": 0.6, "gradient_norm__1": 1e-9, "data_loss": 0.65},
+     {"saturated__1": 0.6, "gradient_norm__1": 1e-9}),
+    ("exploding gradients", {"start": pull(400.0)}, {"start": pull(300.0)}),
+    ("vanishing gradients", {"start": pull(1e-3), "data_loss": 0.65},
+     {"start": pull(1e-3)}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "data_loss": 0.3},
+     {"start": {"update_ratio/1": 0.1}}),
+    ("learning rate too high", {"data_loss": 2.0}, {}),
+    ("learning rate too high", {"loss": np.inf}, {}),
+    ("learning rate too high", {"data_loss": np.nan}, {}),
+    ("overfitting", {"val_loss": 0.4}, {"val_loss": 0.15}),
+    ("underfitting", {"data_loss": 0.3}, {"data_loss": 0.15}),
+    ("shuffled labels", {"facts": {"neighbour_signal": 0.01}, "val_loss": None},
+     {"facts": {"neighbour_signal": 0.01}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "ill", "well"), LIMITS, ids=[f"{k} {name}" for k, (name, *_) in enumerate(LIMITS)]
+)
+def test_each_rule_tells_the_two_sides_of_its_limit(name, ill, well, healthy):
+    ill = dict(ill)
+    history = altered(healthy, **{k: v for k, v in ill.items() if v is not None})
+    if "val_loss" in ill and ill["val_loss"] is None:
+        history.history["val_loss"] = [0.7] * 100
+    assert bpnet.diagnose(history).name == name
+    assert bpnet.diagnose(altered(healthy, **well)).healthy
+
+
+def test_steps_that_are_too_short_in_sum_are_found(healthy):
+    history = altered(healthy, data_loss=0.6)
+    for k in (1, 2):
+        history.history[f"update_ratio/{k}"] = [1e-4] * 100
+    found = bpnet.diagnose(history)
+    assert found.name == "learning rate too low"
+    assert "700 steps" in found.findings[0].evidence
+
+
+def test_steps_of_a_common_length_are_only_too_few():
+    found = bpnet.diagnose(train(sound(), epochs=1, rate=1e-3))
+    assert [finding.name for finding in found.findings] == ["underfitting"]
+    assert found.findings[0].remedy.startswith("more epochs first")
+
+
+def test_causes_come_before_their_consequences():
+    """Unscaled inputs saturate units and let nothing be learnt; all that is said too."""
+    history = train(sound(), X * 300.0)
+    names = [finding.name for finding in bpnet.diagnose(history).findings]
+    assert names[0] == "unscaled inputs"
+    assert "saturated units" in names
+
+
+def test_every_limit_has_a_reason_and_a_source_and_is_used():
+    code = Path(_symptoms.__file__).read_text()
+    code += Path(sys.modules["bpnet.diagnosis"].__file__).read_text()
+    for name, threshold in THRESHOLDS.items():
+        assert f'"{name}"' in code, name
+        assert threshold.value > 0.0
+        assert len(threshold.reason) > 20
+        assert threshold.source
+
+
+def test_every_illness_has_a_rule_that_explains_itself(healthy):
+    found = {}
+    for _, ill, _ in LIMITS:
+        if ill.get("val_loss", 0.0) is not None:
+            findings = bpnet.diagnose(altered(healthy, **ill)).findings
+            found |= {finding.name: finding for finding in findings}
+    assert {*ILLNESSES} - {*found} == {"learning rate too low", "shuffled labels"}
+    for finding in found.values():
+        assert any(character.isdigit() for character in finding.evidence), finding
+        assert len(finding.remedy) > 40
+
+
+# --- the layer, the text, what cannot be known ------------------------------------------------
+
+
+def test_the_layer_is_the_one_that_shows_it():
+    net = network(
+        bpnet.Dense(16, "relu"), bpnet.Dropout(0.1),
+        bpnet.Dense(16, "relu", bias_init=Constant(-30.0)), bpnet.Dense(1),
+    )  # fmt: skip
+    (finding, *_) = bpnet.diagnose(train(net)).findings
+    assert (finding.name, finding.layer) == ("dead ReLUs", 2)
+    assert finding.evidence.startswith("100 % of this layer's units")
+
+
+def test_the_report_reads_as_text():
+    text = str(bpnet.diagnose(train(zeros(), epochs=3)))
+    lines = text.splitlines()
+    assert lines[0] == "diagnosis: symmetric initialisation"
+    assert lines[1] == "1. symmetric initialisation, layer 1"
+    assert lines[2].startswith("   evidence: ")
+    assert lines[3].startswith("   remedy:   draw the weights at random")
+    assert "not looked for: overfitting: no validation data; pass fit validation_data" in lines
+    assert sum(line.startswith(("ok: ", "LOOK: ")) for line in lines) == 2
+
+
+def test_what_cannot_be_known_is_said():
+    few = bpnet.diagnose(train(sound(), X[:30], Y[:30])).not_examined
+    assert few["underfitting"] == few["shuffled labels"] == "fewer than 50 examples"
+    net = network(bpnet.Dense(8, "tanh"), bpnet.Dense(2), loss="mean_squared_error")
+    assert "class imbalance" in bpnet.diagnose(train(net, X, X)).not_examined
+
+
+def test_sample_weights_heal_class_imbalance():
+    rare = np.concatenate([np.flatnonzero(Y == 0), np.flatnonzero(Y == 1)[:10]])
+    net, (few_X, few_y) = sound(), (X[rare], Y[rare])
+    assert bpnet.diagnose(train(net, few_X, few_y)).name == "class imbalance"
+    w = np.where(few_y == 1, 15.0, 1.0)
+    found = bpnet.diagnose(train(sound(), few_X, few_y, sample_weight=w))
+    assert "class imbalance" not in [finding.name for finding in found.findings]
+
+
+def test_counts_whose_loss_is_negative_are_judged_by_what_is_within_reach():
+    counts = np.exp(2.0 + 0.5 * X[:, 0])
+    net = network(bpnet.Dense(16, "tanh"), bpnet.Dense(1), loss="poisson")
+    history = train(net, X, counts, epochs=60)
+    assert history["loss"][-1] < 0.0
+    assert bpnet.diagnose(history).healthy, str(bpnet.diagnose(history))
+
+
+def test_a_diagnosis_is_the_same_on_every_backend(backend):
+    net = network(
+        *(bpnet.Dense(8, "sigmoid", init=Normal(0.1)) for _ in range(5)), bpnet.Dense(1)
+    )
+    history = net.fit(
+        X, Y, epochs=5, batch_size=100, optimizer=bpnet.SGD(0.1), backend=backend,
+        callbacks=[bpnet.GradientFlow()],
+    )  # fmt: skip
+    found = bpnet.diagnose(history)
+    assert (found.name, found.findings[0].layer) == ("vanishing gradients", 1)
+
+
+@pytest.mark.parametrize(
+    ("history", "error", "says"),
+    [
+        (None, TypeError, "history must be what fit returned, got NoneType"),
+        ({}, ValueError, "history has no epoch to diagnose"),
+        (bpnet.History(), ValueError, "history has no epoch to diagnose"),
+        ({"loss": [1.0]}, ValueError, r"no gradient flow to diagnose; add bpnet\.GradientFlow"),
+    ],
+)
+def test_what_cannot_be_diagnosed_is_an_error(history, error, says):
+    with pytest.raises(error, match=says):
+        bpnet.diagnose(history)
+
+
+def test_figures_without_the_facts_are_an_error(healthy):
+    with pytest.raises(ValueError, match="pass the History that it returns"):
+        bpnet.diagnose(dict(healthy))
+
+
+# --- the doctor -------------------------------------------------------------------------------
+
+
+def consult(net, X=X, y=Y, **fit):
+    """Train with a doctor; give it, the warnings, and the epochs in which they came."""
+    doctor, epochs = bpnet.Doctor(every=1), []
+    show = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TrainingWarning)
+
+        def note(message, category, *where):
+            assert category is TrainingWarning
+            epochs.append((len(doctor_epochs), str(message)))
+
+        doctor_epochs = []
+
+        class Clock(bpnet.Callback):
+            def on_epoch_begin(self, training):
+                doctor_epochs.append(training.epoch)
+
+        warnings.showwarning = note
+        try:
+            history = train(net, X, y, Clock(), doctor, **fit)
+        finally:
+            warnings.showwarning = show
+    return doctor, epochs, history
+
+
+def test_the_doctor_warns_once_of_each_illness_before_the_first_step_if_it_can():
+    doctor, said, history = consult(zeros(), 100.0 * X, epochs=8)
+    assert [when for when, _ in said[:2]] == [0, 0]
+    names = [finding.name for finding in doctor.findings]
+    assert names[:2] == ["unscaled inputs", "symmetric initialisation"]
+    assert len(names) == len(set(names)) == len(said)
+    assert said[0][1].startswith("unscaled inputs (layer 1): the root mean square of feature")
+    assert "Remedy: standardise" in said[0][1]
+    assert bpnet.diagnose(history).name == names[0]
+
+
+def test_the_doctor_warns_while_training_as_soon_as_it_can_tell():
+    noisy = np.where(np.random.default_rng(0).random(40) < 0.2, 1 - Y[:40], Y[:40])
+    net = network(bpnet.Dense(64, "relu"), bpnet.Dense(64, "relu"), bpnet.Dense(1))
+    _, said, history = consult(
+        net, X[:40], noisy, epochs=200, validation_data=(X[200:], Y[200:])
+    )
+    ((when, text),) = said
+    assert text.startswith("overfitting: ")
+    assert 1 < when < 200
+    assert bpnet.diagnose(history).name == "overfitting"
+
+
+def test_the_doctor_warns_of_slow_learning_in_the_end_only():
+    _, said, _ = consult(sound(), epochs=6, rate=1e-6)
+    when, text = said[0]
+    assert (when, text.split(" (")[0]) == (6, "learning rate too low")
+
+
+def test_the_doctor_is_silent_where_all_is_well():
+    doctor, said, history = consult(sound(), epochs=60)
+    assert said == doctor.findings == []
+    assert "gradient_norm/1" in history
+
+
+def test_the_doctor_forgets_the_patient_before():
+    doctor = bpnet.Doctor()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrainingWarning)
+        train(sound(), 100.0 * X, Y, doctor)
+    assert doctor.findings
+    train(sound(), X, Y, doctor, epochs=60)
+    assert doctor.findings == []
+
+
+def test_a_warning_made_an_error_ends_training_with_a_usable_network():
+    net = sound()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingWarning)
+        with pytest.raises(TrainingWarning, match="unscaled"):
+            train(net, 100.0 * X, Y, bpnet.Doctor())
+    assert net.predict(X).shape == (300,)
