@@ -358,6 +358,9 @@ def test_log_probabilities_stay_finite():
         ({"progress": "bar"}, "The 'progress' parameter of MLPRegressor must be"),
         ({"solver": "lbfgs", "dropout": 0.1}, "dropout needs solver 'sgd' or 'adam'"),
         ({"solver": "lbfgs", "callbacks": [Watch()]}, "callbacks needs solver"),
+        ({"solver": "lbfgs", "dropout": [0.1]}, "dropout needs solver"),
+        ({"solver": "lbfgs", "optimizer": bpnet.Adam()}, "optimizer needs solver"),
+        ({"solver": "lbfgs", "progress": True}, "progress needs solver"),
         (
             {"optimizer": bpnet.Adam(), "clip_norm": 1.0},
             "clip_norm is the solver's; give it to the optimizer",

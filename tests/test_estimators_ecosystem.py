@@ -123,6 +123,17 @@ def test_parameters_tags_and_repr_are_scikit_learns():
     assert not hasattr(bpnet.MLPClassifier(solver="lbfgs"), "partial_fit")
 
 
+def test_a_subclass_may_have_parameters_of_its_own():
+    class Narrow(MLPClassifier):
+        def __init__(self, width=3, random_state=None):
+            super().__init__((width,), random_state=random_state, max_iter=2)
+            self.width = width
+
+    model = clone(Narrow(width=5, random_state=0)).fit(X_IRIS, Y_IRIS)
+    assert model.coefs_[0].shape == (4, 5)
+    assert model.get_params() == {"width": 5, "random_state": 0}
+
+
 def test_the_documentation_names_every_parameter():
     for cls in (MLPClassifier, MLPRegressor):
         lines = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils.validation import (
     _check_n_features,
     _check_sample_weight,
@@ -18,7 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from bpnet._compat import array_namespace
-from bpnet._inputs import as_features
+from bpnet._inputs import as_features, is_sparse
 from bpnet._placement import host
 from bpnet._typing import Array
 from bpnet.backend import Backend
@@ -74,7 +73,7 @@ def check_examples(
         y = validate_data(estimator, y=y, reset=reset, **kind)
         features = _device_features(estimator, X, owner, dtype, reset)
         check_consistent_length(features.X, y)
-    return features, y.toarray() if sparse.issparse(y) else y
+    return features, y.toarray() if is_sparse(y) else y
 
 
 def check_weights(weights: Any, features: Features) -> Any:

@@ -21,11 +21,10 @@ from bpnet.training import check_callbacks
 
 _ACTIVATIONS = {*activations.ACTIVATIONS, "logistic"}
 
-# What has no meaning for L-BFGS, with the value that says it is not wanted.
-_STOCHASTIC_ONLY = {
-    "dropout": 0.0, "clip_norm": None, "optimizer": None, "schedule": None,
-    "callbacks": None, "progress": False,
-}  # fmt: skip
+# What has no meaning for L-BFGS.
+_STOCHASTIC_ONLY = (
+    "dropout", "clip_norm", "optimizer", "schedule", "callbacks", "progress",
+)  # fmt: skip
 
 
 HiddenLayers = tuple[tuple[int, ...], tuple[Activation, ...], tuple[float, ...]]
@@ -107,8 +106,9 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
 
     def _set(self, arguments: dict[str, Any]) -> None:
         """Store the arguments of `__init__`, as they are."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
 
     @property
     def _is_stochastic(self) -> bool:
@@ -146,9 +146,9 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
                         f"optimizer={self.optimizer!r}"
                     )
         if not self._is_stochastic:
-            for name, unwanted in _STOCHASTIC_ONLY.items():
+            for name in _STOCHASTIC_ONLY:
                 value = getattr(self, name)
-                if value is not unwanted and value != unwanted:
+                if np.any(value):
                     raise ValueError(
                         f"{name} needs solver 'sgd' or 'adam', got solver='lbfgs' and "
                         f"{name}={value!r}"
