@@ -367,12 +367,12 @@ def test_gradient_flow_holds_the_norms_of_the_gradients(rows, split, backend):
             norms.append([np.linalg.norm(layer["W"]) for layer in gradients])
 
     net = network()
-    flow = bpnet.GradientFlow(rows)
+    flow = bpnet.GradientFlow(rows, every=1)
     history = train(
         net, [flow, Expected()], backend, sample_weight=W, validation_split=split, epochs=3
     )
     names = ["gradient_norm/1", "gradient_norm/2"]  # Dropout has no weights
-    assert sorted(history)[:2] == names
+    assert [name for name in history if name.startswith("gradient_norm/")] == names
     assert_allclose(np.transpose([history[name] for name in names]), norms, rtol=1e-10)
     assert norms[0] != norms[2]
 
