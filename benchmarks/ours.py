@@ -39,6 +39,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
             "parameters": net.placement.parameters,
             "slots": rule.init(backend.xp, net.placement.parameters),
             "step": backend.asarray(0, "int64"),
+            "t": backend.asarray(0, "int64"),
             "loss": backend.asarray(0.0, "float32"),
         }
         compiled = make_step(backend, net.model, rule, case.batch, case.batch)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 from bpnet._placement import bring, host
-from bpnet._step import State, make_step
+from bpnet._step import State
 from bpnet._typing import Parameters
 from bpnet.backend import Backend
-from bpnet.backprop import Model
 from bpnet.optimizers import Optimizer, Slots
 
 
@@ -26,10 +24,14 @@ class Continuation:
     slots : list of dict or None
         The optimiser's slots, in the structure of the layers; None before the first step.
     step, epoch : int
-        How many were taken, the schedule's time and the orders' number.
+        How many this optimiser has taken: its rule's and its schedule's time.
+    steps_before, epochs_before : int
+        How many the network had taken before: masks and orders are drawn for all of them.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(
+        self, optimizer: Optimizer, steps_before: int = 0, epochs_before: int = 0
+    ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
                 f"optimizer must be a bpnet optimizer such as bpnet.Adam(0.001), "
@@ -38,15 +40,27 @@ class Continuation:
         self.optimizer = optimizer
         self.schedule = copy.deepcopy(optimizer.learning_rate)
         self.slots: Slots | None = None
-        self.step = 0
-        self.epoch = 0
-        self._steps: dict[tuple[Any, ...], Callable[..., State]] = {}
+        self.step = self.epoch = 0
+        self.steps_before, self.epochs_before = steps_before, epochs_before
 
     def inherit(self, past: Continuation) -> None:
         """Go on from another optimiser: its time, and its slots if they mean the same."""
-        self.epoch, old, new = past.epoch, past.optimizer, self.optimizer
+        self.epoch, self.epochs_before = past.epoch, past.epochs_before
+        old, new = past.optimizer, self.optimizer
         if type(old) is type(new) and old.n_slots == new.n_slots:
-            self.slots, self.step = past.slots, past.step
+            self.slots, self.step, self.steps_before = past.slots, past.step, past.steps_before
+        else:
+            self.steps_before = past.steps_taken
+
+    @property
+    def steps_taken(self) -> int:
+        """All steps of the network."""
+        return self.steps_before + self.step
+
+    @property
+    def epochs_taken(self) -> int:
+        """All epochs of the network."""
+        return self.epochs_before + self.epoch
 
     @property
     def learning_rate(self) -> float:
@@ -62,24 +76,13 @@ class Continuation:
             for layer in self.slots
         ]
 
-    def step_for(
-        self, place: Backend, model: Model, batch_size: int, rows: int, by_weight: bool
-    ) -> Callable[..., State]:
-        """Give the compiled step for a batch, the same one in each training that continues."""
-        key = (place, model, batch_size, rows, by_weight)
-        if key not in self._steps:
-            self._steps[key] = make_step(
-                place, model, self.optimizer, batch_size, rows, by_weight
-            )
-        return self._steps[key]
-
     def keep(self, state: State) -> None:
         """Take over what a training has gathered."""
-        self.slots, self.step = state["slots"], int(state["step"])
+        self.slots, self.step = state["slots"], int(state["t"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel without the compiled steps, and with arrays of the host."""
+        """Travel with arrays of the host."""
         slots = self.slots and [
             {name: tuple(map(host, s)) for name, s in layer.items()} for layer in self.slots
         ]
-        return vars(self) | {"_steps": {}, "slots": slots}
+        return vars(self) | {"slots": slots}

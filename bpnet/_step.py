@@ -9,7 +9,9 @@ State
 parameters, slots
     In the structure of the layers.
 step : 0-d int64
-    Steps taken since training began.
+    Steps that the network has ever taken, which masks are drawn for.
+t : 0-d int64
+    Steps that the optimiser has taken.
 batch : 0-d int64
     Batches taken in this pass over `data`.
 loss : 0-d
@@ -78,7 +80,7 @@ def make_step(
         loss, gradients = loss_and_gradients(
             xp, model, state["parameters"], X, y, w, state["step"]
         )
-        t = state["step"] + 1
+        t = state["t"] + 1
         rate = xp.reshape(xp.take(data["rates"], xp.reshape(state["batch"], (1,))), ())
         parameters, slots = optimizer.update(
             xp,
@@ -93,7 +95,8 @@ def make_step(
         return {
             "parameters": parameters,
             "slots": slots,
-            "step": t,
+            "step": state["step"] + 1,
+            "t": t,
             "batch": state["batch"] + 1,
             "loss": state["loss"] + loss * share,
         }

@@ -162,7 +162,7 @@ class Meter:
             state["slots"],
             *self.sample,
             place.asarray(rate, training.network.dtype),
-            state["step"],
+            state["t"],
         )
         return dict(zip(self.names, place.to_numpy(figures).tolist(), strict=True))
 

@@ -12,6 +12,7 @@ from bpnet import activations, backprop, inference, losses
 from bpnet._checks import check_choice, check_flag, check_integer
 from bpnet._inputs import Data, check_data, check_features, is_sparse
 from bpnet._placement import Placement, answer, bring, bring_all, drawn
+from bpnet._step import make_step
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.backprop import Model
@@ -53,6 +54,12 @@ class Network:
     dtype : {"float32", "float64"}, default "float32"
         Type of parameters and of all computations.
 
+    Attributes
+    ----------
+    steps_taken, epochs_taken : int
+        How often it was trained since its weights were drawn: masks and shuffles are drawn
+        for these numbers.
+
     Raises
     ------
     ValueError, TypeError
@@ -84,7 +91,8 @@ class Network:
         self.model = Model(self.layers, self.loss, keys)
         self.n_inputs: int | None = None
         self._placed: Placement | None = None
-        self._compiled: dict[tuple[Backend, Callable[..., Any]], Callable[..., Any]] = {}
+        self.steps_taken = self.epochs_taken = 0
+        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     # --- parameters -----------------------------------------------------------------------
 
@@ -145,6 +153,7 @@ class Network:
         place = self.choose_backend(backend, None)
         self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, place)
         self.n_inputs = n_inputs
+        self.steps_taken = self.epochs_taken = 0
         return self
 
     def to(self, backend: str | Backend) -> Network:
@@ -330,6 +339,8 @@ class Network:
     ) -> History:
         """Train by gradient descent; the network keeps what it has learnt so far.
 
+        Shuffles and dropout masks go on where the last call has ended, so calls for one epoch
+        each see the orders that a single call for all of them would.
         Everything is checked before anything changes. Ctrl-C ends training after the step
         under way: the network is usable and the history is returned.
 
@@ -372,7 +383,9 @@ class Network:
         from bpnet._validation import hold_out
         from bpnet.training import Training
 
-        past = Continuation(Adam() if optimizer is None else optimizer)
+        past = Continuation(
+            Adam() if optimizer is None else optimizer, self.steps_taken, self.epochs_taken
+        )
         order = self._shuffled if check_flag("shuffle", shuffle) else _in_order
         data, validation = hold_out(
             self, self.check_data(X, y, sample_weight), validation_data, validation_split
@@ -430,6 +443,17 @@ class Network:
         if key not in self._compiled:
             bound = functools.partial(function, place.xp, self.model)
             self._compiled[key] = place.compile_pure(bound)
+        return self._compiled[key]
+
+    def compiled_step(
+        self, place: Backend, optimizer: Optimizer, batch_size: int, rows: int, by_weight: bool
+    ) -> Callable[..., Any]:
+        """Give the compiled training step, the same in each training with such an optimiser."""
+        key = (place, optimizer.settings, batch_size, rows, by_weight)
+        if key not in self._compiled:
+            self._compiled[key] = make_step(
+                place, self.model, optimizer, batch_size, rows, by_weight
+            )
         return self._compiled[key]
 
     def evaluate_data(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar
 
 from bpnet import schedules
@@ -66,6 +66,16 @@ class Optimizer(ABC):
     def n_slots(self) -> int:
         """Number of slots that each parameter needs."""
         return self.slots
+
+    @property
+    def settings(self) -> Hashable:
+        """All that the rule depends on: optimisers that share it share a compiled step.
+
+        The learning rate is not among it, as each step is given its own.
+        """
+        values = {name: v for name, v in vars(self).items() if name != "learning_rate"}
+        hashable = all(isinstance(v, Hashable) for v in values.values())
+        return (type(self), *sorted(values.items())) if hashable else object()
 
     def init(self, xp: Namespace, parameters: Parameters) -> Slots:
         """Give the slots of all parameters at the start: zeros."""

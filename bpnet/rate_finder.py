@@ -179,6 +179,7 @@ def _losses(
             ],
             "slots": optimizer.init(place.xp, start),
             "step": place.asarray(0, "int64"),
+            "t": place.asarray(0, "int64"),
             "batch": place.asarray(0, "int64"),
         }
         batches = {

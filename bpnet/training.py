@@ -39,7 +39,7 @@ class Training:
         As in ``Network.fit``.
     order : callable
         ``order(epoch, rows)`` gives the order of the examples in an epoch: `rows` integers.
-        The epoch counts from 0, over all trainings that continue each other.
+        The epoch counts from 0, over all trainings of the network.
     past : Continuation
         What the training before has left; a fresh one starts anew.
     shares : {"weight", "rows"}
@@ -141,6 +141,8 @@ class Training:
             finally:
                 self.network.adopt(self.backend, self.parameters)
                 self.past.keep(self.state)
+                self.network.steps_taken = self.past.steps_taken
+                self.network.epochs_taken = self.past.epochs_taken
                 self.history.seconds = time.perf_counter() - started
         return self.history
 
@@ -151,15 +153,16 @@ class Training:
         self.state = {
             "parameters": _copied(place, start),
             "slots": self.past.slots_on(place, start),
-            "step": self._scalar(self.past.step, "int64"),
+            "step": self._scalar(self.past.steps_taken, "int64"),
+            "t": self._scalar(self.past.step, "int64"),
         }
         self._source = Source(data, place, self.batch_size, self.shares)
         held_out = self.validation
         if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
             self.validation = placed(held_out, place)
         self._steps = {
-            rows: self.past.step_for(
-                place, self.network.model, self.batch_size, rows, self._source.by_weight
+            rows: self.network.compiled_step(
+                place, self.past.optimizer, self.batch_size, rows, self._source.by_weight
             )
             for rows in self._source.sizes
         }
@@ -169,11 +172,13 @@ class Training:
 
         Nothing here waits for the device.
         """
-        n_batches, rows, epoch = self._source.n_batches, self._source.rows, self.past.epoch
+        n_batches, past = self._source.n_batches, self.past
         self._rates = [
-            self.past.schedule(epoch + batch / n_batches) for batch in range(n_batches)
+            past.schedule(past.epoch + batch / n_batches) for batch in range(n_batches)
         ]
-        order = None if n_batches == 1 else self.order(epoch, rows)  # one batch takes all rows
+        order = None  # one batch takes all rows
+        if n_batches > 1:
+            order = self.order(past.epochs_taken, self._source.rows)
         self.state["loss"] = self._scalar(0.0, self.network.dtype)
         for data, sizes in self._source.passes(order, self._rates):
             self.state["batch"] = self._scalar(0, "int64")

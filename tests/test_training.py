@@ -144,6 +144,23 @@ def test_a_second_fit_goes_on_from_the_present_weights(backend):
     assert_same(net, at_once)
 
 
+def test_calls_for_an_epoch_each_see_the_orders_and_masks_of_a_single_call(backend):
+    def network():
+        layers = [bpnet.Dense(4, "tanh"), bpnet.Dropout(0.5), bpnet.Dense(1)]
+        return bpnet.Network(layers, "binary_crossentropy", seed=SEED, dtype="float64")
+
+    settings = {"optimizer": bpnet.SGD(0.1), "batch_size": BATCH, "backend": backend}
+    whole, parts = network(), network()
+    whole.fit(X, Y, epochs=3, **settings)
+    for _ in range(3):
+        parts.fit(X, Y, epochs=1, **settings)
+    assert_same(whole, parts)
+    assert (parts.epochs_taken, parts.steps_taken) == (3, 9)
+    drawn_anew = parts.build(3, backend)
+    drawn_anew.fit(X, Y, epochs=3, **settings)
+    assert_same(whole, drawn_anew)
+
+
 # --- history and validation -------------------------------------------------------------------
 
 
@@ -293,6 +310,17 @@ def test_every_step_is_compiled_once_for_its_size(dtype, w, optimizer, steps, ba
     assert sorted(step.calls for step in steps) == [5, 10]  # of 3 examples, and of 10
     runs = [1, 1] if backend.name == "jax" else [5, 10]
     assert sorted(step.runs for step in steps) == runs
+
+
+def test_a_second_fit_is_compiled_only_for_another_optimizer(steps, backend):
+    net = network()
+    settings = {"epochs": 1, "batch_size": None, "backend": backend}
+    for optimizer in bpnet.Adam(0.1), bpnet.Adam(Exponential(0.2, 0.5)), bpnet.Adam(0.1):
+        net.fit(X, Y, optimizer=optimizer, **settings)
+    assert len(steps) == 1
+    for optimizer in bpnet.Adam(0.1, beta1=0.5), bpnet.AdamW(0.1), bpnet.SGD(0.1):
+        net.fit(X, Y, optimizer=optimizer, **settings)
+    assert len(steps) == 4
 
 
 def test_trainings_in_several_threads_do_not_disturb_each_other(backend):
