@@ -7,16 +7,13 @@ all of them. The sections are: step, epoch, inference.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
-from importlib import metadata
 from pathlib import Path
 
 SECTIONS = ("step", "epoch", "inference")
 NETWORKS = ("small", "middle", "large")
-PACKAGES = ("numpy", "array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x")
+PACKAGES = ("array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
 
 
 def main() -> None:
@@ -41,10 +38,10 @@ def main() -> None:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # idle threads must not slow the next contestant
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
-    from benchmarks import cases, speed
+    from benchmarks import cases, machine, speed
     from bpnet._summary import align
 
-    about = machine(options.threads)
+    about = machine.facts(*PACKAGES) | {"threads": str(options.threads)}
     print("\n".join(f"{name}: {value}" for name, value in about.items()), end="\n\n")
     rows = []
     names = tuple(options.backends)
@@ -63,32 +60,6 @@ def main() -> None:
     if options.json:
         figures = [row._asdict() for row in rows]
         options.json.write_text(json.dumps({"machine": about, "rows": figures}, indent=1))
-
-
-def machine(threads: int) -> dict[str, str]:
-    """Say on what was measured; no names of hosts or users."""
-    about = {
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
-        "threads": str(threads),
-        "Python": platform.python_version(),
-    }
-    for package in PACKAGES:
-        try:
-            about[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return about
-
-
-def processor() -> str:
-    """Name the model of the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0]}, {len(models)} cores" if models else platform.machine()
 
 
 if __name__ == "__main__":

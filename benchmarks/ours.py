@@ -9,6 +9,9 @@ from benchmarks.cases import LEARNING_RATE, Case
 from benchmarks.timing import Turn
 from bpnet._step import make_step
 
+# Steps after which the count of batches starts again, as `fit` does in each epoch.
+EPOCH = 100
+
 
 def network(case: Case, backend: bpnet.Backend) -> bpnet.Network:
     hidden = [bpnet.Dense(units, case.activation) for units in case.sizes[1:-1]]
@@ -32,7 +35,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
             "y": y,
             "w": None,
             "order": None,
-            "rates": backend.asarray([LEARNING_RATE], "float32"),
+            "rates": backend.asarray([LEARNING_RATE] * EPOCH, "float32"),
             "total": float(case.batch),
         }
         state: dict[str, Any] = {
@@ -47,8 +50,10 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
     def turn(steps: int) -> None:
         nonlocal state
         with backend.activate():
-            for _ in range(steps):
-                state = compiled(state | {"batch": backend.asarray(0, "int64")}, data)
+            for number in range(steps):
+                if number % EPOCH == 0:
+                    state["batch"] = backend.asarray(0, "int64")
+                state = compiled(state, data)
             backend.synchronize()
 
     return turn

@@ -192,7 +192,7 @@ def test_by_default_it_measures_seldom_in_short_epochs_and_always_in_long_ones()
     short, long = Counting(), Counting()
     network(bpnet.Dense(2)).fit(X, Y, epochs=30, callbacks=[short])
     assert len(short.measured) < 4
-    many = np.zeros((173 * 32, 3)), np.zeros((173 * 32, 2))
+    many = np.zeros((346 * 32, 3)), np.zeros((346 * 32, 2))
     network(bpnet.Dense(2)).fit(*many, epochs=3, callbacks=[long])
     assert long.measured == (1, 2, 3)
 
