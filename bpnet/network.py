@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from bpnet import activations, backprop, inference, losses
-from bpnet._checks import check_choice, check_flag, check_integer
+from bpnet import backprop, inference
+from bpnet._checks import check_flag
 from bpnet._inputs import Data, check_data, check_features, is_sparse
-from bpnet._placement import Placement, answer, bring, bring_all, drawn
-from bpnet._step import make_step
+from bpnet._parametrised import Parametrised
+from bpnet._placement import answer, bring, bring_all
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
-from bpnet.backprop import Model
-from bpnet.layers import Dense, Layer
-from bpnet.losses import Loss
 from bpnet.optimizers import Adam
-from bpnet.random import fresh_seed, generator, mask_key
-from bpnet.registry import current_block, get_backend
+from bpnet.random import generator
 
 if TYPE_CHECKING:
     from bpnet.callbacks import Callback
@@ -29,7 +22,7 @@ if TYPE_CHECKING:
     from bpnet.trace import Trace
 
 
-class Network:
+class Network(Parametrised):
     """A feed-forward network trained by backpropagation.
 
     The network is built, that is its weights are drawn, by :meth:`build` or when it first
@@ -75,106 +68,6 @@ class Network:
     >>> net.predict(X).shape
     (200,)
     """
-
-    def __init__(
-        self,
-        layers: Iterable[Layer],
-        loss: str | Loss,
-        seed: int | None = None,
-        dtype: str = "float32",
-    ) -> None:
-        self.loss = losses.get(loss)
-        self.layers = _check_layers(layers, self.loss)
-        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
-        self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)
-        keys = tuple(mask_key(self.seed, number) for number in range(len(self.layers)))
-        self.model = Model(self.layers, self.loss, keys)
-        self.n_inputs: int | None = None
-        self._placed: Placement | None = None
-        self.steps_taken = self.epochs_taken = 0
-        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
-
-    # --- parameters -----------------------------------------------------------------------
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of units n_L of the last layer."""
-        return self.layers[-1].n_outputs(0)
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether targets are classes or probabilities."""
-        return self.loss.targets in ("labels", "probabilities")
-
-    @property
-    def is_built(self) -> bool:
-        """Whether the weights have been drawn."""
-        return self._placed is not None
-
-    @property
-    def backend(self) -> Backend:
-        """The backend on which the parameters live."""
-        return self.placement.backend
-
-    @property
-    def parameters(self) -> Parameters:
-        """The parameters: one ``{"W": ..., "b": ...}`` for each Dense, in layer order.
-
-        These are the network's own arrays. Assigning takes arrays of any library, checks
-        structure, shapes and values, and keeps the backend.
-        """
-        return [layer for layer in self.placement.parameters if layer]
-
-    @parameters.setter
-    def parameters(self, values: Sequence[dict[str, Any]]) -> None:
-        self._placed = self.placement.replaced(values, self.dtype)
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(math.prod(p.shape) for layer in self.parameters for p in layer.values())
-
-    def build(self, n_inputs: int, backend: str | Backend | None = None) -> Network:
-        """Draw the weights for a number of features; anew, if the network was built before.
-
-        Parameters
-        ----------
-        n_inputs : int
-            Number of features n_0.
-        backend : str, Backend or None
-            Where to put them.
-
-        Returns
-        -------
-        Network
-            This network.
-        """
-        n_inputs = check_integer("n_inputs", n_inputs, 1)
-        place = self.choose_backend(backend, None)
-        self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, place)
-        self.n_inputs = n_inputs
-        self.steps_taken = self.epochs_taken = 0
-        return self
-
-    def to(self, backend: str | Backend) -> Network:
-        """Move the parameters to a backend; host arrays will then be computed there."""
-        if backend is None:
-            raise TypeError("backend must be a spec string such as 'torch', got None")
-        self._placed = self.placement.moved(get_backend(backend))
-        return self
-
-    def adopt(self, backend: Backend, parameters: Parameters) -> None:
-        """Take over the parameters of all layers, as a training has left them."""
-        self._placed = Placement(backend, parameters)
-
-    @property
-    def placement(self) -> Placement:
-        """The parameters of all layers, {} where a layer has none, and their backend."""
-        if self._placed is None:
-            raise ValueError(
-                "the network has no parameters yet; call build(n_inputs), or fit it to data"
-            )
-        return self._placed
 
     # --- the passes -----------------------------------------------------------------------
 
@@ -437,25 +330,6 @@ class Network:
             n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
         )  # fmt: skip
 
-    def compiled(self, place: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Bind a pure function to namespace and model, and compile it once for a backend."""
-        key = (place, function)
-        if key not in self._compiled:
-            bound = functools.partial(function, place.xp, self.model)
-            self._compiled[key] = place.compile_pure(bound)
-        return self._compiled[key]
-
-    def compiled_step(
-        self, place: Backend, optimizer: Optimizer, batch_size: int, rows: int, by_weight: bool
-    ) -> Callable[..., Any]:
-        """Give the compiled training step, the same in each training with such an optimiser."""
-        key = (place, optimizer.settings, batch_size, rows, by_weight)
-        if key not in self._compiled:
-            self._compiled[key] = make_step(
-                place, self.model, optimizer, batch_size, rows, by_weight
-            )
-        return self._compiled[key]
-
     def evaluate_data(
         self, place: Backend, parameters: Parameters, data: Data
     ) -> dict[str, float]:
@@ -498,76 +372,6 @@ class Network:
             result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
             return answer(result, place, owner)
 
-    def choose_backend(self, backend: str | Backend | None, owner: Backend | None) -> Backend:
-        """Choose a backend: argument, arrays, block, where the parameters live, default."""
-        if backend is not None:
-            return get_backend(backend)
-        home = self._placed.backend if self._placed else None
-        return owner or current_block() or home or get_backend()
-
-    def parameters_on(self, place: Backend, X: Array) -> Parameters:
-        """Give the parameters on a backend, drawing them if X is the first data seen."""
-        if self._placed is None:
-            self.build(int(X.shape[1]), place)
-        return self.placement.moved(place).parameters
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
-        """Copy all there is, on the same backend."""
-        twin = object.__new__(type(self))
-        memo[id(self)] = twin
-        state = self.__dict__ | {"_placed": None, "_compiled": {}}
-        twin.__dict__.update(copy.deepcopy(state, memo))
-        twin._placed = None if self._placed is None else self._placed.copied()
-        return twin
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel as arrays of the host, so that a machine without the device can open it."""
-        state = self.__dict__ | {"_compiled": {}}
-        if self._placed is not None:
-            state["_placed"] = [
-                {name: self.backend.to_numpy(p) for name, p in layer.items()}
-                for layer in self._placed.parameters
-            ]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._placed is not None:
-            host = Placement(get_backend("numpy"), state["_placed"])
-            self._placed = host.moved(get_backend())
-
-    def __repr__(self) -> str:
-        layers = ", ".join(map(repr, self.layers))
-        return f"Network([{layers}], loss={self.loss.name!r}, dtype={self.dtype!r})"
-
 
 def _in_order(epoch: int, rows: int) -> Any:
     return range(rows)
-
-
-def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:
-    if not isinstance(layers, Iterable):
-        raise TypeError(
-            f"layers must be a list of bpnet layers such as [bpnet.Dense(1)], got {layers!r}"
-        )
-    layers = tuple(layers)
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers must be bpnet layers, got {layer!r}")
-    if not layers or not isinstance(layers[-1], Dense):
-        raise ValueError(
-            f"layers must end with a Dense, whose units are the outputs; "
-            f"got {layers[-1] if layers else 'no layer'}"
-        )
-    last = layers[-1]
-    if not (loss.identity_link or isinstance(last.activation, activations.Identity)):
-        raise ValueError(
-            f"the last Dense must be linear, as the loss {loss.name!r} applies the link "
-            f"itself; got activation {last.activation.name!r}"
-        )
-    if loss.name == "categorical_crossentropy" and last.units < 2:
-        raise ValueError(
-            "categorical_crossentropy needs a last Dense of one unit for each class, >= 2, "
-            "got 1; for two classes with one unit use binary_crossentropy"
-        )
-    return layers
