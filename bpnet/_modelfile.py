@@ -9,6 +9,7 @@ Numbers in the document are as Python's json writes them, NaN and Infinity among
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -84,7 +85,9 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(os.path.realpath(os.fsdecode(path)))
     try:
         if target.is_dir():
-            raise IsADirectoryError(21, "is a folder, a model file is needed")
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if target.is_symlink():
+            raise OSError(errno.ELOOP, "its symbolic links lead in a circle")
         _sweep(target)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         try:

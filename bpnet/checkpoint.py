@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
@@ -120,7 +121,9 @@ class Checkpoint(Callback):
         """Refuse what could not be written later."""
         folder = Path(self.path).absolute().parent
         if not folder.is_dir():
-            raise FileNotFoundError(2, "there is no such folder for checkpoints", str(folder))
+            raise FileNotFoundError(
+                errno.ENOENT, "there is no such folder for checkpoints", str(folder)
+            )
         architecture(training.network)
         describe(training.past.schedule)
         self._settings = settings(training)
