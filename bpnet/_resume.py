@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 # Data is told apart by its shape and by this many of its rows: all would take too long.
 _ROWS = 256
 
+# What Network.save says of the examples, which it no longer has.
+_UNKNOWN = "unknown"
+
 _WHERE = {
     "optimizer": "the optimizer",
     "batch_size": "batch_size",
@@ -56,14 +59,47 @@ _WHERE = {
 def settings(training: Training) -> dict[str, Any]:
     """Describe what a training must have in common with the one it resumes."""
     validation = training.validation
-    return {
-        "optimizer": describe(training.past.optimizer),
-        "batch_size": training.batch_size,
-        "shuffle": training.order.__name__ == "_shuffled",
-        "shares": training.shares,
+    return agreed(training) | {
         "data": fingerprint(training.data),
         "validation": None if validation is None else fingerprint(validation),
     }
+
+
+def agreed(training: Training | Trained) -> dict[str, Any]:
+    """Give the settings but for the data."""
+    return {
+        "optimizer": describe(training.past.optimizer),
+        "batch_size": training.batch_size,
+        "shuffle": getattr(training.order, "__name__", "") == "_shuffled",
+        "shares": training.shares,
+        "data": _UNKNOWN,
+        "validation": _UNKNOWN,
+    }
+
+
+class Trained:
+    """What ``Network.save`` writes of a training that has ended, so that it can go on.
+
+    It holds the optimiser's slots, but no examples.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self.past, self.history = training.past, training.history
+        self.epoch, self.callbacks = training.epoch, training.callbacks
+        self.batch_size, self.order = training.batch_size, training.order
+        self.shares = training.shares
+        self._left = training.network.placement
+
+    def can_go_on(self, network: Network) -> bool:
+        """Whether the network is as the last whole epoch left it, and all can be written."""
+        changed = self.history.stopped == "interrupted" or self.history.best_epoch is not None
+        if changed or network.placement is not self._left:
+            return False
+        try:
+            agreed(self)
+        except TypeError:  # an optimiser that is not bpnet's
+            return False
+        return True
 
 
 def fingerprint(data: Data) -> list[Any]:
@@ -77,14 +113,15 @@ def fingerprint(data: Data) -> list[Any]:
     return [data.n_rows, int(data.X.shape[1]), digest.hexdigest()]
 
 
-def snapshot(training: Training, agreed: Mapping[str, Any]) -> tuple[dict[str, Any], Tensors]:
+def snapshot(
+    network: Network, training: Training | Trained, common: Mapping[str, Any]
+) -> tuple[dict[str, Any], Tensors]:
     """Give the document and the tensors of a training between two epochs.
 
-    `agreed` are its :func:`settings`.
+    `common` are its :func:`settings`. The training's past must have kept its state.
     """
     past, history = training.past, training.history
-    past.keep(training.state)
-    tensors = weights(training.network)
+    tensors = weights(network)
     assert past.slots is not None
     for number in range(past.optimizer.n_slots):
         slots = [{name: s[number] for name, s in layer.items()} for layer in past.slots]
@@ -92,7 +129,7 @@ def snapshot(training: Training, agreed: Mapping[str, Any]) -> tuple[dict[str, A
     for number, figures in enumerate(history.values()):
         tensors[f"training.history.{number}"] = np.asarray(figures, np.float64)
     described = {
-        "settings": agreed,
+        "settings": common,
         "schedule": describe(past.schedule),
         "step": past.step,
         "epoch": past.epoch,
@@ -109,7 +146,7 @@ def snapshot(training: Training, agreed: Mapping[str, Any]) -> tuple[dict[str, A
         ],
     }
     taken = {"steps_taken": past.steps_taken, "epochs_taken": past.epochs_taken}
-    return {"network": document(training.network) | taken, "training": described}, tensors
+    return {"network": document(network) | taken, "training": described}, tensors
 
 
 def _pack(value: Any, tensors: Tensors) -> Any:
@@ -220,7 +257,8 @@ class Resumption:
             If it is another; nothing has changed then.
         """
         for name, value in settings(training).items():
-            self._compare(_WHERE[name], value, self.settings.get(name))
+            if self.settings.get(name) != _UNKNOWN:
+                self._compare(_WHERE[name], value, self.settings.get(name))
         if training.epochs < self.completed:
             raise ValueError(
                 f"epochs counts from the first one on, also with resume_from: it must be "

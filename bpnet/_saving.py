@@ -26,8 +26,16 @@ _MOST = 2**53
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file; see :meth:`Network.save`."""
-    tensors = weights(network)
-    _modelfile.write(path, _modelfile.encode({"network": document(network)}, tensors))
+    from bpnet import _resume  # it needs this module
+
+    trained = network.trained
+    if trained is not None and trained.can_go_on(network):
+        content = _modelfile.encode(
+            *_resume.snapshot(network, trained, _resume.agreed(trained))
+        )
+    else:
+        content = _modelfile.encode({"network": document(network)}, weights(network))
+    _modelfile.write(path, content)
 
 
 def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> Network:

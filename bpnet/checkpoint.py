@@ -139,7 +139,10 @@ class Checkpoint(Callback):
             return
         self._epochs.append(training.epoch)
         path = self._name(training.epoch)
-        _modelfile.write(path, _modelfile.encode(*snapshot(training, self._settings)))
+        training.past.keep(training.state)
+        _modelfile.write(
+            path, _modelfile.encode(*snapshot(training.network, training, self._settings))
+        )
         self.last, self._written = path, time.monotonic()
         if self.keep_last is not None:
             while len(self._epochs) > self.keep_last:

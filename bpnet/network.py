@@ -24,6 +24,7 @@ from bpnet.random import fresh_seed, generator, mask_key
 from bpnet.registry import current_block, get_backend
 
 if TYPE_CHECKING:
+    from bpnet._resume import Trained
     from bpnet.callbacks import Callback
     from bpnet.history import History
     from bpnet.optimizers import Optimizer
@@ -94,6 +95,7 @@ class Network:
         self._placed: Placement | None = None
         self.steps_taken = self.epochs_taken = 0
         self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self.trained: Trained | None = None
 
     # --- parameters -----------------------------------------------------------------------
 
@@ -393,7 +395,7 @@ class Network:
             If `resume_from` is no whole checkpoint.
         """
         from bpnet._continuation import Continuation  # these need Network
-        from bpnet._resume import Resumption
+        from bpnet._resume import Resumption, Trained
         from bpnet._validation import hold_out
         from bpnet.training import Training
 
@@ -416,7 +418,9 @@ class Network:
         )  # fmt: skip
         if resumed:
             resumed.hand_over(training)
-        return training.run()
+        history = training.run()
+        self.trained = Trained(training)
+        return history
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
         return generator(self.seed, "shuffle", epoch).permutation(rows)
@@ -424,8 +428,10 @@ class Network:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and weights to a file, for :func:`bpnet.load`.
 
-        It is a safetensors file without any code, written whole or not at all: an error or a
-        crash leaves the file before. Needs the package safetensors.
+        If the weights are those that the last epoch of :meth:`fit` left, the state of that
+        training is in it, too, and ``fit(resume_from=path)`` goes on from there. It is a
+        safetensors file without any code, written whole or not at all: an error or a crash
+        leaves the file before. Needs the package safetensors.
 
         Parameters
         ----------
@@ -443,7 +449,7 @@ class Network:
 
         See Also
         --------
-        bpnet.Checkpoint : Also writes the state of a training, to resume it.
+        bpnet.Checkpoint : Writes such a file while the network trains.
         """
         from bpnet._saving import save
 
@@ -564,14 +570,14 @@ class Network:
         """Copy all there is, on the same backend."""
         twin = object.__new__(type(self))
         memo[id(self)] = twin
-        state = self.__dict__ | {"_placed": None, "_compiled": {}}
+        state = self.__dict__ | {"_placed": None, "_compiled": {}, "trained": None}
         twin.__dict__.update(copy.deepcopy(state, memo))
         twin._placed = None if self._placed is None else self._placed.copied()
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel as arrays of the host, so that a machine without the device can open it."""
-        state = self.__dict__ | {"_compiled": {}}
+        state = self.__dict__ | {"_compiled": {}, "trained": None}
         if self._placed is not None:
             state["_placed"] = [
                 {name: self.backend.to_numpy(p) for name, p in layer.items()}

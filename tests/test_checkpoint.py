@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pathlib
+import warnings
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ def test_every_schedule_goes_on(path, schedule):
 
 
 @pytest.mark.parametrize("restore_best", [False, True])
-@pytest.mark.parametrize("epoch", [1, 6, 9])
+@pytest.mark.parametrize("epoch", [1, 4, 8])
 def test_early_stopping_goes_on_waiting(path, epoch, restore_best):
     settings = {"optimizer": bpnet.Adam(0.1), "epochs": 60}
 
@@ -232,11 +233,27 @@ def test_early_stopping_goes_on_waiting(path, epoch, restore_best):
 
     whole, resumed = network(), network()
     expected = train(whole, callbacks=[stopping()], **settings)
-    assert 9 < expected.epochs < 60
+    assert 8 < expected.epochs < 60
     stopped_after(epoch, path, callbacks=[stopping()], **settings)
     history = train(resumed, callbacks=[stopping()], resume_from=path, **settings)
     assert_same_history(history, expected)
     assert_equal(resumed, whole)
+
+
+@pytest.mark.parametrize("recorder", [bpnet.GradientFlow, bpnet.Doctor])
+def test_the_gradient_flow_goes_on_being_recorded(path, recorder):
+    with warnings.catch_warnings(record=True) as expected_warnings:
+        warnings.simplefilter("always", bpnet.TrainingWarning)
+        expected = train(network(), callbacks=[recorder(every=4)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", bpnet.TrainingWarning)
+        stopped_after(2, path, callbacks=[recorder(every=4)])
+        again = recorder(every=4)
+        history = train(network(), callbacks=[again], resume_from=path)
+    assert_same_history(history, expected)
+    assert repr(history.facts) == repr(expected.facts)
+    assert str(bpnet.diagnose(history)) == str(bpnet.diagnose(expected))
+    assert [str(w.message) for w in caught] == [str(w.message) for w in expected_warnings]
 
 
 def test_a_training_in_order_with_weights_and_a_second_fit_goes_on(path):
@@ -304,6 +321,45 @@ def test_another_training_is_not_resumed(path, name):
     with pytest.raises(ValueError, match=message):
         net.fit(X, Y, resume_from=path, **settings)
     assert not net.is_built
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=named)
+def test_a_saved_network_goes_on_training(path, optimizer):
+    whole, first, second = network(), network(), network()
+    expected = train(whole, optimizer=optimizer)
+    train(first, optimizer=optimizer, epochs=2)
+    first.save(path)
+    assert_equal(bpnet.load(path), first)
+    assert_same_history(train(second, resume_from=path), expected)
+    assert_equal(second, whole)
+
+
+class MySGD(bpnet.SGD):
+    pass
+
+
+def fresh(net):
+    net.parameters = [{n: p + 0 for n, p in layer.items()} for layer in net.parameters]
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        ({}, fresh),
+        ({}, lambda net: net.build(3)),
+        ({"optimizer": MySGD()}, lambda net: None),
+        ({"callbacks": [bpnet.EarlyStopping()]}, lambda net: None),
+    ],
+    ids=["assigned", "built", "an optimizer of the user's", "best weights restored"],
+)
+def test_a_network_that_is_not_as_its_training_left_it_is_saved_alone(path, settings, change):
+    net = network()
+    train(net, epochs=2, **settings)
+    change(net)
+    net.save(path)
+    assert_equal(bpnet.load(path), net)
+    with pytest.raises(bpnet.ModelFileError, match="without a training"):
+        train(network(), resume_from=path)
 
 
 def test_a_callback_that_had_a_state_must_be_there(path):
