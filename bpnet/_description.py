@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bpnet import activations, initializers, layers, losses, optimizers, schedules
+from bpnet._checks import check_number
 from bpnet._patience import Patience
 
 _SHARED = ("learning_rate", "weight_decay", "clip_value", "clip_norm")
@@ -57,6 +58,8 @@ _KINDS = {
 }
 
 
+# A learning rate may fall to 0, though it cannot start there.
+_TINY = 5e-324
 _PATIENCE = ("patience", "min_delta", "mode", "best", "waited")
 
 
@@ -137,7 +140,9 @@ def _plateau(parameters: Mapping[str, Any]) -> schedules.ReduceOnPlateau:
     waiting = dict(waiting)
     plain = {key: _parameter(key, v) for key, v in parameters.items() if key != "patience"}
     best, waited = waiting.pop("best"), waiting.pop("waited")
-    schedule = schedules.ReduceOnPlateau(**plain, **waiting)
+    rate = check_number("learning_rate", plain.pop("learning_rate"), 0.0)
+    schedule = schedules.ReduceOnPlateau(rate or _TINY, **plain, **waiting)
+    schedule.learning_rate = rate
     schedule.patience.restore(best, waited)
     return schedule
 

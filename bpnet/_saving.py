@@ -97,8 +97,9 @@ def file_errors(path: Any) -> Iterator[None]:
     except (
         ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError,
     ) as error:  # fmt: skip
+        reason = str(error)[:300]  # it may show what the file holds
         raise ModelFileError(
-            f"{os.fsdecode(path)} describes no network of bpnet: {error}"
+            f"{os.fsdecode(path)} holds no network or training of bpnet: {reason}"
         ) from error
 
 

@@ -155,7 +155,7 @@ SCHEDULES = [
     schedules.Constant(0.1), schedules.Step(0.1, 3), schedules.Exponential(0.1, 0.9),
     schedules.InverseScaling(0.1, 0.7), schedules.Cosine(0.1, 5, 0.01), plateau(),
     plateau(values=(1.0, 0.5, 0.4, 0.3, 0.2)), schedules.WarmUp(schedules.Step(0.1, 2), 3, 0.1),
-    schedules.WarmUp(plateau(values=(1.0, 0.5)), 2),
+    schedules.WarmUp(plateau(values=(1.0, 0.5)), 2), plateau(values=(0.0,) * 999),
 ]  # fmt: skip
 OPTIMIZERS = [
     bpnet.SGD(0.1), bpnet.SGD(0.1, 0.9, True, clip_value=1.0), bpnet.Adagrad(0.1),

@@ -33,7 +33,7 @@ def train(path=None, epochs=EPOCHS):
     net = bpnet.Network(layers, "mean_squared_error", seed=1)
     callbacks = [] if path is None else [bpnet.Checkpoint(path), Ready()]
     found = path if path is not None and os.path.exists(path) else None
-    optimizer = bpnet.Adam(bpnet.schedules.ReduceOnPlateau(0.01, patience=2))
+    optimizer = bpnet.Adam(bpnet.schedules.ReduceOnPlateau(0.01, patience=2, minimum=1e-5))
     history = net.fit(
         X, Y, epochs=epochs, optimizer=optimizer, callbacks=callbacks, resume_from=found
     )
