@@ -8,6 +8,7 @@ from bpnet.callbacks import Callback, EarlyStopping
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
+    ModelFileError,
     NoDeviceError,
     UnknownBackendError,
 )
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from bpnet import learn as learn
     from bpnet import plot as plot
     from bpnet import sanity
+    from bpnet._saving import load
+    from bpnet.checkpoint import Checkpoint
     from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
@@ -43,6 +46,7 @@ __all__ = [
     "BackendInfo",
     "BackendNotInstalledError",
     "Callback",
+    "Checkpoint",
     "Dense",
     "Diagnosis",
     "Doctor",
@@ -52,6 +56,7 @@ __all__ = [
     "GradientReport",
     "History",
     "Layer",
+    "ModelFileError",
     "Network",
     "NoDeviceError",
     "RMSprop",
@@ -67,6 +72,7 @@ __all__ = [
     "find_learning_rate",
     "get_backend",
     "initializers",
+    "load",
     "losses",
     "optimizers",
     "sanity",
@@ -77,6 +83,7 @@ __all__ = [
 
 # What `import bpnet` leaves out to stay light: its module is imported when it is asked for.
 _LATER = {
+    "Checkpoint": "bpnet.checkpoint",
     "Diagnosis": "bpnet.diagnosis",
     "Doctor": "bpnet.diagnosis",
     "MLPClassifier": "bpnet.estimators",
@@ -87,6 +94,7 @@ _LATER = {
     "diagnose": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.rate_finder",
     "learn": "bpnet.learn",
+    "load": "bpnet._saving",
     "plot": "bpnet.plot",
     "sanity": "bpnet.sanity",
 }

@@ -21,6 +21,7 @@ from bpnet.random import fresh_seed, mask_key
 from bpnet.registry import current_block, get_backend
 
 if TYPE_CHECKING:
+    from bpnet._resume import Trained
     from bpnet.optimizers import Optimizer
 
 
@@ -44,6 +45,7 @@ class Parametrised:
         self._placed: Placement | None = None
         self.steps_taken = self.epochs_taken = 0
         self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self.trained: Trained | None = None
 
     # --- parameters -----------------------------------------------------------------------
 
@@ -167,14 +169,14 @@ class Parametrised:
         """Copy all there is, on the same backend."""
         twin = object.__new__(type(self))
         memo[id(self)] = twin
-        state = self.__dict__ | {"_placed": None, "_compiled": {}}
+        state = self.__dict__ | {"_placed": None, "_compiled": {}, "trained": None}
         twin.__dict__.update(copy.deepcopy(state, memo))
         twin._placed = None if self._placed is None else self._placed.copied()
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel as arrays of the host, so that a machine without the device can open it."""
-        state = self.__dict__ | {"_compiled": {}}
+        state = self.__dict__ | {"_compiled": {}, "trained": None}
         if self._placed is not None:
             state["_placed"] = [
                 {name: self.backend.to_numpy(p) for name, p in layer.items()}

@@ -30,6 +30,13 @@ class Patience:
         self.best = self.sign * math.inf
         self.waited = 0
 
+    def restore(self, best: float, waited: int) -> None:
+        """Go on from a best figure and the epochs since then."""
+        if not isinstance(best, float):
+            raise TypeError(f"best must be a float, got {type(best).__name__}")
+        self.waited = check_integer("waited", waited, 0)
+        self.best = best
+
     def observe(self, monitor: str, logs: Mapping[str, float]) -> bool:
         """Take note of an epoch's figures; True if the watched one is the best so far."""
         if monitor not in logs:

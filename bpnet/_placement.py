@@ -136,6 +136,19 @@ def host(array: Array) -> Any:
     return np.asarray(array) if owner is None else owner.to_numpy(array)
 
 
+def check_like(expected: Parameters, got: Any) -> None:
+    """Refuse parameters of all layers that differ in structure, shapes or dtype."""
+
+    def form(parameters: Any) -> list[dict[str, tuple[Any, ...]]]:
+        return [
+            {name: (*p.shape, host(p).dtype) for name, p in layer.items()}
+            for layer in parameters
+        ]
+
+    if form(expected) != form(got):
+        raise ValueError(f"parameters must be {form(expected)}")
+
+
 def bring_all(
     data: Data, backend: Backend, rows: slice | None = None
 ) -> tuple[Array, Array, Array | None]:

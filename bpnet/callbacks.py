@@ -8,10 +8,12 @@ these arrays, so copy what you keep (``training.copy_parameters()``).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_flag
+from bpnet._checks import check_flag, check_integer
 from bpnet._patience import Patience
+from bpnet._placement import check_like, host
 
 if TYPE_CHECKING:
     from bpnet._typing import Parameters
@@ -44,8 +46,21 @@ class Callback:
     def on_epoch_end(self, training: Training) -> None:
         """Run after each epoch; ``training.logs`` has its figures and takes more."""
 
+    def on_epoch_recorded(self, training: Training) -> None:
+        """Run when all have seen the epoch and its figures stand in the history."""
+
     def on_train_end(self, training: Training) -> None:
         """Run after the last epoch, however training ended, unless by an error."""
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint must keep of this callback; {} if that is nothing.
+
+        Values are what JSON can hold, or NumPy arrays of float32 or float64.
+        """
+        return {}
+
+    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state` gave: before training, to check it, and when it begins."""
 
 
 class EarlyStopping(Callback):
@@ -113,6 +128,28 @@ class EarlyStopping(Callback):
             training.parameters = self._best_parameters
             training.history.best_epoch = self.best_epoch
             self._best_parameters = None
+
+    def state(self) -> dict[str, Any]:
+        """Give the best figure, its epoch and weights, and the epochs since then."""
+        return {
+            "best": float(self.patience.best),
+            "waited": self.patience.waited,
+            "best_epoch": self.best_epoch,
+            "parameters": [
+                {name: host(p) for name, p in layer.items()}
+                for layer in self._best_parameters or ()
+            ],
+        }
+
+    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        """Go on waiting where the training before has stopped."""
+        self.patience.restore(state["best"], state["waited"])
+        if state["best_epoch"] is not None:
+            self.best = state["best"]
+            self.best_epoch = check_integer("best_epoch", state["best_epoch"], 1)
+        if state["parameters"]:
+            check_like(training.network.placement.parameters, state["parameters"])
+            self._best_parameters = state["parameters"]
 
 
 class ProgressBar(Callback):

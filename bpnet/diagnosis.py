@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpnet._evidence import Evidence
 from bpnet._symptoms import Finding, examine
@@ -185,7 +185,17 @@ class Doctor(GradientFlow):
         """Examine data and initial weights."""
         super().on_train_begin(training)
         self.findings = []
-        self._examine(training, {}, "start")
+        if not training.epoch:  # a training that is resumed has been examined
+            self._examine(training, {}, "start")
+
+    def state(self) -> dict[str, Any]:
+        """Give the figures, and what was warned of."""
+        return super().state() | {"findings": [list(finding) for finding in self.findings]}
+
+    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        """Take up the figures, and warn of nothing twice."""
+        super().restore(training, state)
+        self.findings = [Finding(*finding) for finding in state["findings"]]
 
     def on_epoch_end(self, training: Training) -> None:
         """Examine the training so far, if this epoch was measured."""

@@ -1,4 +1,4 @@
-"""The errors of choosing a backend; bad values raise ValueError, bad types TypeError."""
+"""The errors of choosing a backend and of model files; bad values raise ValueError."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ class BackendNotInstalledError(BackendError, ImportError):
 
 class NoDeviceError(BackendError, RuntimeError):
     """The array library is installed, but the device asked for does not answer."""
+
+
+class ModelFileError(ValueError):
+    """A file is no model that bpnet can read: damaged, of another kind, or too new."""

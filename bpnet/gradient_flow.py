@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -102,8 +103,8 @@ class GradientFlow(Callback):
 
         self._meter = Meter(training, self.rows)
         self._period = self.every or _affordable(training, self.rows)
-        start = self._meter.read(training, training.past.learning_rate)
-        training.history.facts = facts(training, start)
+        self._start = self._meter.read(training, training.past.learning_rate)
+        training.history.facts = facts(training, self._start)
 
     def on_epoch_end(self, training: Training) -> None:
         """Measure, and read all figures at once."""
@@ -116,6 +117,16 @@ class GradientFlow(Callback):
         """Free the sample."""
         self._meter = None
 
+    def state(self) -> dict[str, Any]:
+        """Give the figures measured last, and those of before the first step."""
+        return {"figures": self._figures, "start": self._start}
+
+    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        """Take up the figures of the training before."""
+        self._figures, self._start = (_figures(state[key]) for key in ("figures", "start"))
+        if training.history.facts is not None:  # noted when training begins
+            training.history.facts = training.history.facts._replace(start=self._start)
+
     def due(self, training: Training) -> bool:
         """Whether this epoch is measured."""
         return (
@@ -123,6 +134,12 @@ class GradientFlow(Callback):
             or training.epoch % self._period == 0
             or training.history.stopped is not None
         )
+
+
+def _figures(values: Any) -> dict[str, float]:
+    if not isinstance(values, dict) or not all(isinstance(v, float) for v in values.values()):
+        raise TypeError("figures must be a dict of numbers")
+    return values
 
 
 def _affordable(training: Training, rows: int) -> int:

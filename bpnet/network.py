@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -229,6 +230,7 @@ class Network(Parametrised):
         callbacks: Iterable[Callback] = (),
         backend: str | Backend | None = None,
         progress: bool = False,
+        resume_from: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train by gradient descent; the network keeps what it has learnt so far.
 
@@ -266,18 +268,35 @@ class Network(Parametrised):
             else NumPy. The parameters stay there.
         progress : bool, default False
             Show a progress bar (with tqdm) if stderr is a terminal.
+        resume_from : path or None
+            A file of :class:`bpnet.Checkpoint`: its training goes on, up to `epochs` in all,
+            as if it had never stopped; with the same other arguments, bit for bit. The
+            optimiser may be left out.
 
         Returns
         -------
         History
             The figures of each epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not allowed, or is not that of the training to resume.
+        bpnet.ModelFileError
+            If `resume_from` is no whole checkpoint.
         """
         from bpnet._continuation import Continuation  # these need Network
+        from bpnet._resume import Resumption, Trained
         from bpnet._validation import hold_out
         from bpnet.training import Training
 
-        past = Continuation(
-            Adam() if optimizer is None else optimizer, self.steps_taken, self.epochs_taken
+        resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
+        past = (
+            resumed.past
+            if resumed
+            else Continuation(
+                Adam() if optimizer is None else optimizer, self.steps_taken, self.epochs_taken
+            )
         )
         order = self._shuffled if check_flag("shuffle", shuffle) else _in_order
         data, validation = hold_out(
@@ -288,10 +307,44 @@ class Network(Parametrised):
             validation=validation, epochs=epochs, batch_size=batch_size, order=order,
             callbacks=callbacks, backend=backend, progress=progress, past=past,
         )  # fmt: skip
-        return training.run()
+        if resumed:
+            resumed.hand_over(training)
+        history = training.run()
+        self.trained = Trained(training)
+        return history
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
         return generator(self.seed, "shuffle", epoch).permutation(rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture and weights to a file, for :func:`bpnet.load`.
+
+        If the weights are those that the last epoch of :meth:`fit` left, the state of that
+        training is in it, too, and ``fit(resume_from=path)`` goes on from there. It is a
+        safetensors file without any code, written whole or not at all: an error or a crash
+        leaves the file before. Needs the package safetensors.
+
+        Parameters
+        ----------
+        path : path
+            Where to; by custom it ends in ".safetensors".
+
+        Raises
+        ------
+        ValueError
+            If the network has no weights yet.
+        TypeError
+            If a layer, activation, loss or initialiser is not bpnet's own.
+        OSError
+            If it cannot be written.
+
+        See Also
+        --------
+        bpnet.Checkpoint : Writes such a file while the network trains.
+        """
+        from bpnet._saving import save
+
+        save(self, path)
 
     def summary(self) -> str:
         """Describe the layers in a table: shapes and numbers of parameters.

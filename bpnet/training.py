@@ -126,7 +126,7 @@ class Training:
 
     def run(self) -> History:
         """Run the epochs, and leave the network with its last (or best) parameters."""
-        started = time.perf_counter()
+        self._started = time.perf_counter() - self.history.seconds
         with self.backend.activate(), Interrupt() as interrupt:
             self._begin()
             try:
@@ -143,7 +143,7 @@ class Training:
                 self.past.keep(self.state)
                 self.network.steps_taken = self.past.steps_taken
                 self.network.epochs_taken = self.past.epochs_taken
-                self.history.seconds = time.perf_counter() - started
+                self.history.seconds = time.perf_counter() - self._started
         return self.history
 
     def _begin(self) -> None:
@@ -202,6 +202,8 @@ class Training:
         self._call("on_epoch_end")
         self.history.append(self.logs)
         self.past.schedule.observe(self.logs)
+        self.history.seconds = time.perf_counter() - self._started
+        self._call("on_epoch_recorded")
 
     def _call(self, hook: str) -> None:
         self.network.adopt(self.backend, self.parameters)

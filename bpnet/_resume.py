@@ -1,0 +1,332 @@
+"""The state of a training in a file, and how a training goes on from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bpnet import _modelfile
+from bpnet._checks import check_number
+from bpnet._continuation import Continuation
+from bpnet._description import build, describe, short
+from bpnet._inputs import Data
+from bpnet._modelfile import Tensors
+from bpnet._placement import to_host
+from bpnet._saving import (
+    architecture,
+    check_rest,
+    counter,
+    document,
+    file_errors,
+    forms,
+    named,
+    restored,
+    take,
+    weights,
+)  # fmt: skip
+from bpnet._source import take_rows
+from bpnet.callbacks import Callback
+from bpnet.history import History
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+    from bpnet.optimizers import Optimizer
+    from bpnet.training import Training
+
+# Data is told apart by its shape and by this many of its rows: all would take too long.
+_ROWS = 256
+
+# What Network.save says of the examples, which it no longer has.
+_UNKNOWN = "unknown"
+
+_WHERE = {
+    "optimizer": "the optimizer",
+    "batch_size": "batch_size",
+    "shuffle": "shuffle",
+    "shares": "the kind of training (fit of a network, or of an estimator)",
+    "data": "the training examples",
+    "validation": "the validation examples",
+}
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def settings(training: Training) -> dict[str, Any]:
+    """Describe what a training must have in common with the one it resumes."""
+    validation = training.validation
+    return agreed(training) | {
+        "data": fingerprint(training.data),
+        "validation": None if validation is None else fingerprint(validation),
+    }
+
+
+def agreed(training: Training | Trained) -> dict[str, Any]:
+    """Give the settings but for the data."""
+    return {
+        "optimizer": describe(training.past.optimizer),
+        "batch_size": training.batch_size,
+        "shuffle": getattr(training.order, "__name__", "") == "_shuffled",
+        "shares": training.shares,
+        "data": _UNKNOWN,
+        "validation": _UNKNOWN,
+    }
+
+
+class Trained:
+    """What ``Network.save`` writes of a training that has ended, so that it can go on.
+
+    It holds the optimiser's slots, but no examples.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self.past, self.history = training.past, training.history
+        self.epoch, self.callbacks = training.epoch, training.callbacks
+        self.batch_size, self.order = training.batch_size, training.order
+        self.shares = training.shares
+        self._left = training.network.placement
+
+    def can_go_on(self, network: Network) -> bool:
+        """Whether the network is as the last whole epoch left it, and all can be written."""
+        changed = self.history.stopped == "interrupted" or self.history.best_epoch is not None
+        if changed or network.placement is not self._left:
+            return False
+        try:
+            agreed(self)
+        except TypeError:  # an optimiser that is not bpnet's
+            return False
+        return True
+
+
+def fingerprint(data: Data) -> list[Any]:
+    """Give number of examples, of features, and a hash of some examples."""
+    rows = np.linspace(0, data.n_rows - 1, min(_ROWS, data.n_rows)).astype(np.int64)
+    some = to_host(take_rows(data, rows))
+    X = some.X.toarray() if some.is_sparse else some.X
+    digest = hashlib.sha256()
+    for array in (X, some.y, some.w):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return [data.n_rows, int(data.X.shape[1]), digest.hexdigest()]
+
+
+def snapshot(
+    network: Network, training: Training | Trained, common: Mapping[str, Any]
+) -> tuple[dict[str, Any], Tensors]:
+    """Give the document and the tensors of a training between two epochs.
+
+    `common` are its :func:`settings`. The training's past must have kept its state.
+    """
+    past, history = training.past, training.history
+    tensors = weights(network)
+    assert past.slots is not None
+    for number in range(past.optimizer.n_slots):
+        slots = [{name: s[number] for name, s in layer.items()} for layer in past.slots]
+        tensors |= named(f"training.slots.{number}", slots)
+    for number, figures in enumerate(history.values()):
+        tensors[f"training.history.{number}"] = np.asarray(figures, np.float64)
+    described = {
+        "settings": common,
+        "schedule": describe(past.schedule),
+        "step": past.step,
+        "epoch": past.epoch,
+        "steps_before": past.steps_before,
+        "epochs_before": past.epochs_before,
+        "completed": training.epoch,
+        "history": list(history),
+        "stopped": history.stopped,
+        "seconds": history.seconds,
+        "callbacks": [
+            [type(callback).__name__, _pack(state, tensors)]
+            for callback in training.callbacks
+            if (state := callback.state())
+        ],
+    }
+    taken = {"steps_taken": past.steps_taken, "epochs_taken": past.epochs_taken}
+    return {"network": document(network) | taken, "training": described}, tensors
+
+
+def _pack(value: Any, tensors: Tensors) -> Any:
+    """Put arrays among the tensors, and a reference in their place."""
+    if isinstance(value, np.ndarray):
+        name = f"training.callbacks.{len(tensors)}"
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": {key: _pack(v, tensors) for key, v in value.items()}}
+    if isinstance(value, list | tuple):
+        return [_pack(v, tensors) for v in value]
+    return value
+
+
+def _unpack(value: Any, tensors: Tensors) -> Any:
+    if isinstance(value, dict):
+        ((kind, content),) = value.items()
+        if kind == "tensor":
+            return tensors.pop(content)
+        return {key: _unpack(v, tensors) for key, v in content.items()}
+    if isinstance(value, list):
+        return [_unpack(v, tensors) for v in value]
+    return value
+
+
+# --- resuming -----------------------------------------------------------------------------
+
+
+class Resumption:
+    """A training that a checkpoint holds, for a network that is to go on with it.
+
+    Parameters
+    ----------
+    network : Network
+        Of the same layers, loss, dtype and seed; its weights count for nothing.
+    path : path
+        The checkpoint.
+    optimizer : Optimizer or None
+        That of the training; None takes it from the file.
+
+    Attributes
+    ----------
+    past : Continuation
+        The optimiser with all that it had gathered.
+    """
+
+    def __init__(
+        self, network: Network, path: str | os.PathLike[str], optimizer: Optimizer | None
+    ) -> None:
+        described, tensors = _modelfile.read(path)
+        self.path = path
+        with file_errors(path):
+            self.network = restored(described["network"], tensors)
+            if "training" not in described:
+                raise ValueError(
+                    "it holds a network without a training; resume from a file that "
+                    "bpnet.Checkpoint wrote, or bpnet.load it and fit it anew"
+                )
+            training = described["training"]
+            self.settings = dict(training["settings"])
+            self.past = self._past(training, tensors)
+            self.history = _history(training, tensors)
+            self.completed = counter(training, "completed")
+            self.states = [
+                (str(name), _unpack(state, tensors)) for name, state in training["callbacks"]
+            ]
+            check_rest(tensors)
+            if self.history.epochs != self.completed:
+                raise ValueError("its history has another number of epochs")
+        ours, theirs = architecture(network), architecture(self.network)
+        for name, value in ours.items():
+            self._compare(f"the network's {name}", value, theirs[name])
+        if optimizer is not None:
+            self._compare(_WHERE["optimizer"], describe(optimizer), self.settings["optimizer"])
+
+    def _past(self, training: dict[str, Any], tensors: Tensors) -> Continuation:
+        past = Continuation(
+            build(training["settings"]["optimizer"], "optimizers"),
+            counter(training, "steps_before"),
+            counter(training, "epochs_before"),
+        )
+        past.schedule = build(training["schedule"], "schedules")
+        if type(past.schedule) is not type(past.optimizer.learning_rate):
+            raise ValueError("its schedule is not that of its optimizer")
+        past.step, past.epoch = counter(training, "step"), counter(training, "epoch")
+        past.slots = [
+            {
+                name: tuple(
+                    take(
+                        tensors, f"training.slots.{number}.{layer}.{name}",
+                        shape, self.network.dtype,
+                    )
+                    for number in range(past.optimizer.n_slots)
+                )
+                for name, shape in form.items()
+            }
+            for layer, form in enumerate(forms(self.network))
+        ]  # fmt: skip
+        return past
+
+    def hand_over(self, training: Training) -> None:
+        """Check that a training is the same, and let it start where the file's has ended.
+
+        Raises
+        ------
+        ValueError
+            If it is another; nothing has changed then.
+        """
+        for name, value in settings(training).items():
+            if self.settings.get(name) != _UNKNOWN:
+                self._compare(_WHERE[name], value, self.settings.get(name))
+        if training.epochs < self.completed:
+            raise ValueError(
+                f"epochs counts from the first one on, also with resume_from: it must be "
+                f">= {self.completed}, those which {os.fsdecode(self.path)} has completed; "
+                f"got {training.epochs}"
+            )
+        states = _Restore(self, training)
+        network, before = training.network, vars(training.network).copy()
+        try:
+            network.adopt(training.backend, self.network.to(training.backend).placement[1])
+            network.n_inputs = self.network.n_inputs
+            states.on_train_begin(training)
+        except BaseException:
+            vars(network).update(before)
+            raise
+        training.callbacks.append(states)
+        training.epoch, training.history = self.completed, self.history
+        training.logs = {name: figures[-1] for name, figures in self.history.items() if figures}
+
+    def _compare(self, what: str, ours: Any, theirs: Any) -> None:
+        if ours != theirs:
+            raise ValueError(
+                f"cannot resume {os.fsdecode(self.path)}: {what} must be the same as in the "
+                f"training that it holds, {_shown(theirs)}; got {_shown(ours)}"
+            )
+
+
+class _Restore(Callback):
+    """Gives the other callbacks their states, after they have forgotten all."""
+
+    def __init__(self, resumed: Resumption, training: Training) -> None:
+        self.path, states = resumed.path, list(resumed.states)
+        self.pairs = []
+        for callback in training.callbacks:
+            for state in states:
+                if state[0] == type(callback).__name__:
+                    self.pairs.append((callback, state[1]))
+                    states.remove(state)
+                    break
+        lost = [name for name, _ in states if name != "Checkpoint"]
+        if lost:
+            raise ValueError(
+                f"{os.fsdecode(self.path)} holds the state of the callback {lost[0]}, without "
+                f"which training would go on in another way; pass such a one in callbacks"
+            )
+
+    def on_train_begin(self, training: Training) -> None:
+        with file_errors(self.path):
+            for callback, state in self.pairs:
+                callback.restore(training, state)
+
+
+def _history(training: dict[str, Any], tensors: Tensors) -> History:
+    history = History()
+    for number, name in enumerate(training["history"]):
+        figures = tensors.pop(f"training.history.{number}")
+        if not isinstance(name, str) or figures.ndim != 1:
+            raise ValueError(f"the figures {short(name)} are malformed")
+        history.history[name] = figures.tolist()
+    if not isinstance(training["stopped"], str | None):
+        raise ValueError("the reason for its end is malformed")
+    history.stopped = training["stopped"]
+    history.seconds = check_number("seconds", training["seconds"], 0.0)
+    return history
+
+
+def _shown(value: Any) -> str:
+    """Show a description; of data its size, as a hash says nothing."""
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], int):
+        return f"{value[0]} examples of {value[1]} features with hash {str(value[2])[:8]}"
+    return "none" if value is None else short(value)

@@ -1,0 +1,170 @@
+"""Checkpoints: a training on the disk, to resume it after a crash."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bpnet import _modelfile
+from bpnet._checks import check_flag, check_integer, check_number
+from bpnet._description import describe
+from bpnet._patience import Patience
+from bpnet._resume import settings, snapshot
+from bpnet._saving import architecture
+from bpnet.callbacks import Callback
+
+if TYPE_CHECKING:
+    from bpnet.training import Training
+
+
+class Checkpoint(Callback):
+    """Write the network and the state of its training to a file, every so often.
+
+    ``fit(resume_from=path)`` with the same other arguments goes on from it as if training
+    had never stopped, bit for bit; :func:`bpnet.load` takes the network alone. A file is
+    written whole or not at all (:meth:`bpnet.Network.save`). Needs the package safetensors.
+
+    Parameters
+    ----------
+    path : path
+        Where to. "{epoch}" in its name, which is optional, becomes the number of completed
+        epochs; without it each file takes the place of the one before.
+    every : int or None
+        Write after each epoch that this divides, and after the last. None is 1, or with
+        `minutes` never.
+    minutes : float or None
+        Write after the first epoch that ends so long after the last writing, and after the
+        last.
+    best_only : bool, default False
+        Write only what is better than all that was written before, by `monitor`.
+    monitor : str, default "val_loss"
+        The figure that tells; one of the history's names.
+    mode : {"min", "max"}, default "min"
+        Whether less or more of it is better.
+    keep_last : int or None
+        Keep so many files and remove older ones; needs "{epoch}" in `path`. None keeps all.
+
+    Attributes
+    ----------
+    last : str or None
+        The file that was written last.
+
+    Raises
+    ------
+    OSError
+        In ``fit``, if a file cannot be written; the one before is then as it was.
+    TypeError
+        When ``fit`` begins, if the network or its optimiser has parts that are not bpnet's.
+
+    Notes
+    -----
+    What callbacks know is written, too (:meth:`bpnet.Callback.state`): early stopping goes on
+    waiting. Snapshots are not; they begin anew.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_xor(50)
+    >>> def network():
+    ...     return bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)],
+    ...                          loss="binary_crossentropy", seed=0)
+    >>> whole = network().fit(X, y, epochs=6)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = folder + "/xor.safetensors"
+    ...     _ = network().fit(X, y, epochs=4, callbacks=[bpnet.Checkpoint(path)])
+    ...     resumed = network().fit(X, y, epochs=6, resume_from=path)
+    >>> resumed["loss"] == whole["loss"]
+    True
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        every: int | None = None,
+        *,
+        minutes: float | None = None,
+        best_only: bool = False,
+        monitor: str = "val_loss",
+        mode: str = "min",
+        keep_last: int | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        if not isinstance(self.path, str):
+            raise TypeError(f"path must be a str or a Path, got {path!r}")
+        self.minutes = minutes
+        if minutes is not None:
+            self.minutes = check_number("minutes", minutes, 0.0, above=True)
+        self.every = None if every is None else check_integer("every", every, 1)
+        if minutes is None and every is None:
+            self.every = 1
+        self.best_only = check_flag("best_only", best_only)
+        self.monitor = monitor
+        self.patience = Patience(0, 0.0, mode)
+        self.keep_last = keep_last
+        if keep_last is not None:
+            self.keep_last = check_integer("keep_last", keep_last, 1)
+            if "{epoch}" not in os.path.basename(self.path):
+                raise ValueError(
+                    f"keep_last needs '{{epoch}}' in the name of the file, as in "
+                    f"'run-{{epoch}}.safetensors'; got {self.path!r}"
+                )
+        self.last: str | None = None
+        self._epochs: list[int] = []
+
+    def on_train_begin(self, training: Training) -> None:
+        """Refuse what could not be written later."""
+        folder = Path(self.path).absolute().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                errno.ENOENT, "there is no such folder for checkpoints", str(folder)
+            )
+        architecture(training.network)
+        describe(training.past.schedule)
+        self._settings = settings(training)
+        self.patience.reset()
+        self.last, self._epochs, self._written = None, [], time.monotonic()
+
+    def on_epoch_recorded(self, training: Training) -> None:
+        """Write, if it is time."""
+        if not self._due(training):
+            return
+        figures = {name: values[-1] for name, values in training.history.items()}
+        if self.best_only and not self.patience.observe(self.monitor, figures):
+            return
+        self._epochs.append(training.epoch)
+        path = self._name(training.epoch)
+        training.past.keep(training.state)
+        _modelfile.write(
+            path, _modelfile.encode(*snapshot(training.network, training, self._settings))
+        )
+        self.last, self._written = path, time.monotonic()
+        if self.keep_last is not None:
+            while len(self._epochs) > self.keep_last:
+                Path(self._name(self._epochs.pop(0))).unlink(missing_ok=True)
+
+    def _due(self, training: Training) -> bool:
+        if training.epoch == training.epochs or training.history.stopped:
+            return True
+        if self.every is not None and training.epoch % self.every == 0:
+            return True
+        waited = time.monotonic() - self._written
+        return waited >= (math.inf if self.minutes is None else 60.0 * self.minutes)
+
+    def _name(self, epoch: int) -> str:
+        folder, name = os.path.split(self.path)
+        return os.path.join(folder, name.replace("{epoch}", str(epoch)))
+
+    def state(self) -> dict[str, Any]:
+        """Give the best figure and the epochs whose files are kept."""
+        return {"best": float(self.patience.best), "epochs": list(self._epochs)}
+
+    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        """Go on comparing, and removing the files that the training before has left."""
+        self.patience.restore(state["best"], self.patience.waited)
+        self._epochs = [check_integer("epoch", epoch, 0) for epoch in state["epochs"]]

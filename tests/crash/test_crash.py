@@ -1,0 +1,177 @@
+"""Crashes, full disks and folders that may not be written: the file before stays whole."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import bpnet
+from bpnet import _modelfile
+
+HERE = pathlib.Path(__file__).parent
+
+
+def network(units=8):
+    layers = [bpnet.Dense(units, "tanh"), bpnet.Dense(1)]
+    return bpnet.Network(layers, "mean_squared_error", seed=0).build(4)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A model file, as path; it must stay as it is."""
+    path = tmp_path / "net.safetensors"
+    network().save(path)
+    content = path.read_bytes()
+    yield path
+    assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(".tmp")] == []
+
+
+def run(program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_ten_kills_lose_nothing():
+    result = subprocess.run(
+        [sys.executable, str(HERE / "kill.py"), "10"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "killed: 10" in result.stdout
+
+
+@pytest.mark.parametrize("limit", [0, 100, 1000])
+def test_a_full_disk(saved, limit):
+    net = network(64)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        with pytest.raises(OSError, match="nothing was written") as raised:
+            net.save(saved)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(saved)
+
+
+def test_a_folder_that_may_only_be_read(saved):
+    saved.parent.chmod(0o555)
+    program = (
+        "import os, sys, bpnet\n"
+        "net = bpnet.Network([bpnet.Dense(1)], 'huber', seed=0).build(2)\n"
+        "import safetensors.numpy, bpnet._saving\n"
+        "os.geteuid() or os.seteuid(65534)\n"
+        "try: net.save(sys.argv[1])\n"
+        "except PermissionError as error: print(error)\n"
+    )
+    opened = [p for p in saved.parents if not p.stat().st_mode & 0o001]
+    modes = [p.stat().st_mode for p in opened]
+    for folder in opened:
+        folder.chmod(folder.stat().st_mode | 0o011)
+    try:
+        result = run(program, saved)
+    finally:
+        for folder, mode in zip(opened, modes, strict=True):
+            folder.chmod(mode)
+        saved.parent.chmod(0o755)
+    assert "nothing was written" in result.stdout, result.stderr
+    assert str(saved) in result.stdout
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        network().save(tmp_path)
+    with pytest.raises(bpnet.ModelFileError, match="is a folder"):
+        bpnet.load(tmp_path)
+
+
+def test_a_folder_that_is_missing(tmp_path):
+    for use in (network().save, bpnet.load):
+        with pytest.raises(FileNotFoundError):
+            use(tmp_path / "none" / "net")
+
+
+def test_a_device_and_a_pipe_are_no_model_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe"):
+        with pytest.raises(bpnet.ModelFileError, match="not a file"):
+            bpnet.load(path)
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    link.symlink_to("target")  # nowhere yet
+    network().save(link)
+    first = target.read_bytes()
+    network(9).save(link)
+    assert link.is_symlink()
+    assert target.read_bytes() != first
+    assert bpnet.load(link).layers[0].units == 9
+
+
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for use in (network().save, bpnet.load):
+        with pytest.raises(OSError, match="symbolic links"):
+            use(tmp_path / "a")
+
+
+def test_the_mode_of_a_file_is_kept_and_a_new_one_is_as_usual(tmp_path):
+    path = tmp_path / "net"
+    network().save(path)
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    path.chmod(0o640)
+    network().save(path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_what_a_killed_writer_left_is_removed_after_an_hour(tmp_path):
+    old, new = (tmp_path / f".net.{c * 16}.tmp" for c in "ab")
+    for left in (old, new):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    network().save(tmp_path / "net")
+    assert not old.exists()
+    assert new.exists()
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_an_error_while_writing_leaves_the_file_before(saved, monkeypatch, name):
+    def fail(*arguments):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(_modelfile.os, name, fail)
+    with pytest.raises(OSError, match="nothing was written"):
+        network(3).save(saved)
+
+
+def test_two_that_write_the_same_file(tmp_path):
+    """Threads write networks of two sizes while the file is read: it is always one of them."""
+    path, nets = tmp_path / "net", [network(4), network(400)]
+    nets[0].save(path)
+    ended = threading.Event()
+
+    def write(net):
+        while not ended.is_set():
+            net.save(path)
+
+    writers = [threading.Thread(target=write, args=(net,)) for net in nets]
+    for writer in writers:
+        writer.start()
+    try:
+        seen = {bpnet.load(path).layers[0].units for _ in range(200)}
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join()
+    assert seen == {4, 400}

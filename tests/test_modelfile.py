@@ -1,0 +1,193 @@
+"""Files that are no model files, or would like to do harm: refused, and it is said why."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tracemalloc
+
+import fuzz_modelfile as hostile
+import numpy as np
+import pytest
+
+import bpnet
+from bpnet import _modelfile
+
+CONTENT, HEADER = hostile.CONTENT, hostile.HEADER
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net"
+
+
+def refuse(path, content, message):
+    path.write_bytes(content)
+    with pytest.raises(bpnet.ModelFileError, match=message):
+        bpnet.load(path)
+
+
+def raw(header, body=b""):
+    """Give a file with any header at all."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def metadata(**document):
+    return {"__metadata__": {"bpnet": json.dumps({"version": 1} | document), "sha256": ""}}
+
+
+def test_the_genuine_file_is_resumed(path):
+    assert hostile.check(CONTENT, path) == "resumed"
+
+
+def test_truncated_at_every_length(path):
+    for length in range(len(CONTENT)):
+        refuse(path, CONTENT[:length], "no model file|damaged|header")
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x20, 0xFF])
+def test_each_byte_flipped(path, mask):
+    for at in range(len(CONTENT)):
+        content = bytearray(CONTENT)
+        content[at] ^= mask
+        path.write_bytes(content)
+        with pytest.raises(bpnet.ModelFileError):
+            bpnet.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    {
+        "empty": (b"", "has 0 bytes"),
+        "a huge length": (struct.pack("<Q", 2**63) + CONTENT[8:], "header should have"),
+        "another format": (b"\x89HDF\r\n\x1a\n" + bytes(999), "no model file"),
+        "a pickle": (b"\x80\x04\x95" + bytes(999), "no model file"),
+        "no JSON": (raw(b"hello, world"), "header"),
+        "no object": (raw([1, 2]), "header"),
+        "not of bpnet": (raw({"__metadata__": {"format": "pt"}}), "KeyError: 'bpnet'"),
+        "deep": (raw(b"[" * 100_000), "RecursionError|header"),
+        "deep inside": (raw({"__metadata__": {"bpnet": "[" * 99_999, "sha256": ""}}), "header"),
+        "giant": (raw(b" " * (_modelfile.HEADER_LIMIT + 1)), "at most 4194304"),
+        "a giant number": (raw(b'{"__metadata__": ' + b"9" * 10_000 + b"}"), "header"),
+        "from the future": (raw(metadata(version=2)), "version 2 .* install a newer bpnet"),
+        "no version": (raw(metadata(version="1")), "no version"),
+        "bytes left over": (raw(metadata(), b"1234"), "4 bytes of tensors"),
+    }.values(),
+)  # fmt: skip
+def test_what_no_bpnet_wrote(path, content, message):
+    refuse(path, content, message)
+
+
+def entry(shape, start, end, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"a": entry([1], 0, 4), "b": entry([2], 0, 8)},
+        {"a": entry([2**62, 8], 0, 8)},
+        {"a": entry([2**40], 0, 8)},
+        {"a": entry([-2], 0, 8)},
+        {"a": entry([1], 4, 8)},
+        {"a": entry([2], 8, 0), "b": entry([2], 0, 8)},
+        {"a": entry([2], 0, 8, "F31")},
+        {"a": entry([1], 0, 8, "I64")},
+        {"a": entry([4], 0, 8, "BF16")},
+        {"a": entry([2], 0, 8) | {"more": 1}},
+        {"a": 3},
+    ],
+    ids=str,
+)
+def test_tensors_that_overlap_or_are_wrong(path, tensors):
+    refuse(path, raw(tensors | metadata(), bytes(8)), "damaged|dtype|header")
+
+
+def changed(**changes):
+    return hostile.sign(hostile.DOCUMENT | changes, dict(hostile.TENSORS))
+
+
+def layer(**description):
+    return changed(network=NETWORK | {"layers": [description, *NETWORK["layers"][1:]]})
+
+
+NETWORK = hostile.DOCUMENT["network"]
+DENSE = NETWORK["layers"][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    {
+        "unknown layer": (layer(**{"class": "layers.Conv"}), "has no 'layers.Conv'"),
+        "a function": (layer(**{"class": "os.system", "cmd": "true"}), "of bpnet.layers"),
+        "no layer": (layer(**{"class": "losses.Huber", "delta": 1.0}), "of bpnet.layers"),
+        "more": (layer(**DENSE, more=1), "has the parameters"),
+        "fewer": (layer(**{"class": "layers.Dropout"}), "has the parameters"),
+        "units": (layer(**DENSE | {"units": -1}), "units must be >= 1"),
+        "too many": (layer(**DENSE | {"units": 10**15}), "must have shape"),
+        "a kind": (layer(**DENSE | {"activation": DENSE}), "of bpnet.activations"),
+        "seed": (changed(network=NETWORK | {"seed": None}), "seed"),
+        "steps": (changed(network=NETWORK | {"steps_taken": 1 << 63}), "large"),
+        "lacks": (changed(network={}), "lacks"),
+    }.values(),
+)  # fmt: skip
+def test_a_document_that_is_signed_but_wrong(path, content, message):
+    refuse(path, content, message)
+
+
+def test_a_tensor_too_many_or_too_few(path):
+    document, tensors = {"network": NETWORK}, hostile.TENSORS
+    layers = {name: t for name, t in tensors.items() if name.startswith("layers.")}
+    path.write_bytes(hostile.sign(document, layers))
+    assert bpnet.load(path).n_inputs == 2
+    refuse(path, hostile.sign(document, layers | {"x": np.zeros(2)}), "nothing in it needs")
+    layers.pop("layers.2.b")
+    refuse(path, hostile.sign(document, layers), "lacks 'layers.2.b'")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" + "{}," * 10**6 + "0]", "[" * 10**6], ids=["wide", "deep"]
+)
+def test_memory_is_bounded(path, text):
+    path.write_bytes(raw({"__metadata__": {"bpnet": text, "sha256": ""}}))
+    tracemalloc.start()
+    with pytest.raises(bpnet.ModelFileError):
+        bpnet.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 * 2**20
+
+
+def test_a_file_with_a_terabyte_of_nothing(path):
+    path.write_bytes(raw({"a": entry([1], 0, 4)} | metadata(), b"1234"))
+    os.truncate(path, 2**40)
+    with pytest.raises(bpnet.ModelFileError, match="do not match"):
+        bpnet.load(path)
+
+
+def test_the_state_of_a_callback_is_checked_before_the_network_changes(path):
+    training = hostile.DOCUMENT["training"]
+    (name, state), *rest = training["callbacks"]
+    assert name == "EarlyStopping"
+    state = {"dict": state["dict"] | {"waited": -1}}
+    path.write_bytes(changed(training=training | {"callbacks": [[name, state], *rest]}))
+    net = hostile.network().build(2)
+    before = vars(net).copy()
+    with pytest.raises(bpnet.ModelFileError, match="waited"):
+        hostile.fit(net, resume_from=path)
+    assert vars(net) == before
+
+
+def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
+    monkeypatch.setattr(_modelfile, "HEADER_LIMIT", 100)
+    with pytest.raises(ValueError, match="save fewer layers"):
+        hostile.network().build(2).save(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("contents", [hostile.changed_bytes(), hostile.changed_contents()])
+def test_fuzz(contents, tmp_path):
+    outcomes = hostile.fuzz(contents, 300, tmp_path)
+    assert outcomes["refused"] > 100
