@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Mapping
@@ -215,6 +216,7 @@ class Resumption:
                 (str(name), _unpack(state, tensors)) for name, state in training["callbacks"]
             ]
             check_rest(tensors)
+            copy.deepcopy(self.past.schedule).observe(_last(self.history))
             if self.history.epochs != self.completed:
                 raise ValueError("its history has another number of epochs")
         ours, theirs = architecture(network), architecture(self.network)
@@ -276,7 +278,7 @@ class Resumption:
             raise
         training.callbacks.append(states)
         training.epoch, training.history = self.completed, self.history
-        training.logs = {name: figures[-1] for name, figures in self.history.items() if figures}
+        training.logs = _last(self.history)
 
     def _compare(self, what: str, ours: Any, theirs: Any) -> None:
         if ours != theirs:
@@ -309,6 +311,10 @@ class _Restore(Callback):
         with file_errors(self.path):
             for callback, state in self.pairs:
                 callback.restore(training, state)
+
+
+def _last(history: History) -> dict[str, float]:
+    return {name: figures[-1] for name, figures in history.items() if figures}
 
 
 def _history(training: dict[str, Any], tensors: Tensors) -> History:

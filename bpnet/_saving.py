@@ -197,6 +197,6 @@ def take(tensors: Tensors, name: str, shape: tuple[int, ...], dtype: str) -> Any
 
 def check_rest(tensors: Tensors, allowed: tuple[str, ...] = ()) -> None:
     """Refuse tensors that nothing has asked for."""
-    rest = [name for name in tensors if not name.startswith(allowed or ("\0",))]
+    rest = [name for name in tensors if not name.startswith(allowed)]
     if rest:
         raise ValueError(f"nothing in it needs the tensor {short(rest[0])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import struct
@@ -143,6 +144,7 @@ def test_a_tensor_too_many_or_too_few(path):
     path.write_bytes(hostile.sign(document, layers))
     assert bpnet.load(path).n_inputs == 2
     refuse(path, hostile.sign(document, layers | {"x": np.zeros(2)}), "nothing in it needs")
+    refuse(path, hostile.sign(document, layers | {"\0": np.zeros(2)}), "nothing in it needs")
     layers.pop("layers.2.b")
     refuse(path, hostile.sign(document, layers), "lacks 'layers.2.b'")
 
@@ -178,6 +180,16 @@ def test_the_state_of_a_callback_is_checked_before_the_network_changes(path):
     with pytest.raises(bpnet.ModelFileError, match="waited"):
         hostile.fit(net, resume_from=path)
     assert vars(net) == before
+
+
+def test_a_schedule_that_watches_nothing_is_refused_before_training(path):
+    training = copy.deepcopy(hostile.DOCUMENT["training"])
+    training["schedule"]["then"]["monitor"] = None
+    path.write_bytes(changed(training=training))
+    net = hostile.network()
+    with pytest.raises(bpnet.ModelFileError, match="monitor"):
+        hostile.fit(net, resume_from=path)
+    assert not net.is_built
 
 
 def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
