@@ -84,6 +84,14 @@ class JaxBackend(Backend):
             return True
         return bool(nbytes <= (statistics["bytes_limit"] - statistics["bytes_in_use"]) // 2)
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Know XLA's error by its words."""
+        words = (
+            "RESOURCE_EXHAUSTED",
+            "Out of memory",
+        )  # the first, or in a queued step the last
+        return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
     def synchronize(self) -> None:
         """Wait until the device has finished; JAX runs the work of one device in order."""
         self.asarray(0.0, "float32").block_until_ready()

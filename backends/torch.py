@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 
 from bpnet.backend import Backend
+
+from ._precision import FullPrecision
 
 
 class TorchBackend(Backend):
@@ -50,9 +53,11 @@ class TorchBackend(Backend):
         """Name the device on which the tensor lives."""
         return cls.canonical_device(str(array.device))
 
-    def activate(self) -> AbstractContextManager[Any]:
-        """Record nothing for autograd: the gradients are written out."""
-        return torch.no_grad()  # type: ignore[no-any-return]
+    @contextlib.contextmanager
+    def activate(self) -> Iterator[None]:
+        """Record nothing for autograd, and compute float32 products in full: not in TF32."""
+        with torch.no_grad(), _FULL_PRECISION:
+            yield
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Put an array of the host on the device; a CPU tensor may share its memory."""
@@ -79,9 +84,42 @@ class TorchBackend(Backend):
         free, _ = torch.cuda.mem_get_info(self.device)
         return bool(nbytes <= free // 2)
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Know torch's error of accelerators, and that of its CPU allocator by its words."""
+        return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            isinstance(error, RuntimeError) and "allocate memory" in str(error)
+        )
+
     def synchronize(self) -> None:
         """Wait for the accelerator, if there is one."""
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
         elif self.device == "mps":
             torch.mps.synchronize()
+
+
+def _set_full() -> Callable[[], Any] | None:
+    """Set float32 products to full precision on CUDA and on the CPU (oneDNN)."""
+    products = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
+    if not all(hasattr(product, "fp32_precision") for product in products):  # torch < 2.9
+        before = torch.get_float32_matmul_precision()
+        if before == "highest":
+            return None
+        torch.set_float32_matmul_precision("highest")
+        return lambda: torch.set_float32_matmul_precision(before)
+    reduced = [
+        (product, product.fp32_precision)
+        for product in products
+        if product.fp32_precision not in ("ieee", "none")
+    ]
+    for product, _ in reduced:
+        product.fp32_precision = "ieee"
+
+    def restore() -> None:
+        for product, before in reduced:
+            product.fp32_precision = before
+
+    return restore
+
+
+_FULL_PRECISION = FullPrecision(_set_full)

@@ -10,6 +10,8 @@ from bpnet.errors import (
     BackendNotInstalledError,
     ModelFileError,
     NoDeviceError,
+    NonFiniteError,
+    OutOfMemoryError,
     UnknownBackendError,
 )
 from bpnet.gradcheck import GradientReport, check_gradients
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from bpnet import sanity
     from bpnet._saving import load
     from bpnet.checkpoint import Checkpoint
+    from bpnet.contract import Parity, parity
     from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
@@ -59,6 +62,9 @@ __all__ = [
     "ModelFileError",
     "Network",
     "NoDeviceError",
+    "NonFiniteError",
+    "OutOfMemoryError",
+    "Parity",
     "RMSprop",
     "RateTest",
     "Snapshots",
@@ -75,6 +81,7 @@ __all__ = [
     "load",
     "losses",
     "optimizers",
+    "parity",
     "sanity",
     "schedules",
     "use_backend",
@@ -88,6 +95,7 @@ _LATER = {
     "Doctor": "bpnet.diagnosis",
     "MLPClassifier": "bpnet.estimators",
     "MLPRegressor": "bpnet.estimators",
+    "Parity": "bpnet.contract",
     "RateTest": "bpnet.rate_finder",
     "Snapshots": "bpnet.snapshots",
     "TrainingWarning": "bpnet.diagnosis",
@@ -95,6 +103,7 @@ _LATER = {
     "find_learning_rate": "bpnet.rate_finder",
     "learn": "bpnet.learn",
     "load": "bpnet._saving",
+    "parity": "bpnet.contract",
     "plot": "bpnet.plot",
     "sanity": "bpnet.sanity",
 }

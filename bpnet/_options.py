@@ -68,6 +68,16 @@ def sizes(text: str) -> tuple[int, ...]:
         ) from None
 
 
+def names(text: str) -> list[str]:
+    """Parse names with commas between."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(
+            f"must be names with commas between, such as torch,jax; got {text!r}"
+        )
+    return found
+
+
 def directory(text: str) -> str:
     """Refuse an empty name."""
     if not text.strip():

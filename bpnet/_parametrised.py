@@ -8,8 +8,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from bpnet import activations, losses
+from bpnet import activations, inference, losses
 from bpnet._checks import check_choice, check_integer
+from bpnet._memory import activation_bytes, explained, parameter_bytes
 from bpnet._placement import Placement, drawn
 from bpnet._step import make_step
 from bpnet._typing import Array, Parameters
@@ -104,7 +105,8 @@ class Parametrised:
         """
         n_inputs = check_integer("n_inputs", n_inputs, 1)
         place = self.choose_backend(backend, None)
-        self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, place)
+        with explained(place, lambda: self._needs(n_inputs, 0)):
+            self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, place)
         self.n_inputs = n_inputs
         self.steps_taken = self.epochs_taken = 0
         return self
@@ -130,6 +132,17 @@ class Parametrised:
         return self._placed
 
     # --- where it computes, and with what --------------------------------------------------
+
+    def _needs(self, n_inputs: int, rows: int) -> dict[str, tuple[int, str]]:
+        """Say how many bytes weights and a block of rows take, and what lowers them."""
+        rows = min(rows, inference.ROWS)
+        block = activation_bytes(self.layers, n_inputs, rows, self.dtype)
+        return {
+            "the weights": (
+                parameter_bytes(self.layers, n_inputs, self.dtype), "the units of the layers"
+            ),
+            f"the activations of {rows:,} rows": (block, "the rows passed at once"),
+        }  # fmt: skip
 
     def choose_backend(self, backend: str | Backend | None, owner: Backend | None) -> Backend:
         """Choose a backend: argument, arrays, block, where the parameters live, default."""

@@ -89,12 +89,13 @@ class Trained:
         self.epoch, self.callbacks = training.epoch, training.callbacks
         self.batch_size, self.order = training.batch_size, training.order
         self.shares = training.shares
+        self.is_finite = training.nonfinite is None
         self._left = training.network.placement
 
     def can_go_on(self, network: Network) -> bool:
         """Whether the network is as the last whole epoch left it, and all can be written."""
         changed = self.history.stopped == "interrupted" or self.history.best_epoch is not None
-        if changed or network.placement is not self._left:
+        if changed or not self.is_finite or network.placement is not self._left:
             return False
         try:
             agreed(self)

@@ -76,7 +76,7 @@ def make_step(
     fused = place.fuse(rule)
 
     def step(state: State, data: dict[str, Any]) -> State:
-        X, y, w = _batch(xp, data, state["batch"], batch_size, rows)
+        X, y, w = gather(xp, data, state["batch"], batch_size, rows)
         loss, gradients = loss_and_gradients(
             xp, model, state["parameters"], X, y, w, state["step"]
         )
@@ -104,7 +104,7 @@ def make_step(
     return place.compile(step)
 
 
-def _batch(
+def gather(
     xp: Namespace, data: dict[str, Any], batch: Array, batch_size: int, rows: int
 ) -> tuple[Array, Array, Array | None]:
     """Gather the examples of one batch on the device."""

@@ -164,6 +164,10 @@ class Backend(ABC):
         """Whether so many more bytes can stay on the device beside a running training."""
         return True
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether an error of the library says that memory does not suffice."""
+        return isinstance(error, MemoryError)
+
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it."""
 

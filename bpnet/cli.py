@@ -1,4 +1,4 @@
-"""The command ``bpnet``: a demonstration, a table of the backends, and lessons.
+"""The command ``bpnet``: a demonstration, the backends and their parity, and lessons.
 
 Whatever is wrong with its options ends in one line on stderr and exit status 2, before
 anything is computed.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import bpnet
-from bpnet._options import Parser, directory, integer, number, one_line, sizes
+from bpnet._options import Parser, directory, integer, names, number, one_line, sizes
 from bpnet._summary import align
 from bpnet.activations import ACTIVATIONS
 from bpnet.learn import command
@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 2 for bad options, 1 for a training that diverged or an
-        exercise that is not solved, 130 for Ctrl-C outside of training.
+        The exit status: 0, or 2 for bad options, 1 for a training that diverged, backends
+        that differ or an exercise that is not solved, 130 for Ctrl-C outside of training.
 
     Examples
     --------
@@ -70,6 +70,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_demo_options(demo)
     demo.set_defaults(run=functools.partial(_demo, demo))
+
+    parity = commands.add_parser(
+        "parity",
+        help="train the same network on every backend, and compare",
+        description="Train a network with dropout on a spiral, once on each device, and "
+        "compare weights, masks, batches, losses and predictions with NumPy's; exit status "
+        "1 if they differ by more than is allowed.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_parity_options(parity)
+    parity.set_defaults(run=functools.partial(_parity, parity))
     command.add_to(commands)
     return parser
 
@@ -84,6 +95,21 @@ def _demo(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     return demo.run()
 
 
+def _parity(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
+    """Train a network in which all that can differ appears, and print the table."""
+    X, y = bpnet.datasets.make_spiral(200, seed=0)
+    layers = [
+        bpnet.Dense(16, "tanh"), bpnet.Dropout(0.2), bpnet.Dense(16, "relu"), bpnet.Dense(1)
+    ]  # fmt: skip
+    net = bpnet.Network(layers, "binary_crossentropy", seed=0, dtype=options["dtype"])
+    try:
+        report = bpnet.parity(net, X, y, options["backends"], epochs=options["epochs"])
+    except (ValueError, bpnet.BackendError) as error:
+        parser.error(f"argument --backends: {error}")
+    print(report)
+    return 0 if report.passed else 1
+
+
 def _backends() -> str:
     """Write the table of backends, with the reason why one cannot be used."""
     rows = [("backend", "version", "devices", "why not")]
@@ -91,6 +117,15 @@ def _backends() -> str:
         devices = ", ".join(info.devices) or "-"
         rows.append((name, info.version or "-", devices, one_line(info.reason or "")))
     return "\n".join(align(rows))
+
+
+def _add_parity_options(parity: argparse.ArgumentParser) -> None:
+    add = parity.add_argument
+    add("--backends", type=names, default=None,
+        help="which to compare with NumPy, such as torch,jax; without it every device of "
+        "every backend at hand")  # fmt: skip
+    add("--dtype", choices=("float32", "float64"), default="float64", help="of the network")
+    add("--epochs", type=integer(1), default=20, help="passes over the data")
 
 
 def _add_demo_options(demo: argparse.ArgumentParser) -> None:

@@ -81,24 +81,22 @@ class Demo:
 
     def run(self) -> int:
         """Train, print the summary, write the pictures; give the exit status."""
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of them
-            history = self.net.fit(
-                self.X,
-                self.y,
-                optimizer=self.optimizer,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                callbacks=[bpnet.GradientFlow()],
-                progress=_has_tqdm(),
-            )
-            measured = self.net.evaluate(self.X, self.y)
-        if not math.isfinite(measured["loss"]):
-            print(
-                f"bpnet demo: training diverged, the loss is {measured['loss']}; "
-                f"try a smaller --learning-rate",
-                file=sys.stderr,
-            )
-            return 1
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the error tells of them
+                history = self.net.fit(
+                    self.X,
+                    self.y,
+                    optimizer=self.optimizer,
+                    epochs=self.epochs,
+                    batch_size=self.batch_size,
+                    callbacks=[bpnet.GradientFlow()],
+                    progress=_has_tqdm(),
+                )
+                measured = self.net.evaluate(self.X, self.y)
+        except bpnet.NonFiniteError as error:
+            return _diverged(f"in {error.found}")
+        if not math.isfinite(measured["loss"]):  # the last step has left weights too large
+            return _diverged(f"the loss is {measured['loss']}")
         pictures = self._draw(history)
         print(self._summary(history, measured, pictures))
         return 0
@@ -143,6 +141,13 @@ class Demo:
         if history.stopped:
             rows.append(("stopped", f"{history.stopped} after {history.epochs} epochs"))
         return "\n".join(align(rows))
+
+
+def _diverged(how: str) -> int:
+    print(
+        f"bpnet demo: training diverged, {how}; try a smaller --learning-rate", file=sys.stderr
+    )
+    return 1
 
 
 @contextlib.contextmanager

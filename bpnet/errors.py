@@ -1,6 +1,12 @@
-"""The errors of choosing a backend and of model files; bad values raise ValueError."""
+"""The errors of bpnet; besides these, bad values raise ValueError, bad types TypeError."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bpnet._nonfinite import NonFinite
+    from bpnet.history import History
 
 
 class BackendError(Exception):
@@ -21,3 +27,29 @@ class NoDeviceError(BackendError, RuntimeError):
 
 class ModelFileError(ValueError):
     """A file is no model that bpnet can read: damaged, of another kind, or too new."""
+
+
+class OutOfMemoryError(MemoryError):
+    """A device has no room for data, parameters or a batch; says how much was asked for."""
+
+
+class NonFiniteError(ArithmeticError):
+    """Training has met a NaN or an infinity, and ended with that epoch.
+
+    The network has the weights of the last good epoch, or those that
+    :class:`bpnet.EarlyStopping` has restored.
+
+    Attributes
+    ----------
+    found : NonFinite
+        Where it began: ``found.epoch``, ``step``, ``layer``, ``quantity`` and ``cause``.
+    history : History
+        The figures of all epochs with the bad one, for :func:`bpnet.diagnose`.
+    """
+
+    def __init__(self, message: str, found: NonFinite, history: History) -> None:
+        super().__init__(message)
+        self.found, self.history = found, history
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.found, self.history)

@@ -53,6 +53,7 @@ def measures(
     w = xp.ones_like(z[:, 0]) if w is None else w
     loss = model.loss.value(xp, y, z)
     right = _right(xp, model, y, z)
+    loss = xp.where(w > 0.0, loss, xp.zeros_like(loss))  # 0 times infinity were NaN
     return xp.stack([xp.sum(w), xp.sum(w * loss), xp.sum(w * right)])
 
 

@@ -65,9 +65,13 @@ class Loss(Described, ABC):
 
 
 def mean_loss(xp: Namespace, values: Array, w: Array | None) -> Array:
-    """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1."""
+    """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1.
+
+    An example of weight 0 has no effect, whatever its loss: 0 times infinity were NaN.
+    """
     if w is None:
         return xp.mean(values)
+    values = xp.where(w > 0.0, values, xp.zeros_like(values))
     return xp.sum(values * (w / sum_of_weights(xp, values, w)))
 
 
@@ -75,6 +79,7 @@ def output_error(xp: Namespace, errors: Array, w: Array | None) -> Array:
     """Compute delta_L from the rows dl_i/dz, shape (m, n_L): the only place of 1/m."""
     if w is None:
         return errors / errors.shape[0]
+    errors = xp.where(w[:, None] > 0.0, errors, xp.zeros_like(errors))
     return errors * (w / sum_of_weights(xp, errors, w))[:, None]
 
 
@@ -133,7 +138,7 @@ class CategoricalCrossentropy(Loss):
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute -sum_k y_k ln p_k, with ln p = z - logsumexp(z)."""
-        z = z - xp.max(z, axis=1, keepdims=True)
+        z = self._shifted(xp, z)
         log_p = z - xp.log(xp.sum(xp.exp(z), axis=1, keepdims=True))
         return -xp.sum(one_hot(xp, y, z) * log_p, axis=1)
 
@@ -143,10 +148,16 @@ class CategoricalCrossentropy(Loss):
 
     def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
         """Compute both from one exponential."""
-        y, z = one_hot(xp, y, z), z - xp.max(z, axis=1, keepdims=True)
+        y, z = one_hot(xp, y, z), self._shifted(xp, z)
         e = xp.exp(z)
         total = xp.sum(e, axis=1, keepdims=True)
         return -xp.sum(y * (z - xp.log(total)), axis=1), e / total - y
+
+    @staticmethod
+    def _shifted(xp: Namespace, z: Array) -> Array:
+        """Compute z - max z, finite also where it overflows: 0 times infinity were NaN."""
+        lowest = float(xp.finfo(z.dtype).min)
+        return xp.maximum(z - xp.max(z, axis=1, keepdims=True), lowest)
 
 
 def one_hot(xp: Namespace, y: Array, z: Array) -> Array:
@@ -245,7 +256,9 @@ class Poisson(Loss):
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute the mean over outputs of e^z - y z."""
         bounded = self._bounded(xp, z)
-        return xp.mean(xp.exp(bounded) * (1.0 + (z - bounded)) - y * z, axis=1)
+        e = xp.exp(bounded)
+        # Beyond the bound z counts once, by its slope: e^z and y z would overflow apart.
+        return xp.mean(e - y * bounded + (z - bounded) * (e - y), axis=1)
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute (e^z - y) / n_L."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bpnet import backprop, inference
 from bpnet._checks import check_flag
 from bpnet._inputs import Data, check_data, check_features, is_sparse
+from bpnet._memory import explained
 from bpnet._parametrised import Parametrised
 from bpnet._placement import answer, bring, bring_all
 from bpnet._typing import Array, Parameters
@@ -231,6 +232,7 @@ class Network(Parametrised):
         backend: str | Backend | None = None,
         progress: bool = False,
         resume_from: str | os.PathLike[str] | None = None,
+        on_nonfinite: str = "raise",
     ) -> History:
         """Train by gradient descent; the network keeps what it has learnt so far.
 
@@ -272,6 +274,12 @@ class Network(Parametrised):
             A file of :class:`bpnet.Checkpoint`: its training goes on, up to `epochs` in all,
             as if it had never stopped; with the same other arguments, bit for bit. The
             optimiser may be left out.
+        on_nonfinite : {"raise", "restore", "ignore"}, default "raise"
+            What to do at the end of an epoch in which loss, weights or the optimiser's slots
+            have ceased to be finite. "raise" and "restore" end training, go back to the
+            weights of the last good epoch and name where it began: "raise" in an error,
+            "restore" in ``history.stopped``. Both keep a copy of weights and slots on the
+            device. "ignore" keeps none, looks at nothing and trains on.
 
         Returns
         -------
@@ -281,9 +289,12 @@ class Network(Parametrised):
         Raises
         ------
         ValueError, TypeError
-            If an argument is not allowed, or is not that of the training to resume.
+            If an argument is not allowed, or is not that of the training to resume; the
+            network is then unchanged.
         bpnet.ModelFileError
             If `resume_from` is no whole checkpoint.
+        NonFiniteError
+            If training met a NaN or an infinity; its ``history`` has the figures so far.
         """
         from bpnet._continuation import Continuation  # these need Network
         from bpnet._resume import Resumption, Trained
@@ -306,6 +317,7 @@ class Network(Parametrised):
             self, data,
             validation=validation, epochs=epochs, batch_size=batch_size, order=order,
             callbacks=callbacks, backend=backend, progress=progress, past=past,
+            on_nonfinite=on_nonfinite,
         )  # fmt: skip
         if resumed:
             resumed.hand_over(training)
@@ -388,7 +400,8 @@ class Network(Parametrised):
     ) -> dict[str, float]:
         """Measure parameters on checked examples, in blocks of rows; waits once, at the end."""
         compute = self.compiled(place, inference.measures)
-        with place.activate():
+        shape = data.X.shape
+        with place.activate(), explained(place, lambda: self._needs(*map(int, shape[::-1]))):
             totals = None
             for rows in inference.row_blocks(data.n_rows, data.is_sparse):
                 part = compute(parameters, *bring_all(data, place, rows))
@@ -417,7 +430,7 @@ class Network(Parametrised):
         place = self.choose_backend(backend, owner)
         parameters = self.parameters_on(place, X)
         compute = self.compiled(place, function)
-        with place.activate():
+        with place.activate(), explained(place, lambda: self._needs(*map(int, X.shape[::-1]))):
             parts = [
                 compute(parameters, bring(X, place, rows))
                 for rows in inference.row_blocks(X.shape[0], is_sparse(X))

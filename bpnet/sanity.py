@@ -171,7 +171,7 @@ def check_overfit(
     learnt = _ByHeart(best + BY_HEART * before)
     history = bare.fit(
         few_X, few_y, epochs=epochs, batch_size=None, callbacks=[learnt],
-        optimizer=Adam(0.01) if optimizer is None else optimizer,
+        optimizer=Adam(0.01) if optimizer is None else optimizer, on_nonfinite="restore",
     )  # fmt: skip
     relative = (min(history["loss"]) - best) / (before or 1.0)
     return Check(
@@ -255,7 +255,7 @@ def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Ch
     True
     """
     trial = Network(net.layers, net.loss, net.seed, net.dtype)
-    history = trial.fit(X, y, epochs=epochs, callbacks=[GradientFlow()])
+    history = trial.fit(X, y, epochs=epochs, callbacks=[GradientFlow()], on_nonfinite="restore")
     return (
         check_initial_loss(net, X, y),
         check_overfit(net, X, y),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_flag, check_integer
+from bpnet._checks import check_choice, check_flag, check_integer
 from bpnet._continuation import Continuation
 from bpnet._inputs import Data
 from bpnet._interrupt import Interrupt
+from bpnet._memory import activation_bytes, explained, parameter_bytes
+from bpnet._nonfinite import Guard, NonFinite
 from bpnet._placement import bring, placed
 from bpnet._source import Source, take_rows
 from bpnet._step import State
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.callbacks import Callback, ProgressBar
+from bpnet.errors import NonFiniteError
 from bpnet.history import History
 from bpnet.random import generator
 
@@ -45,6 +48,8 @@ class Training:
     shares : {"weight", "rows"}
         How much a batch counts in the epoch's loss: by the sum of its weights, or by its
         number of examples, as in scikit-learn.
+    on_nonfinite : {"raise", "restore", "ignore"}
+        As in ``Network.fit``.
 
     Attributes
     ----------
@@ -65,6 +70,9 @@ class Training:
     logs : dict of str to float
         In ``on_epoch_end`` the figures of this epoch, to which callbacks may add theirs;
         in other hooks those of the epoch before.
+    nonfinite : NonFinite or None
+        In ``on_epoch_end`` and ``on_train_end``, where loss, weights or the optimiser's slots
+        have ceased to be finite; None as long as all of them are, or nobody looks.
     """
 
     def __init__(
@@ -81,9 +89,13 @@ class Training:
         progress: bool,
         past: Continuation,
         shares: str = "weight",
+        on_nonfinite: str = "raise",
     ) -> None:
         self.network, self.data, self.validation = network, data, validation
         self.order, self.past, self.shares = order, past, shares
+        self.on_nonfinite = check_choice(
+            "on_nonfinite", on_nonfinite, ("raise", "restore", "ignore")
+        )
         self.epochs = check_integer("epochs", epochs, 1)
         self.callbacks = check_callbacks(callbacks)
         if check_flag("progress", progress):
@@ -96,6 +108,8 @@ class Training:
         self.history = History()
         self.logs: dict[str, float] = {}
         self.state: State = {}
+        self.nonfinite: NonFinite | None = None
+        self._guard: Guard | None = None
 
     @property
     def parameters(self) -> Parameters:
@@ -125,16 +139,22 @@ class Training:
         return placed(take_rows(self.data, chosen), self.backend)
 
     def run(self) -> History:
-        """Run the epochs, and leave the network with its last (or best) parameters."""
+        """Run the epochs, and leave the network with its last (or best) parameters.
+
+        Raises
+        ------
+        NonFiniteError
+            After everything else, if a NaN or an infinity ended the training.
+        """
         self._started = time.perf_counter() - self.history.seconds
-        with self.backend.activate(), Interrupt() as interrupt:
+        memory = explained(self.backend, self._needs)
+        with self.backend.activate(), memory, Interrupt() as interrupt:
             self._begin()
             try:
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
                     self._call("on_epoch_begin")
-                    if self._run_batches(interrupt):
-                        self._end_epoch()
+                    self._run_epoch(interrupt)
                     if interrupt.requested:
                         self.stop("interrupted")
                 self._call("on_train_end")
@@ -144,48 +164,83 @@ class Training:
                 self.network.steps_taken = self.past.steps_taken
                 self.network.epochs_taken = self.past.epochs_taken
                 self.history.seconds = time.perf_counter() - self._started
+        if self.nonfinite is not None and self.on_nonfinite == "raise":
+            raise NonFiniteError(
+                f"training has met a NaN or an infinity in {self.nonfinite}. The network has "
+                f"the weights of the last good epoch; on_nonfinite='restore' ends without an "
+                f"error, 'ignore' trains on",
+                self.nonfinite,
+                self.history,
+            )
         return self.history
+
+    def _needs(self) -> dict[str, tuple[int, str]]:
+        """Say how many bytes the parts of this training take, and what lowers them."""
+        network, inputs = self.network, int(self.data.X.shape[1])
+        one = parameter_bytes(network.layers, inputs, network.dtype)
+        batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
+        copies = 3 + 2 * self.past.optimizer.n_slots  # with gradients and the last good epoch
+        return {
+            f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
+            "the examples": (self.data.nbytes, "the number of examples, or use float32"),
+            "weights, gradients and slots": (copies * one, "the units of the layers"),
+        }
 
     def _begin(self) -> None:
         """Set up state and steps; the parameters are copied, as a step overwrites its state."""
         place, data = self.backend, self.data
+        self._source = Source(data, place, self.batch_size, self.shares)
         start = self.network.parameters_on(place, data.X)
         self.state = {
             "parameters": _copied(place, start),
             "slots": self.past.slots_on(place, start),
-            "step": self._scalar(self.past.steps_taken, "int64"),
-            "t": self._scalar(self.past.step, "int64"),
+            **self.counters(0),
         }
-        self._source = Source(data, place, self.batch_size, self.shares)
         held_out = self.validation
         if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
             self.validation = placed(held_out, place)
-        self._steps = {
+        self.steps = {
             rows: self.network.compiled_step(
                 place, self.past.optimizer, self.batch_size, rows, self._source.by_weight
             )
             for rows in self._source.sizes
         }
+        if self.on_nonfinite != "ignore":
+            self._guard = Guard(self)
+
+    def _run_epoch(self, interrupt: Interrupt) -> None:
+        """Take the steps of one epoch, and read its figures.
+
+        Where work is queued, weights that a step had no memory for are known too late: so go
+        back to those of the epoch before.
+        """
+        try:
+            if self._run_batches(interrupt):
+                self._end_epoch()
+        except Exception as error:
+            if self._guard is not None and self.backend.is_out_of_memory(error):
+                self._go_back(self._guard, self.history.epochs)
+            raise
 
     def _run_batches(self, interrupt: Interrupt) -> bool:
         """Take the steps of one epoch; False if Ctrl-C cut it short.
 
         Nothing here waits for the device.
         """
-        n_batches, past = self._source.n_batches, self.past
-        self._rates = [
+        n_batches, past = self.n_batches, self.past
+        self.rates = [
             past.schedule(past.epoch + batch / n_batches) for batch in range(n_batches)
         ]
-        order = None  # one batch takes all rows
+        self._order = None  # one batch takes all rows
         if n_batches > 1:
-            order = self.order(past.epochs_taken, self._source.rows)
-        self.state["loss"] = self._scalar(0.0, self.network.dtype)
-        for data, sizes in self._source.passes(order, self._rates):
-            self.state["batch"] = self._scalar(0, "int64")
+            self._order = self.order(past.epochs_taken, self._source.rows)
+        self.state["loss"] = self.zero_loss()
+        for data, sizes in self.passes():
+            self.state["batch"] = self.scalar(0)
             for rows in sizes:
                 if interrupt.requested:
                     return False
-                self.state = self._steps[rows](self.state, data)
+                self.state = self.steps[rows](self.state, data)
                 self._call("on_batch_end")
         return True
 
@@ -193,7 +248,7 @@ class Training:
         """Read the epoch's figures: the one place where training waits for the device."""
         self.epoch += 1
         self.past.epoch += 1
-        self.logs = {"loss": float(self.state["loss"]), "learning_rate": self._rates[-1]}
+        self.logs = {"loss": self._read_loss(), "learning_rate": self.rates[-1]}
         if self.validation is not None:
             measured = self.network.evaluate_data(
                 self.backend, self.parameters, self.validation
@@ -202,15 +257,60 @@ class Training:
         self._call("on_epoch_end")
         self.history.append(self.logs)
         self.past.schedule.observe(self.logs)
+        if self._guard is not None:
+            self._keep_or_go_back(self._guard)
         self.history.seconds = time.perf_counter() - self._started
-        self._call("on_epoch_recorded")
+        if self.nonfinite is None:
+            self._call("on_epoch_recorded")
+
+    def _read_loss(self) -> float:
+        """Read the epoch's loss, and look whether all is finite."""
+        if self._guard is None:
+            return float(self.state["loss"])
+        loss, finite = self._guard.read()
+        if not finite:
+            self.nonfinite = self._guard.find()
+            self.stop(f"not finite in {self.nonfinite}")
+        return loss
+
+    def _keep_or_go_back(self, guard: Guard) -> None:
+        if self.nonfinite is not None:
+            self._go_back(guard, self.epoch - 1)
+        elif self.epoch < self.epochs and self.history.stopped is None:
+            guard.keep()
+
+    def _go_back(self, guard: Guard, epochs: int) -> None:
+        guard.go_back(epochs)
+        self.past.epoch -= self.epoch - epochs
+
+    def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Give the data of this epoch's steps, piece by piece, with the sizes of batches."""
+        return self._source.passes(self._order, self.rates)
+
+    def zero_loss(self) -> Array:
+        """Give the loss with which an epoch begins."""
+        return self.scalar(0.0, self.network.dtype)
+
+    @property
+    def n_batches(self) -> int:
+        """Number of steps in an epoch."""
+        return self._source.n_batches
+
+    def counters(self, epochs: int) -> State:
+        """Give step and t as they are after so many epochs of this training."""
+        steps = epochs * self.n_batches
+        return {
+            "step": self.scalar(self.past.steps_taken + steps),
+            "t": self.scalar(self.past.step + steps),
+        }
 
     def _call(self, hook: str) -> None:
         self.network.adopt(self.backend, self.parameters)
         for callback in self.callbacks:
             getattr(callback, hook)(self)
 
-    def _scalar(self, value: float, dtype: str) -> Array:
+    def scalar(self, value: float, dtype: str = "int64") -> Array:
+        """Put a number on the device."""
         return self.backend.asarray(value, dtype)
 
 

@@ -345,8 +345,9 @@ def test_a_training_that_diverges_ends_and_leaves_a_network(backend):
     net, stopping = network(), bpnet.EarlyStopping("loss", patience=2)
     with np.errstate(all="ignore"):
         history = train(
-            net, stopping, backend, epochs=50, batch_size=None, optimizer=bpnet.SGD(1e200)
-        )
+            net, stopping, backend, epochs=50, batch_size=None, optimizer=bpnet.SGD(1e200),
+            on_nonfinite="ignore",
+        )  # fmt: skip
     assert history.epochs < 10
     assert math.isnan(history["loss"][-1])
     assert np.all(np.isfinite(net.predict(X))) == (history.best_epoch == 1)

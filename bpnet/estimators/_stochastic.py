@@ -96,6 +96,7 @@ class Stochastic(MLPParameters):
             progress=bool(self.progress),
             past=self._continued(data.n_rows),
             shares="rows",
+            on_nonfinite="ignore",  # scikit-learn has an error of its own
         )
         self.n_iter_ = 0
         try:

@@ -96,7 +96,7 @@ def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int
 
 def _run(net: Network, X: Any, y: Any, rate: float, epochs: int, start: float) -> Run:
     with np.errstate(over="ignore", invalid="ignore"):  # the verdict tells of them
-        history = net.fit(X, y, optimizer=SGD(rate), epochs=epochs)
+        history = net.fit(X, y, optimizer=SGD(rate), epochs=epochs, on_nonfinite="ignore")
         measured = net.evaluate(X, y)
     loss = measured["loss"]
     if not loss <= start:  # NaN is not <= anything

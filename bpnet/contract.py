@@ -1,0 +1,341 @@
+"""The parity contract: one seed, one training, on every backend and device.
+
+Weights, masks and batches are the same bits everywhere. What is computed from them is the
+same up to rounding: libraries add up products in different orders. How far that may go after
+a whole training is promised in :data:`TOLERANCES`, and :func:`parity` measures it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bpnet._checks import check_integer
+from bpnet._compat import device
+from bpnet._inputs import Data
+from bpnet._placement import to_host
+from bpnet._step import gather
+from bpnet._summary import align
+from bpnet.backend import Backend
+from bpnet.callbacks import Callback
+from bpnet.layers import Context, Dropout
+from bpnet.optimizers import Adam
+from bpnet.registry import available_backends, get_backend
+
+if TYPE_CHECKING:
+    from bpnet.network import Network
+    from bpnet.optimizers import Optimizer
+    from bpnet.training import Training
+
+REFERENCE = "numpy:cpu"
+EPOCHS = 20
+# Largest difference relative to the largest entry of its array; 0.0 is the same bits. One
+# rounding is 1e-16 in float64 and 6e-8 in float32, and training makes more of it from step to
+# step. One rounding of TF32 is 5e-4, so a product in it breaks the promise of float32.
+TOLERANCES: Mapping[str, Mapping[str, float]] = {
+    "float64": {
+        "initial weights": 0.0, "masks": 0.0, "batches": 0.0,
+        "loss curve": 1e-9, "final weights": 1e-9, "predictions": 1e-9,
+    },
+    "float32": {
+        "initial weights": 0.0, "masks": 0.0, "batches": 0.0,
+        "loss curve": 1e-4, "final weights": 1e-4, "predictions": 1e-4,
+    },
+}  # fmt: skip
+
+Quantities = dict[str, list[Any]]
+
+
+class Difference(NamedTuple):
+    """How far one quantity on one backend is from the reference.
+
+    Attributes
+    ----------
+    backend : str
+        Where it was computed, such as "torch:cpu".
+    quantity : str
+        One of those in :data:`TOLERANCES`.
+    ulps : int
+        Largest number of floats of the dtype that lie between two entries; near 0, where
+        floats lie close, this can be large for a difference without weight.
+    relative : float
+        Largest difference, relative to the largest entry of its array in the reference; NaN
+        if only one of both is finite.
+    tolerance : float
+        What is promised of `relative`.
+    """
+
+    backend: str
+    quantity: str
+    ulps: int
+    relative: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the promise is kept; 0.0 promises the same bits."""
+        if self.tolerance == 0.0:
+            return self.ulps == 0
+        return self.relative <= self.tolerance
+
+
+class Parity(NamedTuple):
+    """What :func:`parity` has measured; prints as a table.
+
+    Attributes
+    ----------
+    differences : tuple of Difference
+        By backend and quantity. The reference itself is among them: trained once more.
+    skipped : dict of str to str
+        Devices that cannot compute in the network's dtype, and why.
+    dtype : str
+        In which was computed.
+    epochs : int
+        How long was trained.
+    """
+
+    differences: tuple[Difference, ...]
+    skipped: Mapping[str, str]
+    dtype: str
+    epochs: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether all promises are kept."""
+        return all(difference.passed for difference in self.differences)
+
+    def __str__(self) -> str:
+        rows = [("backend", "quantity", "ulps", "relative", "allowed", "")]
+        for d in self.differences:
+            allowed = "same bits" if d.tolerance == 0.0 else f"{d.tolerance:.0e}"
+            verdict = "ok" if d.passed else "DIFFERS"
+            rows.append(
+                (d.backend, d.quantity, f"{d.ulps:,}", f"{d.relative:.1e}", allowed, verdict)
+            )
+        kept = "kept" if self.passed else "broken"
+        return "\n".join(
+            [
+                *align(rows),
+                *(f"{spec} skipped: {reason}" for spec, reason in self.skipped.items()),
+                f"parity {kept}: {self.dtype}, {self.epochs} epochs, compared with {REFERENCE}",
+            ]
+        )
+
+
+def parity(
+    net: Network,
+    X: Any,
+    y: Any,
+    backends: str | Backend | Iterable[str | Backend] | None = None,
+    *,
+    optimizer: Optimizer | None = None,
+    epochs: int = EPOCHS,
+    batch_size: int | None = 32,
+) -> Parity:
+    """Train copies of a network on several backends, and compare all that can differ.
+
+    Initial weights, dropout masks and batches are compared bit by bit; the loss curve, the
+    final weights and the predictions by the tolerances of :data:`TOLERANCES`, which hold for
+    the default number of epochs. A training that is unstable makes more of each rounding
+    than they allow.
+
+    Parameters
+    ----------
+    net : Network
+        The network, built or not; it is left as it was.
+    X, y : arrays
+        Examples as for ``Network.fit``, of any library.
+    backends : str, Backend, iterable of them, or None
+        Which to compare with NumPy; None takes every device of every backend at hand.
+    optimizer : Optimizer or None
+        None is ``Adam(0.001)``.
+    epochs : int, default 20
+        Passes over the examples.
+    batch_size : int or None, default 32
+        Examples in a step.
+
+    Returns
+    -------
+    Parity
+        ``print`` it, or look at ``passed``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not allowed.
+    bpnet.BackendError
+        If a backend that was asked for cannot be had.
+    bpnet.NonFiniteError
+        If the training diverges.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_moons(60, seed=0)
+    >>> net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0, dtype="float64")
+    >>> print(bpnet.parity(net, X, y, "numpy", epochs=2))  # trained twice: no difference
+    backend     quantity          ulps   relative   allowed
+    numpy:cpu   initial weights   0      0.0e+00    same bits   ok
+    numpy:cpu   batches           0      0.0e+00    same bits   ok
+    numpy:cpu   loss curve        0      0.0e+00    1e-09       ok
+    numpy:cpu   final weights     0      0.0e+00    1e-09       ok
+    numpy:cpu   predictions       0      0.0e+00    1e-09       ok
+    parity kept: float64, 2 epochs, compared with numpy:cpu
+    """
+    epochs = check_integer("epochs", epochs, 1)
+    data = to_host(net.check_data(X, y, None))
+    places, skipped = _chosen(backends, net.dtype)
+    settings = {
+        "optimizer": Adam() if optimizer is None else optimizer,
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+    expected = _quantities(net, data, get_backend(REFERENCE), settings)
+    differences = []
+    for place in places:
+        found = _quantities(net, data, place, settings)
+        for quantity, reference in expected.items():
+            ulps, relative = _difference(found[quantity], reference)
+            tolerance = TOLERANCES[net.dtype][quantity]
+            differences.append(Difference(place.spec, quantity, ulps, relative, tolerance))
+    return Parity(tuple(differences), skipped, net.dtype, epochs)
+
+
+class _Record(Callback):
+    """Notes with what a training begins, and what its first and last epochs are given."""
+
+    def __init__(self) -> None:
+        self.weights: list[Any] = []
+        self.batches: list[Any] = []
+        self.masks: list[Any] = []
+
+    def on_train_begin(self, training: Training) -> None:
+        """Note the weights."""
+        self.weights = list(_host_arrays(training.backend, training.parameters))
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Gather the epoch's batches and masks again, as its steps have done."""
+        if training.epoch not in (1, training.epochs):
+            return
+        place = training.backend
+        steps_before = training.past.steps_before + training.past.step
+        number = steps_before + (training.epoch - 1) * training.n_batches
+        for data, sizes in training.passes():
+            for batch, rows in enumerate(sizes):
+                given = gather(
+                    place.xp, data, training.scalar(batch), training.batch_size, rows
+                )
+                self.batches += [_to_host(place, a) for a in given if a is not None]
+                self.masks += _masks(training, given[0], number + batch)
+            number += len(sizes)
+
+
+def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
+    """Give the masks of one step: what the dropout layers make of ones."""
+    network, place = training.network, training.backend
+    width, xp = int(X.shape[1]), place.xp
+    for number, layer in enumerate(network.layers):
+        if isinstance(layer, Dropout):
+            ones = xp.ones((X.shape[0], width), dtype=X.dtype, device=device(X))
+            context = Context(network.model.keys[number], training.scalar(step))
+            yield _to_host(place, layer.forward(xp, {}, ones, context)[0])
+        width = layer.n_outputs(width)
+
+
+def _quantities(
+    net: Network, data: Data, place: Backend, settings: dict[str, Any]
+) -> Quantities:
+    """Train a copy on a backend, and give all that is compared, on the host."""
+    trained, record = copy.deepcopy(net), _Record()
+    history = trained.fit(data.X, data.y, callbacks=[record], backend=place, **settings)
+    predict = trained.predict_proba if trained.is_classifier else trained.predict
+    quantities = {
+        "initial weights": record.weights,
+        "masks": record.masks,
+        "batches": record.batches,
+        "loss curve": [np.asarray(history["loss"], net.dtype)],
+        "final weights": list(_host_arrays(place, trained.parameters)),
+        "predictions": [np.asarray(predict(data.X, backend=place))],
+    }
+    return {name: arrays for name, arrays in quantities.items() if arrays}
+
+
+def _chosen(
+    backends: str | Backend | Iterable[str | Backend] | None, dtype: str
+) -> tuple[list[Backend], dict[str, str]]:
+    """Give the backends to compare, and those that cannot compute in the dtype."""
+    if backends is None:
+        table = available_backends()
+        backends = [f"{name}:{device}" for name in table for device in table[name].devices]
+    if isinstance(backends, str | Backend):
+        backends = [backends]
+    if not isinstance(backends, Iterable):
+        raise TypeError(f"backends must be spec strings such as 'torch', got {backends!r}")
+    places, skipped = [], {}
+    for spec in backends:
+        place = get_backend(_not_none(spec))
+        try:
+            place.asarray(0.0, dtype)
+        except TypeError as error:  # Apple's MPS has no float64
+            skipped[place.spec] = str(error)
+        else:
+            places.append(place)
+    if not places:
+        raise ValueError(f"backends must name at least one that computes in {dtype}; {skipped}")
+    return places, skipped
+
+
+def _not_none(spec: str | Backend | None) -> str | Backend:
+    if spec is None:
+        raise TypeError("backends must be spec strings such as 'torch', got None among them")
+    return spec
+
+
+def _to_host(place: Backend, array: Any) -> Any:
+    return np.array(place.to_numpy(array))
+
+
+def _host_arrays(place: Backend, parameters: Any) -> Iterator[Any]:
+    return (_to_host(place, p) for layer in parameters for p in layer.values())
+
+
+def _difference(found: list[Any], expected: list[Any]) -> tuple[int, float]:
+    """Give the largest difference of several arrays: in ulps, and relative."""
+    pairs = list(zip(found, expected, strict=True))
+    return (
+        max(_ulps(a, b) for a, b in pairs),
+        float(np.max([_relative(a, b) for a, b in pairs])),  # NaN stays NaN
+    )
+
+
+def _relative(a: Any, b: Any) -> float:
+    """Compare with the largest entry; what is not finite must be the same."""
+    finite = np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return float("nan")
+    largest = float(np.max(np.abs(b[finite]), initial=0.0))
+    distance = float(np.max(np.abs(a[finite] - b[finite]), initial=0.0))
+    return distance / (largest or 1.0)
+
+
+def _ulps(a: Any, b: Any) -> int:
+    """Count the floats from one entry to the other, at most; of labels their difference."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        raise ValueError(f"got {a.dtype} {a.shape} where {b.dtype} {b.shape} was expected")
+    p, q = _ordered(a), _ordered(b)
+    # Apart by more than an int64 holds, but not more than a uint64 does.
+    apart = np.maximum(p, q).astype(np.uint64) - np.minimum(p, q).astype(np.uint64)
+    return int(np.max(apart, initial=np.uint64(0)))
+
+
+def _ordered(array: Any) -> Any:
+    """Number the floats in their order, with 0 for both zeros; integers are in theirs."""
+    if array.dtype.kind != "f":
+        return array.astype(np.int64)
+    bits = array.view(f"i{array.itemsize}").astype(np.int64)
+    lowest = np.iinfo(f"i{array.itemsize}").min
+    return np.where(bits < 0, lowest - bits, bits)

@@ -1,0 +1,122 @@
+"""Two trainings at once give the same bits as alone: in threads, after fork, after spawn."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import bpnet
+
+SPECS = ("numpy", "torch:cpu", "jax", "array_api_strict:device1")
+X, Y = bpnet.datasets.make_spiral(90, seed=0)
+
+
+def trained(seed, spec=None, wide=False):
+    """The bytes of the final weights and losses; `wide` layers step in place on NumPy."""
+    layers = [
+        bpnet.Dense(128 if wide else 12, "tanh"), bpnet.Dropout(0.2),
+        bpnet.Dense(128 if wide else 8, "relu"), bpnet.Dense(1),
+    ]  # fmt: skip
+    net = bpnet.Network(layers, "binary_crossentropy", seed=seed)
+    if spec is None:
+        history = net.fit(X, Y, optimizer=bpnet.Adam(0.01), epochs=8)
+    else:
+        with bpnet.use_backend(spec):
+            history = net.fit(X, Y, optimizer=bpnet.Adam(0.01), epochs=8)
+        assert net.backend == bpnet.get_backend(spec)
+    to_numpy = net.backend.to_numpy
+    weights = [to_numpy(p).tobytes() for layer in net.parameters for p in layer.values()]
+    return b"".join([*weights, np.array(history["loss"]).tobytes()])
+
+
+def at_hand():
+    found = []
+    for spec in SPECS:
+        try:
+            bpnet.get_backend(spec)
+        except bpnet.BackendError:
+            continue
+        found.append(spec)
+    return found
+
+
+def in_threads(jobs):
+    """Run all jobs at once: none begins before all are ready."""
+    ready = threading.Barrier(len(jobs))
+
+    def run(job):
+        ready.wait()
+        return trained(*job)
+
+    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(run, jobs))
+
+
+def test_two_networks_in_two_threads_of_one_backend(backend):
+    jobs = [(seed, backend, wide) for seed, wide in ((0, False), (1, False), (2, True))]
+    assert in_threads(jobs) == [trained(*job) for job in jobs]
+
+
+def test_a_thread_for_each_backend():
+    """Each in its own block; the thread's block is not that of the thread that began it."""
+    jobs = [(seed, spec) for seed, spec in enumerate(at_hand() * 2)]
+    expected = [trained(*job) for job in jobs]
+    with bpnet.use_backend("array_api_strict:device2"):
+        assert in_threads(jobs) == expected
+    assert len(set(expected)) == len(expected)
+
+
+def test_one_compiled_step_serves_two_threads_one_after_the_other(backend):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(trained, 0, backend).result() == trained(0, backend)
+
+
+def test_spawned_processes_give_the_same_bits():
+    specs = at_hand()
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        results = list(pool.map(trained, [3] * len(specs), specs))
+    assert results == [trained(3, spec) for spec in specs]
+
+
+FORK = """
+import os, sys
+sys.path.insert(0, {folder!r})
+import test_concurrency as tests
+
+spec = {spec!r}
+expected = tests.trained(4, spec)  # the parent has trained, and goes on
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(tests.trained(4, spec))
+    os._exit(0)
+os.close(writer)
+again = tests.trained(4, spec)
+with os.fdopen(reader, "rb") as pipe:
+    assert pipe.read() == expected == again
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("spec", ["numpy", "torch:cpu", "array_api_strict:device1"])
+def test_a_forked_child_gives_the_same_bits(spec):
+    """JAX refuses forks itself: it has threads of its own."""
+    if spec not in at_hand():
+        pytest.skip(f"no {spec}")
+    program = FORK.format(folder=os.path.dirname(__file__), spec=spec)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0

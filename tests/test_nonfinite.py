@@ -1,0 +1,231 @@
+"""A NaN or an infinity in training: where it began, what is kept, what is raised."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import bpnet
+from bpnet.cli import main
+
+M, BATCH = 10, 4  # three batches in an epoch
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((M, 3))
+Y = X @ [1.0, -2.0, 0.5] + 0.3
+
+
+@pytest.fixture(autouse=True)
+def _overflow_is_meant():
+    with np.errstate(all="ignore"):
+        yield
+
+
+def network(activation="tanh", dtype="float64", **options):
+    layers = [bpnet.Dense(4, activation, **options), bpnet.Dropout(0.2), bpnet.Dense(1)]
+    return bpnet.Network(layers, "mean_squared_error", seed=2, dtype=dtype)
+
+
+def host(backend, parameters):
+    return [np.array(backend.to_numpy(p)) for layer in parameters for p in layer.values()]
+
+
+def assert_same(parameters, expected):
+    for p, q in zip(parameters, expected, strict=True):
+        assert_array_equal(p, q)
+
+
+def train(net, backend="numpy", X=X, Y=Y, **settings):
+    settings = {"optimizer": bpnet.SGD(0.05), "batch_size": BATCH, "epochs": 9} | settings
+    return net.fit(X, Y, backend=backend, **settings)
+
+
+class Rates(bpnet.schedules.Schedule):
+    """A rate that becomes far too high with one batch (of three in an epoch)."""
+
+    def __init__(self, batch, high=1e300):
+        super().__init__()
+        self.batch, self.high = batch, high
+
+    def __call__(self, epoch):
+        return self.high if round(3 * epoch) >= self.batch else 0.05
+
+
+def raised(net, backend="numpy", **settings):
+    with pytest.raises(bpnet.NonFiniteError) as caught:
+        train(net, backend, **settings)
+    return caught.value
+
+
+# --- where it began ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [3, 4, 8])
+@pytest.mark.parametrize("optimizer", [bpnet.SGD, bpnet.Adam])
+def test_the_first_bad_step_is_named(optimizer, batch, backend):
+    """A step of 1e300 leaves weights that are finite, whose square overflows in the next."""
+    error = raised(network(), backend, optimizer=optimizer(Rates(batch)))
+    found = error.found
+    bad = batch + 1  # counted from 0
+    assert (found.epoch, found.step) == (bad // 3 + 1, bad % 3 + 1)
+    assert found.quantity in ("z", "loss")
+    assert "weights have grown to" in found.cause
+    assert "learning rate" in found.cause
+    assert str(found) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("settings", "layer", "quantity", "value", "cause"),
+    [
+        ({"X": X * 1e200}, 2, "loss", "infinite", "features up to"),
+        ({"X": np.full((M, 3), 1.7e308)}, 1, "z", "infinite", "features up to"),
+        ({"Y": Y * 1e200}, 2, "loss", "infinite", "targets up to"),
+        ({"optimizer": bpnet.SGD(1e308), "Y": Y * 10.0}, 1, "W", "infinite",
+         "the learning rate 1e+308"),
+        ({"optimizer": bpnet.Adam(0.1), "X": X * 1e10, "Y": Y * 1e150}, 1, "slots of W",
+         "infinite", "features up to"),
+    ],
+)  # fmt: skip
+def test_layer_quantity_and_cause(settings, layer, quantity, value, cause, backend):
+    layers = [bpnet.Dense(4, init=lambda rng, *shape: np.ones(shape)), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=2, dtype="float64")
+    found = raised(net, backend, **settings).found
+    assert (found.epoch, found.layer, found.quantity) == (1, layer, quantity)
+    assert found.value == value
+    assert found.cause.startswith(cause)
+
+
+def test_weights_that_are_not_finite_stop_although_the_loss_is(backend):
+    """The last step of the epoch does it: no loss has seen its weights."""
+    net = network()
+    error = raised(net, backend, optimizer=bpnet.SGD(Rates(5, 1.7e308)), epochs=2)
+    assert (error.found.epoch, error.found.step) == (2, 3)
+    assert error.found.quantity in ("W", "b")
+    assert all(map(math.isfinite, error.history["loss"]))
+    assert all(np.all(np.isfinite(p)) for p in host(backend, net.parameters))
+
+
+def test_a_sum_that_overflows_is_no_infinity(backend):
+    net = network(dtype="float32").build(3, backend)
+    large = [{k: np.full(p.shape, 3e38) for k, p in layer.items()} for layer in net.parameters]
+    large[1] = {"W": np.zeros((4, 1)), "b": np.zeros(1)}
+    net.parameters = large
+    assert train(net, backend, optimizer=bpnet.SGD(1e-30), epochs=2).stopped is None
+
+
+def test_what_a_callback_sets_is_blamed_on_it(backend):
+    class Spoil(bpnet.Callback):
+        def on_batch_end(self, training):
+            if training.epoch == 1:
+                training.parameters = [
+                    {k: p * math.inf for k, p in layer.items()} for layer in training.parameters
+                ]
+
+    found = raised(network(), backend, callbacks=[Spoil()], batch_size=None).found
+    assert (found.epoch, found.step, found.layer) == (2, None, 1)
+    assert found.quantity == "W"
+    assert "callback" in found.cause
+
+
+# --- what is kept -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_nonfinite", ["raise", "restore"])
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_the_network_is_what_it_was_after_the_last_good_epoch(good, on_nonfinite, backend):
+    net, expected = network(), network()
+    optimizer = bpnet.Adam(Rates(3 * good))
+    if on_nonfinite == "raise":
+        history = raised(net, backend, optimizer=optimizer).history
+    else:
+        history = train(net, backend, optimizer=optimizer, on_nonfinite="restore")
+    assert history.epochs == good + 1
+    assert not math.isfinite(history["loss"][-1])
+    assert f"epoch {good + 1}" in history.stopped
+    expected.build(3, backend)
+    if good:
+        train(expected, backend, optimizer=bpnet.Adam(0.05), epochs=good)
+    assert_same(host(backend, net.parameters), host(backend, expected.parameters))
+    assert (net.epochs_taken, net.steps_taken) == (good, 3 * good)
+    # and goes on as that one would
+    for either in (net, expected):
+        train(either, backend, epochs=2)
+    assert_same(host(backend, net.parameters), host(backend, expected.parameters))
+
+
+def test_watching_changes_no_bit(backend):
+    watched, free = network(), network()
+    for net, choice in ((watched, "raise"), (free, "ignore")):
+        train(net, backend, optimizer=bpnet.Adam(0.01), on_nonfinite=choice)
+    assert_same(host(backend, watched.parameters), host(backend, free.parameters))
+
+
+def test_ignore_trains_on(backend):
+    net = network()
+    history = train(net, backend, optimizer=bpnet.SGD(Rates(4)), on_nonfinite="ignore")
+    assert (history.epochs, history.stopped) == (9, None)
+    assert not np.all(np.isfinite(host(backend, net.parameters)[0]))
+
+
+def test_early_stopping_restores_its_best_weights_and_the_end_is_called():
+    class Ends(bpnet.Callback):
+        def on_epoch_end(self, training):
+            training.logs["figure"] = -float(training.epoch == 1)
+            self.seen = training.nonfinite
+
+        def on_train_end(self, training):
+            self.end = training.nonfinite
+
+    net, ends, stopping = network(), Ends(), bpnet.EarlyStopping("figure")
+    error = raised(net, optimizer=bpnet.SGD(Rates(8)), callbacks=[ends, stopping])
+    assert ends.seen is ends.end is error.found
+    assert error.history.best_epoch == 1
+    best = network()
+    train(best, epochs=1)
+    assert_same(host(net.backend, net.parameters), host(net.backend, best.parameters))
+
+
+def test_a_bad_choice_is_refused():
+    net = network()
+    with pytest.raises(ValueError, match="on_nonfinite must be one of raise, restore, ignore"):
+        train(net, on_nonfinite="warn")
+    assert not net.is_built
+
+
+def test_the_error_travels():
+    error = raised(network(), optimizer=bpnet.SGD(Rates(4)))
+    other = pickle.loads(pickle.dumps(error))
+    assert isinstance(error, ArithmeticError)
+    assert (str(other), other.found) == (str(error), error.found)
+    assert other.history["loss"] == pytest.approx(error.history["loss"], nan_ok=True)
+
+
+# --- what rests on it -------------------------------------------------------------------------
+
+
+def test_a_divergence_can_be_diagnosed():
+    X, y = bpnet.datasets.make_moons(200, seed=0)
+    net = bpnet.Network([bpnet.Dense(16, "relu"), bpnet.Dense(1)], "mean_squared_error", seed=0)
+    doctor = bpnet.Doctor()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(bpnet.NonFiniteError) as error:
+            net.fit(X, y, optimizer=bpnet.SGD(50.0), epochs=50, callbacks=[doctor])
+    assert bpnet.diagnose(error.value.history).name == "learning rate too high"
+    assert any("learning rate too high" in str(w.message) for w in caught)
+
+
+def test_the_demo_says_where(tmp_path, capsys):
+    arguments = ["--learning-rate", "1000", "--activation", "identity", "--samples", "100"]
+    hidden = ",".join(["64"] * 8)
+    assert main(["demo", "--hidden", hidden, "--out", str(tmp_path), *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    line = err.splitlines()[-1]
+    assert re.match(r"bpnet demo: training diverged, in epoch \d+, step \d+: ", line)
+    assert list(tmp_path.iterdir()) == []
