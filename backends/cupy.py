@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.cupy as xp
 import cupy
-from cupy._core import get_compute_type, set_compute_type
-from cupy._core._routines_linalg import COMPUTE_TYPE_FP32
 
 from bpnet.backend import Backend, Function
 from bpnet.errors import NoDeviceError
-
-from ._precision import FullPrecision
 
 
 class CupyBackend(Backend):
@@ -56,14 +50,9 @@ class CupyBackend(Backend):
         """Number the GPU on which the array lives."""
         return str(array.device.id)
 
-    @contextlib.contextmanager
-    def activate(self) -> Iterator[None]:
-        """Make this GPU current, and compute float32 products in full: not in TF32.
-
-        CuPy allocates and launches on the current GPU.
-        """
-        with cupy.cuda.Device(int(self.device)), _FULL_PRECISION:
-            yield
+    def activate(self) -> AbstractContextManager[Any]:
+        """Make this GPU the current one: CuPy allocates and launches on the current GPU."""
+        return cupy.cuda.Device(int(self.device))  # type: ignore[no-any-return]
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array of the host to this GPU."""
@@ -91,13 +80,3 @@ class CupyBackend(Backend):
         """Wait for the GPU's current stream."""
         with self.activate():
             cupy.cuda.get_current_stream().synchronize()
-
-
-def _set_full() -> Callable[[], Any]:
-    """Set float32 products to full precision, whatever CUPY_TF32 says."""
-    before = get_compute_type("float32")
-    set_compute_type("float32", COMPUTE_TYPE_FP32)
-    return functools.partial(set_compute_type, "float32", before)
-
-
-_FULL_PRECISION = FullPrecision(_set_full)

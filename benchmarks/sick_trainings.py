@@ -327,6 +327,6 @@ def train(case: Case) -> Run:
     with np.errstate(all="ignore"):
         history = net.fit(
             data.X, data.y, epochs=data.epochs, validation_data=(data.X_val, data.y_val),
-            callbacks=[bpnet.GradientFlow()], **case.fit,
+            callbacks=[bpnet.GradientFlow()], on_nonfinite="ignore", **case.fit,
         )  # fmt: skip
     return Run(case, net, history)
