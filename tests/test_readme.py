@@ -13,8 +13,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINKS = re.findall(r"\[([^\]]*)\]\((?!https?:)([^)]+)\)", README)
 
 
-def test_the_examples_in_python_print_what_the_readme_says():
+def test_the_examples_in_python_print_what_the_readme_says(monkeypatch, tmp_path):
     pytest.importorskip("torch")  # one example passes tensors
+    monkeypatch.chdir(tmp_path)  # one writes a file
     failed, tried = doctest.testfile(
         str(ROOT / "README.md"),
         module_relative=False,
