@@ -35,13 +35,7 @@ class Placement(NamedTuple):
 
     def copied(self) -> Placement:
         """Give a copy of the parameters on the same backend."""
-        return Placement(
-            self.backend,
-            [
-                {name: bring(p, self.backend, copy=True) for name, p in layer.items()}
-                for layer in self.parameters
-            ],
-        )
+        return Placement(self.backend, copied(self.parameters, self.backend))
 
     def replaced(self, values: Sequence[dict[str, Any]], dtype: str) -> Placement:
         """Give a placement with other values, after checking structure, shapes and values."""
@@ -147,6 +141,14 @@ def check_like(expected: Parameters, got: Any) -> None:
 
     if form(expected) != form(got):
         raise ValueError(f"parameters must be {form(expected)}")
+
+
+def copied(parameters: Parameters, backend: Backend) -> Parameters:
+    """Copy parameters to a backend, also if they are there already."""
+    return [
+        {name: bring(p, backend, copy=True) for name, p in layer.items()}
+        for layer in parameters
+    ]
 
 
 def bring_all(

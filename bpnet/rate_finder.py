@@ -10,7 +10,7 @@ import numpy as np
 
 from bpnet._checks import check_integer, check_number
 from bpnet._inputs import Data
-from bpnet._placement import bring_all
+from bpnet._placement import bring_all, copied
 from bpnet._source import take_rows
 from bpnet._step import make_step
 from bpnet._twin import twin
@@ -173,10 +173,7 @@ def _losses(
         start = net.parameters_on(place, data.X)
         zero = place.asarray(0.0, net.dtype)
         state = {
-            "parameters": [
-                {name: place.xp.asarray(p, copy=True) for name, p in layer.items()}
-                for layer in start
-            ],
+            "parameters": copied(start, place),
             "slots": optimizer.init(place.xp, start),
             "step": place.asarray(0, "int64"),
             "t": place.asarray(0, "int64"),

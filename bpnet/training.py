@@ -12,7 +12,7 @@ from bpnet._inputs import Data
 from bpnet._interrupt import Interrupt
 from bpnet._memory import activation_bytes, explained, parameter_bytes
 from bpnet._nonfinite import Guard, NonFinite
-from bpnet._placement import bring, placed
+from bpnet._placement import copied, placed
 from bpnet._source import Source, take_rows
 from bpnet._step import State
 from bpnet._typing import Array, Parameters
@@ -121,12 +121,12 @@ class Training:
 
     @parameters.setter
     def parameters(self, values: Parameters) -> None:
-        self.state["parameters"] = _copied(self.backend, values)
+        self.state["parameters"] = copied(values, self.backend)
         self.network.adopt(self.backend, self.parameters)
 
     def copy_parameters(self) -> Parameters:
         """Copy the parameters of all layers on their device."""
-        return _copied(self.backend, self.parameters)
+        return copied(self.parameters, self.backend)
 
     def stop(self, reason: str) -> None:
         """End training after this epoch; the first reason stands in the history."""
@@ -192,7 +192,7 @@ class Training:
         self._source = Source(data, place, self.batch_size, self.shares)
         start = self.network.parameters_on(place, data.X)
         self.state = {
-            "parameters": _copied(place, start),
+            "parameters": copied(start, place),
             "slots": self.past.slots_on(place, start),
             **self.counters(0),
         }
@@ -312,12 +312,6 @@ class Training:
     def scalar(self, value: float, dtype: str = "int64") -> Array:
         """Put a number on the device."""
         return self.backend.asarray(value, dtype)
-
-
-def _copied(place: Backend, parameters: Parameters) -> Parameters:
-    return [
-        {name: bring(p, place, copy=True) for name, p in layer.items()} for layer in parameters
-    ]
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
