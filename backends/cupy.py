@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.cupy as xp
 import cupy
 
-from bpnet.backend import Backend, Function
+from bpnet.backend import Backend
 from bpnet.errors import NoDeviceError
 
 
@@ -64,10 +66,11 @@ class CupyBackend(Backend):
         with self.activate():
             return cupy.asnumpy(array)
 
-    def fuse(self, rule: Function) -> Function:
+    def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Run the rule as one kernel: each array is read once and written once."""
-        fused = cupy.fuse(kernel_name="bpnet_rule")  # a partial, say, has no name of its own
-        return fused(rule)  # type: ignore[no-any-return]
+        bound = functools.partial(rule, self.xp)
+        fused = cupy.fuse(kernel_name="bpnet_rule")(bound)  # a partial has no name of its own
+        return lambda xp, *arguments: fused(*arguments)
 
     def fits(self, nbytes: int) -> bool:
         """Leave half of the free memory to activations and temporaries."""

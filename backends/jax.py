@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -69,8 +69,9 @@ class JaxBackend(Backend):
         """Copy the array to the host."""
         return np.array(array)  # as np.asarray gives one that cannot be written to
 
-    def compile(self, step: Function) -> Function:
+    def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Jit the step; the state it consumes gives its memory to the next one."""
+        step = functools.partial(step, self.xp)
         return jax.jit(step, donate_argnums=0)  # type: ignore[no-any-return]
 
     def compile_pure(self, function: Function) -> Function:

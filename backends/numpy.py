@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 
-from bpnet.backend import Backend, Function
+from bpnet.backend import Backend
 
-from ._tape import Tape
-
-# Elements of a parameter. The new arrays of fewer are still in the cache; those of more may
-# come from the operating system each time, at many times the cost.
-WORTH_A_TAPE = 2**14
+from ._replay import Replayed
+from ._replay_numpy import NumpyLibrary
 
 
 class NumpyBackend(Backend):
@@ -46,27 +43,6 @@ class NumpyBackend(Backend):
         """Give the array itself."""
         return np.asarray(array)
 
-    def fuse(self, rule: Function) -> Function:
-        """Record the rule once, and replay it in place on blocks that fit the cache."""
-        tapes: dict[tuple[Any, ...], Tape | None] = {}
-
-        def fused(*arguments: Any) -> Any:
-            p = arguments[0]
-            if p.size < WORTH_A_TAPE or not p.flags.c_contiguous:  # as the slots are then too
-                return rule(*arguments)
-            is_array = [np.ndim(a) > 0 for a in arguments]
-            key = (p.dtype, *is_array)
-            if key not in tapes:
-                tapes[key] = _record(rule, is_array, p.dtype)
-            tape = tapes[key]
-            return rule(*arguments) if tape is None else tape.run(arguments)
-
-        return fused  # type: ignore[return-value]
-
-
-def _record(rule: Function, is_array: Sequence[bool], dtype: Any) -> Tape | None:
-    """Record a rule; None for one that is more than ufuncs, or whose errors are to show."""
-    try:
-        return Tape(rule, is_array, dtype)
-    except Exception:
-        return None
+    def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
+        """Record the step in its first run, and replay it in place in all others."""
+        return Replayed(step, NumpyLibrary(), xp) if own else super().compile(step)

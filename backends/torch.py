@@ -13,6 +13,8 @@ import torch
 from bpnet.backend import Backend
 
 from ._precision import FullPrecision
+from ._replay import Replayed
+from ._replay_torch import TorchLibrary
 
 
 class TorchBackend(Backend):
@@ -76,6 +78,10 @@ class TorchBackend(Backend):
     def to_numpy(self, array: Any) -> Any:
         """Bring the tensor to the host; a CPU tensor shares its memory."""
         return array.detach().cpu().numpy()
+
+    def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
+        """Record the step in its first run, and replay it in place in all others."""
+        return Replayed(step, TorchLibrary(self.device), xp) if own else super().compile(step)
 
     def fits(self, nbytes: int) -> bool:
         """Leave half of a CUDA device's free memory to activations and temporaries."""

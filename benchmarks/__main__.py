@@ -35,7 +35,6 @@ def main() -> None:
         parser.error(f"unknown section {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
     for library in ("OMP", "OPENBLAS", "MKL"):  # read when the libraries are loaded
         os.environ[f"{library}_NUM_THREADS"] = str(options.threads)
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # idle threads must not slow the next contestant
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
     from benchmarks import cases, machine, speed

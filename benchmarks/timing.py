@@ -1,11 +1,14 @@
 """Medians of contestants that take turns in one process.
 
 A busy machine slows whoever runs just then. So the contestants take turns, in an order that
-rotates, and what counts is the ratio of their medians, never a time alone.
+is drawn anew each round, and what counts is the ratio of their medians, never a time alone.
+A library's idle threads may go on spinning for a while, on a core that the next contestant
+needs: so there is a pause before each turn.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -16,15 +19,18 @@ Turn = Callable[[int], None]
 # A turn should last so long that what happens around it does not count, in seconds.
 TURN = 0.03
 
+# Longer than OpenBLAS' threads spin: 2**26 cycles of the processor.
+PAUSE = 0.05
+
 
 def medians(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
     """Time one step of each contestant, in seconds."""
     steps = {name: _warm_up(turn) for name, turn in turns.items()}
     times: dict[str, list[float]] = {name: [] for name in turns}
-    names = list(turns)
-    for number in range(rounds):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+    names, draw = list(turns), random.Random(0)
+    for _ in range(rounds):
+        for name in draw.sample(names, len(names)):
+            time.sleep(PAUSE)
             turns[name](1)  # brings its data and code back into the caches
             times[name].append(_time(turns[name], steps[name]))
     return {name: statistics.median(measured) for name, measured in times.items()}

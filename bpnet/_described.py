@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 
 class Described:
     """An object without state: equal to another of its class with equal parameters.
@@ -18,3 +21,11 @@ class Described:
     def __repr__(self) -> str:
         parameters = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({parameters})"
+
+
+def settings(component: Any, *, without: str = "") -> Hashable:
+    """Give all that a component computes with, or its identity if that has no hash."""
+    values = {name: value for name, value in vars(component).items() if name != without}
+    if all(isinstance(value, Hashable) for value in values.values()):
+        return (type(component), *sorted(values.items()))
+    return id(component)

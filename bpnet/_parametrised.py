@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bpnet import activations, inference, losses
 from bpnet._checks import check_choice, check_integer
+from bpnet._described import settings
 from bpnet._memory import activation_bytes, explained, parameter_bytes
 from bpnet._placement import Placement, drawn
 from bpnet._step import make_step
@@ -166,15 +167,28 @@ class Parametrised:
         return self._compiled[key]
 
     def compiled_step(
-        self, place: Backend, optimizer: Optimizer, batch_size: int, rows: int, by_weight: bool
+        self,
+        place: Backend,
+        optimizer: Optimizer,
+        batch_size: int,
+        rows: int,
+        by_weight: bool,
+        eagerly: bool,
     ) -> Callable[..., Any]:
-        """Give the compiled training step, the same in each training with such an optimiser."""
-        key = (place, optimizer.settings, batch_size, rows, by_weight)
+        """Give the compiled training step, the same for all with the same settings."""
+        of_layers = tuple(map(settings, self.layers))
+        key = (place, of_layers, optimizer.settings, batch_size, rows, by_weight, eagerly)
         if key not in self._compiled:
             self._compiled[key] = make_step(
-                place, self.model, optimizer, batch_size, rows, by_weight
+                place, self.model, optimizer, batch_size, rows, by_weight, eagerly
             )
         return self._compiled[key]
+
+    def release_steps(self) -> None:
+        """Give back the memory that compiled steps keep between calls."""
+        for function in self._compiled.values():
+            if release := getattr(function, "release", None):
+                release()
 
     # --- travelling -----------------------------------------------------------------------
 

@@ -31,13 +31,15 @@ total : 0-d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bpnet._compat import device
 from bpnet._typing import Array, Namespace
 from bpnet.backend import Backend
 from bpnet.backprop import Model, loss_and_gradients
+from bpnet.layers import Dense
 from bpnet.optimizers import Optimizer
 
 State = dict[str, Any]
@@ -50,6 +52,7 @@ def make_step(
     batch_size: int,
     rows: int,
     by_weight: bool = False,
+    eagerly: bool = False,
 ) -> Callable[[State, dict[str, Any]], State]:
     """Make the compiled step for a batch of `rows` examples.
 
@@ -67,15 +70,12 @@ def make_step(
         Examples in this batch: `batch_size`, or what is left in the end.
     by_weight : bool, default False
         Whether the batch counts in the epoch's loss by the sum of its weights, or by `rows`.
+    eagerly : bool, default False
+        Whether to run each operation as it is written, with nothing compiled or fused.
     """
-    xp = place.xp
+    rule = optimizer.decayed_rule if eagerly else place.fuse(optimizer.decayed_rule)
 
-    def rule(p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
-        return optimizer.decayed_rule(xp, p, g, *numbers)
-
-    fused = place.fuse(rule)
-
-    def step(state: State, data: dict[str, Any]) -> State:
+    def step(xp: Namespace, state: State, data: dict[str, Any]) -> State:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
         loss, gradients = loss_and_gradients(
             xp, model, state["parameters"], X, y, w, state["step"]
@@ -84,7 +84,7 @@ def make_step(
         rate = xp.reshape(xp.take(data["rates"], xp.reshape(state["batch"], (1,))), ())
         parameters, slots = optimizer.update(
             xp,
-            fused,
+            rule,
             state["parameters"],
             gradients,
             state["slots"],
@@ -101,7 +101,19 @@ def make_step(
             "loss": state["loss"] + loss * share,
         }
 
-    return place.compile(step)
+    if eagerly:
+        return functools.partial(step, place.xp)
+    return place.compile(step, own=all(map(_is_own, _parts(model, optimizer))))
+
+
+def _parts(model: Model, optimizer: Optimizer) -> Iterator[Any]:
+    """Give all whose code a step runs."""
+    yield from (optimizer, model.loss, *model.layers)
+    yield from (layer.activation for layer in model.layers if isinstance(layer, Dense))
+
+
+def _is_own(part: Any) -> bool:
+    return type(part).__module__.partition(".")[0] == "bpnet"
 
 
 def gather(

@@ -123,8 +123,8 @@ class ReLU(Activation):
         return xp.maximum(z, 0.0)
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
-        """Compute 1 where z > 0, else 0."""
-        return xp.astype(z > 0.0, z.dtype)
+        """Compute 1 where a > 0, which is where z > 0, else 0."""
+        return xp.astype(a > 0.0, a.dtype)
 
 
 class LeakyReLU(Activation):

@@ -10,6 +10,7 @@ How one is found and chosen stands in :mod:`bpnet.registry`.
 from __future__ import annotations
 
 import contextlib
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -141,19 +142,33 @@ class Backend(ABC):
         """
         return contextlib.nullcontext()
 
-    def compile(self, step: Function) -> Function:
-        """Compile a pure function ``step(state, *data) -> state`` of nested containers.
+    def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
+        """Compile a pure function ``step(xp, state, data) -> state`` of nested containers.
 
-        The first argument is consumed: its arrays may be overwritten or freed.
+        Parameters
+        ----------
+        step : callable
+            The function; the state is a dict, and the new one has its structure.
+        own : bool, default True
+            Whether all that the step calls is bpnet's. Where not, a backend that need not
+            compile lets the step run as it is written: it may print, count or draw.
+
+        Returns
+        -------
+        callable
+            ``compiled(state, data) -> state``. It consumes the state: its arrays may be
+            overwritten or freed, and their containers are not to be changed. If it keeps
+            memory between calls, it has a method ``release()`` that gives it back; called
+            when a training ends.
         """
-        return step
+        return functools.partial(step, self.xp)
 
     def compile_pure(self, function: Function) -> Function:
         """Compile a pure function of nested containers that consumes nothing."""
         return function
 
-    def fuse(self, rule: Function) -> Function:
-        """Run an elementwise rule ``rule(p, g, *slots, *scalars) -> (p, *slots)`` faster.
+    def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Run an elementwise ``rule(xp, p, g, *slots, *scalars) -> (p, *slots)`` faster.
 
         The arrays are of one shape and the scalars 0-d. All arguments but the gradient `g`
         are consumed: the result may stand in their memory.

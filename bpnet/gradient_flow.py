@@ -205,9 +205,9 @@ def measure(
     _, gradients = add_penalties(
         xp, model, parameters, data_loss, gradients, sum_of_weights(xp, X, w)
     )
-    rule = functools.partial(optimizer.decayed_rule, xp)
+    t = xp.astype(step + 1, X.dtype)
     moved, _ = optimizer.update(
-        xp, rule, parameters, gradients, slots, rate, xp.astype(step + 1, X.dtype)
+        xp, optimizer.decayed_rule, parameters, gradients, slots, rate, t
     )
     figures = [data_loss]
     for number, layer in enumerate(parameters):

@@ -233,6 +233,7 @@ class Network(Parametrised):
         progress: bool = False,
         resume_from: str | os.PathLike[str] | None = None,
         on_nonfinite: str = "raise",
+        run_eagerly: bool = False,
     ) -> History:
         """Train by gradient descent; the network keeps what it has learnt so far.
 
@@ -280,6 +281,9 @@ class Network(Parametrised):
             weights of the last good epoch and name where it began: "raise" in an error,
             "restore" in ``history.stopped``. Both keep a copy of weights and slots on the
             device. "ignore" keeps none, looks at nothing and trains on.
+        run_eagerly : bool, default False
+            Run each operation of a step as it is written, with nothing compiled, fused or
+            replayed: slower, but a debugger or a print sees the arrays. As in Keras.
 
         Returns
         -------
@@ -317,7 +321,7 @@ class Network(Parametrised):
             self, data,
             validation=validation, epochs=epochs, batch_size=batch_size, order=order,
             callbacks=callbacks, backend=backend, progress=progress, past=past,
-            on_nonfinite=on_nonfinite,
+            on_nonfinite=on_nonfinite, run_eagerly=run_eagerly,
         )  # fmt: skip
         if resumed:
             resumed.hand_over(training)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from bpnet import schedules
 from bpnet._checks import check_flag, check_number
+from bpnet._described import settings
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.schedules import Schedule
 
@@ -73,9 +74,7 @@ class Optimizer(ABC):
 
         The learning rate is not among it, as each step is given its own.
         """
-        values = {name: v for name, v in vars(self).items() if name != "learning_rate"}
-        hashable = all(isinstance(v, Hashable) for v in values.values())
-        return (type(self), *sorted(values.items())) if hashable else object()
+        return settings(self, without="learning_rate")
 
     def init(self, xp: Namespace, parameters: Parameters) -> Slots:
         """Give the slots of all parameters at the start: zeros."""
@@ -113,7 +112,7 @@ class Optimizer(ABC):
         xp : namespace
             Array API namespace.
         rule : callable
-            :meth:`decayed_rule` with `xp` bound, as the backend runs it.
+            :meth:`decayed_rule`, as the backend runs it.
         parameters, gradients, slots
             In the structure of the layers.
         learning_rate : 0-d array
@@ -125,7 +124,9 @@ class Optimizer(ABC):
         new_parameters: Parameters = []
         new_slots: Slots = []
         for layer, g, s in zip(parameters, self._clip(xp, gradients), slots, strict=True):
-            results = {name: rule(p, g[name], *s[name], *numbers) for name, p in layer.items()}
+            results = {
+                name: rule(xp, p, g[name], *s[name], *numbers) for name, p in layer.items()
+            }
             new_parameters.append({name: result[0] for name, result in results.items()})
             new_slots.append({name: tuple(result[1:]) for name, result in results.items()})
         return new_parameters, new_slots

@@ -48,7 +48,7 @@ class Training:
     shares : {"weight", "rows"}
         How much a batch counts in the epoch's loss: by the sum of its weights, or by its
         number of examples, as in scikit-learn.
-    on_nonfinite : {"raise", "restore", "ignore"}
+    on_nonfinite, run_eagerly
         As in ``Network.fit``.
 
     Attributes
@@ -90,12 +90,14 @@ class Training:
         past: Continuation,
         shares: str = "weight",
         on_nonfinite: str = "raise",
+        run_eagerly: bool = False,
     ) -> None:
         self.network, self.data, self.validation = network, data, validation
         self.order, self.past, self.shares = order, past, shares
         self.on_nonfinite = check_choice(
             "on_nonfinite", on_nonfinite, ("raise", "restore", "ignore")
         )
+        self.run_eagerly = check_flag("run_eagerly", run_eagerly)
         self.epochs = check_integer("epochs", epochs, 1)
         self.callbacks = check_callbacks(callbacks)
         if check_flag("progress", progress):
@@ -159,6 +161,7 @@ class Training:
                         self.stop("interrupted")
                 self._call("on_train_end")
             finally:
+                self.network.release_steps()
                 self.network.adopt(self.backend, self.parameters)
                 self.past.keep(self.state)
                 self.network.steps_taken = self.past.steps_taken
@@ -187,7 +190,7 @@ class Training:
         }
 
     def _begin(self) -> None:
-        """Set up state and steps; the parameters are copied, as a step overwrites its state."""
+        """Set up the state; the parameters are copied, as a step overwrites its state."""
         place, data = self.backend, self.data
         self._source = Source(data, place, self.batch_size, self.shares)
         start = self.network.parameters_on(place, data.X)
@@ -199,12 +202,6 @@ class Training:
         held_out = self.validation
         if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
             self.validation = placed(held_out, place)
-        self.steps = {
-            rows: self.network.compiled_step(
-                place, self.past.optimizer, self.batch_size, rows, self._source.by_weight
-            )
-            for rows in self._source.sizes
-        }
         if self.on_nonfinite != "ignore":
             self._guard = Guard(self)
 
@@ -228,6 +225,17 @@ class Training:
         Nothing here waits for the device.
         """
         n_batches, past = self.n_batches, self.past
+        self.steps = {
+            rows: self.network.compiled_step(
+                self.backend,
+                past.optimizer,
+                self.batch_size,
+                rows,
+                self._source.by_weight,
+                self.run_eagerly,
+            )
+            for rows in self._source.sizes
+        }
         self.rates = [
             past.schedule(past.epoch + batch / n_batches) for batch in range(n_batches)
         ]

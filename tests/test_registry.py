@@ -639,8 +639,8 @@ def test_cupy_fuses_any_rule(cupy):
     """Also one without a name, which cupy.fuse cannot do on its own."""
     library = cupy()
     backend = bpnet.get_backend("cupy:0")
-    fused = backend.fuse(functools.partial(lambda c, p, g: (p - c * g,), 2.0))
-    assert fused(5.0, 1.0) == (3.0,)
+    fused = backend.fuse(functools.partial(lambda c, xp, p, g: (p - c * g,), 2.0))
+    assert fused(backend.xp, 5.0, 1.0) == (3.0,)
     assert len(library.calls) == 1
 
 

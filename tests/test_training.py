@@ -259,12 +259,13 @@ def reads(backend, monkeypatch):
 
 def test_nothing_waits_within_an_epoch(reads, backend):
     def waits(batch_size):
-        reads.clear()
         net = network()
-        net.fit(
-            X, Y, sample_weight=W, epochs=3, batch_size=batch_size, backend=backend,
-            optimizer=bpnet.SGD(0.1, clip_norm=1.0), validation_data=(X, Y),
-        )  # fmt: skip
+        for _ in range(2):  # the first step may be recorded
+            reads.clear()
+            net.fit(
+                X, Y, sample_weight=W, epochs=3, batch_size=batch_size, backend=backend,
+                optimizer=bpnet.SGD(0.1, clip_norm=1.0), validation_data=(X, Y),
+            )  # fmt: skip
         return len(reads)
 
     assert waits(batch_size=1) == waits(batch_size=None) >= 3
@@ -276,15 +277,15 @@ def steps(backend, monkeypatch):
     compiled = []
     original = type(backend).compile
 
-    def watched(self, step):
+    def watched(self, step, own):
         counts = types.SimpleNamespace(calls=0, runs=0)
         compiled.append(counts)
 
-        def text(state, data):
+        def text(xp, state, data):
             counts.runs += 1
-            return step(state, data)
+            return step(xp, state, data)
 
-        run = original(self, text)
+        run = original(self, text, own)
 
         def call(state, data):
             counts.calls += 1
@@ -308,7 +309,7 @@ def test_every_step_is_compiled_once_for_its_size(dtype, w, optimizer, steps, ba
         X, Y, sample_weight=w, optimizer=optimizer, epochs=5, batch_size=10, backend=backend
     )
     assert sorted(step.calls for step in steps) == [5, 10]  # of 3 examples, and of 10
-    runs = [1, 1] if backend.name == "jax" else [5, 10]
+    runs = [5, 10] if backend.name == "array_api_strict" else [1, 1]
     assert sorted(step.runs for step in steps) == runs
 
 

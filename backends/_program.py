@@ -1,0 +1,246 @@
+"""A recorded function with its memory laid out, to be replayed without a new array.
+
+Each result has its place before the first run: the memory of the state that it replaces, if
+that is no longer read, or a buffer that results share one after the other. So a run is a
+list of calls whose operands and results stand fast. Long elementwise passages go block by
+block, so that what they pass on stays in the cache. Operations and order are the function's
+own, and so are the bits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from bpnet._typing import Array
+
+from ._recording import Library, Operation, Recording, Ref, Shape, UnrecordableError
+
+Call = Callable[[], Any]
+
+
+class Buffer(NamedTuple):
+    """Memory that a program owns: its number among those of a size and dtype."""
+
+    size: int
+    dtype: Any
+    number: int
+
+
+class Memory:
+    """Buffers that are given out and taken back."""
+
+    def __init__(self) -> None:
+        self._free: defaultdict[tuple[int, Any], list[Buffer]] = defaultdict(list)
+        self._made: Counter[tuple[int, Any]] = Counter()
+
+    def take(self, size: int, dtype: Any) -> Buffer:
+        """Give a free buffer, or a new one."""
+        key = (size, dtype)
+        if self._free[key]:
+            return self._free[key].pop()
+        self._made[key] += 1
+        return Buffer(size, dtype, self._made[key])
+
+    def give_back(self, place: Any) -> None:
+        """Take a buffer back; what is no buffer is none of ours."""
+        if isinstance(place, Buffer):
+            self._free[place.size, place.dtype].append(place)
+
+
+class Program:
+    """A recording that can be replayed.
+
+    Parameters
+    ----------
+    recording : Recording
+        What the function does. Its first values are the inputs.
+    n_inputs : int
+        Number of inputs.
+    outputs : sequence of int
+        Values that the function gives.
+    homes : dict of int to int
+        For some outputs, the input whose memory they replace.
+
+    Raises
+    ------
+    UnrecordableError
+        If an output is a constant, or lies in the memory of an input that is not its home.
+    """
+
+    def __init__(
+        self, recording: Recording, n_inputs: int, outputs: Sequence[int], homes: dict[int, int]
+    ) -> None:
+        self.library, self.shapes = recording.library, recording.shapes
+        self.constants, self.outputs, self.homes = recording.constants, outputs, homes
+        operations = _needed(recording.operations, outputs)
+        self.views = [op for op in operations if op.is_view]
+        self._roots: dict[int, int] = {}
+        for view in self.views:
+            self._roots[view.result] = self._root(view.operands[0])
+        for root, output in ((self._root(output), output) for output in outputs):
+            if root in self.constants or (root < n_inputs and root != homes.get(output)):
+                raise UnrecordableError("a result that is not computed")
+        self.operations = [op for op in operations if not op.is_view]
+        self.place: dict[int, int | Buffer] = {}
+        self._lay_out()
+
+    def _root(self, index: int) -> int:
+        """Give the value whose memory a value lies in: of a view another one, else itself."""
+        return self._roots.get(index, index)
+
+    # --- passages ---------------------------------------------------------------------------
+
+    def _passages(self) -> Iterator[tuple[bool, list[Operation]]]:
+        """Cut the operations into those of one kind, and say whether they go by blocks."""
+        for kind, passage in itertools.groupby(self.operations, key=self._kind):
+            yield isinstance(kind, tuple), list(passage)
+
+    def _kind(self, op: Operation) -> tuple[int, ...] | int:
+        """Give the shape that a long elementwise operation runs through, else its result."""
+        shape = self.shapes[op.result]
+        by_blocks = (
+            op.in_place
+            and op.name in self.library.elementwise
+            and shape.size > self.library.block
+            and all(self._is_cut(index, shape) for index in op.operands)
+        )
+        return shape.shape if by_blocks else op.result
+
+    def _is_cut(self, index: int, shape: Shape) -> bool:
+        """Whether an operand is a number, or can be cut into blocks."""
+        operand = self.shapes[index]
+        same = operand.shape == shape.shape and operand.c_ordered and index not in self._roots
+        return same or not operand.shape
+
+    # --- memory -----------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        """Give each result its place."""
+        last_use = self._last_use()
+        memory, time = Memory(), 0
+        for by_blocks, passage in self._passages():
+            end = time + len(passage)
+            for op in passage:
+                shape = self.shapes[op.result]
+                fits = self._same_elements(op)
+                dying = {i for i in map(self._root, op.operands) if last_use[i] == time}
+                place: int | Buffer | None = self._free_home(op, last_use, time, fits)
+                if place is None:
+                    within = by_blocks and last_use[op.result] < end
+                    size = self.library.block if within else shape.size
+                    for index in dying & fits:
+                        if getattr(self.place.get(index), "size", None) == size:
+                            place = self.place[index]
+                    place = memory.take(size, shape.dtype) if place is None else place
+                self.place[op.result] = place
+                for index in dying:
+                    if self.place.get(index) != place:
+                        memory.give_back(self.place.get(index))
+                time += 1
+
+    def _free_home(
+        self, op: Operation, last_use: dict[int, int], time: int, fits: set[int]
+    ) -> int | None:
+        """Give the memory that a result replaces, if nothing reads it any more."""
+        home = self.homes.get(op.result)
+        if home is None or self.shapes[home] != self.shapes[op.result]:
+            return None
+        return home if last_use.get(home, -1) < time + (home in fits) else None
+
+    def _last_use(self) -> dict[int, int]:
+        """Say for each value at which operation it, or a view of it, is read last."""
+        last_use: dict[int, int] = {}
+        for time, op in enumerate(self.operations):
+            for index in op.operands:
+                last_use[self._root(index)] = time
+        return last_use | {self._root(output): len(self.operations) for output in self.outputs}
+
+    def _same_elements(self, op: Operation) -> set[int]:
+        """Name the operands that are read element by element, as the result is written."""
+        if not op.in_place or op.name not in self.library.elementwise - {"where"}:
+            return set()
+        shape = self.shapes[op.result]
+        return {i for i in op.operands if i not in self._roots and self.shapes[i] == shape}
+
+    # --- running ----------------------------------------------------------------------------
+
+    def bind(self, inputs: Sequence[Array]) -> tuple[list[Call], dict[int, Array]]:
+        """Give the calls of a run on these inputs, and the outputs that it writes."""
+        arrays = {**self.constants, **dict(enumerate(inputs))}
+        pieces: dict[int, Array] = {}  # of what is only needed block by block
+        buffers = {
+            p: self.library.empty(p.size, p.dtype, inputs[0])
+            for p in self.place.values()
+            if isinstance(p, Buffer)
+        }
+        for index, place in self.place.items():
+            if not isinstance(place, Buffer):
+                arrays[index] = arrays[place]
+            elif place.size == self.shapes[index].size:
+                arrays[index] = buffers[place].reshape(self.shapes[index].shape)
+            else:
+                pieces[index] = buffers[place]
+        for view in self.views:
+            arguments, options = _filled(view, arrays)
+            arrays[view.result] = view.function(*arguments, **options)
+        calls: list[Call] = []
+        for by_blocks, passage in self._passages():
+            calls += (
+                self._blocks(passage, arrays, pieces)
+                if by_blocks
+                else (self._call(op, arrays) for op in passage)
+            )
+        for output, home in self.homes.items():
+            if self.place.get(output, home) != home:
+                calls.append(_storing(self.library, arrays[home], arrays[output]))
+        return calls, {i: arrays[self.homes.get(i, i)] for i in self.outputs}
+
+    def _call(self, op: Operation, arrays: dict[int, Array]) -> Call:
+        """Bind an operation to its arrays."""
+        out, (arguments, options) = arrays[op.result], _filled(op, arrays)
+        if op.in_place:
+            call = self.library.bind(op, arguments, out)
+            assert call is not None  # as it was when it was recorded
+            return call
+        store, function = self.library.store, op.function
+        return lambda: store(out, function(*arguments, **options))
+
+    def _blocks(
+        self, passage: list[Operation], arrays: dict[int, Array], pieces: dict[int, Array]
+    ) -> Iterator[Call]:
+        """Bind a passage to one block after the other."""
+        size, block = self.shapes[passage[0].result].size, self.library.block
+        used = {op.result for op in passage} | {i for op in passage for i in op.operands}
+        numbers = {i: arrays[i] for i in used if not self.shapes[i].shape}
+        flat = {i: arrays[i].reshape(-1) for i in used & arrays.keys() - numbers.keys()}
+        for start in range(0, size, block):
+            stop = min(start + block, size)
+            cut = {i: array[start:stop] for i, array in flat.items()}
+            cut |= {i: pieces[i][: stop - start] for i in used & pieces.keys()}
+            yield from [self._call(op, cut | numbers) for op in passage]
+
+
+def _needed(operations: Iterable[Operation], outputs: Sequence[int]) -> list[Operation]:
+    """Leave out what no output depends on."""
+    wanted, needed = set(outputs), []
+    for op in reversed(list(operations)):
+        if op.result in wanted:
+            wanted.update(op.operands)
+            needed.append(op)
+    return needed[::-1]
+
+
+def _filled(op: Operation, arrays: dict[int, Array]) -> tuple[list[Any], dict[str, Any]]:
+    """Put arrays in the places of an operation's operands."""
+
+    def fill(a: Any) -> Any:
+        return arrays[a.index] if isinstance(a, Ref) else a
+
+    return [fill(a) for a in op.arguments], {k: fill(a) for k, a in op.options.items()}
+
+
+def _storing(library: Library, out: Array, array: Array) -> Call:
+    return lambda: library.store(out, array)

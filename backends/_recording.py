@@ -1,0 +1,333 @@
+"""A pure function of arrays, recorded as a list of operations while it runs once.
+
+The function is called with a namespace and with values in place of arrays. Whatever it does
+with them, by a function of the namespace, an operator or an index, is done with the arrays
+at once, and noted. Only shapes and dtypes are kept, so a recording needs no more memory than
+the run itself.
+
+What the notes could miss is refused: a decision on numbers, an array from elsewhere, a
+function that gives no array.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from bpnet._typing import Array, Namespace
+
+
+class UnrecordableError(Exception):
+    """The function does more than operations on arrays."""
+
+
+class Shape(NamedTuple):
+    """What is known of a value before it is computed."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    c_ordered: bool
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The value of this index."""
+
+    index: int
+
+
+class Operation(NamedTuple):
+    """One operation.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the Array API standard; "getitem" and "T" for those without one.
+    function : callable
+        What gives the result as a new array (or view).
+    arguments, options
+        Operands (:class:`Ref`) and constants.
+    result : int
+        Index of the result's value.
+    in_place : bool
+        Whether the library can write the result into memory that it is given, to the bit.
+    is_view : bool
+        Whether the result lies in the memory of an operand.
+    """
+
+    name: str
+    function: Callable[..., Array]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    result: int
+    in_place: bool
+    is_view: bool
+
+    @property
+    def operands(self) -> list[int]:
+        """Indices of the values that are read."""
+        everything = (*self.arguments, *self.options.values())
+        return [a.index for a in everything if isinstance(a, Ref)]
+
+
+class Library(Protocol):
+    """What recording and replaying need of an array library."""
+
+    elementwise: frozenset[str]  # names of operations
+    block: int  # elements on which elementwise passages run at once
+    copied: int  # elements up to which an input is copied rather than bound
+
+    def is_array(self, value: Any) -> bool:
+        """Whether a value is an array of the library."""
+
+    def describe(self, array: Array) -> Shape:
+        """Give shape, dtype and order."""
+
+    def shares(self, a: Array, b: Array) -> bool:
+        """Whether two arrays may share memory."""
+
+    def empty(self, size: int, dtype: Any, like: Array) -> Array:
+        """Give a new one-dimensional array."""
+
+    def bind(
+        self, operation: Operation, arguments: Sequence[Any], out: Array
+    ) -> Callable[[], Any] | None:
+        """Give a call that writes an operation's result into `out`; None if there is none."""
+
+    def store(self, out: Array, array: Array) -> Any:
+        """Copy an array into another."""
+
+    def copy(self, array: Array) -> Array:
+        """Give a copy of an array."""
+
+    def equal(self, a: Array, b: Array) -> bool:
+        """Whether two arrays have the same shape, dtype and bits."""
+
+
+_BINARY = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide",
+    "floordiv": "floor_divide", "mod": "remainder", "pow": "pow", "matmul": "matmul",
+    "and_": "bitwise_and", "or_": "bitwise_or", "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift",
+}  # fmt: skip
+_COMPARISONS = {
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+    "eq": "equal", "ne": "not_equal",
+}  # fmt: skip
+_UNARY = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert"}
+
+
+class Value:
+    """Stands for an array while a function is recorded."""
+
+    __array_ufunc__ = None  # so that NumPy's numbers leave operators to this class
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, recording: Recording, index: int, array: Array) -> None:
+        self.recording, self.index, self.array = recording, index, array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return Shape(self.shape, None, True).size
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the array."""
+        return self.array.dtype
+
+    @property
+    def device(self) -> Any:
+        """Device of the array."""
+        return self.array.device
+
+    @property
+    def T(self) -> Any:  # noqa: N802
+        """The transpose of a matrix."""
+        return self.recording.call("T", operator.attrgetter("T"), (self,), {})
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.recording.call("getitem", operator.getitem, (self, key), {})
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise UnrecordableError("a decision on numbers, or a look at them, cannot be recorded")
+
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse
+    __iter__ = __len__ = __array__ = __repr__ = __str__ = __format__ = _refuse
+    __setitem__ = __contains__ = _refuse
+
+
+def _add_operators() -> None:
+    def binary(name: str, function: Callable[..., Any]) -> tuple[Any, Any]:
+        return (
+            lambda self, other: self.recording.call(name, function, (self, other), {}),
+            lambda self, other: self.recording.call(name, function, (other, self), {}),
+        )
+
+    def unary(name: str, function: Callable[..., Any]) -> Any:
+        return lambda self: self.recording.call(name, function, (self,), {})
+
+    for short, name in _BINARY.items():
+        method = short.strip("_")
+        there, reflected = binary(name, getattr(operator, short))
+        setattr(Value, f"__{method}__", there)
+        setattr(Value, f"__r{method}__", reflected)
+    for short, name in _COMPARISONS.items():
+        setattr(Value, f"__{short}__", binary(name, getattr(operator, short))[0])
+    for short, name in _UNARY.items():
+        setattr(Value, f"__{short}__", unary(name, getattr(operator, short)))
+
+
+_add_operators()
+
+
+class Recording:
+    """Notes on what a function does with values.
+
+    Parameters
+    ----------
+    library : Library
+        Knows the arrays.
+    xp : namespace
+        Computes them.
+
+    Attributes
+    ----------
+    shapes : list of Shape
+        Of each value.
+    constants : dict of int to array
+        The values that are the same in each run.
+    operations : list of Operation
+        In the order of the function.
+    """
+
+    def __init__(self, library: Library, xp: Namespace) -> None:
+        self.library, self.xp = library, xp
+        self.shapes: list[Shape] = []
+        self.constants: dict[int, Array] = {}
+        self.operations: list[Operation] = []
+
+    def value(self, array: Array) -> Value:
+        """Give a new value for an array."""
+        self.shapes.append(self.library.describe(array))
+        return Value(self, len(self.shapes) - 1, array)
+
+    def call(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> Any:
+        """Do an operation, and note it."""
+        arrays = tuple(map(self._array_of, arguments))
+        array_options = {key: self._array_of(value) for key, value in options.items()}
+        array = function(*arrays, **array_options)
+        given = [v for v in (*arguments, *options.values()) if isinstance(v, Value)]
+        if not self.library.is_array(array):
+            if given:
+                raise UnrecordableError(f"{name} gives {type(array).__name__}, no array")
+            return array  # a dtype's limits, say
+        result = self.value(array)
+        if all(v.index in self.constants for v in given) or name in _OF_SHAPES:
+            self.constants[result.index] = array
+        else:
+            self._note(name, function, arguments, options, arrays, result)
+        return result
+
+    def _note(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        arrays: tuple[Any, ...],
+        result: Value,
+    ) -> None:
+        noted = Operation(
+            name,
+            function,
+            tuple(Ref(v.index) if isinstance(v, Value) else v for v in arguments),
+            {k: Ref(v.index) if isinstance(v, Value) else v for k, v in options.items()},
+            result.index,
+            False,
+            any(self.library.shares(result.array, a) for a in arrays if self._is_array(a)),
+        )
+        if not noted.is_view:  # it will stand in memory of its own
+            self.shapes[result.index] = self.shapes[result.index]._replace(c_ordered=True)
+        if not noted.is_view and not any(isinstance(v, Value) for v in options.values()):
+            noted = noted._replace(in_place=self._is_in_place(noted, arrays, result.array))
+        self.operations.append(noted)
+
+    def _is_in_place(
+        self, operation: Operation, arrays: tuple[Any, ...], expected: Array
+    ) -> bool:
+        """Try to write the result into given memory."""
+        shape = self.library.describe(expected)
+        out = self.library.empty(shape.size, shape.dtype, expected).reshape(shape.shape)
+        try:
+            call = self.library.bind(operation, arrays, out)
+            if call is None:
+                return False
+            call()
+        except Exception:
+            return False
+        return self.library.equal(out, expected)
+
+    def _is_array(self, value: Any) -> bool:
+        return self.library.is_array(value)
+
+    def _array_of(self, value: Any) -> Any:
+        if isinstance(value, Value):
+            return value.array
+        dimensions = getattr(value, "ndim", 0)  # a dtype's is none
+        if isinstance(dimensions, int) and dimensions > 0:
+            raise UnrecordableError("an array that the function was not given")
+        if isinstance(value, list | tuple | dict) and any(
+            isinstance(part, Value) for part in value
+        ):
+            raise UnrecordableError("arrays in a container")
+        return value
+
+
+# What depends on the shape of its operand alone.
+_OF_SHAPES = ("zeros_like", "ones_like", "empty_like", "full_like")
+
+
+class RecordingNamespace:
+    """A namespace that takes values, and notes what is done with them."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._recording.xp, name)
+        if not callable(attribute) or isinstance(attribute, type):
+            return attribute  # a dtype, say
+        recording = self._recording
+
+        def function(*arguments: Any, **options: Any) -> Any:
+            return recording.call(name, attribute, arguments, options)
+
+        setattr(self, name, function)
+        return function

@@ -1,0 +1,222 @@
+"""Steps that are recorded in their first run and replayed in all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bpnet._typing import Array, Namespace
+
+from ._program import Program
+from ._recording import Library, Recording, RecordingNamespace, Ref, UnrecordableError, Value
+
+
+class Replayed:
+    """A step ``step(xp, state, data) -> state`` of one array library.
+
+    The arrays of the state are overwritten; the numbers at its top, arrays of no dimension,
+    are given anew by each run. What cannot be recorded runs as it is written.
+
+    Parameters
+    ----------
+    step : callable
+        A pure function of containers of arrays. The state is a dict, and the new one has its
+        structure.
+    library : Library
+        The arrays' library.
+    xp : namespace
+        The arrays' namespace.
+    """
+
+    def __init__(self, step: Callable[..., Any], library: Library, xp: Namespace) -> None:
+        self.step, self.library, self.xp = step, library, xp
+        self._runs: dict[Any, Run | None] = {}
+        self._last: Run | None = None
+
+    def __call__(self, state: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Run the step."""
+        if self._last is not None and self._last.takes(state, data):
+            return self._last.replay()
+        key = tuple(self._key(leaf) for leaf in leaves((state, data)))
+        if key not in self._runs:
+            return self._record(key, state, data)
+        run = self._runs[key]
+        if run is None or not run.takes(state, data):
+            return self.step(self.xp, state, data)  # type: ignore[no-any-return]
+        self._last = run
+        return run.replay()
+
+    def release(self) -> None:
+        """Give back the memory of intermediate results."""
+        self._last = None
+        for run in self._runs.values():
+            if run is not None:
+                run.release()
+
+    def _key(self, leaf: Any) -> Any:
+        return self.library.describe(leaf) if self.library.is_array(leaf) else leaf
+
+    def _record(self, key: Any, state: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Run the step once, and note what it does."""
+        recording = Recording(self.library, self.xp)
+
+        def value(leaf: Any) -> Any:
+            return recording.value(leaf) if self.library.is_array(leaf) else leaf
+
+        try:
+            inputs = mapped(value, (state, data))
+            result = self.step(RecordingNamespace(recording), *inputs)
+            new_state = mapped(_array, result)
+            self._runs[key] = Run(recording, *mapped(_ref, (*inputs, result)))
+            return new_state  # type: ignore[no-any-return]
+        except Exception:  # the step's own errors show when it runs as it is written
+            self._runs[key] = None
+        return self.step(self.xp, state, data)  # type: ignore[no-any-return]
+
+
+class Run:
+    """A program with the arrays on which it runs.
+
+    Parameters
+    ----------
+    recording : Recording
+        What the step does.
+    state, data, result
+        Its inputs and the new state, with a :class:`Ref` for each array.
+    """
+
+    def __init__(
+        self, recording: Recording, state: dict[str, Any], data: Any, result: dict[str, Any]
+    ) -> None:
+        self.library, self.shapes = recording.library, recording.shapes
+        self.state, self.data, self.result = state, data, result
+        before, after = list(leaves(state)), list(leaves(result))
+        if mapped(_nothing, state) != mapped(_nothing, result):
+            raise UnrecordableError("the new state has not the structure of the old one")
+        if len({new.index for new in after}) < len(after):
+            raise UnrecordableError("two arrays of the new state are one")
+        homes = {
+            new.index: old.index
+            for old, new in zip(before, after, strict=True)
+            if self.shapes[old.index].shape
+        }
+        if any(self.shapes[new][:2] != self.shapes[old][:2] for new, old in homes.items()):
+            raise UnrecordableError("the new state has other shapes or dtypes")
+        self.numbers = [key for key, ref in state.items() if isinstance(ref, Ref)]
+        self.numbers = [key for key in self.numbers if not self.shapes[state[key].index].shape]
+        if len(homes) + len(self.numbers) < len(before):
+            raise UnrecordableError("a number within a container of the state")
+        inputs = [leaf.index for leaf in leaves((state, data)) if isinstance(leaf, Ref)]
+        self.program = Program(recording, len(inputs), [new.index for new in after], homes)
+        small = {i for i in inputs if self.shapes[i].size <= self.library.copied}
+        self.owned = small - set(homes.values())
+        self.release()
+
+    def release(self) -> None:
+        """Forget all arrays."""
+        self.arrays: dict[int, Array] = {}
+        self.given: dict[str, Any] = {}
+        self.given_data: Any = None
+        self.calls: list[Callable[[], Any]] = []
+        self.outputs: dict[int, Array] = {}
+        self.fixed: dict[str, Any] = {}
+
+    def takes(self, state: dict[str, Any], data: Any) -> bool:
+        """Take the inputs of the next run; False if the program is not for such."""
+        if state.keys() != self.state.keys():
+            return False
+        for key, value in state.items():
+            if value is not self.given.get(key):
+                self.given.pop(key, None)
+                if not self._take(self.state[key], value):
+                    return False
+                self.given[key] = value
+        if data is not self.given_data:
+            self.given_data = None
+            if not self._take(self.data, data):
+                return False
+            self.given_data = data
+        return len(self.calls) > 0 or self._bind()
+
+    def _take(self, known: Any, tree: Any) -> bool:
+        """Copy numbers and small arrays of the data, and take over all others."""
+        if isinstance(known, Ref):
+            return self._take_leaf(known, tree)
+        refs, given = list(leaves(known)), list(leaves(tree))
+        return len(refs) == len(given) and all(map(self._take_leaf, refs, given))
+
+    def _take_leaf(self, ref: Any, leaf: Any) -> bool:
+        is_array = self.library.is_array(leaf)
+        if not isinstance(ref, Ref):
+            return not is_array and bool(leaf == ref)
+        array = self.arrays.get(ref.index)
+        if leaf is array:
+            return True
+        shape = self.shapes[ref.index]
+        if not is_array or self.library.describe(leaf) != shape:
+            return False
+        if ref.index not in self.owned:
+            self.arrays[ref.index] = leaf
+        elif array is None:
+            self.arrays[ref.index] = self.library.copy(leaf).reshape(shape.shape)
+        else:
+            self.library.store(array, leaf)
+            return True
+        self.calls = []
+        return True
+
+    def _bind(self) -> bool:
+        """Bind the program to the inputs; False if it would overwrite one array twice."""
+        inputs = [self.arrays[index] for index in range(len(self.arrays))]
+        if len(set(map(id, inputs))) < len(inputs):
+            return False
+        self.calls, self.outputs = self.program.bind(inputs)
+        self.fixed = {
+            key: mapped(lambda ref: self.outputs[ref.index], tree)
+            for key, tree in self.result.items()
+            if key not in self.numbers
+        }
+        return True
+
+    def replay(self) -> dict[str, Any]:
+        """Run the program on the inputs it has taken."""
+        for call in self.calls:
+            call()
+        self.given = dict(self.fixed)  # they stand where the next run reads them
+        new = dict(self.fixed)
+        for key in self.numbers:
+            new[key] = self.library.copy(self.outputs[self.result[key].index])
+        return new
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """Give what containers hold, in the order of their places and keys."""
+    if isinstance(tree, dict):
+        for key in sorted(tree):
+            yield from leaves(tree[key])
+    elif isinstance(tree, list | tuple):
+        for part in tree:
+            yield from leaves(part)
+    else:
+        yield tree
+
+
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Give containers of the same structure that hold a function of what these hold."""
+    if isinstance(tree, dict):
+        return {key: mapped(function, part) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(mapped(function, part) for part in tree)
+    return function(tree)
+
+
+def _array(value: Value) -> Array:
+    return value.array
+
+
+def _nothing(leaf: Any) -> None:
+    return None
+
+
+def _ref(leaf: Any) -> Any:
+    return Ref(leaf.index) if isinstance(leaf, Value) else leaf
