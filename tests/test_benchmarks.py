@@ -179,8 +179,10 @@ def test_memory():
     ]  # fmt: skip
     for row in found:
         assert row.figures["before"] > 10e6
-        # New weights stand beside the old ones for a moment, and some memory is reused.
-        assert 0.8 < row.figures["bytes"] / row.figures["least"] < 8.0
+        # Gradients and new weights stand beside the old; `fit` keeps those of the last good
+        # epoch as well.
+        most = 3.0 if row.case.endswith("step") else 8.0
+        assert 0.8 < row.figures["bytes"] / row.figures["least"] < most
 
 
 def test_the_least_work_is_counted_by_hand():
@@ -200,7 +202,7 @@ def test_scikit_learn_does_the_same_work():
     from benchmarks import sklearn_peer
     from benchmarks.cases import Case
 
-    case, batches, epochs = Case((4, 8, 3), 8, optimizer="Adam"), 5, 3
+    case, batches, epochs = Case((4, 8, 3), 8, optimizer="Adam"), 5, 60
     made = []
     classifier = sklearn_peer.classifier
     with mock.patch.object(
