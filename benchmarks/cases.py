@@ -1,4 +1,4 @@
-"""The networks that are measured, and their examples."""
+"""The networks that are measured, their examples, and the least work that they need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
+
+ITEMSIZE = 4  # all is float32
 
 
 class Case(NamedTuple):
@@ -31,34 +33,73 @@ class Case(NamedTuple):
         X = rng.standard_normal((m, self.sizes[0]), dtype=np.float32)
         return X, rng.integers(0, self.sizes[-1], m)
 
-    def weights(self) -> list[tuple[Any, Any]]:
-        """Draw W and b of each layer, for the peers that take them."""
-        rng = np.random.default_rng(1)
+    def weights(self, seed: int = 1) -> list[tuple[Any, Any]]:
+        """Draw W and b of each layer (He et al. 2015), for the peers that take them."""
+        rng = np.random.default_rng(seed)
         return [
             (
-                rng.normal(0.0, (2.0 / n_in) ** 0.5, (n_in, n_out)).astype(np.float32),
+                rng.standard_normal((n_in, n_out), dtype=np.float32)
+                * np.float32((2 / n_in) ** 0.5),
                 np.zeros(n_out, np.float32),
             )
             for n_in, n_out in itertools.pairwise(self.sizes)
         ]
 
+    # --- the least that must be computed, moved and kept --------------------------------------
+
     @property
-    def flops(self) -> float:
+    def step_flops(self) -> float:
         """Floating-point operations of the matrix products of a step."""
         products = [n_in * n_out for n_in, n_out in itertools.pairwise(self.sizes)]
         return 2.0 * self.batch * (3 * sum(products) - products[0])  # no error goes to X
 
+    @property
+    def inference_flops(self) -> float:
+        """Floating-point operations of the matrix products of the forward pass."""
+        return 2.0 * self.batch * sum(a * b for a, b in itertools.pairwise(self.sizes))
+
+    @property
+    def step_bytes(self) -> float:
+        """Move weights and slots there and back, X there, activations there and back."""
+        activations = self.batch * (self.sizes[0] + 2 * sum(self.sizes[1:]))
+        return float(ITEMSIZE * (2 * self._kept + activations))
+
+    @property
+    def inference_bytes(self) -> float:
+        """Move weights and X there, and the probabilities back."""
+        moved = self.batch * (self.sizes[0] + self.sizes[-1])
+        return float(ITEMSIZE * (self._parameters + moved))
+
+    @property
+    def memory(self) -> float:
+        """Bytes of weights, slots and activations; X is the first of these."""
+        return float(ITEMSIZE * (self._kept + self.batch * sum(self.sizes)))
+
+    @property
+    def _parameters(self) -> int:
+        return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(self.sizes))
+
+    @property
+    def _kept(self) -> int:
+        return self._parameters * (3 if self.optimizer == "Adam" else 1)
+
 
 LEARNING_RATE = 1e-3
 
-SMALL = (Case((2, 64, 64, 2), 256), Case((64, 128, 10), 64))
-MIDDLE = (Case((784, 512, 512, 10), 256),)
-LARGE = (Case((1024, 2048, 2048, 2048, 10), 256), Case((1024, 2048, 2048, 2048, 10), 2048))
+GROUPS = {
+    "tiny": (Case((4, 8, 3), 8),),  # takes seconds: to see that all of it works
+    "small": (Case((2, 64, 64, 2), 256), Case((64, 128, 10), 64)),
+    "middle": (Case((784, 512, 512, 10), 256),),
+    "large": (
+        Case((1024, 2048, 2048, 2048, 10), 256),
+        Case((1024, 2048, 2048, 2048, 10), 2048),
+    ),
+}
 
 
 def variants(case: Case) -> list[Case]:
     """Give a network with each optimiser; the small ones with two activations."""
-    activations = ("relu", "tanh") if case in SMALL else ("relu",)
+    activations = ("relu", "tanh") if case in GROUPS["small"] else ("relu",)
     return [
         case._replace(activation=activation, optimizer=optimizer)
         for activation in activations

@@ -9,7 +9,7 @@ import numpy as np
 
 import bpnet
 from benchmarks.cases import Case
-from benchmarks.timing import Turn
+from benchmarks.timing import Turn, wait
 
 
 def step(case: Case, backend: bpnet.Backend) -> Turn:
@@ -27,8 +27,8 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
     def turn(steps: int) -> None:
         with backend.activate():
             for _ in range(steps):
-                products(W, a)
-            backend.synchronize()
+                found = products(W, a)
+            wait(backend, found)
 
     return turn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,39 +12,97 @@ from benchmarks.cases import LEARNING_RATE, Case
 from benchmarks.timing import Turn
 
 
-def step(case: Case) -> Turn:
-    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[case.activation]
-
-    def loss(parameters: Any, X: Any, y: Any) -> Any:
-        *hidden, (W, b) = parameters
-        for V, c in hidden:
-            X = activation(X @ V + c)
-        log_p = jax.nn.log_softmax(X @ W + b)
-        return -jnp.mean(jnp.take_along_axis(log_p, y[:, None], axis=1))
-
-    def update(state: Any, X: Any, y: Any) -> Any:
-        parameters, slots, t = state
-        gradients = jax.grad(loss)(parameters, X, y)
-        rule = sgd if case.optimizer == "SGD" else adam
-        parameters, slots = rule(parameters, gradients, slots, t + 1)
-        return parameters, slots, t + 1
-
-    jitted = jax.jit(update, donate_argnums=0)
-    parameters = jax.tree.map(jnp.asarray, case.weights())
-    zeros = jax.tree.map(jnp.zeros_like, parameters)
-    slots = (
-        (zeros, jax.tree.map(jnp.zeros_like, parameters)) if case.optimizer == "Adam" else ()
-    )
-    state = (parameters, slots, jnp.zeros((), jnp.int32))
-    X, y = map(jnp.asarray, case.examples())
+def step(case: Case, device: str) -> Turn:
+    """The step on a batch that stays where it is."""
+    jitted = jax.jit(updater(case), donate_argnums=0)
+    state, (X, y) = initial(case, device), on(device, case.examples())
 
     def turn(steps: int) -> None:
         nonlocal state
         for _ in range(steps):
-            state = jitted(state, X, y)
+            state, _ = jitted(state, X, y)
         jax.block_until_ready(state)
 
     return turn
+
+
+def epoch(case: Case, device: str, batches: int) -> Turn:
+    """Epochs over resident data, with shuffling; each batch is gathered in its step."""
+    update = updater(case)
+
+    def visit(state: Any, total: Any, X: Any, y: Any, order: Any, first: Any) -> Any:
+        rows = jax.lax.dynamic_slice_in_dim(order, first, case.batch)
+        state, loss = update(state, X[rows], y[rows])
+        return state, total + loss
+
+    jitted = jax.jit(visit, donate_argnums=(0, 1))
+    shuffle = jax.jit(jax.random.permutation, static_argnums=1)
+    state, (X, y) = initial(case, device), on(device, case.examples(case.batch * batches))
+    key, firsts = on(device, jax.random.key(0)), range(0, len(X), case.batch)
+
+    def turn(epochs: int) -> None:
+        nonlocal state, key
+        for _ in range(epochs):
+            key, once = jax.random.split(key)
+            order, total = shuffle(once, len(X)), on(device, jnp.zeros(()))
+            for first in firsts:
+                state, total = jitted(state, total, X, y, order, first)
+            float(total)  # waits for the device
+
+    return turn
+
+
+def inference(case: Case, device: str) -> Turn:
+    """Probabilities of one batch, from the host and back."""
+    parameters, (X, _) = on(device, case.weights()), case.examples()
+    forward = jax.jit(lambda parameters, X: jax.nn.softmax(logits(case, parameters, X)))
+
+    def turn(calls: int) -> None:
+        for _ in range(calls):
+            jax.device_get(forward(parameters, on(device, X)))
+
+    return turn
+
+
+def on(device: str, arrays: Any) -> Any:
+    """Put arrays on a device such as "gpu:0"."""
+    platform, _, number = device.partition(":")
+    return jax.device_put(arrays, jax.devices(platform)[int(number or 0)])
+
+
+def initial(case: Case, device: str) -> Any:
+    """Draw parameters, and make slots and count of the optimiser."""
+    parameters = on(device, case.weights())
+    slots = tuple(
+        jax.tree.map(jnp.zeros_like, parameters)
+        for _ in range(2 if case.optimizer == "Adam" else 0)
+    )
+    return parameters, slots, on(device, jnp.zeros((), jnp.int32))
+
+
+def updater(case: Case) -> Callable[[Any, Any, Any], Any]:
+    """Give the function of state and batch that trains, and the loss."""
+    rule = sgd if case.optimizer == "SGD" else adam
+
+    def loss(parameters: Any, X: Any, y: Any) -> Any:
+        log_p = jax.nn.log_softmax(logits(case, parameters, X))
+        return -jnp.mean(jnp.take_along_axis(log_p, y[:, None], axis=1))
+
+    def update(state: Any, X: Any, y: Any) -> Any:
+        parameters, slots, t = state
+        value, gradients = jax.value_and_grad(loss)(parameters, X, y)
+        parameters, slots = rule(parameters, gradients, slots, t + 1)
+        return (parameters, slots, t + 1), value
+
+    return update
+
+
+def logits(case: Case, parameters: Any, X: Any) -> Any:
+    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[case.activation]
+    *hidden, (W, b) = parameters
+    for V, c in hidden:
+        X = activation(X @ V + c)
+    return X @ W + b
 
 
 def sgd(parameters: Any, gradients: Any, slots: Any, t: Any) -> Any:

@@ -6,17 +6,17 @@ from typing import Any
 
 import bpnet
 from benchmarks.cases import LEARNING_RATE, Case
-from benchmarks.timing import Turn
+from benchmarks.timing import Turn, wait
 from bpnet._step import make_step
 
 # Steps after which the count of batches starts again, as `fit` does in each epoch.
 EPOCH = 100
 
 
-def network(case: Case, backend: bpnet.Backend) -> bpnet.Network:
+def network(case: Case, backend: bpnet.Backend, seed: int = 0) -> bpnet.Network:
     hidden = [bpnet.Dense(units, case.activation) for units in case.sizes[1:-1]]
     layers = [*hidden, bpnet.Dense(case.sizes[-1])]
-    return bpnet.Network(layers, "categorical_crossentropy", seed=0).build(
+    return bpnet.Network(layers, "categorical_crossentropy", seed=seed).build(
         case.sizes[0], backend
     )
 
@@ -54,7 +54,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
                 if number % EPOCH == 0:
                     state["batch"] = backend.asarray(0, "int64")
                 state = compiled(state, data)
-            backend.synchronize()
+            wait(backend, state)
 
     return turn
 

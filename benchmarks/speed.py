@@ -1,122 +1,109 @@
-"""Step, epoch and inference of every contestant that can run here."""
+"""Step, epoch and inference of every contestant, beside the bare products and the device."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
-import bpnet
-from benchmarks import floors, ours, timing
-from benchmarks.cases import Case
+from benchmarks import floors, hardware, ours
+from benchmarks.cases import Case, variants
+from benchmarks.contest import (
+    COMPILED,
+    EAGER,
+    Column,
+    Options,
+    Row,
+    eager,
+    floor,
+    number,
+    peer,
+    peers,
+    race,
+    rate,
+    ratio,
+    significant,
+)
 from benchmarks.timing import Turn
 
-EAGER = "PyTorch eager"
-COMPILED = "PyTorch compiled"
-BY_HAND = "JAX by hand"
-SKLEARN = "scikit-learn"
+# Batches in an epoch, but for the networks of which one alone takes a second on a CPU.
+BATCHES, FEW_BATCHES = 20, 4
+
+COLUMNS: dict[str, Column] = {
+    "/ eager": ratio(eager),
+    "/ floor": ratio(floor),
+    "/ peer": ratio(peer),
+    "ms": number("seconds", 1e3),
+    "MFLOP": significant("flops", 1e-6),
+    "MB": significant("bytes", 1e-6),
+    "GFLOP/s": rate("flops", 1e-9),
+    "GB/s": rate("bytes", 1e-9),
+    "of peak": lambda row, others: f"{row.figures['utilisation']:.1%}",
+}
 
 
-class Row(NamedTuple):
-    """The median of one contestant in one race."""
-
-    section: str
-    case: str
-    contestant: str
-    seconds: float
-
-
-def race(section: str, case: Case, turns: dict[str, Turn], rounds: int) -> list[Row]:
-    """Time the contestants of one case."""
-    measured = timing.medians(turns, rounds)
-    return [Row(section, case.name, name, seconds) for name, seconds in measured.items()]
-
-
-def backends(names: tuple[str, ...]) -> Iterator[tuple[str, bpnet.Backend]]:
-    """Give those backends that can run here."""
-    for name, info in bpnet.available_backends().items():
-        if name in names and info.available:
-            yield name, bpnet.get_backend(f"{name}:{info.devices[0]}")
-
-
-def steps(case: Case, names: tuple[str, ...], rounds: int, compiled: bool) -> list[Row]:
+def step(options: Options) -> Iterator[list[Row]]:
     """Race training steps, each beside the bare products in its own library."""
-    turns: dict[str, Turn] = {}
-    for name, backend in backends(names):
-        turns[f"bpnet {name}"] = ours.step(case, backend)
-        turns[f"floor {name}"] = floors.step(case, backend)
-    if has("torch"):
-        from benchmarks import torch_peer
-
-        turns[EAGER] = torch_peer.step(case, accelerator())
-        if compiled:
-            turns[COMPILED] = torch_peer.step(case, accelerator(), "max-autotune")
-    if has("jax"):
-        from benchmarks import jax_peer
-
-        turns[BY_HAND] = jax_peer.step(case)
-    return race("step", case, turns, rounds)
+    for case in every(options):
+        work = {"flops": case.step_flops, "bytes": case.step_bytes}
+        yield measure("step", case, options, work)
 
 
-def epochs(case: Case, names: tuple[str, ...], rounds: int, batches: int = 20) -> list[Row]:
+def epoch(options: Options) -> Iterator[list[Row]]:
     """Race whole epochs with shuffling."""
-    turns = {
-        f"bpnet {name}": ours.epoch(case, backend, batches) for name, backend in backends(names)
-    }
-    if has("torch"):
-        from benchmarks import torch_peer
-
-        turns[EAGER] = torch_peer.epoch(case, accelerator(), batches)
-    if has("sklearn"):
-        from benchmarks import sklearn_peer
-
-        turns[SKLEARN] = sklearn_peer.epoch(case, batches)
-    return race("epoch", case, turns, rounds)
+    for case in every(options):
+        batches = FEW_BATCHES if case.step_flops > 1e10 else BATCHES
+        work = {"flops": batches * case.step_flops, "bytes": batches * case.step_bytes}
+        yield measure("epoch", case, options, work, batches)
 
 
-def inference(case: Case, names: tuple[str, ...], rounds: int) -> list[Row]:
+def inference(options: Options) -> Iterator[list[Row]]:
     """Race probabilities of a batch, from the host and back."""
-    turns: dict[str, Turn] = {}
-    for name, backend in backends(names):
-        turns[f"bpnet {name}"] = ours.inference(case, backend)
-        turns[f"floor {name}"] = floors.inference(case, backend)
-    if has("torch"):
-        from benchmarks import torch_peer
-
-        turns[EAGER] = torch_peer.inference(case, accelerator())
-    if has("sklearn"):
-        from benchmarks import sklearn_peer
-
-        turns[SKLEARN] = sklearn_peer.inference(case)
-    return race("inference", case, turns, rounds)
+    for case in every(options):
+        if case.optimizer == "SGD":
+            work = {"flops": case.inference_flops, "bytes": case.inference_bytes}
+            yield measure("inference", case, options, work)
 
 
-def has(library: str) -> bool:
-    """Whether a library is installed."""
-    return importlib.util.find_spec(library) is not None
+def every(options: Options) -> list[Case]:
+    """Give the networks with each optimiser and activation."""
+    return [variant for case in options.cases for variant in variants(case)]
 
 
-def accelerator() -> str:
-    """Name the device on which PyTorch races: a GPU, if there is one."""
-    import torch
-
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-def table(rows: list[Row]) -> list[list[Any]]:
-    """Set each contestant beside PyTorch eager, its own floor, and the peer that it meets."""
-    lines = [["section", "network (batch)", "contestant", "ms", "/ eager", "/ floor", "/ peer"]]
+def measure(
+    section: str, case: Case, options: Options, work: dict[str, float], *arguments: Any
+) -> list[Row]:
+    """Race the contestants of one case, and set the device's peak beside each."""
+    rows = race(
+        section, case.name, entrants(section, case, options, *arguments), options.rounds, **work
+    )
     for row in rows:
-        others = {o.contestant: o.seconds for o in rows if o[:2] == row[:2]}
-        floor = others.get(row.contestant.replace("bpnet", "floor"))
-        peer = others.get(BY_HAND if row.contestant == "bpnet jax" else SKLEARN)
-        if not row.contestant.startswith("bpnet"):
-            floor = peer = None
-        lines.append([
-            row.section, row.case, row.contestant, f"{1e3 * row.seconds:.3f}",
-            *(
-                "" if other is None else f"{row.seconds / other:.2f}"
-                for other in (others.get(EAGER), floor, peer)
-            ),
-        ])  # fmt: skip
-    return lines
+        peak = hardware.peak(options.device_of(row.contestant), options.places)
+        row.figures["utilisation"] = peak.least_seconds(**work) / row.figures["seconds"]
+    return rows
+
+
+def entrants(section: str, case: Case, options: Options, *arguments: Any) -> dict[str, Turn]:
+    """Set up a step, an epoch or the inference of all who can take part."""
+    turns = {}
+    for label, place in options.places.items():
+        turns[f"bpnet {label}"] = getattr(ours, section)(case, place, *arguments)
+        if hasattr(floors, section):
+            turns[f"floor {label}"] = getattr(floors, section)(case, place)
+    for name, function in peers(section).items():
+        turns[name] = function(case, options.device(name), *arguments)
+        if name == EAGER and options.compiled:
+            compiled = partial(function, case, options.device(name), *arguments)
+            turns |= where_it_works(compiled(mode="max-autotune"))
+    return turns
+
+
+def where_it_works(turn: Turn) -> dict[str, Turn]:
+    """Give the compiled contestant, unless it fails: say so then."""
+    try:
+        turn(1)
+    except Exception as error:  # a compiler that is missing, or does not take the network
+        reason = (str(error).strip().splitlines() or [""])[0]
+        print(f"torch.compile does not work here: {type(error).__name__}: {reason}")
+        return {}
+    return {COMPILED: turn}

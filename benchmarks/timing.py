@@ -12,6 +12,9 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
+
+import bpnet
 
 # Do so many steps, and wait until the device has finished them.
 Turn = Callable[[int], None]
@@ -34,6 +37,15 @@ def medians(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
             turns[name](1)  # brings its data and code back into the caches
             times[name].append(_time(turns[name], steps[name]))
     return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def wait(backend: bpnet.Backend, result: Any) -> None:
+    """Wait until the device has finished, and for JAX until the result itself is there."""
+    backend.synchronize()
+    if backend.name == "jax":
+        import jax
+
+        jax.block_until_ready(result)
 
 
 def _warm_up(turn: Turn) -> int:

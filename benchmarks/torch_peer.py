@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,67 +11,83 @@ from benchmarks.cases import LEARNING_RATE, Case
 from benchmarks.timing import Turn
 
 
-def network(case: Case, device: str) -> torch.nn.Sequential:
+def network(case: Case, device: str, seed: int = 1) -> torch.nn.Sequential:
     between = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh}[case.activation]
     layers: list[torch.nn.Module] = []
-    for W, b in case.weights():
+    for W, b in case.weights(seed):
         linear = torch.nn.Linear(*W.shape)
         linear.load_state_dict({"weight": torch.tensor(W.T), "bias": torch.tensor(b)})
         layers += [linear, between()]
     return torch.nn.Sequential(*layers[:-1]).to(device)
 
 
-def step(case: Case, device: str, mode: str | None = None) -> Turn:
-    """The usual training step; with `mode`, forward and loss through `torch.compile`."""
-    net = network(case, device)
-    rule = getattr(torch.optim, case.optimizer)(net.parameters(), lr=LEARNING_RATE)
-    X, y = (torch.from_numpy(array).to(device) for array in case.examples())
+def optimizer(case: Case, net: torch.nn.Module) -> torch.optim.Optimizer:
+    return getattr(torch.optim, case.optimizer)(net.parameters(), lr=LEARNING_RATE)
+
+
+def loss_of(net: torch.nn.Module, mode: str | None) -> Callable[..., Any]:
+    """Forward and loss; with `mode` through `torch.compile`, and so backward too."""
 
     def loss(X: Any, y: Any) -> Any:
         return torch.nn.functional.cross_entropy(net(X), y)
 
-    compute = loss if mode is None else torch.compile(loss, mode=mode)
+    return loss if mode is None else torch.compile(loss, mode=mode)
+
+
+def step(case: Case, device: str, mode: str | None = None) -> Turn:
+    """The usual training step, on a batch that stays where it is."""
+    net = network(case, device)
+    rule, loss = optimizer(case, net), loss_of(net, mode)
+    X, y = (torch.from_numpy(array).to(device) for array in case.examples())
 
     def turn(steps: int) -> None:
         for _ in range(steps):
             rule.zero_grad()
-            compute(X, y).backward()
+            loss(X, y).backward()
             rule.step()
         _wait(device)
 
     return turn
 
 
-def epoch(case: Case, device: str, batches: int) -> Turn:
+def epoch(case: Case, device: str, batches: int, mode: str | None = None) -> Turn:
     """Epochs over resident data, with shuffling."""
     net = network(case, device)
-    rule = getattr(torch.optim, case.optimizer)(net.parameters(), lr=LEARNING_RATE)
+    rule, loss = optimizer(case, net), loss_of(net, mode)
     X, y = (torch.from_numpy(array).to(device) for array in case.examples(case.batch * batches))
 
     def turn(epochs: int) -> None:
         for _ in range(epochs):
-            order = torch.randperm(len(X), device=device)
-            total = torch.zeros((), device=device)
-            for rows in order.split(case.batch):
-                rule.zero_grad()
-                loss = torch.nn.functional.cross_entropy(net(X[rows]), y[rows])
-                loss.backward()
-                rule.step()
-                total += loss.detach()
-            float(total)
+            pass_over(X, y, case.batch, rule, loss)
 
     return turn
 
 
-def inference(case: Case, device: str) -> Turn:
+def pass_over(
+    X: Any, y: Any, batch: int, rule: torch.optim.Optimizer, loss: Callable[..., Any]
+) -> float:
+    """Train on each example once, in a new order, and read the sum of the losses."""
+    order = torch.randperm(len(X), device=X.device)
+    total = torch.zeros((), device=X.device)
+    for rows in order.split(batch):
+        rule.zero_grad()
+        value = loss(X[rows], y[rows])
+        value.backward()
+        rule.step()
+        total += value.detach()
+    return float(total)  # waits for the device
+
+
+def inference(case: Case, device: str, mode: str | None = None) -> Turn:
     """Probabilities of one batch, from the host and back."""
     net = network(case, device)
+    forward = net if mode is None else torch.compile(net, mode=mode)
     X, _ = case.examples()
 
     def turn(calls: int) -> None:
         with torch.no_grad():
             for _ in range(calls):
-                torch.softmax(net(torch.from_numpy(X).to(device)), dim=1).cpu().numpy()
+                torch.softmax(forward(torch.from_numpy(X).to(device)), dim=1).cpu().numpy()
 
     return turn
 

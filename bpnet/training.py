@@ -161,6 +161,7 @@ class Training:
                         self.stop("interrupted")
                 self._call("on_train_end")
             finally:
+                self._guard = None  # which holds this training, and copies of the weights
                 self.network.release_steps()
                 self.network.adopt(self.backend, self.parameters)
                 self.past.keep(self.state)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -55,3 +57,22 @@ def test_sizes_are_written_in_units():
     assert [in_units(n) for n in (0, 1023, 1536, 2**40, 2**70)] == [
         "0 bytes", "1.02e+03 bytes", "1.5 KiB", "1 TiB", "1.05e+06 PiB",
     ]  # fmt: skip
+
+
+def test_a_training_is_freed_when_it_ends(backend):
+    """Its copies of the weights must not wait for the garbage collector."""
+    kept = []
+
+    class Keep(bpnet.Callback):
+        def on_train_end(self, training):
+            kept.append(weakref.ref(training))
+
+    X, y = bpnet.datasets.make_spiral(20, seed=0)
+    net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    gc.collect()
+    gc.disable()
+    try:
+        net.fit(X, y, epochs=2, callbacks=[Keep()], backend=backend)
+        assert kept[0]() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,259 @@
+"""Each section of the benchmarks, on the tiniest network: its rows, not its times."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+import bpnet
+
+ROOT = Path(__file__).parents[1]
+PLACES = {"numpy": "numpy", "torch:cpu": "torch", "jax:cpu:0": "jax"}
+# Less of everything: what is tried is that all of it runs.
+FAST = {
+    "timing.TURN": 0.001,
+    "hardware.SIDE": 64,
+    "hardware.LENGTH": 2**12,
+    "hardware.REPEATS": 1,
+    "scaling.DEPTHS": (1, 2, 3),
+    "callbacks.EPOCHS": 3,
+    "digits.GOAL": 0.9,
+    "imports.MODULES": ("bpnet", "numpy"),
+    "fresh.WARM_UP": 0,
+}
+LIBRARIES = {"PyTorch eager": "torch", "JAX by hand": "jax", "scikit-learn": "sklearn"}
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch):
+    """The benchmarks are no package: they run from the folder above them."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.chdir(ROOT)
+    for name, value in FAST.items():
+        monkeypatch.setattr(f"benchmarks.{name}", value)
+    with mock.patch.dict(os.environ):
+        yield
+
+
+def specs():
+    found = bpnet.available_backends()
+    return [spec for spec, name in PLACES.items() if found[name].available]
+
+
+def measure(tmp_path, *sections, backends):
+    """Run sections once, and give the rows that are in the file."""
+    from benchmarks.__main__ import main
+
+    path = tmp_path / "results" / "figures.json"
+    options = ["--networks", "tiny", "--rounds", "1", "--threads", "1", "--json", str(path)]
+    main([*sections, *options, "--backends", *backends])
+    return json.loads(path.read_text())
+
+
+def contestants(backends, *peers, floors=False):
+    labels = [PLACES[spec] for spec in backends]
+    found = {f"bpnet {label}" for label in labels}
+    if floors:
+        found |= {f"floor {label}" for label in labels}
+    return found | {peer for peer in peers if has(LIBRARIES[peer])}
+
+
+def has(library):
+    from benchmarks import contest
+
+    return contest.has(library)
+
+
+def cases(rows):
+    """Give the rows of each case, by contestant."""
+    found = {}
+    for row in rows:
+        assert all(row[name] for name in ("section", "case", "contestant"))
+        found.setdefault(row["case"], {})[row["contestant"]] = row
+    return found
+
+
+def is_positive(value):
+    return math.isfinite(value) and value > 0.0
+
+
+@pytest.mark.parametrize(
+    ("section", "n_cases", "floors", "peers"),
+    [
+        ("step", 2, True, ("PyTorch eager", "JAX by hand")),
+        ("epoch", 2, False, tuple(LIBRARIES)),
+        ("inference", 1, True, tuple(LIBRARIES)),
+    ],
+)
+def test_speed(section, n_cases, floors, peers, tmp_path, capsys):
+    found = cases(measure(tmp_path, section, backends=specs())["rows"])
+    assert len(found) == n_cases
+    for rows in found.values():
+        assert set(rows) == contestants(specs(), *peers, floors=floors)
+        for row in rows.values():
+            assert row["section"] == section
+            for figure in ("seconds", "flops", "bytes", "utilisation"):
+                assert is_positive(row[figure])
+    printed = capsys.readouterr().out
+    assert all(
+        name in printed for name in ("/ eager", "/ floor", "/ peer", "GFLOP/s", "of peak")
+    )
+
+
+def test_scaling_and_its_picture(tmp_path):
+    from benchmarks.__main__ import main
+
+    measured = measure(tmp_path, "scaling", "step", backends=["numpy"])
+    found = cases(row for row in measured["rows"] if row["section"] == "scaling")
+    assert [case.partition(" ")[0] for case in found] == ["batch", "width", "depth"]
+    for rows in found.values():
+        assert set(rows) == contestants(["numpy"], "PyTorch eager", "JAX by hand")
+        for row in rows.values():
+            assert len(row["sizes"]) == len(row["seconds"]) >= 3
+            assert all(map(is_positive, row["seconds"]))
+            assert math.isfinite(row["slope"])
+            assert row["flops_slope"] > 0.5
+    pytest.importorskip("matplotlib")
+    figures = str(tmp_path / "results" / "figures.json")
+    main(["--from", figures, "--plot", str(tmp_path / "pictures")])
+    for name in ("scaling.png", "ratios.png"):
+        assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_callbacks(tmp_path):
+    found = cases(measure(tmp_path, "callbacks", backends=["numpy"])["rows"])
+    (rows,) = found.values()
+    assert {"none", "EarlyStopping", "GradientFlow", "Doctor", "Snapshots"} <= set(rows)
+    assert ("Checkpoint" in rows) == has("safetensors")
+    assert all(is_positive(row["seconds"]) for row in rows.values())
+
+
+def test_digits(tmp_path):
+    pytest.importorskip("sklearn")
+    (rows,) = cases(measure(tmp_path, "digits", backends=["numpy"])["rows"]).values()
+    assert set(rows) == contestants(["numpy"], "PyTorch eager", "scikit-learn")
+    for row in rows.values():
+        assert is_positive(row["seconds"])
+        assert 1 <= row["epochs"] < 100
+        assert row["accuracy"] >= 0.9
+
+
+def test_import(tmp_path):
+    (rows,) = cases(measure(tmp_path, "import", backends=["numpy"])["rows"]).values()
+    assert set(rows) == {"bpnet", "numpy"}
+    assert all(is_positive(row["seconds"]) for row in rows.values())
+
+
+def test_first(tmp_path):
+    """Without PyTorch, which takes seconds for its first step."""
+    from benchmarks import contest
+
+    with mock.patch.dict(contest.PEERS):
+        del contest.PEERS["PyTorch eager"]
+        found = measure(tmp_path, "first", backends=["numpy"])
+    (rows,) = cases(found["rows"]).values()
+    assert set(rows) == contestants(["numpy"], "JAX by hand", "scikit-learn")
+    assert all(is_positive(row["seconds"]) for row in rows.values())
+
+
+def test_memory():
+    """Only NumPy here: each process that loads a large library takes seconds."""
+    from benchmarks import memory
+    from benchmarks.cases import Case
+    from benchmarks.contest import Options
+
+    case = Case((256, 2048, 2048, 10), 64)
+    options = Options((case,), {"numpy": bpnet.get_backend("numpy")}, 1)
+    with mock.patch.object(memory, "peers", return_value={}):
+        found = [row for rows in memory.measure(options) for row in rows]
+    assert [row.case.partition(", ")[2] for row in found] == [
+        "relu, SGD, step", "relu, SGD, fit", "relu, Adam, step", "relu, Adam, fit"
+    ]  # fmt: skip
+    for row in found:
+        assert row.figures["before"] > 10e6
+        # Gradients and new weights stand beside the old; `fit` keeps those of the last good
+        # epoch as well.
+        most = 3.0 if row.case.endswith("step") else 8.0
+        assert 0.8 < row.figures["bytes"] / row.figures["least"] < most
+
+
+def test_the_least_work_is_counted_by_hand():
+    from benchmarks.cases import Case
+
+    case = Case((2, 3, 4), 5, optimizer="Adam")
+    assert case.inference_flops == 2 * 5 * (6 + 12)
+    assert case.step_flops == 2 * 5 * (2 * 6 + 3 * 12)
+    parameters = 3 * 3 + 4 * 4
+    assert case.memory == 4 * (3 * parameters + 5 * (2 + 3 + 4))
+    assert case.step_bytes == 4 * (2 * 3 * parameters + 5 * (2 + 2 * 3 + 2 * 4))
+
+
+def test_scikit_learn_does_the_same_work():
+    """As many updates as bpnet, with the weights of the call before."""
+    pytest.importorskip("sklearn")
+    from benchmarks import sklearn_peer
+    from benchmarks.cases import Case
+
+    case, batches, epochs = Case((4, 8, 3), 8, optimizer="Adam"), 5, 60
+    made = []
+    classifier = sklearn_peer.classifier
+    with mock.patch.object(
+        sklearn_peer, "classifier", lambda *a: made.append(classifier(*a)) or made[-1]
+    ):
+        turn = sklearn_peer.epoch(case, "cpu", batches)
+    turn(epochs)
+    (fitted,) = made
+    before = [W.copy() for W in fitted.coefs_]
+    assert fitted.n_iter_ == epochs
+    assert fitted._optimizer.t == epochs * batches
+    assert fitted.coefs_[0].dtype == "float32"
+    turn(1)
+    moves = [abs(W - V).max() for W, V in zip(fitted.coefs_, before, strict=True)]
+    assert max(moves) < 2 * batches * 1e-3  # Adam's steps are at most about the rate
+
+
+def test_an_unknown_section_and_a_backend_that_cannot_be_had(capsys):
+    from benchmarks.__main__ import main
+
+    for arguments, words in (
+        (["speed"], "unknown section speed; known are step, epoch"),
+        (["step", "--backends", "jax:tpu:9"], "argument --backends: "),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert words in capsys.readouterr().err
+
+
+# --- gpu.sh -----------------------------------------------------------------------------------
+
+
+def gpu_sh(backends):
+    environment = os.environ | {"PYTHON": sys.executable, "BACKENDS": backends}
+    return subprocess.run(
+        ["bash", "benchmarks/gpu.sh"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+def test_gpu_sh_fails_where_no_gpu_answers():
+    done = gpu_sh("numpy torch:cuda:99")
+    assert done.returncode == 1
+    assert "torch:cuda:99: backend 'torch' " in done.stderr
+    assert "nothing was run" in done.stderr
+    assert "pip install" in done.stderr
+    assert done.stdout == ""
+
+
+def test_preflight_names_the_device(capsys):
+    from benchmarks import preflight
+
+    assert preflight.main(["numpy"]) == 0
+    assert re.fullmatch(r"[a-z0-9-]+\n", capsys.readouterr().out)
