@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from bpnet._typing import Array
 
+from ._joining import Joined, Part
 from ._recording import Library, Operation, Recording, Ref, Shape, UnrecordableError
 
 Call = Callable[[], Any]
@@ -73,23 +74,27 @@ class Program:
     def __init__(
         self, recording: Recording, n_inputs: int, outputs: Sequence[int], homes: dict[int, int]
     ) -> None:
-        self.library, self.shapes = recording.library, recording.shapes
-        self.constants, self.outputs, self.homes = recording.constants, outputs, homes
+        self.library, self.constants = recording.library, recording.constants
+        self.outputs = outputs
         operations = _needed(recording.operations, outputs)
         self.views = [op for op in operations if op.is_view]
         self._roots: dict[int, int] = {}
+        self._joined_of: dict[int, int] = {}
         for view in self.views:
             self._roots[view.result] = self._root(view.operands[0])
         for root, output in ((self._root(output), output) for output in outputs):
             if root in self.constants or (root < n_inputs and root != homes.get(output)):
                 raise UnrecordableError("a result that is not computed")
-        self.operations = [op for op in operations if not op.is_view]
-        self.place: dict[int, int | Buffer] = {}
+        joined = Joined(recording, [op for op in operations if not op.is_view], homes)
+        self.operations, self.shapes = joined.operations, joined.shapes
+        self.homes, self.parts, self._joined_of = joined.homes, joined.parts, joined.of
+        self.place: dict[int, int | Buffer | Part] = dict(joined.parts)
         self._lay_out()
 
     def _root(self, index: int) -> int:
-        """Give the value whose memory a value lies in: of a view another one, else itself."""
-        return self._roots.get(index, index)
+        """Give the value in whose memory a value lies; it may be itself."""
+        root = self._roots.get(index, index)
+        return self._joined_of.get(root, root)
 
     # --- passages ---------------------------------------------------------------------------
 
@@ -127,7 +132,7 @@ class Program:
                 shape = self.shapes[op.result]
                 fits = self._same_elements(op)
                 dying = {i for i in map(self._root, op.operands) if last_use[i] == time}
-                place: int | Buffer | None = self._free_home(op, last_use, time, fits)
+                place = self.place.get(op.result, self._free_home(op, last_use, time, fits))
                 if place is None:
                     within = by_blocks and last_use[op.result] < end
                     size = self.library.block if within else shape.size
@@ -168,8 +173,12 @@ class Program:
     # --- running ----------------------------------------------------------------------------
 
     def bind(self, inputs: Sequence[Array]) -> tuple[list[Call], dict[int, Array]]:
-        """Give the calls of a run on these inputs, and the outputs that it writes."""
+        """Give the calls of a run on these inputs, and the outputs that it writes.
+
+        Outputs stand in the memory of the inputs that they replace, or in that of copies.
+        """
         arrays = {**self.constants, **dict(enumerate(inputs))}
+        arrays |= self._joined_arrays(arrays)
         pieces: dict[int, Array] = {}  # of what is only needed block by block
         buffers = {
             p: self.library.empty(p.size, p.dtype, inputs[0])
@@ -177,6 +186,8 @@ class Program:
             if isinstance(p, Buffer)
         }
         for index, place in self.place.items():
+            if isinstance(place, Part):
+                continue
             if not isinstance(place, Buffer):
                 arrays[index] = arrays[place]
             elif place.size == self.shapes[index].size:
@@ -197,6 +208,19 @@ class Program:
             if self.place.get(output, home) != home:
                 calls.append(_storing(self.library, arrays[home], arrays[output]))
         return calls, {i: arrays[self.homes.get(i, i)] for i in self.outputs}
+
+    def _joined_arrays(self, inputs: dict[int, Array]) -> dict[int, Array]:
+        """Make the joined values, and their parts; inputs are copied into them."""
+        arrays: dict[int, Array] = {}
+        for index, (joined, start) in self.parts.items():
+            shape = self.shapes[joined]
+            if joined not in arrays:
+                arrays[joined] = self.library.empty(shape.size, shape.dtype, inputs[0])
+            part = arrays[joined][start : start + self.shapes[index].size]
+            arrays[index] = part.reshape(self.shapes[index].shape)
+            if index in inputs:
+                self.library.store(arrays[index], inputs[index])
+        return arrays
 
     def _call(self, op: Operation, arrays: dict[int, Array]) -> Call:
         """Bind an operation to its arrays."""

@@ -107,6 +107,7 @@ class Run:
         if len(homes) + len(self.numbers) < len(before):
             raise UnrecordableError("a number within a container of the state")
         inputs = [leaf.index for leaf in leaves((state, data)) if isinstance(leaf, Ref)]
+        self.homes = homes
         self.program = Program(recording, len(inputs), [new.index for new in after], homes)
         small = {i for i in inputs if self.shapes[i].size <= self.library.copied}
         self.owned = small - set(homes.values())
@@ -171,6 +172,8 @@ class Run:
         if len(set(map(id, inputs))) < len(inputs):
             return False
         self.calls, self.outputs = self.program.bind(inputs)
+        for new, old in self.homes.items():
+            self.arrays[old] = self.outputs[new]
         self.fixed = {
             key: mapped(lambda ref: self.outputs[ref.index], tree)
             for key, tree in self.result.items()

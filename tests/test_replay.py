@@ -10,10 +10,11 @@ import weakref
 import numpy as np
 import pytest
 from bpnet_backends._recording import Recording, RecordingNamespace, UnrecordableError
+from bpnet_backends._replay import mapped
 from bpnet_backends._replay_numpy import NumpyLibrary
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
 from bpnet import SGD, Adagrad, Adam, AdamW, Dense, Dropout, RMSprop
@@ -338,6 +339,7 @@ def test_the_order_of_keys_does_not_matter(backend):
     state["q"] = backend.asarray(np.ones(4))
     for _ in range(4):
         state = step(state, {"g": backend.asarray(np.ones(4))})
+    assert is_replayed(step)
     assert_array_equal(backend.to_numpy(state["p"]), np.full(4, 5.0))
     assert_array_equal(backend.to_numpy(state["q"]), np.full(4, 81.0))
     assert int(state["t"]) == 4
@@ -396,6 +398,141 @@ def test_a_fit_leaves_no_arrays_behind():
         assert not run.arrays
         assert not run.calls
         assert not run.outputs
+
+
+OPERATIONS = {
+    "add": lambda xp, a, b: a + b,
+    "subtract": lambda xp, a, b: 1.5 - a,
+    "multiply": lambda xp, a, b: 2.0 * b,
+    "divide": lambda xp, a, b: a / (b * b + 1.0),
+    "minimum": lambda xp, a, b: xp.minimum(a, 0.25),
+    "maximum": lambda xp, a, b: xp.maximum(a, b),
+    "where": lambda xp, a, b: xp.where(a > b, a, b),
+    "astype": lambda xp, a, b: xp.astype(a >= 0.0, b.dtype),
+    "clip": lambda xp, a, b: xp.clip(a, min=-0.5, max=0.5),
+    "abs": lambda xp, a, b: abs(a),
+    "transpose": lambda xp, a, b: (a.T @ b) @ xp.ones_like(a[:1, :]).T + 0.0 * b[:1, :].T,
+    "sum": lambda xp, a, b: a - xp.sum(a, axis=0),
+    "mean": lambda xp, a, b: b - xp.mean(b, axis=1, keepdims=True),
+    "max": lambda xp, a, b: b - xp.max(b, axis=1, keepdims=True),
+}
+
+
+# --- small arrays that are joined -------------------------------------------------------------
+
+
+def rule_step(backend, shapes, rule, dtype="float32"):
+    """Take a rule to several parameters, whose gradients are computed in the step."""
+
+    def step(xp, state, data):
+        gradients = [data["scale"] * p * p - data["scale"] for p in state["p"]]
+        results = [
+            rule(xp, p, g, v, data["eta"])
+            for p, g, v in zip(state["p"], gradients, state["v"], strict=True)
+        ]
+        return {"p": [r[0] for r in results], "v": [r[1] for r in results]}
+
+    rng = np.random.default_rng(0)
+    state = {name: [rng.uniform(size=s).astype(dtype) for s in shapes] for name in ("p", "v")}
+    data = {name: np.asarray(0.1, dtype) for name in ("scale", "eta")}
+    place = functools.partial(mapped, backend.asarray)
+    compiled = backend.compile(step)
+    result, expected = place(mapped(np.copy, state)), state
+    with np.errstate(all="ignore"):
+        for _ in range(4):
+            expected = step(np, expected, data)
+            result = compiled(result, place(data))
+    return compiled, result, expected
+
+
+def momentum(xp, p, g, v, eta):
+    v = 0.9 * v - eta * g
+    return p + v, v
+
+
+def n_calls(compiled):
+    return len(compiled._last.calls)
+
+
+def test_small_parameters_are_updated_together(backend):
+    alone, *_ = rule_step(backend, [(6, 5)], momentum)
+    small, result, expected = rule_step(backend, [(6, 5), (5,), (5, 4), (4,)], momentum)
+    assert is_replayed(small)
+    gradients_of_the_others = 3 * 3
+    assert n_calls(small) <= n_calls(alone) + gradients_of_the_others
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
+
+
+def test_large_parameters_are_left_alone(backend):
+    shapes = [(200, 100), (5,), (150, 200), (4,)]
+    mixed, result, expected = rule_step(backend, shapes, momentum)
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
+    both_large = rule_step(backend, [shapes[0], shapes[2]], momentum)[0]
+    assert n_calls(both_large) < n_calls(mixed) < n_calls(both_large) + 20
+
+
+def read_twice(xp, p, g, v, eta):
+    p = p - eta * g
+    return p, v + g * xp.sum(g)
+
+
+def test_an_array_lies_in_one_joined_array_only(backend):
+    """The gradients are read by two passages that could be joined."""
+    _, result, expected = rule_step(backend, [(3,), (2, 2), (4,)], read_twice)
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert_allclose(backend.to_numpy(a), b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_joined_parameters_may_be_set_from_outside(changed, backend):
+    compiled, state, _ = rule_step(backend, [(3,), (2, 2), (4,)], momentum)
+    old = [backend.to_numpy(p).copy() for p in state["p"]]
+    ps = list(state["p"])
+    ps[changed] = backend.asarray(np.full(ps[changed].shape, 7.0, "float32"))
+    data = {name: backend.asarray(np.float32(0.0)) for name in ("scale", "eta")}
+    new = compiled({"p": ps, "v": [0.0 * v for v in state["v"]]}, data)["p"]
+    for number, (a, b) in enumerate(zip(new, old, strict=True)):
+        want = np.full_like(b, 7.0) if number == changed else b
+        assert_array_equal(backend.to_numpy(a), want)
+
+
+@given(
+    names=st.lists(
+        st.sampled_from(sorted(set(OPERATIONS) - {"transpose"} | {"total"})), max_size=6
+    ),
+    picks=st.lists(st.integers(0, 100), min_size=14, max_size=14),
+    shapes=st.lists(
+        st.sampled_from([(1, 1), (3, 4), (4, 3), (1, 6), (6, 1)]), min_size=1, max_size=4
+    ),
+    more=st.integers(0, 2),
+)
+def test_any_rule_for_several_parameters_is_replayed(names, picks, shapes, more):
+    """Also where sums stand between its operations, and where it comes more than once."""
+
+    def rule(xp, p, g, v, eta):
+        found = [p, g, v]
+        for number, name in enumerate(names):
+            a, b = (found[picks[2 * number + k] % len(found)] for k in (0, 1))
+            found.append(a * xp.sum(b) if name == "total" else OPERATIONS[name](xp, a, b))
+        new_p, new_v = (found[picks[12 + k] % len(found)] for k in (0, 1))
+        return new_p * eta, new_v * 1.5 + eta
+
+    def repeated(xp, p, g, v, eta):
+        for _ in range(1 + more):
+            p, v = rule(xp, p, g, v, eta)
+        return p, v
+
+    backend = bpnet.get_backend("numpy")
+    compiled, result, expected = rule_step(backend, shapes, repeated)
+    assert is_replayed(compiled)
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert a.tobytes() == np.asarray(b).tobytes()
 
 
 # --- trainings --------------------------------------------------------------------------------
@@ -536,24 +673,6 @@ def test_values_know_their_shape():
     assert x.device == "cpu"
     assert xp.float32 is np.float32
     assert xp.finfo(x.dtype).bits == 64
-
-
-OPERATIONS = {
-    "add": lambda xp, a, b: a + b,
-    "subtract": lambda xp, a, b: 1.5 - a,
-    "multiply": lambda xp, a, b: 2.0 * b,
-    "divide": lambda xp, a, b: a / (b * b + 1.0),
-    "minimum": lambda xp, a, b: xp.minimum(a, 0.25),
-    "maximum": lambda xp, a, b: xp.maximum(a, b),
-    "where": lambda xp, a, b: xp.where(a > b, a, b),
-    "astype": lambda xp, a, b: xp.astype(a >= 0.0, b.dtype),
-    "clip": lambda xp, a, b: xp.clip(a, min=-0.5, max=0.5),
-    "abs": lambda xp, a, b: abs(a),
-    "transpose": lambda xp, a, b: (a.T @ b) @ xp.ones_like(a[:1, :]).T + 0.0 * b[:1, :].T,
-    "sum": lambda xp, a, b: a - xp.sum(a, axis=0),
-    "mean": lambda xp, a, b: b - xp.mean(b, axis=1, keepdims=True),
-    "max": lambda xp, a, b: b - xp.max(b, axis=1, keepdims=True),
-}
 
 
 @given(
