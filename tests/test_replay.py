@@ -480,8 +480,8 @@ def test_an_array_lies_in_one_joined_array_only(backend):
 
     def step(xp, state, data):
         new = {"p": [], "v": [], "t": state["t"]}
-        for p, v in zip(state["p"], state["v"], strict=True):
-            g = p * p - 1.0
+        gradients = [p * p - 1.0 for p in state["p"]]
+        for p, g, v in zip(state["p"], gradients, state["v"], strict=True):
             new["p"].append(p - data * g)
             new["t"] = new["t"] + xp.sum(g)
             new["v"].append(v + data * g)
