@@ -36,7 +36,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
             "w": None,
             "order": None,
             "rates": backend.asarray([LEARNING_RATE] * EPOCH, "float32"),
-            "total": float(case.batch),
+            "total": backend.asarray(float(case.batch), "float32"),
         }
         state: dict[str, Any] = {
             "parameters": net.placement.parameters,

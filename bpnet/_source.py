@@ -81,7 +81,7 @@ class Source:
                     "rates": self.place.asarray(
                         np.asarray(rates[first : first + count]), self.data.dtype
                     ),
-                    "total": self.total,
+                    "total": self.place.asarray(self.total, self.data.dtype),
                 },
                 sizes,
             )

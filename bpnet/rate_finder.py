@@ -182,7 +182,7 @@ def _losses(
         batches = {
             "X": X, "y": y, "w": None,
             "order": place.asarray(np.arange(needed, dtype=np.int64)),
-            "rates": place.asarray(rates, net.dtype), "total": float(rows),
+            "rates": place.asarray(rates, net.dtype), "total": place.asarray(float(rows), net.dtype),
         }  # fmt: skip
         step = make_step(place, net.model, optimizer, rows, rows)
         for _ in rates:
