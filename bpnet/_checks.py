@@ -13,7 +13,7 @@ import numpy as np
 Value = TypeVar("Value")
 
 
-def check_integer(name: str, value: Any, minimum: int) -> int:
+def check_integer(name: str, value: Any, minimum: float) -> int:
     """Give `value` as an int of at least `minimum`; a bool is no number here."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")

@@ -178,11 +178,7 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> A
 
 def as_array(name: str, value: Any) -> Array:
     """Give an array of a device library as it is and all else as NumPy array of numbers."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, whose mask would be lost; fill it first: "
-            f"{name}.filled(value)"
-        )
+    refuse_masked(name, value)
     if (dense := _sparse(value)) is not None:
         raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.{dense}()")
     if not is_array(value) or isinstance(value, np.ndarray):
@@ -191,6 +187,15 @@ def as_array(name: str, value: Any) -> Array:
     if not xp.isdtype(value.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name} must hold real numbers, got dtype {value.dtype}")
     return value
+
+
+def refuse_masked(name: str, value: Any) -> None:
+    """Refuse an array whose mask no library would know."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it first: "
+            f"{name}.filled(value)"
+        )
 
 
 def _sparse(value: Any) -> str | None:
