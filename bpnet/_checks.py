@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -102,7 +103,7 @@ def check_sequence(
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence, got {values!r} ({type(values).__name__})")
     checked = [check(name, value) for value in values]
-    pairs = zip(checked, checked[1:], strict=False)
+    pairs = itertools.pairwise(checked)
     if len(checked) < minimum or (rising and not all(a < b for a, b in pairs)):
         order = ", rising" if rising else ""
         raise ValueError(f"{name} must have {minimum} or more values{order}; got {checked}")

@@ -207,9 +207,9 @@ def check_update_ratio(history: History) -> Check:
         raise ValueError(
             "history has no update ratios; add bpnet.GradientFlow() to the callbacks of fit"
         )
-    return update_ratio({
-        name: figures(history, name) for name in history if name.startswith("update_ratio/")
-    })
+    return update_ratio(
+        {name: figures(history, name) for name in history if name.startswith("update_ratio/")}
+    )
 
 
 def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from bpnet import backprop, losses
 from bpnet._code import Line, line_of
 from bpnet._inputs import as_array, check_features

@@ -42,7 +42,9 @@ def integer(minimum, *, none=False, huge=False):
     if not none:
         cases["None"] = Bad(None, TypeError, r"^{name} must be an integer, got None")
     below = minimum - 1
-    cases["too small"] = Bad(below, ValueError, rf"^{{name}} must be >= {minimum}, got {below}$")
+    cases["too small"] = Bad(
+        below, ValueError, rf"^{{name}} must be >= {minimum}, got {below}$"
+    )
     if huge:
         for name, value in {"huge": HUGE, "beyond": HUGE**9}.items():
             cases[name] = Bad(value, bpnet.OutOfMemoryError, r"\b{name}\b")
@@ -150,7 +152,9 @@ def backend(*, none=True):
         "empty": Bad("", unknown, "unknown backend ''"),
         "foreign": Bad("größe", unknown, "unknown backend 'größe'"),
         "NUL": Bad("numpy\0", unknown, r"unknown backend 'numpy\\x00'"),
-        "no device": Bad("numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device 'gpu'"),
+        "no device": Bad(
+            "numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device 'gpu'"
+        ),
     }
 
 
@@ -301,8 +305,12 @@ def _of_libraries(X):
     else:
         mixed = pandas.DataFrame({"a": list("abcdef"), "b": X[:, 1]})
         missing = pandas.DataFrame({"a": pandas.array([1, None] * 3, "Int64")})
+        nullable = pandas.DataFrame(X, dtype="Float64")
+        cases["pandas nullable"] = Bad(nullable, TypeError, NUMBERS + CONVERT)
         cases["pandas text"] = Bad(mixed, TypeError, NUMBERS + CONVERT)
-        cases["pandas NA"] = Bad(missing, (TypeError, ValueError), "^{name} must (be|have|hold) ")
+        cases["pandas NA"] = Bad(
+            missing, (TypeError, ValueError), "^{name} must (be|have|hold) "
+        )
     try:
         import torch
     except ImportError:

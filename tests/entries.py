@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import bad_values as bad
 import numpy as np
 from bad_data import (
-    N_IN, N_OUT, OVERFLOW, SMALL_WEIGHTS, W, X, Y, features, targets, weights,
+    N_IN,
+    N_OUT,
+    OVERFLOW,
+    SMALL_WEIGHTS,
+    W,
+    X,
+    Y,
+    features,
+    targets,
+    weights,
 )  # fmt: skip
 from bad_values import Bad
 
@@ -232,7 +241,9 @@ EXAMPLES = {"X": X, "y": Y}
 XYW_ALL = {"X": X_BAD, "y": Y_BAD, "sample_weight": W_BAD}
 XYW_BAD = {name: bad.few_of(cases) for name, cases in XYW_ALL.items()}
 XY_BAD = {name: XYW_BAD[name] for name in ("X", "y")}
-BATCHES = {name: case for name, case in XY_BAD["X"].items() if name != "1-D"}  # one example is 1-D
+BATCHES = {
+    name: case for name, case in XY_BAD["X"].items() if name != "1-D"
+}  # one example is 1-D
 HERE = {"backend": bad.backend()}
 
 
@@ -253,7 +264,9 @@ PARAMETERS = {
     for name, value in {"None": None, "dict": {}, "array": X, "text": "W"}.items()
 } | {
     "too few": Bad([], ValueError, "^parameters must have 2 dicts, .*got 0"),
-    "no dicts": Bad([1, 2], TypeError, r"^parameters\[0\] must be a dict with the keys W, b; got"),
+    "no dicts": Bad(
+        [1, 2], TypeError, r"^parameters\[0\] must be a dict with the keys W, b; got"
+    ),
 }
 
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from bad_data import W, X, Y
 from bad_values import HUGE, Bad, no_numbers
-from entries import Entry, network
+from entries import Entry
 from scipy import sparse
 
 import bpnet
@@ -33,7 +33,9 @@ def one(**values):
     common = {"object": object(), "complex": 1j, "bytes": b"adam", "set": {1, 2}}
     return {
         case: Bad(value, BOTH, message)
-        for case, value in (common | {k.replace("_", " "): v for k, v in values.items()}).items()
+        for case, value in (
+            common | {k.replace("_", " "): v for k, v in values.items()}
+        ).items()
     }
 
 

@@ -20,9 +20,9 @@ EXEMPT = {
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
         "*.on_*", "*.state", "*.restore", "*.due",
-        "Layer.*", "Dense.*", "Dropout.*", "Loss.*", "*.link", "*.value", "*.error",
+        "Layer.*", "Dense.*", "Dropout.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
-        "*.decayed_rule", "*.update", "Schedule.*", "*.observe",
+        "*.decayed_rule", "*.update", "*.observe",
         "schedules.*.__call__",  # asked before each step, for the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",
@@ -42,8 +42,8 @@ EXEMPT = {
 
 
 @functools.cache
-def parameters():
-    """Give ``{"Network.fit": ("X", "y", ...), ...}``, without what is exempt."""
+def parameters(exempt=False):
+    """Give ``{"Network.fit": ("X", "y", ...), ...}``, without what is exempt, or all."""
     found = {}
     seen = set()
     for name in (*bpnet.__all__, "MLPClassifier", "MLPRegressor"):
@@ -56,7 +56,11 @@ def parameters():
             own = getattr(value, "__module__", "").startswith(module.__name__)
             if own and not name.startswith("_") and not isinstance(value, types.ModuleType):
                 _add(found, seen, f"{module_name}.{name}", value)
-    return {name: names for name, names in found.items() if names and not is_exempt(name)}
+    return {
+        name: names
+        for name, names in found.items()
+        if exempt or (names and not is_exempt(name))
+    }
 
 
 def is_exempt(name):
@@ -84,8 +88,9 @@ def _add_method(found, seen, owner, kind, method, function):
     function = getattr(function, "fn", function)  # of sklearn's available_if
     ours = str(getattr(function, "__module__", "")).startswith("bpnet")
     public = not method.startswith("_") or method in ("__init__", "__call__")
-    new = function not in seen or owner.startswith("MLP")
-    if ours and public and inspect.isfunction(function) and new:
+    if not (ours and public and inspect.isfunction(function)):
+        return
+    if function not in seen or owner.startswith("MLP"):
         seen.add(function)
         key = owner if method == "__init__" else f"{owner}.{method}"
         found[key] = tuple(_with_shared(kind, function))

@@ -6,12 +6,12 @@ import ast
 import functools
 from pathlib import Path
 
-import bpnet
+import bpnet_backends
 import numpy as np
 import pytest
 import sklearn
 
-import bpnet_backends
+import bpnet
 from bpnet.backend import Backend
 from bpnet.registry import backend_of
 

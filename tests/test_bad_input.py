@@ -7,13 +7,8 @@ import os
 import re
 
 import entries
-import numpy as np
 import pytest
-from bad_data import FEATURES, LABELS, OTHER_TARGETS, WEIGHTS, WIDTHS, X
-from public_names import parameters
 from refusals import Unchanged
-
-import bpnet
 
 TABLE = entries.DESCRIPTIONS | entries.NETWORKS | entries.REST
 CASES = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 import contextlib
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, ClassVar

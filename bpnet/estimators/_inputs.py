@@ -113,6 +113,12 @@ def to_host(value: Any, name: str = "value") -> Any:
     return value if backend_of(**{name: value}) is None else host(value)
 
 
+def as_truth(y: Any) -> Any:
+    """Give targets to compare predictions with: a NumPy array, or a sparse matrix."""
+    y = to_host(y, "y")
+    return y if is_sparse(y) else np.asarray(y)
+
+
 def _host_dtype(dtype: str | None) -> Any:
     return _FLOATS if dtype is None else np.dtype(dtype)
 

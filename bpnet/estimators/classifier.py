@@ -22,7 +22,7 @@ from bpnet.backend import Backend
 from bpnet.backprop import Model
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import check_weights, naming, to_host
+from bpnet.estimators._inputs import as_truth, check_weights, naming, to_host
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
@@ -182,7 +182,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         predicted = to_host(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
-            return float(accuracy_score(to_host(y, "y"), predicted, sample_weight=weights))
+            return float(accuracy_score(as_truth(y), predicted, sample_weight=weights))
 
     # --- targets --------------------------------------------------------------------------
 

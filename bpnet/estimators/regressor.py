@@ -17,7 +17,7 @@ from bpnet._typing import Array
 from bpnet.backend import Backend
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import check_weights, naming, to_host
+from bpnet.estimators._inputs import as_truth, check_weights, naming, to_host
 from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
@@ -146,7 +146,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         predicted = to_host(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
-            return float(r2_score(to_host(y, "y"), predicted, sample_weight=weights))
+            return float(r2_score(as_truth(y), predicted, sample_weight=weights))
 
     # --- targets --------------------------------------------------------------------------
 

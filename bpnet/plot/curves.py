@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -141,8 +142,7 @@ def gradient_flow(
     ]
     if not all(layer.isdecimal() for layer in layers):
         raise ValueError(
-            f"history must number the layers, as in {prefix}1; got {prefix}"
-            f"{', '.join(layers)}"
+            f"history must number the layers, as in {prefix}1; got {prefix}{', '.join(layers)}"
         )
     numbers = sorted(map(int, layers))
     if not numbers or not history[f"{prefix}{numbers[0]}"]:
