@@ -102,7 +102,7 @@ def check_sequence(
     """Give several values, each of which passes a check."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence, got {values!r} ({type(values).__name__})")
-    checked = [check(name, value) for value in values]
+    checked: list[Any] = [check(name, value) for value in values]
     pairs = itertools.pairwise(checked)
     if len(checked) < minimum or (rising and not all(a < b for a, b in pairs)):
         order = ", rising" if rising else ""

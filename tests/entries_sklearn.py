@@ -124,7 +124,7 @@ del PARAMETERS["hidden_layer_sizes"]["set"], PARAMETERS["dropout"]["set"]  # tak
 
 # --- arrays -----------------------------------------------------------------------------------
 
-M, Z = len(X), np.zeros
+M = len(X)
 NO_NUMBERS = {  # scikit-learn takes text, objects and sparse ones where they hold numbers
     name: bad._replace(error=(*BOTH, bpnet.NoDeviceError), message=r"\b{name}\b")
     for name, bad in no_numbers(X).items()
@@ -148,7 +148,9 @@ WIDTHS = {
 }
 LENGTHS = {
     case: Bad(value, BOTH, r"\b{name}\b")
-    for case, value in {"short": Y[:5], "empty": Y[:0], "scalar": np.array(1), "3-D": Z((M, 1, 1))}.items()
+    for case, value in {
+        "short": Y[:5], "empty": Y[:0], "scalar": np.array(1), "3-D": np.zeros((M, 1, 1)),
+    }.items()
 }  # fmt: skip
 NO_TARGETS = ("dict", "generator", "string", "class", "ragged", "complex", "unknown library",
               "torch sparse", "torch meta", "jax sparse", "frame that fails")  # fmt: skip
@@ -157,7 +159,9 @@ TARGETS_BAD = (
     | LENGTHS
     | {
         case: Bad(value, BOTH, r"\b{name}\b")
-        for case, value in {"None": None, "NaN": X[:, 0] * np.nan, "inf": X[:, 0] + np.inf}.items()
+        for case, value in {
+            "None": None, "NaN": X[:, 0] * np.nan, "inf": X[:, 0] + np.inf,
+        }.items()
     }
 )  # fmt: skip
 NUMBERS_BAD = {"text": Bad(np.array(list("abcdef")), BOTH, r"\b{name}\b")}
@@ -171,7 +175,8 @@ WEIGHTS_BAD = LENGTHS | {
     for case, value in {
         "negative": -W, "all 0": 0 * W, "NaN": W * np.nan, "infinite": W + np.inf,
         "column": W[:, None], "text": "balanced", "texts": list("abcdef"),
-        "complex": W + 1j, "objects": np.array([None] * M), "of infinite sum": np.full(M, 1e308),
+        "complex": W + 1j, "objects": np.array([None] * M),
+        "of infinite sum": np.full(M, 1e308),
     }.items()
 }  # fmt: skip
 CLASSES_BAD = {
@@ -186,7 +191,8 @@ CLASSES_BAD = {
 
 
 def method(owner, name):
-    good = {"X": X}
+    # An estimator that was fitted to two features is fitted anew to four.
+    good = {"X": np.hstack([X, X]) if name == "fit" else X}
     cases = {"X": FEATURES | (WIDTHS if name != "fit" else {})}
     if name in ("fit", "partial_fit", "score"):
         kind = LABELS_BAD if owner == "MLPClassifier" else NUMBERS_BAD

@@ -15,6 +15,7 @@ import bpnet
 from bpnet.backend import Backend
 from bpnet.registry import backend_of
 
+CACHES = ("_compiled", "_network")
 # Whose checks may refuse: bpnet's, and scikit-learn's of estimators.
 CHECKERS = tuple(Path(package.__file__).parent for package in (bpnet, bpnet_backends, sklearn))
 
@@ -55,7 +56,7 @@ def raises(path):
 def bits(value):
     """Give all that an object holds as nested tuples, arrays bit for bit.
 
-    What a network has compiled is left out: that is no part of what it computes.
+    What was compiled, and where an estimator keeps that, is left out: it can be had anew.
     """
     if isinstance(value, np.ndarray | np.generic):
         listed = value.tolist() if value.dtype.hasobject else value.tobytes()
@@ -63,7 +64,7 @@ def bits(value):
     if isinstance(value, Backend | type | str | bytes | int | float | complex | None):
         return type(value).__name__, repr(value)
     if isinstance(value, dict):
-        return tuple((key, bits(v)) for key, v in value.items() if key != "_compiled")
+        return tuple((key, bits(v)) for key, v in value.items() if key not in CACHES)
     if isinstance(value, list | tuple | set):
         return type(value).__name__, *map(bits, value)
     try:

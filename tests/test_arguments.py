@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from refusals import Unchanged
 
-import bpnet
 from bpnet import Dense, Dropout, Network
 
 M, N_IN = 6, 3

@@ -7,10 +7,11 @@ import os
 import re
 
 import entries
+import entries_other
 import pytest
 from refusals import Unchanged
 
-TABLE = entries.DESCRIPTIONS | entries.NETWORKS | entries.REST
+TABLE = entries_other.DESCRIPTIONS | entries.NETWORKS | entries_other.REST
 CASES = {
     f"{name}: {parameter}: {case}": (entry, parameter, bad)
     for name, entry in TABLE.items()

@@ -54,7 +54,7 @@ def test_bad_arrays_are_refused(case):
     for fitted in (True, False) if trains else (True,):
         if not fitted and case.rpartition(": ")[2] in (*table.WIDTHS, "missing", "others"):
             continue  # what the first call may settle
-        model = table.estimator(name.partition(".")[0], fitted)
+        model = copy.deepcopy(table.estimator(name.partition(".")[0], fitted))
         given = entry.good | {parameter: bad.value}
         Unchanged(model, given).refuses(
             lambda m=model, g=given: entry.call(m, **g),

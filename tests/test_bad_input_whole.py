@@ -13,7 +13,7 @@ import test_bad_input_sklearn
 
 ROWS = {name: set(entry.bad) for name, entry in test_bad_input.TABLE.items()}
 ROWS |= {name: set(entry.bad) for name, entry in entries_sklearn.METHODS.items()}
-ROWS |= dict.fromkeys(test_bad_input_sklearn.OWNERS, set(entries_sklearn.PARAMETERS))
+ROWS |= {name: set(entries_sklearn.PARAMETERS) for name in test_bad_input_sklearn.OWNERS}
 
 # What an error is to call the thing, which bpnet says itself.
 ITS_OWN = {"argument"}

@@ -119,12 +119,12 @@ class BaseMLP(Stochastic, ABC):
     @contextlib.contextmanager
     def _unchanged_if_refused(self) -> Iterator[None]:
         """Take back what checks have noted on the way to an error."""
-        before = dict(vars(self))
+        before = dict(self.__dict__)
         try:
             yield
         except Exception:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
 
     def _prepare(self, features: Features, layers: HiddenLayers, first: bool) -> Architecture:

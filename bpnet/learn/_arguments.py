@@ -27,6 +27,6 @@ def check_activation(name: str, value: Any) -> str:
 
 def check_width(width: Any) -> int:
     """Give a number of units, for whose weights there is memory."""
-    width = check_integer("width", width, 1)
-    check_room("width", width, 8 * width**2)
-    return width
+    units: int = check_integer("width", width, 1)
+    check_room("width", units, 8 * units * units)
+    return units

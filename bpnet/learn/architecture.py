@@ -78,10 +78,8 @@ def architecture(
     """
     widths = check_sequence("widths", widths, at_least(1))
     depths = check_sequence("depths", depths, at_least(1))
-    networks, epochs = (
-        check_integer("networks", networks, 1),
-        check_integer("epochs", epochs, 1),
-    )
+    networks = check_integer("networks", networks, 1)
+    epochs = check_integer("epochs", epochs, 1)
     seed = check_integer("seed", seed, 0)
     fits = {
         (depth, width): _fit(depth, width, networks, epochs, seed)

@@ -89,9 +89,9 @@ def decision_boundary(
 
 def check_resolution(resolution: Any) -> int:
     """Give the number of points along each side, for all of which there is memory."""
-    resolution = check_integer("resolution", resolution, 2)
-    check_room("resolution", resolution, 64 * resolution**2)
-    return resolution
+    points: int = check_integer("resolution", resolution, 2)
+    check_room("resolution", points, 64 * points * points)
+    return points
 
 
 def check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
