@@ -149,8 +149,6 @@ def backend(*, none=True):
     unknown = bpnet.UnknownBackendError
     return cases | {
         "unknown": Bad("nonsense", unknown, "unknown backend 'nonsense'; known are .*numpy"),
-        "empty": Bad("", unknown, "unknown backend ''"),
-        "foreign": Bad("größe", unknown, "unknown backend 'größe'"),
         "NUL": Bad("numpy\0", unknown, r"unknown backend 'numpy\\x00'"),
         "no device": Bad(
             "numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device 'gpu'"

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import (
+    _check_feature_names,
     _check_n_features,
     _check_sample_weight,
+    _check_y,
     check_consistent_length,
     validate_data,
 )
 
-from bpnet._checks import kind_of
 from bpnet._compat import array_namespace
 from bpnet._inputs import as_features, is_sparse, refuse_masked
 from bpnet._placement import host
@@ -55,8 +56,7 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
     refuse_masked("X", X)
-    # An overflow is an infinity, which is refused.
-    with naming("X"), np.errstate(over="ignore"):
+    with naming("X"):
         X = validate_data(
             estimator, X, accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset
         )
@@ -70,9 +70,9 @@ def check_examples(
     features = check_features(estimator, X, dtype, reset)
     with naming("y"):
         y = to_host(y, "y")
-        if y is None or np.iscomplexobj(y):
-            raise ValueError(f"requires y to be real labels or numbers, got {kind_of(y)}")
-        y = validate_data(estimator, y=y, reset=False, multi_output=True, y_numeric=y_numeric)
+        if y is None:  # in the words of scikit-learn
+            raise ValueError("fit requires y to be passed, but the target y is None")
+        y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
         check_consistent_length(features.X, y)
     return features, y.toarray() if is_sparse(y) else y
 
@@ -81,7 +81,7 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
     """Check weights of examples, >= 0 and not all 0; give an array of the host."""
     if weights is None:
         return None
-    with naming("sample_weight"), np.errstate(over="ignore"):
+    with naming("sample_weight"):
         rows = np.empty((n_rows, 1), dtype)
         weights = _check_sample_weight(
             to_host(weights, "sample_weight"), rows, dtype=rows.dtype, ensure_non_negative=True
@@ -95,9 +95,13 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
 
 @contextlib.contextmanager
 def naming(argument: str) -> Iterator[None]:
-    """Let errors of scikit-learn's checks, and of NumPy below them, name the argument."""
+    """Let errors of scikit-learn's checks, and of NumPy below them, name the argument.
+
+    An overflow is an infinity, which they refuse.
+    """
     try:
-        yield
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
     except BackendError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
@@ -133,5 +137,7 @@ def _device_features(
             is_float = xp.isdtype(X.dtype, "real floating") and X.dtype != xp.float64
             dtype = "float32" if is_float else "float64"
         X = as_features(X, dtype)
+    if reset:  # a frame that it was fitted to before had names
+        _check_feature_names(estimator, X, reset=True)
     _check_n_features(estimator, X, reset=reset)
     return Features(X, owner, dtype)
