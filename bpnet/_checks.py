@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+Value = TypeVar("Value")
 
-def check_integer(name: str, value: Any, minimum: int) -> int:
+
+def check_integer(name: str, value: Any, minimum: float) -> int:
     """Give `value` as an int of at least `minimum`; a bool is no number here."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
@@ -67,6 +72,42 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
     return value
+
+
+def check_text(name: str, value: Any) -> str:
+    """Give `value`, which must be a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
+    return value
+
+
+def check_path(name: str, value: Any) -> str:
+    """Give the path of a file as a string."""
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be a str or a Path, got {value!r}")
+    path = os.fsdecode(value)
+    if "\0" in path:
+        raise ValueError(f"{name} must have no NUL character, got {path!r}")
+    return path
+
+
+def check_sequence(
+    name: str,
+    values: Any,
+    check: Callable[[str, Any], Value],
+    minimum: int = 1,
+    *,
+    rising: bool = False,
+) -> list[Value]:
+    """Give several values, each of which passes a check."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence, got {values!r} ({type(values).__name__})")
+    checked: list[Any] = [check(name, value) for value in values]
+    pairs = itertools.pairwise(checked)
+    if len(checked) < minimum or (rising and not all(a < b for a, b in pairs)):
+        order = ", rising" if rising else ""
+        raise ValueError(f"{name} must have {minimum} or more values{order}; got {checked}")
+    return checked
 
 
 def kind_of(value: Any) -> str:

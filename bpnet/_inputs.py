@@ -104,7 +104,7 @@ def _context(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
 
 def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:
     """Check a matrix of features, (m, n_0), finite, and give it in `dtype`."""
-    X = _as_array(name, X)
+    X = as_array(name, X)
     if X.ndim != 2:
         hint = "; for one feature use X.reshape(-1, 1)" if X.ndim == 1 else ""
         raise ValueError(
@@ -126,7 +126,7 @@ def as_targets(
     y: Any, m: int, n_outputs: int, loss: Loss, dtype: str, name: str = "y"
 ) -> Array:
     """Check targets for a loss: labels (m,) as int64, everything else (m, n_L) in `dtype`."""
-    y = _as_array(name, y)
+    y = as_array(name, y)
     if y.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {tuple(y.shape)}")
     if y.shape[0] != m:
@@ -151,7 +151,7 @@ def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array
     """Check weights of examples, (m,), >= 0 and not all 0; None stays None."""
     if w is None:
         return None
-    w = _as_array(name, w)
+    w = as_array(name, w)
     if tuple(w.shape) != (m,):
         raise ValueError(f"{name} must have shape ({m},), got {tuple(w.shape)}")
     w = _as_finite(name, w, dtype)
@@ -169,20 +169,16 @@ def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array
 
 def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
     """Check an array that is to replace a parameter."""
-    value = _as_array(name, value)
+    value = as_array(name, value)
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
     with _context(backend_of(value=value)):
         return _as_finite(name, value, dtype)
 
 
-def _as_array(name: str, value: Any) -> Array:
+def as_array(name: str, value: Any) -> Array:
     """Give an array of a device library as it is and all else as NumPy array of numbers."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array, whose mask would be lost; fill it first: "
-            f"{name}.filled(value)"
-        )
+    refuse_masked(name, value)
     if (dense := _sparse(value)) is not None:
         raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.{dense}()")
     if not is_array(value) or isinstance(value, np.ndarray):
@@ -191,6 +187,15 @@ def _as_array(name: str, value: Any) -> Array:
     if not xp.isdtype(value.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name} must hold real numbers, got dtype {value.dtype}")
     return value
+
+
+def refuse_masked(name: str, value: Any) -> None:
+    """Refuse an array whose mask no library would know."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, whose mask would be lost; fill it first: "
+            f"{name}.filled(value)"
+        )
 
 
 def _sparse(value: Any) -> str | None:

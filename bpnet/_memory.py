@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bpnet.errors import OutOfMemoryError
 
@@ -31,9 +34,12 @@ def explained(
     try:
         yield
     except Exception as error:
-        if isinstance(error, OutOfMemoryError) or not place.is_out_of_memory(error):
+        if isinstance(error, OutOfMemoryError):
             raise
         ordered = sorted(needs().items(), key=lambda item: -item[1][0])
+        beyond = ordered[0][1][0] > sys.maxsize  # of which libraries say it is no shape
+        if not (beyond or place.is_out_of_memory(error)):
+            raise
         asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered)
         raise OutOfMemoryError(
             f"{place.spec} ran out of memory, where about this was asked for: {asked}. "
@@ -41,9 +47,19 @@ def explained(
         ) from error
 
 
+def check_room(name: str, value: int, nbytes: int) -> None:
+    """Refuse a size for which the host has no memory, before anything is computed."""
+    try:
+        np.empty(min(nbytes, sys.maxsize), np.uint8)  # what is not written to takes no memory
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"{name} of {value:,} takes about {in_units(nbytes)}, more than there is; lower it"
+        ) from error
+
+
 def in_units(nbytes: int) -> str:
     """Write bytes in the largest unit of which there is one at least."""
-    size, units = float(nbytes), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    size, units = float(min(nbytes, 2**1000)), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while size >= 1024.0 and len(units) > 1:
         size, units = size / 1024.0, units[1:]
     return f"{size:.3g} {units[0]}"

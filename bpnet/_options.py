@@ -79,8 +79,8 @@ def names(text: str) -> list[str]:
 
 
 def directory(text: str) -> str:
-    """Refuse an empty name."""
-    if not text.strip():
+    """Refuse what can be no name."""
+    if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"must name a directory, got {text!r}")
     return text
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import _modelfile
-from bpnet._checks import check_number
+from bpnet._checks import check_number, check_path
 from bpnet._continuation import Continuation
 from bpnet._description import build, describe, short
 from bpnet._inputs import Data
@@ -199,6 +199,7 @@ class Resumption:
     def __init__(
         self, network: Network, path: str | os.PathLike[str], optimizer: Optimizer | None
     ) -> None:
+        path = check_path("resume_from", path)
         described, tensors = _modelfile.read(path)
         self.path = path
         with file_errors(path):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bpnet import _modelfile
-from bpnet._checks import check_flag, check_integer
+from bpnet._checks import check_flag, check_integer, check_path
 from bpnet._description import build, describe, short
 from bpnet._modelfile import Tensors
 from bpnet._placement import host
@@ -28,6 +28,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file; see :meth:`Network.save`."""
     from bpnet import _resume  # it needs this module
 
+    path = check_path("path", path)
     trained = network.trained
     if trained is not None and trained.can_go_on(network):
         content = _modelfile.encode(
@@ -77,7 +78,7 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> 
     >>> bool((twin.predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
     True
     """
-    place = get_backend(backend)
+    path, place = check_path("path", path), get_backend(backend)
     described, tensors = _modelfile.read(path)
     with file_errors(path):
         network = restored(described["network"], tensors)

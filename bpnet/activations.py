@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bpnet._checks import check_number, kind_of
-from bpnet._compat import array_namespace
+from bpnet._compat import array_namespace, is_array
 from bpnet._described import Described
 from bpnet._special import erfc
 from bpnet._typing import Array, Namespace
@@ -53,7 +53,7 @@ class Activation(Described, ABC):
         >>> relu(np.array([-2.0, 0.0, 3.0]))
         array([0., 0., 3.])
         """
-        return self.f(array_namespace(z), z)
+        return self.f(_namespace(z), z)
 
     def derivative(self, z: Array) -> Array:
         """Compute f'(z) for an array of any library.
@@ -65,8 +65,16 @@ class Activation(Described, ABC):
         >>> tanh.derivative(np.array([0.0]))
         array([1.])
         """
-        xp = array_namespace(z)
+        xp = _namespace(z)
         return self.df(xp, z, self.f(xp, z))
+
+
+def _namespace(z: Any) -> Namespace:
+    """Give the namespace of an array of floating-point numbers."""
+    if is_array(z) and (xp := array_namespace(z)).isdtype(z.dtype, "real floating"):
+        return xp
+    got = f"dtype {z.dtype}" if is_array(z) else kind_of(z)
+    raise TypeError(f"z must be an array of floating-point numbers, got {got}")
 
 
 class Identity(Activation):

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_flag, check_integer
+from bpnet._checks import check_flag, check_integer, check_text
 from bpnet._patience import Patience
 from bpnet._placement import check_like, host
 
@@ -98,7 +98,7 @@ class EarlyStopping(Callback):
         mode: str = "min",
         restore_best: bool = True,
     ) -> None:
-        self.monitor = monitor
+        self.monitor = check_text("monitor", monitor)
         self.patience = Patience(patience, min_delta, mode)
         self.restore_best = check_flag("restore_best", restore_best)
         self.best = math.nan

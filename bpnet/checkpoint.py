@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpnet import _modelfile
-from bpnet._checks import check_flag, check_integer, check_number
+from bpnet._checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet._description import describe
 from bpnet._patience import Patience
 from bpnet._resume import settings, snapshot
@@ -94,9 +94,7 @@ class Checkpoint(Callback):
         mode: str = "min",
         keep_last: int | None = None,
     ) -> None:
-        self.path = os.fspath(path)
-        if not isinstance(self.path, str):
-            raise TypeError(f"path must be a str or a Path, got {path!r}")
+        self.path = check_path("path", path)
         self.minutes = minutes
         if minutes is not None:
             self.minutes = check_number("minutes", minutes, 0.0, above=True)
@@ -104,7 +102,7 @@ class Checkpoint(Callback):
         if minutes is None and every is None:
             self.every = 1
         self.best_only = check_flag("best_only", best_only)
-        self.monitor = monitor
+        self.monitor = check_text("monitor", monitor)
         self.patience = Patience(0, 0.0, mode)
         self.keep_last = keep_last
         if keep_last is not None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import bpnet
+from bpnet._checks import check_sequence, check_text
 from bpnet._options import Parser, directory, integer, names, number, one_line, sizes
 from bpnet._summary import align
 from bpnet.activations import ACTIVATIONS
@@ -39,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     bpnet ...
     0
     """
+    if argv is not None:
+        argv = check_sequence("argv", argv, check_text, 0)
     try:
         options = vars(_parser().parse_args(argv))
         run = options.pop("run")

@@ -22,11 +22,11 @@ from bpnet._summary import align
 from bpnet.backend import Backend
 from bpnet.callbacks import Callback
 from bpnet.layers import Context, Dropout
+from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam
 from bpnet.registry import available_backends, get_backend
 
 if TYPE_CHECKING:
-    from bpnet.network import Network
     from bpnet.optimizers import Optimizer
     from bpnet.training import Training
 
@@ -187,7 +187,7 @@ def parity(
     parity kept: float64, 2 epochs, compared with numpy:cpu
     """
     epochs = check_integer("epochs", epochs, 1)
-    data = to_host(net.check_data(X, y, None))
+    data = to_host(check_network(net).check_data(X, y, None))
     places, skipped = _chosen(backends, net.dtype)
     settings = {
         "optimizer": Adam() if optimizer is None else optimizer,

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from bpnet._checks import check_integer, check_number
+from bpnet._memory import check_room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_BYTES = 64  # of a sample, while it is drawn and shuffled
 
 DataSet: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 
@@ -46,7 +49,7 @@ def make_spiral(
     ((400, 2), [200, 200])
     """
     classes = check_integer("classes", classes, 2)
-    counts = _shares(check_integer("n_samples", n_samples, classes), classes)
+    counts = _shares(n_samples, classes)
     check_number("noise", noise, 0.0)
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     arms = []
@@ -74,7 +77,7 @@ def make_moons(n_samples: int = 400, noise: float = 0.1, seed: int = 0) -> DataS
     >>> make_moons(100)[0].shape
     (100, 2)
     """
-    upper, lower = _shares(check_integer("n_samples", n_samples, 2), 2)
+    upper, lower = _shares(n_samples, 2)
     rng = _noisy_generator(noise, seed)
     t, u = np.linspace(0.0, math.pi, upper), np.linspace(0.0, math.pi, lower)
     arcs = [
@@ -105,7 +108,7 @@ def make_circles(
     >>> make_circles(100)[0].shape
     (100, 2)
     """
-    counts = _shares(check_integer("n_samples", n_samples, 2), 2)
+    counts = _shares(n_samples, 2)
     check_number("factor", factor, 0.0, 1.0, above=True, below=True)
     rng = _noisy_generator(noise, seed)
     rings = []
@@ -133,7 +136,7 @@ def make_xor(n_samples: int = 400, noise: float = 0.2, seed: int = 0) -> DataSet
     >>> make_xor(100)[0].shape
     (100, 2)
     """
-    counts = _shares(check_integer("n_samples", n_samples, 4), 4)
+    counts = _shares(n_samples, 4)
     rng = _noisy_generator(noise, seed)
     clouds = [
         np.array(corner) + rng.normal(0.0, noise, (count, 2))
@@ -148,8 +151,10 @@ def _noisy_generator(noise: Any, seed: Any) -> np.random.Generator:
     return np.random.default_rng(check_integer("seed", seed, 0))
 
 
-def _shares(n_samples: int, parts: int) -> list[int]:
-    """Share out the samples as evenly as they go."""
+def _shares(n_samples: Any, parts: int) -> list[int]:
+    """Check the number of samples, and share them out as evenly as they go."""
+    n_samples = check_integer("n_samples", n_samples, parts)
+    check_room("n_samples", n_samples, _BYTES * n_samples)
     return [n_samples // parts + (k < n_samples % parts) for k in range(parts)]
 
 

@@ -16,6 +16,7 @@ from bpnet._evidence import Evidence
 from bpnet._symptoms import Finding, examine
 from bpnet._thresholds import THRESHOLDS, limit
 from bpnet.gradient_flow import FIGURES, GradientFlow
+from bpnet.history import check_history
 from bpnet.sanity import Check, initial_loss, update_ratio
 
 if TYPE_CHECKING:
@@ -238,9 +239,7 @@ def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
 
 def _check(history: Mapping[str, Sequence[float]]) -> Facts:
     """Give the facts of a history that can be diagnosed."""
-    if not isinstance(history, Mapping):
-        raise TypeError(f"history must be what fit returned, got {type(history).__name__}")
-    if not history.get("loss"):
+    if not check_history(history).get("loss"):
         raise ValueError(
             "history has no epoch to diagnose: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"

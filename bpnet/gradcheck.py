@@ -18,7 +18,7 @@ from bpnet._checks import check_flag, check_integer
 from bpnet._placement import bring_all
 from bpnet._summary import align
 from bpnet.losses import mean_loss, sum_of_weights
-from bpnet.network import Network
+from bpnet.network import Network, check_network
 from bpnet.random import generator
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def check_gradients(
     >>> bpnet.check_gradients(net, X, y).max_relative_error < 1e-6
     True
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a bpnet Network, got {type(net).__name__}")
+    check_network(net)
     limit = None if samples is None else check_integer("samples", samples, 1)
     rng = generator(check_integer("seed", seed, 0), "sample")
     on = check_flag("regularizer", regularizer)

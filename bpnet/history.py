@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bpnet._checks import kind_of
 
 if TYPE_CHECKING:
     from bpnet._facts import Facts
@@ -60,3 +62,24 @@ class History(Mapping[str, list[float]]):
 
     def __repr__(self) -> str:
         return f"History({self.epochs} epochs: {', '.join(self.history) or 'no figures'})"
+
+
+def check_history(history: Any) -> Mapping[str, Any]:
+    """Give `history`, which must be one, or a mapping that stands for one."""
+    if not isinstance(history, Mapping):
+        raise TypeError(
+            f"history must be what fit returned, or a mapping of names to figures; "
+            f"got {kind_of(history)}"
+        )
+    return history
+
+
+def figures(history: Mapping[str, Any], name: str) -> list[float]:
+    """Give the figures of one name, which must be numbers."""
+    values = history[name]
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"history must hold numbers, one for each epoch; for {name!r} got {values!r}"
+        ) from error

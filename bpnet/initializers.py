@@ -152,7 +152,13 @@ def draw(
     argument: str, initializer: Initializer, rng: np.random.Generator, n_in: int, n_out: int
 ) -> Weights:
     """Draw weights (n_in, n_out), and refuse what is none: the function may be the user's."""
-    weights = np.asarray(initializer(rng, n_in, n_out))
+    given = initializer(rng, n_in, n_out)
+    try:
+        weights = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(
+            f"{argument} must give real numbers of shape {(n_in, n_out)}; got {error}"
+        ) from error
     if weights.dtype.kind not in "biuf" or weights.shape != (n_in, n_out):
         raise ValueError(
             f"{argument} must give real numbers of shape {(n_in, n_out)}; "

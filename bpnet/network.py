@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from bpnet import backprop, inference
-from bpnet._checks import check_flag
+from bpnet._checks import check_flag, kind_of
 from bpnet._inputs import Data, check_data, check_features, is_sparse
 from bpnet._memory import explained
 from bpnet._parametrised import Parametrised
@@ -441,6 +441,13 @@ class Network(Parametrised):
             ]
             result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
             return answer(result, place, owner)
+
+
+def check_network(net: Any) -> Network:
+    """Give `net`, which must be a network."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net must be a bpnet Network, got {kind_of(net)}")
+    return net
 
 
 def _in_order(epoch: int, rows: int) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bpnet._checks import check_choice, check_integer
 from bpnet._compat import device
 from bpnet._typing import Array, Namespace
 
@@ -37,13 +38,15 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     >>> bool((a == b).all())
     True
     """
-    key = (_PURPOSES.index(purpose), *counters)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+    place = _PURPOSES.index(check_choice("purpose", purpose, _PURPOSES))
+    key = (place, *(check_integer("counters", counter, 0) for counter in counters))
+    entropy = check_integer("seed", seed, 0)
+    return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
 
 
 def mask_key(seed: int, layer: int) -> int:
     """Give the 32-bit key from which a layer's masks are hashed."""
-    return int(generator(seed, "mask", layer).integers(2**32))
+    return int(generator(seed, "mask", check_integer("layer", layer, 0)).integers(2**32))
 
 
 def fresh_seed() -> int:

@@ -10,10 +10,12 @@ import numpy as np
 
 from bpnet._checks import check_integer, check_number
 from bpnet._inputs import Data
+from bpnet._memory import check_room
 from bpnet._placement import bring_all, copied
 from bpnet._source import take_rows
 from bpnet._step import make_step
 from bpnet._twin import twin
+from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from bpnet.backend import Backend
-    from bpnet.network import Network
 
 # Weight of the past in the smoothed loss; fastai's lr_find uses 0.98 for steps three times
 # as many. The test has diverged when the smoothed loss is this many times its least.
@@ -122,15 +123,19 @@ def find_learning_rate(
     >>> 1e-3 < test.suggestion < 1.0
     True
     """
+    check_network(net)
     optimizer = Adam() if optimizer is None else optimizer
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be a bpnet optimizer, got {optimizer!r}")
     low = check_number("low", low, 0.0, above=True)
     high = check_number("high", high, low, above=True)
-    rates = np.geomspace(low, high, check_integer("steps", steps, 10))
+    steps = check_integer("steps", steps, 10)
     batch_size = check_integer("batch_size", batch_size, 1)
     data = net.check_data(X, y, None)
     place = net.choose_backend(backend, data.owner)
+    row = 8 + data.nbytes // data.n_rows
+    check_room("steps", steps, steps * min(batch_size, data.n_rows) * row)
+    rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     smoothed: list[float] = []
     mean = 0.0

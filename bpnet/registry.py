@@ -114,7 +114,7 @@ def use_backend(spec: str | Backend) -> Iterator[Backend]:
     True
     """
     if spec is None:
-        raise TypeError("use_backend needs a spec string such as 'torch', got None")
+        raise TypeError("spec must be a spec string such as 'torch', got None")
     backend = get_backend(spec)
     token = _block.set(backend)
     try:
@@ -152,7 +152,7 @@ def backend_of(**arrays: Any) -> Backend | None:
         name = _library(array)
         if name is None:
             continue
-        backend = _bound(name, _load(name).device_of(array))
+        backend = _owner(argument, name, array)
         if found is not None and found[1] != backend:
             raise ValueError(
                 f"{found[0]} lives on {found[1].spec} and {argument} on {backend.spec}; "
@@ -160,6 +160,20 @@ def backend_of(**arrays: Any) -> Backend | None:
             )
         found = (argument, backend)
     return found[1] if found else None
+
+
+def _owner(argument: str, name: str, array: Any) -> Backend:
+    """Give the backend of a device array, or say which argument has none."""
+    try:
+        return _bound(name, _load(name).device_of(array))
+    except BackendError as error:
+        raise type(error)(
+            f"{argument}: {error}. Or convert it: np.asarray({argument})"
+        ) from error
+    except Exception as error:  # traced, deleted, or spread over several devices
+        raise TypeError(
+            f"{argument} must be an array on one device, got {type(array).__name__}: {error}"
+        ) from error
 
 
 def available_backends() -> Mapping[str, BackendInfo]:

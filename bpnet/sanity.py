@@ -17,11 +17,13 @@ import numpy as np
 
 from bpnet._checks import check_integer
 from bpnet._placement import to_host
+from bpnet._source import take_rows
 from bpnet.callbacks import Callback
 from bpnet.gradcheck import check_gradients
 from bpnet.gradient_flow import GradientFlow
+from bpnet.history import check_history, figures
 from bpnet.layers import Dense, Dropout
-from bpnet.network import Network
+from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     """
     from bpnet._facts import best_loss, constant_loss
 
-    data = to_host(net.check_data(X, y, sample_weight))
+    data = to_host(check_network(net).check_data(X, y, sample_weight))
     kind, targets = net.loss, (data.y, data.w)
     return _initial_loss(
         _bare(net).evaluate(data.X, data.y, data.w)["loss"],
@@ -162,7 +164,7 @@ def check_overfit(
     """
     from bpnet._facts import best_loss
 
-    data = to_host(net.check_data(X, y, None))
+    data = to_host(check_network(net).check_data(X, y, None))
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     few = rng.permutation(data.n_rows)[: check_integer("examples", examples, 1)]
     bare, few_X, few_y = _bare(net), data.X[few], data.y[few]
@@ -201,11 +203,13 @@ def check_update_ratio(history: History) -> Check:
     ValueError
         If update ratios were not recorded.
     """
-    if not history.get("update_ratio/1"):
+    if not check_history(history).get("update_ratio/1"):
         raise ValueError(
             "history has no update ratios; add bpnet.GradientFlow() to the callbacks of fit"
         )
-    return update_ratio(history)
+    return update_ratio(
+        {name: figures(history, name) for name in history if name.startswith("update_ratio/")}
+    )
 
 
 def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
@@ -254,12 +258,14 @@ def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Ch
     >>> all(check.passed for check in bpnet.sanity.sanity_checks(net, X, y))
     True
     """
+    data = check_network(net).check_data(X, y, None)
+    few = take_rows(data, range(min(5, data.n_rows)))
     trial = Network(net.layers, net.loss, net.seed, net.dtype)
     history = trial.fit(X, y, epochs=epochs, callbacks=[GradientFlow()], on_nonfinite="restore")
     return (
         check_initial_loss(net, X, y),
         check_overfit(net, X, y),
-        *(_gradients(trial, X[:5], y[:5], penalties) for penalties in (True, False)),
+        *(_gradients(trial, few.X, few.y, penalties) for penalties in (True, False)),
         update_ratio(history),
     )
 

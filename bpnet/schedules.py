@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from bpnet._checks import check_choice, check_integer, check_number
+from bpnet._checks import check_choice, check_integer, check_number, check_text
 from bpnet._patience import Patience
 
 
@@ -147,7 +147,7 @@ class WarmUp(Schedule):
     """
 
     def __init__(self, then: float | Schedule, epochs: float, start: float = 0.0) -> None:
-        self.then = get(then)
+        self.then = get(then, "then")
         self.epochs = check_number("epochs", epochs, 0.0, above=True)
         self.start = check_number("start", start, 0.0, 1.0)
 
@@ -195,7 +195,7 @@ class ReduceOnPlateau(Schedule):
         mode: str = "min",
     ) -> None:
         self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
-        self.monitor = monitor
+        self.monitor = check_text("monitor", monitor)
         self.factor = check_number("factor", factor, 0.0, 1.0, above=True, below=True)
         self.minimum = check_number("minimum", minimum, 0.0, self.learning_rate)
         check_choice("mode", mode, ("min", "max"))
@@ -213,6 +213,8 @@ class ReduceOnPlateau(Schedule):
             self.patience.waited = 0
 
 
-def get(learning_rate: float | Schedule) -> Schedule:
-    """Give a schedule; a number is a constant one."""
-    return learning_rate if isinstance(learning_rate, Schedule) else Constant(learning_rate)
+def get(learning_rate: float | Schedule, argument: str = "learning_rate") -> Schedule:
+    """Give a schedule; a number is a constant one. `argument` is what an error calls it."""
+    if isinstance(learning_rate, Schedule):
+        return learning_rate
+    return Constant(check_number(argument, learning_rate, 0.0, above=True))

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from bpnet import backprop, losses
 from bpnet._code import Line, line_of
-from bpnet._inputs import check_features
+from bpnet._inputs import as_array, check_features
 from bpnet._placement import answer, bring, bring_all
 from bpnet._summary import align
 from bpnet._typing import Array, LayerParameters, Namespace, Parameters
@@ -109,8 +107,10 @@ def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) ->
 
     See :meth:`bpnet.Network.trace`, which calls this.
     """
-    if np.ndim(X) == 1:
-        X, y = _with_axis(X), _with_axis(y)
+    backend_of(X=X, y=y)
+    X = as_array("X", X)
+    if X.ndim == 1:  # one example is a batch of one
+        X, y = X[None, ...], as_array("y", y)[None, ...]
     data = net.check_data(X, y, None)
     place = net.choose_backend(backend, data.owner)
     parameters = net.parameters_on(place, data.X)
@@ -281,13 +281,6 @@ def _penalty(layers: Sequence[Layer], W: str = "") -> str:
     (layer,) = penalised
     l1 = f" + {layer.l1:g} sign({W})" if layer.l1 else ""
     return l1 + (f" + {layer.l2:g} {W}" if layer.l2 else "")
-
-
-def _with_axis(values: Any) -> Array:
-    """Make one example a batch of one."""
-    if backend_of(values=values) is None:
-        values = np.asarray(values)
-    return values[None, ...]
 
 
 def short(values: Any) -> str:

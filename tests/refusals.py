@@ -1,41 +1,81 @@
-"""What a refusal must leave as it was."""
+"""What a refusal is: an error that bpnet raises by itself, and nothing has changed."""
 
 from __future__ import annotations
 
+import ast
+import functools
+from pathlib import Path
+
+import bpnet_backends
+import numpy as np
 import pytest
+import sklearn
+
+import bpnet
+from bpnet.backend import Backend
+from bpnet.registry import backend_of
+
+CACHES = ("_compiled", "_network")
+# Whose checks may refuse: bpnet's, and scikit-learn's of estimators.
+CHECKERS = tuple(Path(package.__file__).parent for package in (bpnet, bpnet_backends, sklearn))
 
 
 class Unchanged:
-    """A network and its last training, which no refusal may change.
+    """Objects that no refusal may change: networks, estimators, arrays, dicts of them."""
 
-    Parameters
-    ----------
-    net : Network
-        Built or not.
-    history : History or None
-        Of its last training.
-    """
-
-    def __init__(self, net, history=None):
-        self.net, self.history = net, history
-        self.before = self.now()
-
-    def now(self):
-        """All that could have changed, the parameters bit for bit."""
-        net, place, bits = self.net, None, []
-        if net.is_built:
-            place = net.backend
-            bits = [
-                (name, str(p.dtype), tuple(p.shape), place.to_numpy(p).tobytes())
-                for layer in net.parameters
-                for name, p in layer.items()
-            ]
-        figures = repr(self.history and (vars(self.history), self.history.seconds))
-        settings = net.layers, net.loss, net.seed, net.dtype, net.n_inputs
-        return settings, place, bits, figures
+    def __init__(self, *objects):
+        self.objects = objects
+        self.before = bits(objects)
 
     def refuses(self, use, error, message):
-        """See that ``use(net)`` raises the error, and that nothing has changed."""
-        with pytest.raises(error, match=message):
-            use(self.net)
-        assert self.now() == self.before
+        """See that ``use()`` is refused, and that nothing has changed."""
+        with pytest.raises(error, match=message) as caught:
+            use()
+        assert bits(self.objects) == self.before
+        assert_raised_by_a_check(caught.value)
+
+
+def assert_raised_by_a_check(error):
+    """The innermost frame of an error is a `raise` in the code of one who checks."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    path, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+    assert any(Path(path).is_relative_to(folder) for folder in CHECKERS), (path, line)
+    assert any(first <= line <= last for first, last in raises(path)), (path, line)
+
+
+@functools.cache
+def raises(path):
+    """Give the first and last line of each `raise` in a file."""
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc)
+    return [(node.lineno, node.end_lineno) for node in nodes]
+
+
+def bits(value):
+    """Give all that an object holds as nested tuples, arrays bit for bit.
+
+    What was compiled, and where an estimator keeps that, is left out: it can be had anew.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        listed = value.tolist() if value.dtype.hasobject else value.tobytes()
+        return type(value).__name__, str(value.dtype), value.shape, listed
+    if isinstance(value, Backend | type | str | bytes | int | float | complex | None):
+        return type(value).__name__, repr(value)
+    if isinstance(value, dict):
+        return tuple((key, bits(v)) for key, v in value.items() if key not in CACHES)
+    if isinstance(value, list | tuple | set):
+        return type(value).__name__, *map(bits, value)
+    try:
+        owner = backend_of(value=value)
+        on_host = None if owner is None else owner.to_numpy(value)
+    except Exception:  # no array that could be trained on
+        return id(value)
+    if owner is not None:
+        return owner.spec, bits(on_host)
+    if type(value).__module__.startswith("bpnet") and hasattr(value, "__dict__"):
+        return type(value).__name__, bits(vars(value))
+    if isinstance(value, np.random.RandomState):
+        return bits(value.get_state())
+    return id(value)

@@ -407,23 +407,6 @@ def test_best_only(tmp_path):
     assert bpnet.load(checkpoint.last).epochs_taken == best
 
 
-@pytest.mark.parametrize(
-    ("settings", "error", "message"),
-    [
-        ({"every": 0}, ValueError, "every"),
-        ({"minutes": 0}, ValueError, "minutes"),
-        ({"best_only": 1}, TypeError, "best_only"),
-        ({"mode": "least"}, ValueError, "mode"),
-        ({"keep_last": 2}, ValueError, "needs '{epoch}'"),
-        ({"path": 3}, TypeError, "str, bytes or os.PathLike"),
-        ({"path": b"net"}, TypeError, "path must be"),
-    ],
-)
-def test_a_checkpoint_checks_its_settings(settings, error, message):
-    with pytest.raises(error, match=message):
-        bpnet.Checkpoint(**({"path": "net"} | settings))
-
-
 def test_a_folder_that_is_missing_is_found_before_the_first_epoch(tmp_path):
     net = network()
     with pytest.raises(FileNotFoundError, match="no such folder"):

@@ -179,48 +179,16 @@ def test_a_training_that_diverges_is_one_line(monkeypatch, capsys):
 # --- bad options ----------------------------------------------------------------------------
 
 BAD = [
-    (["--backend", "nonsense"], "nonsense"),
-    (["--backend", "numpy:1"], "no device '1'"),
-    (["--backend", "torch:banana"], "torch"),
-    (["--backend", "cupy:99"], "cupy"),
-    (["--backend", ""], "unknown backend ''"),
-    (["--epochs", "0"], "--epochs: must be an integer >= 1, got '0'"),
-    (["--epochs", "-5"], "--epochs: .* got '-5'"),
-    (["--epochs", "ten"], "--epochs: .* got 'ten'"),
-    (["--epochs", "2.5"], "--epochs: .* got '2.5'"),
-    (["--epochs"], "--epochs: expected one argument"),
-    (["--hidden", "a,b"], "--hidden: .* got 'a,b'"),
-    (["--hidden", ""], "--hidden: .* got ''"),
-    (["--hidden", "64,"], "--hidden: .* got '64,'"),
-    (["--hidden", "64,0"], "--hidden: .* got '64,0'"),
-    (["--hidden", "-3"], "--hidden: .* got '-3'"),
-    (["--hidden", "99999999999999999999"], "--hidden: "),
-    (["--activation", "nonsense"], "--activation: .*'nonsense'"),
-    (["--learning-rate", "nan"], "--learning-rate: .* got 'nan'"),
     (["--learning-rate", "inf"], "--learning-rate: .* got 'inf'"),
     (["--learning-rate", "0"], "--learning-rate: .* > 0 .* got '0'"),
-    (["--learning-rate", "-1"], "--learning-rate: .* got '-1'"),
-    (["--learning-rate", "fast"], "--learning-rate: .* got 'fast'"),
     (["--learning-rate", "1e300"], "--learning-rate: .* <= 1000, got '1e300'"),
-    (["--batch-size", "0"], "--batch-size: .* got '0'"),
-    (["--samples", "0"], "--samples: .* got '0'"),
-    (["--samples", "-400"], "--samples: .* got '-400'"),
     (["--samples", "3", "--classes", "4"], "--samples: .* 4 classes, got 3"),
     (["--samples", "1000000000000000"], "--samples: "),
     (["--classes", "1"], "--classes: .* got '1'"),
-    (["--classes", "two"], "--classes: .* got 'two'"),
-    (["--noise", "-0.1"], "--noise: .* >= 0 .* got '-0.1'"),
-    (["--noise", "nan"], "--noise: .* got 'nan'"),
     (["--noise", "1e308"], "--noise: .* <= 100, got '1e308'"),
-    (["--seed", "-1"], "--seed: .* got '-1'"),
-    (["--seed", "x"], "--seed: .* got 'x'"),
-    (["--dtype", "float16"], "--dtype: .*'float16'"),
-    (["--out", ""], "--out: .* got ''"),
     (["--out", "a-file"], "--out: .*'a-file'"),
     (["--out", "a-file/below"], "--out: .*'a-file/below'"),
     (["--out", "taken"], "--out: .*loss.png is a directory"),
-    (["--no-such-option"], "--no-such-option"),
-    (["stray\nargument"], "stray argument"),
 ]
 
 
@@ -288,7 +256,7 @@ def test_without_tqdm_the_demo_trains_without_a_bar(capsys, monkeypatch):
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["backends", "extra"]])
+@pytest.mark.parametrize("argv", [["nonsense"], ["backends", "extra"]])
 def test_unknown_commands_end_in_one_line(capsys, argv):
     assert argv[-1] in refused(capsys, argv)
 

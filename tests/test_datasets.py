@@ -99,35 +99,6 @@ def test_no_straight_line_parts_the_classes(make, limit):
     assert LogisticRegression().fit(X, y).score(X, y) < limit
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: make_spiral(0), ValueError, "n_samples must be >= 2, got 0"),
-        (lambda: make_spiral(3, classes=4), ValueError, "n_samples must be >= 4, got 3"),
-        (lambda: make_spiral(classes=1), ValueError, "classes must be >= 2, got 1"),
-        (lambda: make_spiral(10.0), TypeError, "n_samples must be an integer"),
-        (lambda: make_spiral(True), TypeError, "n_samples must be an integer"),
-        (lambda: make_spiral(noise=-0.1), ValueError, "noise must be a finite number >= 0"),
-        (lambda: make_spiral(noise=math.nan), ValueError, "noise .* got nan"),
-        (lambda: make_spiral(noise="a"), TypeError, "noise must be a number"),
-        (lambda: make_spiral(seed=-1), ValueError, "seed must be >= 0, got -1"),
-        (lambda: make_spiral(seed=None), TypeError, "seed must be an integer"),
-        (lambda: make_moons(1), ValueError, "n_samples must be >= 2"),
-        (lambda: make_moons(noise=math.inf), ValueError, "noise .* got inf"),
-        (lambda: make_moons(seed=1.5), TypeError, "seed must be an integer"),
-        (lambda: make_circles(-4), ValueError, "n_samples must be >= 2"),
-        (lambda: make_circles(factor=0.0), ValueError, "factor .* > 0 and < 1, got 0"),
-        (lambda: make_circles(factor=1.0), ValueError, "factor .* > 0 and < 1, got 1"),
-        (lambda: make_circles(noise=-1), ValueError, "noise"),
-        (lambda: make_xor(3), ValueError, "n_samples must be >= 4, got 3"),
-        (lambda: make_xor(noise=-1), ValueError, "noise"),
-    ],
-)
-def test_bad_arguments_are_named(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
-
-
 def test_every_public_function_is_tested():
     public = {name for name in vars(datasets) if name.startswith("make_")}
     assert public == {make.__name__ for make in MAKERS}

@@ -246,20 +246,6 @@ def test_a_diagnosis_is_the_same_on_every_backend(backend):
     assert (found.name, found.findings[0].layer) == ("vanishing gradients", 1)
 
 
-@pytest.mark.parametrize(
-    ("history", "error", "says"),
-    [
-        (None, TypeError, "history must be what fit returned, got NoneType"),
-        ({}, ValueError, "history has no epoch to diagnose"),
-        (bpnet.History(), ValueError, "history has no epoch to diagnose"),
-        ({"loss": [1.0]}, ValueError, r"no gradient flow to diagnose; add bpnet\.GradientFlow"),
-    ],
-)
-def test_what_cannot_be_diagnosed_is_an_error(history, error, says):
-    with pytest.raises(error, match=says):
-        bpnet.diagnose(history)
-
-
 def test_figures_without_the_facts_are_an_error(healthy):
     with pytest.raises(ValueError, match="pass the History that it returns"):
         bpnet.diagnose(dict(healthy))

@@ -207,19 +207,6 @@ def test_watching_changes_nothing(backend):
         assert np.array_equal(plain, watched)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "says"),
-    [
-        ({"rows": 0}, ValueError, "rows must be >= 1, got 0"),
-        ({"every": 0}, ValueError, "every must be >= 1, got 0"),
-        ({"every": 1.5}, TypeError, "every must be an integer, got 1.5"),
-    ],
-)
-def test_bad_arguments_are_refused(arguments, error, says):
-    with pytest.raises(error, match=says):
-        bpnet.GradientFlow(**arguments)
-
-
 # --- the facts --------------------------------------------------------------------------------
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+from bad_values import Frame
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
@@ -20,16 +23,6 @@ def network(loss="categorical_crossentropy", dtype="float32"):
     return bpnet.Network(
         [bpnet.Dense(4, "tanh"), bpnet.Dense(N_OUT)], loss, seed=0, dtype=dtype
     )
-
-
-class Frame:
-    """What pandas' and polars' frames have in common."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.data, dtype)
 
 
 # --- arrays of the host -----------------------------------------------------------------------
@@ -59,6 +52,27 @@ def negative(array):
     return np.flip(np.flip(array).copy())
 
 
+class Subclass(np.ndarray):
+    """A subclass whose operations must not be asked for."""
+
+    def __array_ufunc__(self, *arguments, **options):
+        raise AssertionError("computed with the user's own kind of array")
+
+
+def of_pandas(array):
+    """A frame or series with another index than 0, 1, ..."""
+    pandas = pytest.importorskip("pandas")
+    make = pandas.DataFrame if array.ndim == 2 else pandas.Series
+    return make(array, index=range(50, 50 - len(array), -1))
+
+
+def of_polars(array):
+    polars = pytest.importorskip("polars")
+    if array.ndim == 1:
+        return polars.Series(array)
+    return polars.DataFrame({f"x{k}": column for k, column in enumerate(array.T)})
+
+
 SINGLE = np.float32  # the network's own dtype, which no cast makes regular
 FORMATS = {
     "float16": lambda a: a.astype(np.float16),
@@ -78,6 +92,10 @@ FORMATS = {
     "buffer": lambda a: memoryview(a.copy()),
     "frame": lambda a: Frame(a),
     "read-only frame": lambda a: Frame(read_only(a.astype(SINGLE))),
+    "subclass": lambda a: a.view(Subclass),
+    "recarray": lambda a: a.view(np.recarray),
+    "pandas": lambda a: of_pandas(a),
+    "polars": lambda a: of_polars(a),
 }
 
 
@@ -104,6 +122,66 @@ def assert_as_plain(built, X, y, w):
 def test_every_kind_of_host_array_is_taken(given, built):
     make = FORMATS[given]
     assert_as_plain(built, make(X), make(LABELS.astype(float)), make(WEIGHTS))
+
+
+def probed(value):
+    """Give results as what can be compared: arrays, numbers, text."""
+    if isinstance(value, bpnet.History):
+        return probed(dict(value))
+    if isinstance(value, dict):
+        return {key: probed(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [probed(v) for v in value]
+    return value
+
+
+def taught(model, X, y, w):
+    with warnings.catch_warnings(action="ignore"):  # of few iterations
+        model.fit(X, y, w)
+    return model.coefs_, model.predict(X).tolist(), round(model.score(X, y, w), 12)
+
+
+SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0, "dtype": "float64"}
+
+# What each entry makes of features, labels and weights.
+ENTRIES = {
+    "predict": lambda net, X, y, w: (net.predict(X), net.predict_proba(X)),
+    "evaluate": lambda net, X, y, w: net.evaluate(X, y, w),
+    "trace": lambda net, X, y, w: dict(net.trace(X, y)),
+    "trace one": lambda net, X, y, w: dict(net.trace(np.asarray(X)[0], np.asarray(y)[0])),
+    "fit": lambda net, X, y, w: (
+        net.fit(X, y, sample_weight=w, epochs=2, batch_size=4), net.parameters
+    ),
+    "validation": lambda net, X, y, w: (
+        net.fit(X, y, epochs=1, validation_data=(X, y, w)), net.parameters
+    ),
+    "check_gradients": lambda net, X, y, w: bpnet.check_gradients(net, X, y, w, samples=2)[:2],
+    "find_learning_rate": lambda net, X, y, w: bpnet.find_learning_rate(net, X, y, steps=10),
+    "parity": lambda net, X, y, w: str(bpnet.parity(net, X, y, "numpy", epochs=1)),
+    "check_initial_loss": lambda net, X, y, w: bpnet.sanity.check_initial_loss(net, X, y, w),
+    "check_overfit": lambda net, X, y, w: bpnet.sanity.check_overfit(net, X, y, epochs=2),
+    "sanity_checks": lambda net, X, y, w: bpnet.sanity.sanity_checks(net, X, y, epochs=1),
+    "activations": lambda net, X, y, w: (
+        [t.get_text() for t in bpnet.plot.activations(net, X, bins=3).texts]
+    ),
+    "MLPClassifier": lambda net, X, y, w: taught(bpnet.MLPClassifier(**SMALL), X, y, w),
+    "MLPRegressor": lambda net, X, y, w: taught(bpnet.MLPRegressor(**SMALL), X, y, w),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=ENTRIES)
+def entry(request):
+    """An entry, and what it makes of plain arrays."""
+    use = ENTRIES[request.param]
+    return use, probed(use(network(), X, LABELS.astype(float), WEIGHTS))
+
+
+@pytest.mark.parametrize("given", FORMATS)
+def test_every_entry_takes_every_kind_of_host_array(given, entry):
+    use, expected = entry
+    make = FORMATS[given]
+    result = probed(use(network(), make(X), make(LABELS.astype(float)), make(WEIGHTS)))
+    np.testing.assert_equal(result, expected)
 
 
 ODD = ["big-endian", "negative strides", "with gaps", "unaligned", "read-only", "list"]

@@ -120,27 +120,6 @@ def test_dropout_keeps_the_width():
     assert Dropout(0.5).penalty_gradients(np, {}) == {}
 
 
-@pytest.mark.parametrize("units", [0, -1])
-def test_dense_refuses_too_few_units(units):
-    with pytest.raises(ValueError, match=f"units must be >= 1, got {units}"):
-        Dense(units)
-
-
-@pytest.mark.parametrize("units", [2.0, "2", True, None])
-def test_dense_refuses_what_is_no_integer(units):
-    with pytest.raises(TypeError, match="units must be an integer, got"):
-        Dense(units)
-
-
-def test_dense_refuses_other_mistakes():
-    with pytest.raises(ValueError, match=r"l1 must be a finite number >= 0, got -0\.1"):
-        Dense(3, l1=-0.1)
-    with pytest.raises(TypeError, match="l2 must be a number, got '1'"):
-        Dense(3, l2="1")
-    with pytest.raises(ValueError, match="unknown activation 'tahn'"):
-        Dense(3, "tahn")
-
-
 # --- a layer of the user's own ----------------------------------------------------------------
 
 

@@ -252,31 +252,6 @@ def test_pictures_have_ink_and_nothing_is_cut_off(name):
     assert imread(buffer)[..., :3].std() > 0.03
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: learn.vanishing_gradients(depths=(4,)), ValueError, "two or more rising"),
-        (lambda: learn.vanishing_gradients(depths=(4, 2)), ValueError, "two or more rising"),
-        (lambda: learn.vanishing_gradients(depths=(0, 2)), ValueError, "depths must be >= 1"),
-        (lambda: learn.vanishing_gradients(networks=0), ValueError, "networks must be >= 1"),
-        (
-            lambda: learn.vanishing_gradients(activations=["x"]),
-            ValueError,
-            "unknown activation",
-        ),
-        (lambda: learn.initialization(depth=1), ValueError, "depth must be >= 2"),
-        (lambda: learn.learning_rate(rates=()), ValueError, "one or more rising"),
-        (lambda: learn.learning_rate(rates=(0.1, -1.0)), ValueError, "rates must be .* > 0"),
-        (lambda: learn.architecture(widths=()), ValueError, "widths must have one or more"),
-        (lambda: learn.architecture(depths=(0,)), ValueError, "depths must be >= 1"),
-        (lambda: learn.gradient_check(steps=()), ValueError, "one or more rising"),
-    ],
-)
-def test_bad_arguments_are_refused(call, error, message):
-    with pytest.raises(error, match=message):
-        call()
-
-
 # --- finite differences ---------------------------------------------------------------------
 
 

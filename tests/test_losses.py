@@ -375,12 +375,3 @@ def test_get_gives_losses_by_name_and_passes_instances_through():
     assert losses.get(own) is own
     assert losses.get("huber") == Huber(1.0) != own
     assert all(losses.get(name).name == name for name in LOSSES)
-
-
-def test_errors_say_what_is_allowed():
-    with pytest.raises(ValueError, match=r"unknown loss 'mse'; allowed are .*squared_error"):
-        losses.get("mse")
-    with pytest.raises(TypeError, match="name or a bpnet Loss, got int"):
-        losses.get(1)
-    with pytest.raises(ValueError, match=r"delta must be a finite number > 0, got 0"):
-        Huber(0)

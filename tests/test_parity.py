@@ -173,23 +173,6 @@ def test_relative_is_by_the_largest_entry():
 # --- bad arguments ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"backends": "nonsense"}, bpnet.UnknownBackendError, "unknown backend 'nonsense'"),
-        ({"backends": []}, ValueError, "backends must name at least one"),
-        ({"backends": 3}, TypeError, "backends must be spec strings"),
-        ({"backends": [None]}, TypeError, "got None among them"),
-        ({"epochs": 0}, ValueError, "epochs must be >= 1"),
-        ({"batch_size": 0}, ValueError, "batch_size must be >= 1"),
-        ({"optimizer": "adam"}, TypeError, "optimizer must be a bpnet optimizer"),
-    ],
-)
-def test_bad_arguments_are_refused(options, error, message):
-    with pytest.raises(error, match=message):
-        bpnet.parity(network(), X, Y, **({"backends": "numpy"} | options))
-
-
 def test_a_device_without_the_dtype_is_skipped(monkeypatch):
     strict = bpnet.get_backend("array_api_strict")
 

@@ -122,11 +122,7 @@ def test_it_says_what_it_has_found():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"low": 0.0}, ValueError, "low must be .* > 0"),
         ({"low": 1.0, "high": 0.1}, ValueError, "high must be .* > 1"),
-        ({"steps": 9}, ValueError, "steps must be >= 10"),
-        ({"batch_size": 0}, ValueError, "batch_size must be >= 1"),
-        ({"optimizer": 0.1}, TypeError, "optimizer must be a bpnet optimizer"),
         ({"optimizer": bpnet.SGD(), "low": 1e200, "high": 1e300}, ValueError, "smaller low"),
     ],
 )
@@ -134,8 +130,3 @@ def test_bad_options_are_refused(options, error, message):
     X, y, _ = linear()
     with pytest.raises(error, match=message):
         bpnet.find_learning_rate(regressor(), X, y, **options)
-
-
-def test_bad_examples_are_refused():
-    with pytest.raises(ValueError, match="X must be finite"):
-        bpnet.find_learning_rate(regressor(), [[np.nan]], [1.0])

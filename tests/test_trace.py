@@ -197,7 +197,6 @@ def test_values_are_written_short(values, text):
     [
         ([1.0, 2.0, 3.0], 1, "2 features"),
         ([1.0, np.nan], 1, "finite"),
-        (X, Y[:2], "one entry for each of 3 examples"),
         ([1.0, 2.0], 7, "from 0 to 1"),
     ],
 )

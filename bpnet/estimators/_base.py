@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -13,11 +15,18 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from bpnet._inputs import Data
+from bpnet._memory import check_room
 from bpnet._placement import answer, host
 from bpnet._typing import Array
 from bpnet.backend import Backend
 from bpnet.estimators._architecture import Architecture
-from bpnet.estimators._inputs import Features, check_examples, check_features, check_weights
+from bpnet.estimators._inputs import (
+    Features,
+    check_examples,
+    check_features,
+    check_weights,
+    naming,
+)
 from bpnet.estimators._lbfgs import Objective, minimise
 from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
@@ -82,21 +91,23 @@ class BaseMLP(Stochastic, ABC):
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> BaseMLP:
-        self._check_together(incremental)
-        layers = self._hidden_layers()
-        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        y_owner = backend_of(y=y)
-        features, y = check_examples(
-            self, X, y, self.dtype, reset=first, y_numeric=self._y_numeric
-        )
-        weights = check_weights(sample_weight, features)
-        place = self._place(features.owner)
-        targets = self._encode(y, incremental, y_owner)
-        factors = self._class_weights(y, incremental)
-        self.n_outputs_ = self._count_outputs(targets)
-        architecture = self._prepare(features, layers, first)
-        data = _on_owner(features, targets, _product(weights, factors), architecture.dtype)
-        network = self._network_on(place, architecture)
+        with self._unchanged_if_refused():
+            self._check_together(incremental)
+            layers = self._hidden_layers()
+            first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+            y_owner = backend_of(y=y)
+            features, y = check_examples(
+                self, X, y, self.dtype, reset=first, y_numeric=self._y_numeric
+            )
+            weights = check_weights(sample_weight, features.X.shape[0], features.dtype)
+            place = self._place(features.owner)
+            with naming("y"):
+                targets = self._encode(y, incremental, y_owner)
+            factors = self._class_weights(y, incremental)
+            self.n_outputs_ = self._count_outputs(targets)
+            architecture = self._prepare(features, layers, first)
+            data = _on_owner(features, targets, _product(weights, factors), architecture.dtype)
+            network = self._network_on(place, architecture)
         if self._is_stochastic:
             train, validation = self._split(data, targets, weights)
             self._fit_stochastic(network, place, train, validation, incremental)
@@ -105,8 +116,22 @@ class BaseMLP(Stochastic, ABC):
         self._adopt(network, features.owner)
         return self
 
+    @contextlib.contextmanager
+    def _unchanged_if_refused(self) -> Iterator[None]:
+        """Take back what checks have noted on the way to an error."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
     def _prepare(self, features: Features, layers: HiddenLayers, first: bool) -> Architecture:
         """Draw the first weights and begin the record, or check what is to be continued."""
+        widths = (int(features.X.shape[1]), *layers[0], self.n_outputs_)
+        weights = sum(n * m for n, m in itertools.pairwise(widths))
+        check_room("hidden_layer_sizes", max(widths), 8 * weights)
         if first or self._random_state is None or not isinstance(self.random_state, Integral):
             self._random_state = check_random_state(self.random_state)
         if first:

@@ -6,21 +6,27 @@ device stay there, and only targets, whose checks need the host, are brought to 
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import (
+    _check_feature_names,
     _check_n_features,
     _check_sample_weight,
+    _check_y,
     check_consistent_length,
     validate_data,
 )
 
 from bpnet._compat import array_namespace
-from bpnet._inputs import as_features, is_sparse
+from bpnet._inputs import as_features, is_sparse, refuse_masked
 from bpnet._placement import host
 from bpnet._typing import Array
 from bpnet.backend import Backend
+from bpnet.errors import BackendError
 from bpnet.registry import backend_of
 
 _FLOATS = (np.float64, np.float32)
@@ -49,7 +55,8 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
-    with np.errstate(over="ignore"):  # an overflow is an infinity, which is refused
+    refuse_masked("X", X)
+    with naming("X"):
         X = validate_data(
             estimator, X, accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset
         )
@@ -60,38 +67,60 @@ def check_examples(
     estimator: Any, X: Any, y: Any, dtype: str | None, *, reset: bool, y_numeric: bool
 ) -> tuple[Features, Any]:
     """Check features and targets together; the targets come back as an array of the host."""
-    owner, y = backend_of(X=X), to_host(y)
-    kind = {"multi_output": True, "y_numeric": y_numeric}
-    if owner is None:
-        with np.errstate(over="ignore"):  # an overflow is an infinity, which is refused
-            X, y = validate_data(
-                estimator, X, y,
-                accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset, **kind,
-            )  # fmt: skip
-        features = Features(X, None, X.dtype.name)
-    else:
-        y = validate_data(estimator, y=y, reset=reset, **kind)
-        features = _device_features(estimator, X, owner, dtype, reset)
+    features = check_features(estimator, X, dtype, reset)
+    with naming("y"):
+        y = to_host(y, "y")
+        if y is None:  # in the words of scikit-learn
+            raise ValueError("fit requires y to be passed, but the target y is None")
+        y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
         check_consistent_length(features.X, y)
     return features, y.toarray() if is_sparse(y) else y
 
 
-def check_weights(weights: Any, features: Features) -> Any:
-    """Check weights of examples, >= 0 and not all 0; an array of the host in their dtype."""
+def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
+    """Check weights of examples, >= 0 and not all 0; give an array of the host."""
     if weights is None:
         return None
-    rows = np.empty((features.X.shape[0], 1), features.dtype)
-    weights = _check_sample_weight(
-        to_host(weights), rows, dtype=rows.dtype, ensure_non_negative=True
-    )
-    if not np.any(weights > 0.0):
-        raise ValueError("sample_weight must have a weight > 0, got only 0")
+    with naming("sample_weight"):
+        rows = np.empty((n_rows, 1), dtype)
+        weights = _check_sample_weight(
+            to_host(weights, "sample_weight"), rows, dtype=rows.dtype, ensure_non_negative=True
+        )
+        if not np.any(weights > 0.0):
+            raise ValueError("sample_weight must have a weight > 0, got only 0")
+        if not np.isfinite(np.sum(weights)):
+            raise ValueError(f"sample_weight must have a finite sum in {dtype}, got inf")
     return weights
 
 
-def to_host(value: Any) -> Any:
-    """Bring an array of a device to the host; whatever else passes through."""
-    return value if backend_of(value=value) is None else host(value)
+@contextlib.contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Let errors of scikit-learn's checks, and of NumPy below them, name the argument.
+
+    An overflow is an infinity, which they refuse.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except BackendError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        text = str(error)
+        named = re.search(rf"\b{argument}\b", text)
+        raise kind(text if named else f"{argument}: {text}") from error
+
+
+def to_host(value: Any, name: str = "value") -> Any:
+    """Bring an array of a device to the host; whatever else without a mask passes through."""
+    refuse_masked(name, value)
+    return value if backend_of(**{name: value}) is None else host(value)
+
+
+def as_truth(y: Any) -> Any:
+    """Give targets to compare predictions with: a NumPy array, or a sparse matrix."""
+    y = to_host(y, "y")
+    return y if is_sparse(y) else np.asarray(y)
 
 
 def _host_dtype(dtype: str | None) -> Any:
@@ -108,5 +137,7 @@ def _device_features(
             is_float = xp.isdtype(X.dtype, "real floating") and X.dtype != xp.float64
             dtype = "float32" if is_float else "float64"
         X = as_features(X, dtype)
+    if reset:  # a frame that it was fitted to before had names
+        _check_feature_names(estimator, X, reset=True)
     _check_n_features(estimator, X, reset=reset)
     return Features(X, owner, dtype)

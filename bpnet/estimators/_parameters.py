@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from bpnet import activations, initializers
-from bpnet._checks import check_number
+from bpnet._checks import check_integer, check_number
 from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.callbacks import Callback
@@ -158,7 +159,8 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
         """Give units, activations and dropout rates of the hidden layers."""
         sizes = self.hidden_layer_sizes
         units = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(units) <= 0):
+        units = [check_integer("hidden_layer_sizes", n, -math.inf) for n in units]
+        if min(units, default=1) <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {units}.")
         functions = _one_for_each("activation", self.activation, units)
         rates = _one_for_each("dropout", self.dropout, units)

@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from bpnet import inference
+from bpnet._checks import check_number
 from bpnet._placement import bring, host
 from bpnet._typing import Array, Namespace, Parameters
 from bpnet.activations import softplus
@@ -21,7 +22,7 @@ from bpnet.backend import Backend
 from bpnet.backprop import Model
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import to_host
+from bpnet.estimators._inputs import as_truth, check_weights, naming, to_host
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
@@ -136,8 +137,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         MLPClassifier
             This estimator.
         """
-        self._check_classes(classes, y)
-        return self._fit(X, y, sample_weight, incremental=True)
+        with self._unchanged_if_refused():
+            self._check_classes(classes, y)
+            return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
         """Predict the classes.
@@ -178,9 +180,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give the weighted share of examples of which every label is right."""
         predicted = to_host(self.predict(X))
-        return float(
-            accuracy_score(to_host(y), predicted, sample_weight=to_host(sample_weight))
-        )
+        weights = check_weights(sample_weight, len(predicted), "float64")
+        with naming("y"):
+            return float(accuracy_score(as_truth(y), predicted, sample_weight=weights))
 
     # --- targets --------------------------------------------------------------------------
 
@@ -191,9 +193,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             if known is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             return
-        owner, classes = backend_of(classes=classes), unique_labels(to_host(classes))
+        owner = backend_of(classes=classes)
+        with naming("classes"):
+            classes = unique_labels(to_host(classes, "classes"))
         if known is None:
-            self._see_classes(classes, to_host(y), owner)
+            with naming("y"):
+                self._see_classes(classes, to_host(y, "y"), owner)
         elif not np.array_equal(to_host(known), classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
@@ -253,6 +258,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 "class_weight='balanced' needs all examples at once, which partial_fit has "
                 "not; pass a dict, as sklearn.utils.class_weight.compute_class_weight computes"
             )
+        if not isinstance(self.class_weight, str):
+            weights = self.class_weight
+            for table in [weights] if isinstance(weights, dict) else weights:
+                for weight in table.values():
+                    check_number("class_weight", weight, 0.0)
         return compute_sample_weight(self.class_weight, y)
 
     def _strata(self, targets: Any) -> Any:

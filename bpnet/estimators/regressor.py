@@ -17,7 +17,7 @@ from bpnet._typing import Array
 from bpnet.backend import Backend
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import to_host
+from bpnet.estimators._inputs import as_truth, check_weights, naming, to_host
 from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
@@ -144,7 +144,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give R^2, the share of the targets' variance that is explained."""
         predicted = to_host(self.predict(X))
-        return float(r2_score(to_host(y), predicted, sample_weight=to_host(sample_weight)))
+        weights = check_weights(sample_weight, len(predicted), "float64")
+        with naming("y"):
+            return float(r2_score(as_truth(y), predicted, sample_weight=weights))
 
     # --- targets --------------------------------------------------------------------------
 
@@ -152,6 +154,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """Check targets; give them in columns."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must hold numbers, got dtype {y.dtype}")
         if self.loss == "poisson" and np.any(y < 0.0):
             raise ValueError(f"y must be >= 0 for loss 'poisson', got {np.min(y):g}")
         return y[:, None] if y.ndim == 1 else y

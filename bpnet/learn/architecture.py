@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer
+from bpnet._checks import check_integer, check_sequence
 from bpnet.layers import Dense
+from bpnet.learn._arguments import at_least
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
 from bpnet.optimizers import Adam
@@ -75,10 +76,11 @@ def architecture(
     Lesson
         Its numbers: "fits", {(depth, width): Fit}.
     """
-    for name, values in (("widths", widths), ("depths", depths)):
-        if not [check_integer(name, value, 1) for value in values]:
-            raise ValueError(f"{name} must have one or more numbers")
-    check_integer("networks", networks, 1)
+    widths = check_sequence("widths", widths, at_least(1))
+    depths = check_sequence("depths", depths, at_least(1))
+    networks = check_integer("networks", networks, 1)
+    epochs = check_integer("epochs", epochs, 1)
+    seed = check_integer("seed", seed, 0)
     fits = {
         (depth, width): _fit(depth, width, networks, epochs, seed)
         for depth in depths

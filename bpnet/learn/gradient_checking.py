@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_number
+from bpnet._checks import check_integer, check_sequence
 from bpnet._typing import Array, Namespace
 from bpnet.gradcheck import check_gradients
 from bpnet.layers import Dense
+from bpnet.learn._arguments import check_positive
 from bpnet.learn.differences import STEP, numerical_gradients
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
@@ -53,9 +54,8 @@ def gradient_check(*, steps: Sequence[float] = STEPS, seed: int = 0) -> Lesson:
         :class:`bpnet.GradientReport` of the network, and of the same one with a mistake: a
         backward pass that forgets the activation's derivative.
     """
-    steps = [check_number("steps", h, 0.0, above=True) for h in steps]
-    if not steps or sorted(set(steps)) != steps:
-        raise ValueError(f"steps must be one or more rising numbers, got {steps}")
+    steps = check_sequence("steps", steps, check_positive, rising=True)
+    seed = check_integer("seed", seed, 0)
     X, y = datasets.make_moons(20, seed=seed)
     error = {
         dtype: _errors(_network(Dense, seed, dtype), X, y, steps)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bpnet._checks import check_integer
+from bpnet._checks import check_integer, check_sequence
 from bpnet.initializers import Normal
 from bpnet.layers import Dense
+from bpnet.learn._arguments import check_activation, check_width
 from bpnet.learn.lesson import Lesson, factor_per_layer
 from bpnet.network import Network
 
@@ -60,7 +61,10 @@ def initialization(
         factor of the activations' variance from layer to layer, that of the gradients' on
         the way back)}, NaN where a variance is 0.
     """
-    check_integer("depth", depth, 2)
+    depth = check_integer("depth", depth, 2)
+    width = check_width(width)
+    activations = check_sequence("activations", activations, check_activation)
+    seed = check_integer("seed", seed, 0)
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(200, width)), rng.integers(0, 2, 200)
     forward: dict[tuple[str, str], list[float]] = {}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer, check_number
+from bpnet._checks import check_integer, check_sequence
 from bpnet._twin import twin
 from bpnet.layers import Dense
+from bpnet.learn._arguments import check_positive
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
 from bpnet.optimizers import SGD
@@ -68,10 +69,8 @@ def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int
         Its numbers: "start", the loss before training; "runs", {learning rate: Run}; "test",
         the :class:`bpnet.RateTest` of the same network.
     """
-    rates = [check_number("rates", rate, 0.0, above=True) for rate in rates]
-    if not rates or sorted(set(rates)) != rates:
-        raise ValueError(f"rates must be one or more rising numbers, got {rates}")
-    check_integer("epochs", epochs, 1)
+    rates = check_sequence("rates", rates, check_positive, rising=True)
+    epochs, seed = check_integer("epochs", epochs, 1), check_integer("seed", seed, 0)
     X, y = datasets.make_spiral(300, seed=seed)
     layers = [Dense(32, "tanh"), Dense(32, "tanh"), Dense(2)]
     net = Network(layers, "categorical_crossentropy", seed=seed)

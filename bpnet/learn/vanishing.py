@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer
+from bpnet._checks import check_integer, check_sequence
 from bpnet.layers import Dense
+from bpnet.learn._arguments import at_least, check_activation, check_width
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
 
@@ -53,10 +54,11 @@ def vanishing_gradients(
         {activation: mean factor of the ratio for one more layer}; "norms", {activation:
         norm of each layer of the deepest network, the first one's}.
     """
-    depths = [check_integer("depths", depth, 1) for depth in depths]
-    if len(depths) < 2 or sorted(set(depths)) != depths:
-        raise ValueError(f"depths must be two or more rising numbers, got {depths}")
-    check_integer("networks", networks, 1)
+    depths = check_sequence("depths", depths, at_least(1), 2, rising=True)
+    activations = check_sequence("activations", activations, check_activation)
+    width = check_width(width)
+    networks = check_integer("networks", networks, 1)
+    seed = check_integer("seed", seed, 0)
     X, y = datasets.make_spiral(200, seed=seed)
     seeds = range(seed, seed + networks)
     norms = {

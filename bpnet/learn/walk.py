@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bpnet._checks import check_integer
 from bpnet.layers import Dense
 from bpnet.learn.differences import numerical_gradients
 from bpnet.learn.lesson import Lesson
@@ -37,6 +38,7 @@ def backprop(*, seed: int = 0) -> Lesson:
         Its numbers: "trace", the :class:`bpnet.trace.Trace`; "differences", {name: what
         finite differences give}; "error", the largest difference between the two.
     """
+    seed = check_integer("seed", seed, 0)
     layers = [Dense(2, "tanh"), Dense(1)]
     net = Network(layers, "binary_crossentropy", seed=seed, dtype="float64").build(2)
     trace = net.trace(_X, _Y)

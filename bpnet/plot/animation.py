@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bpnet._checks import check_integer, check_number
+from bpnet._checks import check_number, check_path, kind_of
 from bpnet._twin import twin
-from bpnet.plot.boundary import decision_boundary
+from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
 from bpnet.plot.style import axes_or_new
 from bpnet.snapshots import Snapshots
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # How long the last frame stays before the film begins anew, in seconds.
 _LAST = 2.0
+# Sides of a GIF are 16-bit numbers.
+_LARGEST = 2**16 - 1
 
 
 def animate(
@@ -82,17 +84,19 @@ def animate(
         net.fit(X, y, epochs=100, callbacks=[snapshots])
         bpnet.plot.animate(net, snapshots, X, y, "boundary.gif")
     """
+    check_examples(net, X, y)
     if not isinstance(snapshots, Snapshots):
         raise TypeError(
             f"snapshots must be the bpnet.Snapshots that was among the callbacks of fit, "
-            f"got {type(snapshots).__name__}"
+            f"got {kind_of(snapshots)}"
         )
     if not snapshots.taken:
         raise ValueError("there is no snapshot yet; add the Snapshots to the callbacks of fit")
+    path = check_path("path", path)
     if Path(path).suffix.lower() != ".gif":
-        raise ValueError(f"path must end in .gif, got {os.fspath(path)!r}")
+        raise ValueError(f"path must end in .gif, got {path!r}")
     fps = check_number("fps", fps, 0.0, 50.0, above=True)
-    resolution = check_integer("resolution", resolution, 2)
+    resolution = check_resolution(resolution)
     dpi = check_number("dpi", dpi, 1.0)
     try:
         from PIL import Image
@@ -102,6 +106,11 @@ def animate(
         ) from error
     ax = axes_or_new(ax)
     figure = cast("Figure", ax.figure)
+    if dpi * max(figure.get_size_inches()) > _LARGEST:
+        raise ValueError(
+            f"dpi must leave at most {_LARGEST} pixels along each side of the figure, a "
+            f"GIF's limit; got {dpi:g}"
+        )
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)  # frames are pixels, whatever canvas the figure had
     actor, frames = twin(net), []

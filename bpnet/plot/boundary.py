@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from bpnet._checks import check_integer
+from bpnet._memory import check_room
 from bpnet._placement import to_host
+from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, MARKERS, axes_or_new
-
-if TYPE_CHECKING:
-    from bpnet.network import Network
 
 # A legend of more classes would hide what it explains.
 LEGEND_CLASSES = 12
@@ -64,8 +63,9 @@ def decision_boundary(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['class 0', 'class 1', 'boundary']
     """
-    resolution = check_integer("resolution", resolution, 2)
-    points, labels = _check_examples(net, X, y)
+    resolution = check_resolution(resolution)
+    points, labels = check_examples(net, X, y)
+    ax = axes_or_new(ax)
     u, v = (np.linspace(*_limits(points[:, k]), resolution) for k in range(2))
     grid = np.stack(np.meshgrid(u, v), axis=-1)
     p = np.asarray(net.predict_proba(grid.reshape(-1, 2)), dtype=float)
@@ -73,7 +73,6 @@ def decision_boundary(
         raise ValueError(
             "the network's probabilities are not finite; train it with a smaller learning rate"
         )
-    ax = axes_or_new(ax)
     _shade(ax, u, v, p.reshape(resolution, resolution, -1))
     for k in range(p.shape[1]):
         ax.plot(
@@ -88,9 +87,16 @@ def decision_boundary(
     return ax
 
 
-def _check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
+def check_resolution(resolution: Any) -> int:
+    """Give the number of points along each side, for all of which there is memory."""
+    points: int = check_integer("resolution", resolution, 2)
+    check_room("resolution", points, 64 * points * points)
+    return points
+
+
+def check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
     """Give points (m, 2) and classes (m,) on the host, for a network that can be drawn."""
-    if not net.is_built:
+    if not check_network(net).is_built:
         raise ValueError("the network has no parameters yet; fit it to data first")
     if not net.is_classifier:
         raise ValueError(
@@ -101,13 +107,12 @@ def _check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
             f"decision_boundary needs classes that exclude each other; this network decides "
             f"{net.n_outputs} labels one by one"
         )
-    shape = np.shape(X)
-    if len(shape) != 2 or shape[1] != 2:
+    data = to_host(net.check_data(X, y, None))
+    if data.X.shape[1] != 2:
         raise ValueError(
-            f"X must have shape (m, 2) to be drawn in a plane, got {tuple(shape)}; "
+            f"X must have shape (m, 2) to be drawn in a plane, got {data.X.shape}; "
             f"train a network on two of the features"
         )
-    data = to_host(net.check_data(X, y, None))
     if data.y.ndim == 1:
         return data.X, data.y
     return data.X, data.y[:, 0] > 0.5 if net.n_outputs == 1 else data.y.argmax(axis=1)

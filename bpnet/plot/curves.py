@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from bpnet._checks import check_choice
+from bpnet.history import check_history, figures
 from bpnet.plot.style import Figures, axes_or_new, look
 
 # The legend of more layers stands beside the picture.
@@ -62,14 +62,14 @@ def history(history: Figures, ax: Axes | None = None) -> Axes:
     >>> ax.get_xlabel(), [line.get_label() for line in ax.get_lines()]
     ('epoch', ['training', 'validation'])
     """
-    if not _check_figures(history).get("loss"):
+    if not check_history(history).get("loss"):
         raise ValueError(
             "history has no epoch to draw: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"
         )
-    curves = {"training": history["loss"]}
+    curves = {"training": figures(history, "loss")}
     if history.get("val_loss"):
-        curves["validation"] = history["val_loss"]
+        curves["validation"] = figures(history, "val_loss")
     ax = axes_or_new(ax)
     _draw_curves(ax, curves)
     losses = [loss for values in curves.values() for loss in values if math.isfinite(loss)]
@@ -135,18 +135,23 @@ def gradient_flow(
     check_choice("kind", kind, ("lines", "heatmap"))
     check_choice("figure", figure, tuple(LABELS))
     prefix = f"{figure}/"
-    numbers = sorted(
-        int(name.removeprefix(prefix))
-        for name in _check_figures(history)
-        if name.startswith(prefix)
-    )
+    layers = [
+        name.removeprefix(prefix)
+        for name in check_history(history)
+        if str(name).startswith(prefix)
+    ]
+    if not all(layer.isdecimal() for layer in layers):
+        raise ValueError(
+            f"history must number the layers, as in {prefix}1; got {prefix}{', '.join(layers)}"
+        )
+    numbers = sorted(map(int, layers))
     if not numbers or not history[f"{prefix}{numbers[0]}"]:
         raise ValueError(
             f"history has no {figure.replace('_', ' ')}s; add bpnet.GradientFlow() to the "
             f"callbacks of fit"
         )
     ax = axes_or_new(ax)
-    curves = {f"layer {k}": history[f"{prefix}{k}"] for k in numbers}
+    curves = {f"layer {k}": figures(history, f"{prefix}{k}") for k in numbers}
     positive = any(value > 0.0 for values in curves.values() for value in values)
     log = positive and figure not in LINEAR
     if kind == "heatmap":
@@ -161,15 +166,6 @@ def gradient_flow(
     else:  # beside, where it hides no line
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=-(-len(numbers) // 16))
     return ax
-
-
-def _check_figures(history: Figures) -> Figures:
-    if not isinstance(history, Mapping):
-        raise TypeError(
-            f"history must be what fit returned, or a mapping of names to figures; "
-            f"got {type(history).__name__}"
-        )
-    return history
 
 
 def _draw_curves(ax: Axes, curves: Figures) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from bpnet._checks import check_integer
+from bpnet._memory import check_room
+from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, axes_or_new
 from bpnet.trace import layer_activations
-
-if TYPE_CHECKING:
-    from bpnet.network import Network
 
 # Bars reach this share of the way to the row above.
 _HEIGHT = 0.8
@@ -60,6 +59,10 @@ def activations(net: Network, X: Any, ax: Axes | None = None, *, bins: int = 60)
     ["1  Dense(8, 'tanh')", "2  Dense(8, 'relu')"]
     """
     bins = check_integer("bins", bins, 2)
+    check_room("bins", bins, 64 * bins)
+    check_network(net)
+    if ax is not None:
+        axes_or_new(ax)
     layers = [(name, a.ravel().astype(float)) for name, a in layer_activations(net, X)]
     low = min(a.min() for _, a in layers)
     high = max(a.max() for _, a in layers)

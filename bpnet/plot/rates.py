@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
+from bpnet._checks import kind_of
 from bpnet.plot.style import COLORS, axes_or_new
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
 
     if not isinstance(test, RateTest):
         raise TypeError(
-            f"test must be what bpnet.find_learning_rate returned, got {type(test).__name__}"
+            f"test must be what bpnet.find_learning_rate returned, got {kind_of(test)}"
         )
     ax = axes_or_new(ax)
     ax.plot(test.rates, test.losses, ".", color="0.6", markersize=4, label="batch of each step")

@@ -12,6 +12,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bpnet._checks import kind_of
+
 # Okabe and Ito (2008), those that differ most in grey first; yellow is too pale for a line.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 # Four or five of each, against seven colours: a combination recurs only after 28 or 35.
@@ -42,5 +44,5 @@ def axes_or_new(ax: Axes | None, height: float = 4.8) -> Axes:
     if ax is None:
         return new_figure(6.4, height).add_subplot()
     if not isinstance(ax, Axes):
-        raise TypeError(f"ax must be a matplotlib Axes, got {type(ax).__name__}")
+        raise TypeError(f"ax must be a matplotlib Axes, got {kind_of(ax)}")
     return ax

@@ -1,0 +1,330 @@
+"""The rows of all that is no network in the table of refusals."""
+
+from __future__ import annotations
+
+import functools
+
+import bad_values as bad
+import numpy as np
+from bad_data import X, Y
+from bad_values import Bad
+from entries import EPSILON, Entry, network
+
+import bpnet
+from bpnet import cli, learn, plot, random, sanity, schedules
+
+
+@functools.cache
+def rate_test():
+    return bpnet.find_learning_rate(network(), X, Y, steps=10)
+
+
+# --- descriptions -----------------------------------------------------------------------------
+
+LAYERS = {
+    name: Bad(value, TypeError, r"^layers must be a list of bpnet layers such as .*, got")
+    for name, value in {"None": None, "number": 3, "layer": bpnet.Dense(1)}.items()
+} | {
+    "empty": Bad([], ValueError, "^layers must end with a Dense, .*; got no layer"),
+    "dropout last": Bad(
+        [bpnet.Dense(1), bpnet.Dropout(0.5)], ValueError, "^layers must end with a Dense"
+    ),
+    "units": Bad([3, bpnet.Dense(1)], TypeError, "^layers must be bpnet layers, got 3"),
+    "class": Bad([bpnet.Dense], TypeError, "^layers must be bpnet layers, got <class"),
+    "nested": Bad([[bpnet.Dense(1)]], TypeError, r"^layers must be bpnet layers, got \[Dense"),
+    "text": Bad("tanh", TypeError, "^layers must be bpnet layers, got 't'"),
+    "not linear": Bad(
+        [bpnet.Dense(3, "sigmoid")], ValueError, "last Dense must be linear, as the loss .*"
+    ),
+    "one unit": Bad(
+        [bpnet.Dense(1)], ValueError, "a last Dense of one unit for each class, >= 2, got 1"
+    ),
+}
+
+RATE = bad.number(0.0, above=True)
+SHARED = {
+    "learning_rate": RATE,
+    "weight_decay": bad.number(0.0),
+    "clip_value": bad.number(0.0, above=True, none=True),
+    "clip_norm": bad.number(0.0, above=True, none=True),
+}
+SHARE = bad.number(0.0, 1.0, below=True)
+FACTOR = bad.number(0.0, 1.0, above=True)
+WATCH = {"rows": bad.integer(1), "every": bad.integer(1, none=True)}
+NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
+KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
+
+DESCRIPTIONS = {
+    "SGD": Entry(
+        bpnet.SGD,
+        {},
+        SHARED | {"momentum": SHARE, "nesterov": bad.flag() | {"no momentum": NESTEROV}},
+    ),
+    "Adagrad": Entry(bpnet.Adagrad, {}, SHARED | {"epsilon": EPSILON}),
+    "RMSprop": Entry(bpnet.RMSprop, {}, SHARED | {"rho": SHARE, "epsilon": EPSILON}),
+    "Adam": Entry(
+        bpnet.Adam, {}, SHARED | {"beta1": SHARE, "beta2": SHARE, "epsilon": EPSILON}
+    ),
+    "AdamW": Entry(
+        bpnet.AdamW, {}, SHARED | {"beta1": SHARE, "beta2": SHARE, "epsilon": EPSILON}
+    ),
+    "Checkpoint": Entry(
+        bpnet.Checkpoint,
+        {"path": "net.safetensors"},
+        {
+            "path": bad.path(),
+            "every": bad.integer(1, none=True),
+            "minutes": bad.number(0.0, above=True, none=True),
+            "best_only": bad.flag(),
+            "monitor": bad.text(),
+            "mode": bad.choice(),
+            "keep_last": bad.integer(1, none=True) | {"one name": KEPT},
+        },
+    ),
+    "Dense": Entry(
+        bpnet.Dense,
+        {"units": 3},
+        {
+            "units": bad.integer(1),
+            "activation": bad.named("activation"),
+            "init": bad.named("init", none=True),
+            "bias_init": bad.named("bias_init"),
+            "l1": bad.number(0.0),
+            "l2": bad.number(0.0),
+        },
+    ),
+    "Dropout": Entry(bpnet.Dropout, {"rate": 0.5}, {"rate": SHARE}),
+    "EarlyStopping": Entry(
+        bpnet.EarlyStopping,
+        {},
+        {
+            "monitor": bad.text(),
+            "patience": bad.integer(0),
+            "min_delta": bad.number(0.0),
+            "mode": bad.choice(),
+            "restore_best": bad.flag(),
+        },
+    ),
+    "GradientFlow": Entry(bpnet.GradientFlow, {}, WATCH),
+    "Doctor": Entry(bpnet.Doctor, {}, WATCH),
+    "Snapshots": Entry(bpnet.Snapshots, {}, {"every": bad.integer(1)}),
+    "Network": Entry(
+        bpnet.Network,
+        {"layers": [bpnet.Dense(2)], "loss": "categorical_crossentropy"},
+        {
+            "layers": LAYERS,
+            "loss": bad.named("loss"),
+            "seed": bad.integer(0, none=True),
+            "dtype": bad.choice(),
+        },
+    ),
+    "activations.LeakyReLU": Entry(
+        bpnet.activations.LeakyReLU, {}, {"negative_slope": bad.number()}
+    ),
+    "activations.ELU": Entry(bpnet.activations.ELU, {}, {"alpha": bad.number(0.0)}),
+    "losses.Huber": Entry(bpnet.losses.Huber, {}, {"delta": EPSILON}),
+    "initializers.Constant": Entry(
+        bpnet.initializers.Constant, {"value": 1.0}, {"value": bad.number()}
+    ),
+    "initializers.Normal": Entry(bpnet.initializers.Normal, {}, {"std": bad.number(0.0)}),
+    "activations.get": Entry(
+        bpnet.activations.get, {}, {"activation": bad.named("activation")}
+    ),
+    "losses.get": Entry(bpnet.losses.get, {}, {"loss": bad.named("loss")}),
+    "initializers.get": Entry(
+        bpnet.initializers.get, {}, {"initializer": bad.named("init")}
+    ),
+    "schedules.get": Entry(schedules.get, {}, {"learning_rate": RATE}),
+    "schedules.Constant": Entry(schedules.Constant, {}, {"learning_rate": RATE}),
+    "schedules.Step": Entry(
+        schedules.Step,
+        {"learning_rate": 0.1, "every": 2},
+        {"learning_rate": RATE, "every": bad.integer(1), "factor": FACTOR},
+    ),
+    "schedules.Exponential": Entry(
+        schedules.Exponential,
+        {"learning_rate": 0.1, "factor": 0.5},
+        {"learning_rate": RATE, "factor": FACTOR},
+    ),
+    "schedules.InverseScaling": Entry(
+        schedules.InverseScaling,
+        {"learning_rate": 0.1},
+        {"learning_rate": RATE, "power": bad.number(0.0), "decay": bad.number(0.0)},
+    ),
+    "schedules.Cosine": Entry(
+        schedules.Cosine,
+        {"learning_rate": 0.1, "epochs": 5},
+        {"learning_rate": RATE, "epochs": EPSILON, "minimum": bad.number(0.0, 0.1)},
+    ),
+    "schedules.WarmUp": Entry(
+        schedules.WarmUp,
+        {"then": 0.1, "epochs": 5},
+        {"then": RATE, "epochs": EPSILON, "start": bad.number(0.0, 1.0)},
+    ),
+    "schedules.ReduceOnPlateau": Entry(
+        schedules.ReduceOnPlateau,
+        {"learning_rate": 0.1},
+        {
+            "learning_rate": RATE,
+            "monitor": bad.text(),
+            "factor": bad.number(0.0, 1.0, above=True, below=True),
+            "patience": bad.integer(0),
+            "min_delta": bad.number(0.0),
+            "minimum": bad.number(0.0, 0.1),
+            "mode": bad.choice(),
+        },
+    ),
+}  # fmt: skip
+
+
+# --- the rest ---------------------------------------------------------------------------------
+
+SPIRAL = {"noise": bad.number(0.0), "seed": bad.integer(0)}
+RATE_TEST = r"^test must be what bpnet\.find_learning_rate returned, got"
+FLOATS = bad.number(0.0, above=True)
+SIZES = bad.integer(1)
+Z_BAD = {
+    name: Bad(value, TypeError, "^z must be an array of floating-point numbers, got")
+    for name, value in {
+        "None": None, "number": 0.5, "list": [0.5], "text": "relu", "ints": np.arange(3),
+        "complex": np.ones(2, complex), "objects": np.ones(2, object), "bool": np.ones(2, bool),
+    }.items()
+}  # fmt: skip
+NO_OPTIONS = {
+    name: Bad(value, TypeError, "^argv must be a s(equence|tring), got")
+    for name, value in {"number": 3, "text": "demo", "numbers": [1, 2], "bytes": b"x"}.items()
+}
+
+REST = {
+    "get_backend": Entry(bpnet.get_backend, {}, {"spec": bad.backend()}),
+    "use_backend": Entry(
+        lambda spec: bpnet.use_backend(spec).__enter__(),
+        {},
+        {"spec": bad.backend(none=False)},
+    ),
+    "load": Entry(
+        bpnet.load, {"path": "none"}, {"path": bad.path(), "backend": bad.backend()}
+    ),
+    "diagnose": Entry(
+        bpnet.diagnose,
+        {},
+        {"history": bad.mapping()
+         | {"empty": Bad({}, ValueError, "^history has no epoch to diagnose"),
+            "bare": Bad({"loss": [1.0]}, ValueError, "^history has no gradient flow")}},
+    ),
+    "sanity.check_update_ratio": Entry(
+        sanity.check_update_ratio,
+        {},
+        {"history": bad.mapping() | {"empty": Bad({}, ValueError, "^history has no update")}},
+    ),
+    "plot.history": Entry(
+        plot.history,
+        {"history": {"loss": [0.2, 0.1]}},
+        {
+            "history": bad.mapping()
+            | {"empty": Bad({}, ValueError, "^history has no epoch to draw"),
+               "text": Bad({"loss": "ab"}, TypeError, "^history must hold numbers")},
+            "ax": bad.axes(),
+        },
+    ),
+    "plot.gradient_flow": Entry(
+        plot.gradient_flow,
+        {"history": {"gradient_norm/1": [0.2, 0.1]}},
+        {
+            "history": bad.mapping()
+            | {"empty": Bad({}, ValueError, "^history has no gradient norms"),
+               "text": Bad({"gradient_norm/1": "ab"}, TypeError, "^history must hold numbers"),
+               "name": Bad({"gradient_norm/x": [1.0]}, ValueError, "^history .*norm/x")},
+            "ax": bad.axes(),
+            "kind": bad.choice(),
+            "figure": bad.choice(),
+        },
+    ),
+    "plot.learning_rate_finder": Entry(
+        lambda **given: plot.learning_rate_finder(**{"test": rate_test()} | given),
+        {},
+        {"test": bad.instance(RATE_TEST), "ax": bad.axes()}
+    ),
+    "datasets.make_spiral": Entry(
+        bpnet.datasets.make_spiral,
+        {},
+        SPIRAL | {"n_samples": bad.integer(2, huge=True), "classes": bad.integer(2)},
+    ),
+    "datasets.make_moons": Entry(
+        bpnet.datasets.make_moons, {}, SPIRAL | {"n_samples": bad.integer(2, huge=True)}
+    ),
+    "datasets.make_circles": Entry(
+        bpnet.datasets.make_circles,
+        {},
+        SPIRAL
+        | {
+            "n_samples": bad.integer(2, huge=True),
+            "factor": bad.number(0.0, 1.0, above=True, below=True),
+        },
+    ),
+    "datasets.make_xor": Entry(
+        bpnet.datasets.make_xor, {}, SPIRAL | {"n_samples": bad.integer(4, huge=True)}
+    ),
+    "random.generator": Entry(
+        lambda seed=0, purpose="split", counters=0: random.generator(seed, purpose, counters),
+        {},
+        {"seed": bad.integer(0), "purpose": bad.choice(), "counters": bad.integer(0)},
+    ),
+    "random.mask_key": Entry(
+        random.mask_key,
+        {"seed": 0, "layer": 0},
+        {"seed": bad.integer(0), "layer": bad.integer(0)},
+    ),
+    "activations.Activation.__call__": Entry(bpnet.activations.relu, {}, {"z": Z_BAD}),
+    "activations.Activation.derivative": Entry(
+        bpnet.activations.tanh.derivative, {}, {"z": Z_BAD}
+    ),
+    "learn.vanishing_gradients": Entry(
+        learn.vanishing_gradients,
+        {},
+        {
+            "depths": bad.sequence(SIZES, 2),
+            "activations": bad.words(),
+            "width": bad.integer(1, huge=True),
+            "networks": bad.integer(1),
+            "seed": bad.integer(0),
+        },
+    ),
+    "learn.initialization": Entry(
+        learn.initialization,
+        {},
+        {
+            "depth": bad.integer(2),
+            "width": bad.integer(1, huge=True),
+            "activations": bad.words(),
+            "seed": bad.integer(0),
+        },
+    ),
+    "learn.learning_rate": Entry(
+        learn.learning_rate,
+        {},
+        {
+            "rates": bad.sequence(FLOATS),
+            "epochs": bad.integer(1),
+            "seed": bad.integer(0),
+        },
+    ),
+    "learn.architecture": Entry(
+        learn.architecture,
+        {},
+        {
+            "widths": bad.sequence(SIZES, rising=False),
+            "depths": bad.sequence(SIZES, rising=False),
+            "networks": bad.integer(1),
+            "epochs": bad.integer(1),
+            "seed": bad.integer(0),
+        },
+    ),
+    "learn.gradient_check": Entry(
+        learn.gradient_check,
+        {},
+        {"steps": bad.sequence(FLOATS), "seed": bad.integer(0)},
+    ),
+    "learn.backprop": Entry(learn.backprop, {}, {"seed": bad.integer(0)}),
+    "cli.main": Entry(cli.main, {}, {"argv": NO_OPTIONS}),
+}  # fmt: skip

@@ -1,0 +1,111 @@
+"""Every public callable of bpnet and its parameters, found by looking."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import inspect
+import types
+
+import bpnet
+
+# Public modules whose names are public, too, besides those of `bpnet` itself.
+MODULES = (
+    "activations", "cli", "datasets", "initializers", "learn", "losses", "optimizers", "plot",
+    "random", "sanity", "schedules",
+)  # fmt: skip
+
+# What no user hands values to: patterns of names, and why they stand in no table.
+EXEMPT = {
+    "an implementer's contract: called by bpnet, with what it has checked": (
+        "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
+        "*.on_*", "*.state", "*.restore", "*.due",
+        "Layer.*", "Dense.*", "Dropout.*", "*.link", "*.value", "*.error",
+        "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
+        "*.decayed_rule", "*.update", "*.observe",
+        "schedules.*.__call__",  # asked before each step, for the time
+        "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
+        "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",
+        "History.append",
+    ),
+    "a part of a compiled step, which sees arrays and no user": (
+        "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
+        "optimizers.global_norm", "random.uniform_bits", "initializers.draw",
+    ),
+    "between bpnet's own modules, which check before": (
+        "Network.adopt", "Network.choose_backend", "Network.parameters_on",
+        "Network.compiled", "Network.compiled_step", "Network.check_data",
+        "Network.evaluate_data", "Network.infer", "sanity.initial_loss",
+        "sanity.update_ratio",
+    ),
+}  # fmt: skip
+
+
+@functools.cache
+def parameters(exempt=False):
+    """Give ``{"Network.fit": ("X", "y", ...), ...}``, without what is exempt, or all."""
+    found = {}
+    seen = set()
+    for name in (*bpnet.__all__, "MLPClassifier", "MLPRegressor"):
+        value = getattr(bpnet, name)
+        if not isinstance(value, types.ModuleType):
+            _add(found, seen, name, value)
+    for module_name in MODULES:
+        module = getattr(__import__(f"bpnet.{module_name}"), module_name)
+        for name, value in vars(module).items():
+            own = getattr(value, "__module__", "").startswith(module.__name__)
+            if own and not name.startswith("_") and not isinstance(value, types.ModuleType):
+                _add(found, seen, f"{module_name}.{name}", value)
+    return {
+        name: names
+        for name, names in found.items()
+        if exempt or (names and not is_exempt(name))
+    }
+
+
+def is_exempt(name):
+    return any(fnmatch.fnmatch(name, p) for patterns in EXEMPT.values() for p in patterns)
+
+
+def _add(found, seen, name, value):
+    if inspect.isfunction(value) and value not in seen:
+        seen.add(value)
+        found[name] = _names(value)
+    elif inspect.isclass(value) and value not in seen:
+        seen.add(value)
+        is_result = issubclass(value, tuple) and hasattr(value, "_fields")
+        if is_result or issubclass(value, BaseException):
+            return  # bpnet makes it
+        for method, function in inspect.getmembers_static(value):
+            _add_method(found, seen, name, value, method, function)
+
+
+def _add_method(found, seen, owner, kind, method, function):
+    if isinstance(function, property):
+        if function.fset is not None and not method.startswith("_"):
+            found[f"{owner}.{method}"] = (method,)
+        return
+    function = getattr(function, "fn", function)  # of sklearn's available_if
+    ours = str(getattr(function, "__module__", "")).startswith("bpnet")
+    public = not method.startswith("_") or method in ("__init__", "__call__")
+    if not (ours and public and inspect.isfunction(function)):
+        return
+    if function not in seen or owner.startswith("MLP"):
+        seen.add(function)
+        key = owner if method == "__init__" else f"{owner}.{method}"
+        found[key] = tuple(_with_shared(kind, function))
+
+
+def _with_shared(kind, function):
+    """Give the names of parameters; **shared are those of the base class."""
+    names = [name for name in _names(function)[1:] if not name.startswith("**")]
+    if any(name.startswith("**") for name in _names(function)):
+        names += _with_shared(kind.__base__, kind.__base__.__init__)
+    return dict.fromkeys(names)
+
+
+def _names(function):
+    return tuple(
+        f"**{name}" if parameter.kind is inspect.Parameter.VAR_KEYWORD else name
+        for name, parameter in inspect.signature(function).parameters.items()
+    )
