@@ -187,7 +187,8 @@ def _losses(
         batches = {
             "X": X, "y": y, "w": None,
             "order": place.asarray(np.arange(needed, dtype=np.int64)),
-            "rates": place.asarray(rates, net.dtype), "total": place.asarray(float(rows), net.dtype),
+            "rates": place.asarray(rates, net.dtype),
+            "total": place.asarray(float(rows), net.dtype),
         }  # fmt: skip
         step = make_step(place, net.model, optimizer, rows, rows)
         for _ in rates:

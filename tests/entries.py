@@ -129,6 +129,7 @@ NETWORKS = {
             "progress": bad.flag(),
             "resume_from": bad.path(none=True),
             "on_nonfinite": bad.choice(),
+            "run_eagerly": bad.flag(),
         },
     ),
     "Network.fit, validation": Entry(
