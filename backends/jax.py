@@ -62,8 +62,11 @@ class JaxBackend(Backend):
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array to the device."""
-        with self.activate():
-            return jax.device_put(xp.asarray(host_array, dtype), self._jax_device)
+        if isinstance(host_array, jax.Array):
+            with self.activate():
+                return jax.device_put(xp.asarray(host_array, dtype), self._jax_device)
+        with jax.enable_x64(True):  # a copy, as JAX may take over the memory, or read it later
+            return jax.device_put(np.array(host_array, dtype), self._jax_device)
 
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
