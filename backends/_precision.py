@@ -1,47 +1,56 @@
-"""Products of float32 in full precision, whatever the program has chosen for its own.
+"""Products of float32 as precise as bpnet wants them, whatever the program has chosen.
 
-Libraries keep the choice for the whole process. So the first that needs full precision sets
-it and the last one restores it, also where several threads compute at once.
+Libraries keep the choice for the whole process. So the first that computes sets it and the
+last one restores it, also where several threads compute at once; where these want different
+things, the most exact of them holds.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from types import TracebackType
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from bpnet.precision import PRECISIONS, wanted_precision
 
-class FullPrecision:
-    """A context that may be entered again, and from several threads.
+
+class ProductPrecision:
+    """Contexts that may be entered again, and from several threads.
 
     Parameters
     ----------
-    set_full : callable
-        Sets full precision, and gives a function that restores what was set before; None if
-        there is nothing to restore.
+    change : callable
+        Sets one of `PRECISIONS`, and gives a function that restores what was set before.
     """
 
-    def __init__(self, set_full: Callable[[], Callable[[], Any] | None]) -> None:
-        self._set_full = set_full
+    def __init__(self, change: Callable[[str], Callable[[], Any]]) -> None:
+        self._change = change
         self._restore: Callable[[], Any] | None = None
-        self._inside = 0
+        self._inside: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._restore = self._set_full()
-            self._inside += 1
+    @contextmanager
+    def wanted(self) -> Iterator[None]:
+        """Compute with the precision of this thread's block, or with one that is more exact."""
+        precision = wanted_precision()
+        self._count(precision, 1)
+        try:
+            yield
+        finally:
+            self._count(precision, -1)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _count(self, precision: str, change: int) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._restore is not None:
+            before = self._strictest()
+            self._inside[precision] += change
+            after = self._strictest()
+            if before == after:
+                return
+            if self._restore is not None:
                 self._restore()
-                self._restore = None
+            self._restore = None if after is None else self._change(after)
+
+    def _strictest(self) -> str | None:
+        return next((p for p in PRECISIONS if self._inside[p]), None)

@@ -13,6 +13,10 @@ import numpy as np
 
 from bpnet.backend import Backend, Function
 from bpnet.errors import NoDeviceError
+from bpnet.precision import wanted_precision
+
+# What JAX calls the precisions of products.
+_FORMATS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
 
 
 class JaxBackend(Backend):
@@ -52,10 +56,10 @@ class JaxBackend(Backend):
 
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
-        """Allow 64-bit types, and compute float32 products in full (on a GPU: not in TF32)."""
+        """Allow 64-bit types; products of float32 are as exact as they are wanted."""
         with (
             jax.enable_x64(True),
-            jax.default_matmul_precision("highest"),
+            jax.default_matmul_precision(_FORMATS[wanted_precision()]),
             jax.default_device(self._jax_device),
         ):
             yield

@@ -12,7 +12,7 @@ import torch
 
 from bpnet.backend import Backend
 
-from ._precision import FullPrecision
+from ._precision import ProductPrecision
 from ._replay import Replayed
 from ._replay_torch import TorchLibrary
 
@@ -57,8 +57,8 @@ class TorchBackend(Backend):
 
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
-        """Record nothing for autograd, and compute float32 products in full: not in TF32."""
-        with torch.no_grad(), _FULL_PRECISION:
+        """Record nothing for autograd; products of float32 are as exact as they are wanted."""
+        with torch.no_grad(), _PRODUCTS.wanted():
             yield
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
@@ -104,28 +104,31 @@ class TorchBackend(Backend):
             torch.mps.synchronize()
 
 
-def _set_full() -> Callable[[], Any] | None:
-    """Set float32 products to full precision on CUDA and on the CPU (oneDNN)."""
-    products = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
-    if not all(hasattr(product, "fp32_precision") for product in products):  # torch < 2.9
+# What torch calls the precisions of products, as exact as or more exact than asked for.
+_CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
+_CPU = _CUDA | {"medium": "bf16"}
+
+
+def _change(precision: str) -> Callable[[], Any]:
+    """Set the precision of float32 products on CUDA and on the CPU (oneDNN)."""
+    cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    if not (hasattr(cuda, "fp32_precision") and hasattr(cpu, "fp32_precision")):  # torch < 2.9
         before = torch.get_float32_matmul_precision()
-        if before == "highest":
-            return None
-        torch.set_float32_matmul_precision("highest")
+        torch.set_float32_matmul_precision(precision)
         return lambda: torch.set_float32_matmul_precision(before)
-    reduced = [
-        (product, product.fp32_precision)
-        for product in products
-        if product.fp32_precision not in ("ieee", "none")
+    changed = [
+        (product, product.fp32_precision, formats[precision])
+        for product, formats in ((cuda, _CUDA), (cpu, _CPU))
+        if product.fp32_precision.replace("none", "ieee") != formats[precision]
     ]
-    for product, _ in reduced:
-        product.fp32_precision = "ieee"
+    for product, _, wanted in changed:
+        product.fp32_precision = wanted
 
     def restore() -> None:
-        for product, before in reduced:
+        for product, before, _ in changed:
             product.fp32_precision = before
 
     return restore
 
 
-_FULL_PRECISION = FullPrecision(_set_full)
+_PRODUCTS = ProductPrecision(_change)

@@ -20,6 +20,7 @@ from bpnet.history import History
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.precision import matmul_precision
 from bpnet.registry import available_backends, get_backend, use_backend
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ __all__ = [
     "initializers",
     "load",
     "losses",
+    "matmul_precision",
     "optimizers",
     "parity",
     "sanity",

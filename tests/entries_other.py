@@ -202,6 +202,11 @@ REST = {
         {},
         {"spec": bad.backend(none=False)},
     ),
+    "matmul_precision": Entry(
+        lambda precision: bpnet.matmul_precision(precision).__enter__(),
+        {},
+        {"precision": bad.choice()},
+    ),
     "load": Entry(
         bpnet.load, {"path": "none"}, {"path": bad.path(), "backend": bad.backend()}
     ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 
 import numpy as np
 import pytest
@@ -221,89 +220,3 @@ def test_bad_options_are_one_line(arguments, message, capsys):
     assert out == ""
     assert err.count("\n") == 1
     assert message in err
-
-
-# --- full precision ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def torch():
-    torch = pytest.importorskip("torch")
-    before = torch.get_float32_matmul_precision()
-    yield torch
-    torch.set_float32_matmul_precision(before)
-
-
-def products(torch, seed=0):
-    """How far a float32 product is from that in float64, in units of rounding."""
-    rng = np.random.default_rng(seed)
-    a, b = (torch.asarray(rng.standard_normal((256, 256)).astype("f4")) for _ in "ab")
-    exact = a.double() @ b.double()
-    return float(((a @ b).double() - exact).abs().max() / exact.abs().max()) / 2.0**-24
-
-
-def switches(torch):
-    names = ("cuda", "mkldnn")
-    if not hasattr(torch.backends.mkldnn, "matmul"):
-        return [torch.get_float32_matmul_precision()]
-    return [getattr(torch.backends, name).matmul.fp32_precision for name in names]
-
-
-@pytest.mark.parametrize("choice", ["highest", "high", "medium"])
-def test_a_programs_choice_of_precision_is_not_bpnets(choice, torch):
-    torch.set_float32_matmul_precision(choice)
-    before = switches(torch)
-    place = bpnet.get_backend("torch:cpu")
-    with place.activate():
-        with place.activate():
-            assert set(switches(torch)) <= {"ieee", "none", "highest"}
-        assert set(switches(torch)) <= {"ieee", "none", "highest"}
-        assert products(torch) < 64.0
-    assert switches(torch) == before
-    assert torch.get_float32_matmul_precision() == choice
-
-
-def test_it_is_restored_after_an_error_and_by_the_last_thread(torch):
-    torch.set_float32_matmul_precision("medium")
-    before, place = switches(torch), bpnet.get_backend("torch:cpu")
-    with pytest.raises(RuntimeError, match="no"), place.activate():
-        raise RuntimeError("no")
-    assert switches(torch) == before
-    inside, leave = threading.Event(), threading.Event()
-
-    def hold():
-        with place.activate():
-            inside.set()
-            leave.wait()
-
-    thread = threading.Thread(target=hold)
-    with place.activate():
-        thread.start()
-        inside.wait()
-    assert set(switches(torch)) <= {"ieee", "none", "highest"}  # the other thread needs it
-    leave.set()
-    thread.join()
-    assert switches(torch) == before
-
-
-def test_training_is_the_same_whatever_the_program_has_chosen(torch):
-    losses = []
-    for choice in ("highest", "medium"):
-        torch.set_float32_matmul_precision(choice)
-        net = bpnet.Network([bpnet.Dense(64, "tanh"), bpnet.Dense(1)], "huber", seed=0)
-        losses.append(net.fit(X, Y, epochs=2, backend="torch:cpu")["loss"])
-    assert losses[0] == losses[1]
-
-
-def test_jax_computes_in_full_whatever_the_program_has_chosen():
-    jax = pytest.importorskip("jax")
-    seen = []
-
-    class Look(bpnet.Callback):
-        def on_epoch_end(self, training):
-            seen.append(jax.config.jax_default_matmul_precision)
-
-    with jax.default_matmul_precision("bfloat16"):
-        network().fit(X, Y, epochs=1, backend="jax", callbacks=[Look()])
-        assert jax.config.jax_default_matmul_precision == "bfloat16"
-    assert seen == ["highest"]

@@ -1,0 +1,186 @@
+"""How exact products of float32 are, whatever the program has chosen for its own."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import numpy as np
+import pytest
+
+import bpnet
+
+rng = np.random.default_rng(0)
+X, Y = rng.normal(size=(40, 3)), rng.normal(size=(40, 1))
+
+
+def network():
+    return bpnet.Network([bpnet.Dense(64, "tanh"), bpnet.Dense(1)], "huber", seed=0)
+
+
+@pytest.fixture
+def torch():
+    torch = pytest.importorskip("torch")
+    before = torch.get_float32_matmul_precision()
+    yield torch
+    torch.set_float32_matmul_precision(before)
+
+
+def products(torch, seed=0):
+    """How far a float32 product is from that in float64, in units of rounding."""
+    rng = np.random.default_rng(seed)
+    a, b = (torch.asarray(rng.standard_normal((256, 256)).astype("f4")) for _ in "ab")
+    exact = a.double() @ b.double()
+    return float(((a @ b).double() - exact).abs().max() / exact.abs().max()) / 2.0**-24
+
+
+def switches(torch):
+    names = ("cuda", "mkldnn")
+    if not hasattr(torch.backends.mkldnn, "matmul"):
+        return [torch.get_float32_matmul_precision()]
+    return [getattr(torch.backends, name).matmul.fp32_precision for name in names]
+
+
+@pytest.mark.parametrize("choice", ["highest", "high", "medium"])
+def test_a_programs_choice_of_precision_is_not_bpnets(choice, torch):
+    torch.set_float32_matmul_precision(choice)
+    before = switches(torch)
+    place = bpnet.get_backend("torch:cpu")
+    with place.activate():
+        with place.activate():
+            assert set(switches(torch)) <= {"ieee", "none", "highest"}
+        assert set(switches(torch)) <= {"ieee", "none", "highest"}
+        assert products(torch) < 64.0
+    assert switches(torch) == before
+    assert torch.get_float32_matmul_precision() == choice
+
+
+def test_it_is_restored_after_an_error_and_by_the_last_thread(torch):
+    torch.set_float32_matmul_precision("medium")
+    before, place = switches(torch), bpnet.get_backend("torch:cpu")
+    with pytest.raises(RuntimeError, match="no"), place.activate():
+        raise RuntimeError("no")
+    assert switches(torch) == before
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with place.activate():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=hold)
+    with place.activate():
+        thread.start()
+        inside.wait()
+    assert set(switches(torch)) <= {"ieee", "none", "highest"}  # the other thread needs it
+    leave.set()
+    thread.join()
+    assert switches(torch) == before
+
+
+def test_training_is_the_same_whatever_the_program_has_chosen(torch):
+    losses = []
+    for choice in ("highest", "medium"):
+        torch.set_float32_matmul_precision(choice)
+        net = bpnet.Network([bpnet.Dense(64, "tanh"), bpnet.Dense(1)], "huber", seed=0)
+        losses.append(net.fit(X, Y, epochs=2, backend="torch:cpu")["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_jax_computes_in_full_whatever_the_program_has_chosen():
+    jax = pytest.importorskip("jax")
+    seen = []
+
+    class Look(bpnet.Callback):
+        def on_epoch_end(self, training):
+            seen.append(jax.config.jax_default_matmul_precision)
+
+    with jax.default_matmul_precision("bfloat16"):
+        network().fit(X, Y, epochs=1, backend="jax", callbacks=[Look()])
+        assert jax.config.jax_default_matmul_precision == "bfloat16"
+    assert seen == ["highest"]
+
+
+# --- what a program asks bpnet for ------------------------------------------------------------
+
+FORMATS = {"highest": {"ieee", "none", "highest"}, "high": {"tf32", "high"},
+           "medium": {"tf32", "bf16", "medium"}}  # fmt: skip
+
+
+class Look(bpnet.Callback):
+    """Sees what is set while a network is trained."""
+
+    def __init__(self, look):
+        self.look, self.seen = look, set()
+
+    def on_epoch_end(self, training):
+        self.seen |= set(self.look())
+
+
+def trained(look, backend, precision=None):
+    seen = Look(look)
+    block = bpnet.matmul_precision(precision) if precision else contextlib.nullcontext()
+    with block:
+        history = network().fit(X, Y, epochs=2, backend=backend, callbacks=[seen])
+    return history, seen.seen
+
+
+@pytest.mark.parametrize("precision", FORMATS)
+def test_torch_does_what_is_asked_for(precision, torch):
+    before = switches(torch)
+    _, seen = trained(lambda: switches(torch), "torch:cpu", precision)
+    assert seen <= FORMATS[precision]
+    if precision == "medium" and hasattr(torch.backends.mkldnn, "matmul"):
+        assert seen == {"tf32", "bf16"}  # on CUDA, and on the CPU
+    assert switches(torch) == before
+    assert trained(lambda: switches(torch), "torch:cpu")[1] <= FORMATS["highest"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "word"),
+    [("highest", "highest"), ("high", "tensorfloat32"), ("medium", "bfloat16")],
+)
+def test_jax_does_what_is_asked_for(precision, word):
+    jax = pytest.importorskip("jax")
+    _, seen = trained(lambda: [jax.config.jax_default_matmul_precision], "jax", precision)
+    assert seen == {word}
+
+
+def test_where_threads_differ_the_most_exact_holds(torch):
+    place = bpnet.get_backend("torch:cpu")
+    inside, leave = threading.Event(), threading.Event()
+
+    def exact():
+        with place.activate():  # a new thread is in no block
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=exact)
+    with bpnet.matmul_precision("medium"), place.activate():
+        assert set(switches(torch)) <= FORMATS["medium"]
+        thread.start()
+        inside.wait()
+        assert set(switches(torch)) <= FORMATS["highest"]
+        leave.set()
+        thread.join()
+        assert set(switches(torch)) <= FORMATS["medium"]
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_it_changes_nothing_where_there_is_nothing_faster(precision):
+    full, _ = trained(list, "numpy")
+    assert trained(list, "numpy", precision)[0]["loss"] == full["loss"]
+
+
+def test_blocks_may_be_nested(torch):
+    place = bpnet.get_backend("torch:cpu")
+
+    def current():
+        with place.activate():
+            return set(switches(torch))
+
+    with bpnet.matmul_precision("medium"):
+        with bpnet.matmul_precision("highest"):
+            assert current() <= FORMATS["highest"]
+        assert current() <= FORMATS["medium"]
+    assert current() <= FORMATS["highest"]
