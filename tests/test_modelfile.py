@@ -192,6 +192,23 @@ def test_a_schedule_that_watches_nothing_is_refused_before_training(path):
     assert not net.is_built
 
 
+@pytest.mark.parametrize(
+    ("tensor", "value", "cause"),
+    [
+        ("layers.0.W", np.nan, "before training"),
+        ("training.slots.0.0.W", np.inf, "before training"),
+        ("training.slots.1.0.W", -1.0, "likely cause"),  # of which Adam takes the root
+    ],
+)
+def test_numbers_that_end_the_training_are_named(path, tensor, value, cause):
+    tensors = dict(hostile.TENSORS)
+    tensors[tensor] = np.full_like(tensors[tensor], value)
+    content = hostile.sign(hostile.DOCUMENT, tensors)
+    assert hostile.check(content, path) == "not finite"
+    with np.errstate(all="ignore"), pytest.raises(bpnet.NonFiniteError, match=cause):
+        hostile.fit(hostile.network(), resume_from=path)
+
+
 def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
     monkeypatch.setattr(_modelfile, "HEADER_LIMIT", 100)
     with pytest.raises(ValueError, match="save fewer layers"):
