@@ -62,6 +62,15 @@ def test_calibrated(method):
     assert model.score(X_IRIS, Y_IRIS) > 0.9
 
 
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_a_checkpoint_of_an_estimator_is_refused_before_training(tmp_path, estimator):
+    model = estimator(callbacks=[bpnet.Checkpoint(tmp_path / "net")])
+    with pytest.raises(TypeError, match="model file holds bpnet's own .* got "):
+        model.fit(X_IRIS, Y_IRIS)
+    assert list(tmp_path.iterdir()) == []
+    assert model.loss_curve_ == []
+
+
 def test_bagged_and_one_for_each_output():
     bag = BaggingClassifier(MLPClassifier(**FAST), n_estimators=2, random_state=0)
     assert bag.fit(X_IRIS, Y_IRIS).score(X_IRIS, Y_IRIS) > 0.9
