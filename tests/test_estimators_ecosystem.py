@@ -65,7 +65,7 @@ def test_calibrated(method):
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
 def test_a_checkpoint_of_an_estimator_is_refused_before_training(tmp_path, estimator):
     model = estimator(callbacks=[bpnet.Checkpoint(tmp_path / "net")])
-    with pytest.raises(TypeError, match="model file holds bpnet's own .* got "):
+    with pytest.raises(TypeError, match=r"model file holds bpnet's own .* got "):
         model.fit(X_IRIS, Y_IRIS)
     assert list(tmp_path.iterdir()) == []
     assert model.loss_curve_ == []
