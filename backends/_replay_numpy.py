@@ -14,8 +14,8 @@ from ._recording import Operation, Shape
 _RENAMED = {
     "bitwise_left_shift": "left_shift",
     "bitwise_right_shift": "right_shift",
-    "pow": "power",
 }
+# Without `pow`: before NumPy 2.3 an array's ``**`` squares and takes roots in its own way.
 _UFUNCS = {
     name: getattr(np, _RENAMED.get(name, name))
     for name in (
@@ -23,7 +23,7 @@ _UFUNCS = {
         "bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "equal", "exp", "expm1",
         "floor", "floor_divide", "greater", "greater_equal", "isfinite", "isnan", "less",
         "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum",
-        "minimum", "multiply", "negative", "not_equal", "pow", "reciprocal", "remainder",
+        "minimum", "multiply", "negative", "not_equal", "reciprocal", "remainder",
         "sign", "sin", "sqrt", "square", "subtract", "tanh",
     )
 }  # fmt: skip

@@ -112,10 +112,6 @@ _CPU = _CUDA | {"medium": "bf16"}
 def _change(precision: str) -> Callable[[], Any]:
     """Set the precision of float32 products on CUDA and on the CPU (oneDNN)."""
     cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
-    if not (hasattr(cuda, "fp32_precision") and hasattr(cpu, "fp32_precision")):  # torch < 2.9
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision(precision)
-        return lambda: torch.set_float32_matmul_precision(before)
     changed = [
         (product, product.fp32_precision, formats[precision])
         for product, formats in ((cuda, _CUDA), (cpu, _CPU))

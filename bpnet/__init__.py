@@ -111,14 +111,16 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import what is needed seldom only when it is asked for."""
-    if name not in _LATER:
-        raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
-    import importlib
+if not TYPE_CHECKING:  # or a type checker would take any name for one of these
 
-    module = importlib.import_module(_LATER[name])
-    return module if _LATER[name] == f"bpnet.{name}" else getattr(module, name)
+    def __getattr__(name: str) -> object:
+        """Import what is needed seldom only when it is asked for."""
+        if name not in _LATER:
+            raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
+        import importlib
+
+        module = importlib.import_module(_LATER[name])
+        return module if _LATER[name] == f"bpnet.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

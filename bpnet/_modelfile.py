@@ -154,11 +154,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
             )
         header = file.read(length)
         document, text, checksum = _document(path, header, size - 8 - length)
-        body = file.read(size - 8 - length)
-    try:
-        entries = safetensors.deserialize(head + header + body)
-    except safetensors.SafetensorError as error:
-        _refuse(path, f"is damaged: {str(error)[:200]}")
+        file.seek(0)
+        try:
+            entries = safetensors.deserialize(file.read(size))
+        except safetensors.SafetensorError as error:
+            _refuse(path, f"is damaged: {str(error)[:200]}")
     tensors = {}
     for name, entry in entries:
         if entry["dtype"] not in _DTYPES:

@@ -72,10 +72,15 @@ class Guard:
     ----------
     training : Training
         The training to watch, whose state is set up.
+
+    Attributes
+    ----------
+    epochs : int
+        Number of completed epochs when the copy that it goes back to was made.
     """
 
     def __init__(self, training: Training) -> None:
-        self.training = training
+        self.training, self.epochs = training, training.epoch
         self._good = self._last = self._look(training.state | {"loss": training.zero_loss()})[1]
         self._seen = training.state["parameters"]
 
@@ -89,11 +94,11 @@ class Guard:
         """Keep what was read, or what a callback has set since."""
         if self.training.state["parameters"] is not self._seen:
             self._last = self._look(self.training.state)[1]
-        self._good = self._last
+        self._good, self.epochs = self._last, self.training.epoch
 
-    def go_back(self, epochs: int) -> None:
-        """Give the training the state of the last good epoch, after so many epochs of it."""
-        self.training.state |= self._restored(self._good, epochs)
+    def go_back(self) -> None:
+        """Give the training the state of the last good epoch."""
+        self.training.state |= self._restored(self._good)
 
     def _look(self, state: State) -> tuple[list[float], Array]:
         """Give loss and sum on the host, and the copy that was summed."""
@@ -107,8 +112,8 @@ class Guard:
         """Judge by the sum; it may overflow though all its terms are finite."""
         return math.isfinite(total) or _is_finite(self._xp, flat)
 
-    def _restored(self, flat: Array, epochs: int) -> State:
-        """Cut a copy into weights and slots, as they were after so many epochs."""
+    def _restored(self, flat: Array) -> State:
+        """Cut a copy into weights and slots, with the counters of the last good epoch."""
         training, xp = self.training, self._xp
         pieces = iter(_cut(xp, flat, [array.shape for *_, array in _gathered(training.state)]))
         parameters, slots = [], []
@@ -119,10 +124,10 @@ class Guard:
             slots.append(
                 {name: tuple(next(pieces) for _ in s) for name, s in layer_slots.items()}
             )
-        return {"parameters": parameters, "slots": slots, **training.counters(epochs)}
+        return {"parameters": parameters, "slots": slots, **training.counters(self.epochs)}
 
     def find(self) -> NonFinite:
-        """Name the first bad quantity of the epoch that has just ended."""
+        """Name the first bad quantity of the epoch after the last good one."""
         with np.errstate(all="ignore"):
             return self._replayed() or self._at_the_end()
 
@@ -133,7 +138,7 @@ class Guard:
     def _replayed(self) -> NonFinite | None:
         """Run the epoch again, up to the step that fails."""
         training, number = self.training, 0
-        state = self._restored(self._good, training.epoch - 1)
+        state = self._restored(self._good)
         state["loss"] = training.zero_loss()
         for data, sizes in training.passes():
             state["batch"] = training.scalar(0)
@@ -143,7 +148,7 @@ class Guard:
                 state = training.steps[rows](state, data)
                 (loss, total), after = self._look(state)
                 if not (math.isfinite(loss) and self._all_finite(total, after)):
-                    before = self._restored(flat, training.epoch - 1)
+                    before = self._restored(flat)
                     before |= {"step": training.scalar(step), "batch": training.scalar(batch)}
                     return self._within(number, before, state, data, rows)
         return None
@@ -179,10 +184,12 @@ class Guard:
         xp = self._xp
         weighted = sum(bool(p) for p in self.training.state["parameters"][: layer + 1])
         value = "NaN" if bool(xp.any(xp.isnan(array))) else "infinite"
-        return NonFinite(self.training.epoch, step, max(1, weighted), quantity, value, cause)
+        return NonFinite(self.epochs + 1, step, max(1, weighted), quantity, value, cause)
 
     def _cause(self, before: State, X: Array, y: Array) -> str:
         """Judge by sizes: what is far from 1 is suspected first."""
+        if not all(_is_finite(self._xp, array) for *_, array in _gathered(before)):
+            return "weights or slots were so before training; start from others"
         if (size := self._largest(X)) > LARGE:
             return f"features up to {size:.3g} in size; scale them to variance 1"
         if y.ndim == 2 and (size := self._largest(y)) > LARGE:

@@ -52,6 +52,12 @@ class Callback:
     def on_train_end(self, training: Training) -> None:
         """Run after the last epoch, however training ended, unless by an error."""
 
+    def on_close(self, training: Training) -> None:
+        """Run after all else, also if an error ended training, to free what it took.
+
+        Where the error came early, no other hook may have run.
+        """
+
     def state(self) -> dict[str, Any]:
         """Give what a checkpoint must keep of this callback; {} if that is nothing.
 
@@ -183,6 +189,7 @@ class ProgressBar(Callback):
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
-    def on_train_end(self, training: Training) -> None:
+    def on_close(self, training: Training) -> None:
         """Close the bar."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

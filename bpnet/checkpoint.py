@@ -63,6 +63,9 @@ class Checkpoint(Callback):
 
     Notes
     -----
+    An estimator's training is not written: its loss is scikit-learn's, which no file names.
+    Pickle the estimator, or save a network that has its weights.
+
     What callbacks know is written, too (:meth:`bpnet.Callback.state`): early stopping goes on
     waiting. Snapshots are not; they begin anew.
 

@@ -206,7 +206,6 @@ class Doctor(GradientFlow):
 
     def on_train_end(self, training: Training) -> None:
         """Examine the whole training."""
-        super().on_train_end(training)
         if training.history.epochs:
             self._examine(training, training.history, "start", "epoch", "end")
 

@@ -113,7 +113,7 @@ class GradientFlow(Callback):
             self._figures = self._meter.read(training, training.logs["learning_rate"])
         training.logs |= self._figures
 
-    def on_train_end(self, training: Training) -> None:
+    def on_close(self, training: Training) -> None:
         """Free the sample."""
         self._meter = None
 

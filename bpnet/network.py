@@ -277,10 +277,11 @@ class Network(Parametrised):
             optimiser may be left out.
         on_nonfinite : {"raise", "restore", "ignore"}, default "raise"
             What to do at the end of an epoch in which loss, weights or the optimiser's slots
-            have ceased to be finite. "raise" and "restore" end training, go back to the
-            weights of the last good epoch and name where it began: "raise" in an error,
-            "restore" in ``history.stopped``. Both keep a copy of weights and slots on the
-            device. "ignore" keeps none, looks at nothing and trains on.
+            have ceased to be finite, or where Ctrl-C ends it. "raise" and "restore" end
+            training, go back to the weights of the last good epoch and name where it began:
+            "raise" in an error, "restore" in ``history.stopped``. Both keep a copy of weights
+            and slots on the device. "ignore" keeps none, looks at nothing and trains on; if
+            memory then runs out, the weights may be lost on JAX, which notices it too late.
         run_eagerly : bool, default False
             Run each operation of a step as it is written, with nothing compiled, fused or
             replayed: slower, but a debugger or a print sees the arrays. As in Keras.
@@ -299,6 +300,8 @@ class Network(Parametrised):
             If `resume_from` is no whole checkpoint.
         NonFiniteError
             If training met a NaN or an infinity; its ``history`` has the figures so far.
+        OutOfMemoryError
+            If memory did not suffice; the network has the weights of the last good epoch.
         """
         from bpnet._continuation import Continuation  # these need Network
         from bpnet._resume import Resumption, Trained

@@ -168,6 +168,8 @@ class Training:
                 self.network.steps_taken = self.past.steps_taken
                 self.network.epochs_taken = self.past.epochs_taken
                 self.history.seconds = time.perf_counter() - self._started
+                for callback in self.callbacks:
+                    callback.on_close(self)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
             raise NonFiniteError(
                 f"training has met a NaN or an infinity in {self.nonfinite}. The network has "
@@ -193,12 +195,13 @@ class Training:
     def _begin(self) -> None:
         """Set up the state; the parameters are copied, as a step overwrites its state."""
         place, data = self.backend, self.data
+        self._begun = (self.past.steps_taken, self.past.step, self.epoch)
         self._source = Source(data, place, self.batch_size, self.shares)
         start = self.network.parameters_on(place, data.X)
         self.state = {
             "parameters": copied(start, place),
             "slots": self.past.slots_on(place, start),
-            **self.counters(0),
+            **self.counters(self.epoch),
         }
         held_out = self.validation
         if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
@@ -215,9 +218,13 @@ class Training:
         try:
             if self._run_batches(interrupt):
                 self._end_epoch()
+            elif self._guard is not None:
+                self._read_loss()
+                if self.nonfinite is not None:
+                    self._go_back(self._guard)
         except Exception as error:
             if self._guard is not None and self.backend.is_out_of_memory(error):
-                self._go_back(self._guard, self.history.epochs)
+                self._go_back(self._guard)
             raise
 
     def _run_batches(self, interrupt: Interrupt) -> bool:
@@ -273,7 +280,7 @@ class Training:
             self._call("on_epoch_recorded")
 
     def _read_loss(self) -> float:
-        """Read the epoch's loss, and look whether all is finite."""
+        """Read the loss of the epoch so far, and look whether all is finite."""
         if self._guard is None:
             return float(self.state["loss"])
         loss, finite = self._guard.read()
@@ -284,13 +291,13 @@ class Training:
 
     def _keep_or_go_back(self, guard: Guard) -> None:
         if self.nonfinite is not None:
-            self._go_back(guard, self.epoch - 1)
+            self._go_back(guard)
         elif self.epoch < self.epochs and self.history.stopped is None:
             guard.keep()
 
-    def _go_back(self, guard: Guard, epochs: int) -> None:
-        guard.go_back(epochs)
-        self.past.epoch -= self.epoch - epochs
+    def _go_back(self, guard: Guard) -> None:
+        guard.go_back()
+        self.past.epoch -= self.epoch - guard.epochs
 
     def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Give the data of this epoch's steps, piece by piece, with the sizes of batches."""
@@ -306,12 +313,10 @@ class Training:
         return self._source.n_batches
 
     def counters(self, epochs: int) -> State:
-        """Give step and t as they are after so many epochs of this training."""
-        steps = epochs * self.n_batches
-        return {
-            "step": self.scalar(self.past.steps_taken + steps),
-            "t": self.scalar(self.past.step + steps),
-        }
+        """Give step and t as they are after so many epochs, with those that it resumed."""
+        step, t, epoch = self._begun
+        steps = (epochs - epoch) * self.n_batches
+        return {"step": self.scalar(step + steps), "t": self.scalar(t + steps)}
 
     def _call(self, hook: str) -> None:
         self.network.adopt(self.backend, self.parameters)

@@ -390,6 +390,29 @@ def test_the_bar_is_closed_when_training_stops(monkeypatch):
     assert sys.stderr.getvalue().endswith("\n")
 
 
+class Fail(bpnet.Callback):
+    def __init__(self, hook):
+        setattr(self, hook, self.fail)
+
+    def fail(self, training):
+        raise RuntimeError("as it may happen")
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_batch_end", "on_train_end"])
+def test_the_bar_is_closed_and_the_sample_freed_after_an_error(monkeypatch, hook):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    flow, bar = bpnet.GradientFlow(), ProgressBar()
+    with pytest.raises(RuntimeError, match="as it may happen"):
+        train(network(), [flow, bar, Fail(hook)])
+    assert sys.stderr.getvalue().endswith("\n")
+    assert flow._meter is None
+
+
+def test_a_bar_that_was_not_opened_yet_stands_an_error():
+    with pytest.raises(RuntimeError, match="as it may happen"):
+        train(network(), [Fail("on_train_begin"), ProgressBar()])
+
+
 def test_the_bar_is_quiet_without_a_terminal(capfd):
     train(network(), (), progress=True)
     assert capfd.readouterr() == ("", "")

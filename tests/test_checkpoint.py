@@ -190,12 +190,11 @@ def test_a_description_is_turned_back(kind, value):
 # --- trainings --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("epoch", [1, 4])
-def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(path, epoch, backend):
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(path, backend):
     optimizer = bpnet.Adam(schedules.Cosine(0.05, EPOCHS))
     whole, resumed = network(), network()
     expected = train(whole, backend, optimizer=optimizer)
-    stopped_after(epoch, path, optimizer=optimizer, backend=backend)
+    stopped_after(4, path, optimizer=optimizer, backend=backend)
     history = train(resumed, backend, optimizer=optimizer, resume_from=path)
     assert_equal(resumed, whole)
     assert_same_history(history, expected)
@@ -203,41 +202,53 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(path, epoch, backe
     assert_same_history(*again)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=named)
-def test_every_optimizer_goes_on(path, optimizer):
+def assert_goes_on_from_every_epoch(folder, backend="numpy", callbacks=list, **settings):
+    """Train with a file for each epoch, and go on from each of them, latest first.
+
+    It is one network that resumes: what it was before counts for nothing.
+    """
     whole, resumed = network(), network()
-    expected = train(whole, optimizer=optimizer)
-    stopped_after(2, path, optimizer=optimizer)
-    assert_same_history(train(resumed, resume_from=path), expected)  # with the file's optimizer
-    assert_equal(resumed, whole)
+    watchers = [*callbacks(), bpnet.Checkpoint(folder / "{epoch}")]
+    expected = train(whole, backend, callbacks=watchers, **settings)
+    settings.pop("optimizer", None)  # it is in the file
+    for epoch in range(expected.epochs, 0, -1):
+        path = folder / str(epoch)
+        history = train(resumed, backend, callbacks=callbacks(), resume_from=path, **settings)
+        assert_same_history(history, expected)
+        assert_equal(resumed, whole)
+    return expected
+
+
+def test_a_training_goes_on_from_every_epoch(tmp_path, backend):
+    optimizer = bpnet.Adam(schedules.Cosine(0.05, EPOCHS))
+    assert_goes_on_from_every_epoch(tmp_path, backend, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=named)
+def test_every_optimizer_goes_on(tmp_path, optimizer):
+    assert_goes_on_from_every_epoch(tmp_path, optimizer=optimizer)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
-def test_every_schedule_goes_on(path, schedule):
+def test_every_schedule_goes_on(tmp_path, schedule):
     optimizer = bpnet.SGD(copy.deepcopy(schedule), momentum=0.5)
-    whole, resumed = network(), network()
-    expected = train(whole, optimizer=optimizer, epochs=10)
-    stopped_after(4, path, optimizer=optimizer, epochs=10)
-    history = train(resumed, optimizer=optimizer, epochs=10, resume_from=path)
-    assert_same_history(history, expected)
-    assert_equal(resumed, whole)
+    assert_goes_on_from_every_epoch(tmp_path, optimizer=optimizer, epochs=10)
 
 
 @pytest.mark.parametrize("restore_best", [False, True])
-@pytest.mark.parametrize("epoch", [1, 4, 8])
-def test_early_stopping_goes_on_waiting(path, epoch, restore_best):
-    settings = {"optimizer": bpnet.Adam(0.1), "epochs": 60}
-
+def test_early_stopping_goes_on_waiting(tmp_path, restore_best):
     def stopping():
-        return bpnet.EarlyStopping(patience=4, restore_best=restore_best)
+        return [bpnet.EarlyStopping(patience=4, restore_best=restore_best)]
 
-    whole, resumed = network(), network()
-    expected = train(whole, callbacks=[stopping()], **settings)
-    assert 8 < expected.epochs < 60
-    stopped_after(epoch, path, callbacks=[stopping()], **settings)
-    history = train(resumed, callbacks=[stopping()], resume_from=path, **settings)
-    assert_same_history(history, expected)
-    assert_equal(resumed, whole)
+    history = assert_goes_on_from_every_epoch(
+        tmp_path, callbacks=stopping, optimizer=bpnet.Adam(0.1), epochs=60
+    )
+    assert 8 < history.epochs < 60
+
+
+def test_a_training_on_data_moved_piece_by_piece_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(bpnet.get_backend("numpy")), "fits", lambda self, nbytes: False)
+    assert_goes_on_from_every_epoch(tmp_path)
 
 
 @pytest.mark.parametrize("recorder", [bpnet.GradientFlow, bpnet.Doctor])
@@ -254,6 +265,41 @@ def test_the_gradient_flow_goes_on_being_recorded(path, recorder):
     assert repr(history.facts) == repr(expected.facts)
     assert str(bpnet.diagnose(history)) == str(bpnet.diagnose(expected))
     assert [str(w.message) for w in caught] == [str(w.message) for w in expected_warnings]
+
+
+def test_a_training_that_meets_an_infinity_goes_on_to_meet_it_again(path):
+    """The file holds the last good epoch, and so does the network in the end."""
+    settings = {"optimizer": bpnet.SGD(1.0), "epochs": 9}
+    nets, errors = [network(), network()], []
+    with np.errstate(all="ignore"):
+        for net, extra in zip(
+            nets, ({"callbacks": [bpnet.Checkpoint(path)]}, {"resume_from": path}), strict=True
+        ):
+            with pytest.raises(bpnet.NonFiniteError) as caught:
+                train(net, **settings, **extra)
+            errors.append(caught.value)
+    first, again = errors
+    assert again.found == first.found
+    assert_same_history(again.history, first.history)
+    good = network()
+    train(good, **settings | {"epochs": first.found.epoch - 1})
+    assert good.epochs_taken > 1
+    for net in (*nets, bpnet.load(path)):
+        assert_equal(net, good)
+
+
+def test_a_training_that_ignores_an_infinity_goes_on(tmp_path):
+    settings = {"optimizer": bpnet.SGD(1.0), "epochs": 9, "on_nonfinite": "ignore"}
+    with np.errstate(all="ignore"):
+        history = assert_goes_on_from_every_epoch(tmp_path, **settings)
+    assert not np.isfinite(history["loss"][-1])
+
+
+def test_snapshots_begin_anew(path):
+    stopped_after(4, path, callbacks=[bpnet.Snapshots(every=2)])
+    snapshots = bpnet.Snapshots(every=2)
+    train(network(), callbacks=[snapshots], resume_from=path)
+    assert [(s.epoch, s.loss is None) for s in snapshots.taken] == [(4, True), (6, False)]
 
 
 def test_a_training_in_order_with_weights_and_a_second_fit_goes_on(path):

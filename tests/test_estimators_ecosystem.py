@@ -22,6 +22,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
+from sklearn.utils.fixes import parse_version
 
 import bpnet
 from bpnet import MLPClassifier, MLPRegressor
@@ -48,12 +49,26 @@ def test_in_a_grid_search_with_two_processes():
     assert search.best_estimator_[-1].activation in ("tanh", "gelu")
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "temperature"])
+CALIBRATIONS = ["sigmoid", "isotonic"]
+if parse_version(sklearn.__version__) >= parse_version("1.8"):
+    CALIBRATIONS.append("temperature")
+
+
+@pytest.mark.parametrize("method", CALIBRATIONS)
 def test_calibrated(method):
     model = CalibratedClassifierCV(MLPClassifier(**FAST), method=method, cv=2)
     probabilities = model.fit(X_IRIS, Y_IRIS).predict_proba(X_IRIS)
     assert_allclose(probabilities.sum(axis=1), 1.0)
     assert model.score(X_IRIS, Y_IRIS) > 0.9
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_a_checkpoint_of_an_estimator_is_refused_before_training(tmp_path, estimator):
+    model = estimator(callbacks=[bpnet.Checkpoint(tmp_path / "net")])
+    with pytest.raises(TypeError, match=r"model file holds bpnet's own .* got "):
+        model.fit(X_IRIS, Y_IRIS)
+    assert list(tmp_path.iterdir()) == []
+    assert model.loss_curve_ == []
 
 
 def test_bagged_and_one_for_each_output():

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import os
+import pathlib
 import struct
+import subprocess
+import sys
 import tracemalloc
 
 import fuzz_modelfile as hostile
@@ -114,7 +117,7 @@ def layer(**description):
     return changed(network=NETWORK | {"layers": [description, *NETWORK["layers"][1:]]})
 
 
-NETWORK = hostile.DOCUMENT["network"]
+NETWORK, TRAINING = hostile.DOCUMENT["network"], hostile.DOCUMENT["training"]
 DENSE = NETWORK["layers"][0]
 
 
@@ -138,6 +141,43 @@ def test_a_document_that_is_signed_but_wrong(path, content, message):
     refuse(path, content, message)
 
 
+WATCHED = """
+import sys
+import fuzz_modelfile as hostile
+
+seen, paths = [], sys.argv[1:]
+outcomes = [hostile.check(hostile.CONTENT, hostile.pathlib.Path(paths[0] + ".own"))]
+events = {
+    "exec", "compile", "import", "marshal.loads", "pickle.find_class", "code.__new__",
+    "ctypes.dlopen", "os.exec", "os.system", "os.posix_spawn", "subprocess.Popen",
+}
+sys.addaudithook(lambda event, arguments: seen.append(event) if event in events else None)
+for path in map(hostile.pathlib.Path, paths):
+    outcomes.append(hostile.check(path.read_bytes(), path))
+print(outcomes, seen)
+"""
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    """Python's audit events show all that runs code while files are loaded and resumed."""
+    contents = {
+        "genuine": CONTENT,
+        "function": layer(**{"class": "os.system", "cmd": "true"}),
+        "attribute": layer(**{"class": "layers.math.os.system", "cmd": "true"}),
+        "expression": layer(**DENSE | {"units": "__import__('os').system('true')"}),
+        "callback": changed(training=TRAINING | {"callbacks": [["subprocess.Popen", "true"]]}),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    result = subprocess.run(
+        [sys.executable, "-c", WATCHED, *(str(tmp_path / name) for name in contents)],
+        cwd=pathlib.Path(hostile.__file__).parent,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    expected = ["resumed", "resumed", "refused", "refused", "refused", "loaded"]
+    assert result.stdout == f"{expected} []\n", result.stderr
+
+
 def test_a_tensor_too_many_or_too_few(path):
     document, tensors = {"network": NETWORK}, hostile.TENSORS
     layers = {name: t for name, t in tensors.items() if name.startswith("layers.")}
@@ -152,7 +192,7 @@ def test_a_tensor_too_many_or_too_few(path):
 @pytest.mark.parametrize(
     "text", ["[" + "{}," * 10**6 + "0]", "[" * 10**6], ids=["wide", "deep"]
 )
-def test_memory_is_bounded(path, text):
+def test_a_large_header_takes_bounded_memory(path, text):
     path.write_bytes(raw({"__metadata__": {"bpnet": text, "sha256": ""}}))
     tracemalloc.start()
     with pytest.raises(bpnet.ModelFileError):
@@ -160,6 +200,17 @@ def test_memory_is_bounded(path, text):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 150 * 2**20
+
+
+def test_loading_takes_twice_the_memory_of_the_file(path):
+    layers = [bpnet.Dense(500), bpnet.Dense(1)]
+    bpnet.Network(layers, "huber", seed=0).build(500).save(path)
+    bpnet.load(path)
+    tracemalloc.start()
+    bpnet.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.3 * path.stat().st_size
 
 
 def test_a_file_with_a_terabyte_of_nothing(path):
@@ -190,6 +241,23 @@ def test_a_schedule_that_watches_nothing_is_refused_before_training(path):
     with pytest.raises(bpnet.ModelFileError, match="monitor"):
         hostile.fit(net, resume_from=path)
     assert not net.is_built
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "cause"),
+    [
+        ("layers.0.W", np.nan, "before training"),
+        ("training.slots.0.0.W", np.inf, "before training"),
+        ("training.slots.1.0.W", -1.0, "likely cause"),  # of which Adam takes the root
+    ],
+)
+def test_numbers_that_end_the_training_are_named(path, tensor, value, cause):
+    tensors = dict(hostile.TENSORS)
+    tensors[tensor] = np.full_like(tensors[tensor], value)
+    content = hostile.sign(hostile.DOCUMENT, tensors)
+    assert hostile.check(content, path) == "not finite"
+    with np.errstate(all="ignore"), pytest.raises(bpnet.NonFiniteError, match=cause):
+        hostile.fit(hostile.network(), resume_from=path)
 
 
 def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+import signal
 import warnings
 
 import numpy as np
@@ -170,6 +171,31 @@ def test_ignore_trains_on(backend):
     history = train(net, backend, optimizer=bpnet.SGD(Rates(4)), on_nonfinite="ignore")
     assert (history.epochs, history.stopped) == (9, None)
     assert not np.all(np.isfinite(host(backend, net.parameters)[0]))
+
+
+@pytest.mark.parametrize("on_nonfinite", ["raise", "restore"])
+def test_an_epoch_that_ctrl_c_cuts_short_is_looked_at_too(on_nonfinite, backend):
+    """The second batch of the third epoch does it, and Ctrl-C comes before the last."""
+
+    class Press(bpnet.Callback):
+        def on_batch_end(self, training):
+            self.batches = getattr(self, "batches", 0) + 1
+            if self.batches == 8:
+                signal.raise_signal(signal.SIGINT)
+
+    net, expected = network(), network()
+    settings = {"optimizer": bpnet.Adam(Rates(6)), "callbacks": [Press()]}
+    if on_nonfinite == "raise":
+        error = raised(net, backend, **settings)
+        history = error.history
+        assert (error.found.epoch, error.found.step) == (3, 2)
+    else:
+        history = train(net, backend, on_nonfinite="restore", **settings)
+    assert history.epochs == 2
+    assert history.stopped.startswith("not finite in epoch 3, step 2")
+    train(expected, backend, optimizer=bpnet.Adam(0.05), epochs=2)
+    assert_same(host(backend, net.parameters), host(backend, expected.parameters))
+    assert (net.epochs_taken, net.steps_taken) == (2, 6)
 
 
 def test_early_stopping_restores_its_best_weights_and_the_end_is_called():

@@ -7,7 +7,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
@@ -65,7 +65,7 @@ class BaseMLP(Stochastic, ABC):
     # --- fitting --------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BaseMLP:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to examples.
 
         Parameters
@@ -90,7 +90,7 @@ class BaseMLP(Stochastic, ABC):
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> BaseMLP:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
         with self._unchanged_if_refused():
             self._check_together(incremental)
             layers = self._hidden_layers()

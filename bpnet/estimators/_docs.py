@@ -71,7 +71,8 @@ init : str, callable or None, default None
     How weights start, as in :class:`bpnet.Dense`; biases are then 0. None is scikit-learn's
     way, Glorot-uniform for weights and biases.
 callbacks : Callback, sequence of Callback or None, default None
-    Called as :class:`bpnet.Callback` describes.
+    Called as :class:`bpnet.Callback` describes; not a :class:`bpnet.Checkpoint`, which
+    writes networks with losses of :mod:`bpnet.losses` only.
 dtype : {"float32", "float64"} or None, default None
     Of weights and computations; None is that of X if it is float32, else float64.
 backend : str, Backend or None, default None

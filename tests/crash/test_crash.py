@@ -175,3 +175,42 @@ def test_two_that_write_the_same_file(tmp_path):
         for writer in writers:
             writer.join()
     assert seen == {4, 400}
+
+
+WRITER = """
+import sys, bpnet
+layers = [bpnet.Dense(int(sys.argv[2]), "tanh"), bpnet.Dense(1)]
+net = bpnet.Network(layers, "mean_squared_error", seed=0).build(4)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    net.save(sys.argv[1])
+"""
+
+
+def test_two_processes_that_write_the_same_file(tmp_path):
+    """They write networks of two sizes while the file is read: it is always one of them."""
+    path = tmp_path / "net"
+    network(4).save(path)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), units],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for units in ("4", "400")
+    ]  # fmt: skip
+    try:
+        assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
+        for writer in writers:
+            print(file=writer.stdin, flush=True)
+        seen = set()
+        while any(writer.poll() is None for writer in writers):
+            seen.add(bpnet.load(path).layers[0].units)
+        ended = [(writer.communicate()[1], writer.returncode) for writer in writers]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    assert ended == [("", 0)] * 2
+    assert seen == {4, 400}
+    assert [file.name for file in tmp_path.iterdir()] == ["net"]
