@@ -37,6 +37,8 @@ class Joined:
         All that are needed, without views.
     homes : dict of int to int
         For each array among the outputs, the input whose memory it replaces.
+    viewed : iterable of int
+        The values that views lie in.
 
     Attributes
     ----------
@@ -53,7 +55,11 @@ class Joined:
     """
 
     def __init__(
-        self, recording: Recording, operations: list[Operation], homes: dict[int, int]
+        self,
+        recording: Recording,
+        operations: list[Operation],
+        homes: dict[int, int],
+        viewed: Iterable[int],
     ) -> None:
         self.shapes, self.homes = list(recording.shapes), dict(homes)
         self.of: dict[int, int] = {}
@@ -63,6 +69,8 @@ class Joined:
         passages = [list(passage) for _, passage in itertools.groupby(operations, self._kind)]
         self._maker: dict[int, int] = {}
         self._readers: defaultdict[int, set[int]] = defaultdict(set)
+        for index in viewed:
+            self._readers[index].add(len(passages))  # none of these
         groups: defaultdict[Any, list[int]] = defaultdict(list)
         for number, passage in enumerate(passages):
             for op in passage:

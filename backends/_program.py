@@ -85,7 +85,8 @@ class Program:
         for root, output in ((self._root(output), output) for output in outputs):
             if root in self.constants or (root < n_inputs and root != homes.get(output)):
                 raise UnrecordableError("a result that is not computed")
-        joined = Joined(recording, [op for op in operations if not op.is_view], homes)
+        computed = [op for op in operations if not op.is_view]
+        joined = Joined(recording, computed, homes, self._roots.values())
         self.operations, self.shapes = joined.operations, joined.shapes
         self.homes, self.parts, self._joined_of = joined.homes, joined.parts, joined.of
         self.place: dict[int, int | Buffer | Part] = dict(joined.parts)

@@ -2,8 +2,8 @@
 
 The function is called with a namespace and with values in place of arrays. Whatever it does
 with them, by a function of the namespace, an operator or an index, is done with the arrays
-at once, and noted. Only shapes and dtypes are kept, so a recording needs no more memory than
-the run itself.
+at once, and noted. A large array is stood in for by one that repeats its first element, so a
+recording takes little memory.
 
 What the notes could miss is refused: a decision on numbers, an array from elsewhere, a
 function that gives no array.
@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from bpnet._typing import Array, Namespace
+
+# Elements from which on an array is stood in for.
+LARGE = 2**15
 
 
 class UnrecordableError(Exception):
@@ -109,6 +113,12 @@ class Library(Protocol):
 
     def copy(self, array: Array) -> Array:
         """Give a copy of an array."""
+
+    def repeat(self, array: Array) -> Array:
+        """Give an array of the same shape that repeats the first element, in its memory."""
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Keep warnings on numbers to itself."""
 
     def equal(self, a: Array, b: Array) -> bool:
         """Whether two arrays have the same shape, dtype and bits."""
@@ -229,8 +239,10 @@ class Recording:
 
     def value(self, array: Array) -> Value:
         """Give a new value for an array."""
-        self.shapes.append(self.library.describe(array))
-        return Value(self, len(self.shapes) - 1, array)
+        shape = self.library.describe(array)
+        self.shapes.append(shape)
+        small = shape.size <= LARGE
+        return Value(self, len(self.shapes) - 1, array if small else self.library.repeat(array))
 
     def call(
         self,
@@ -248,36 +260,34 @@ class Recording:
             if given:
                 raise UnrecordableError(f"{name} gives {type(array).__name__}, no array")
             return array  # a dtype's limits, say
-        result = self.value(array)
         if all(v.index in self.constants for v in given) or name in _OF_SHAPES:
-            self.constants[result.index] = array
-        else:
-            self._note(name, function, arguments, options, arrays, result)
-        return result
-
-    def _note(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        options: dict[str, Any],
-        arrays: tuple[Any, ...],
-        result: Value,
-    ) -> None:
-        noted = Operation(
+            return self._constant(array)
+        operation = Operation(
             name,
             function,
-            tuple(Ref(v.index) if isinstance(v, Value) else v for v in arguments),
-            {k: Ref(v.index) if isinstance(v, Value) else v for k, v in options.items()},
-            result.index,
+            tuple(map(_ref, arguments)),
+            {key: _ref(value) for key, value in options.items()},
+            len(self.shapes),
             False,
-            any(self.library.shares(result.array, a) for a in arrays if self._is_array(a)),
+            any(self.library.shares(array, a) for a in arrays if self._is_array(a)),
         )
-        if not noted.is_view:  # it will stand in memory of its own
-            self.shapes[result.index] = self.shapes[result.index]._replace(c_ordered=True)
-        if not noted.is_view and not any(isinstance(v, Value) for v in options.values()):
-            noted = noted._replace(in_place=self._is_in_place(noted, arrays, result.array))
-        self.operations.append(noted)
+        if operation.is_view:
+            result = Value(self, len(self.shapes), array)
+            self.shapes.append(self.library.describe(array))
+        else:
+            if not any(isinstance(v, Value) for v in options.values()):
+                operation = operation._replace(
+                    in_place=self._is_in_place(operation, arrays, array)
+                )
+            result = self.value(array)
+            self.shapes[-1] = self.shapes[-1]._replace(c_ordered=True)  # in its own memory
+        self.operations.append(operation)
+        return result
+
+    def _constant(self, array: Array) -> Value:
+        self.shapes.append(self.library.describe(array))
+        self.constants[len(self.shapes) - 1] = array
+        return Value(self, len(self.shapes) - 1, array)
 
     def _is_in_place(
         self, operation: Operation, arrays: tuple[Any, ...], expected: Array
@@ -308,6 +318,10 @@ class Recording:
         ):
             raise UnrecordableError("arrays in a container")
         return value
+
+
+def _ref(argument: Any) -> Any:
+    return Ref(argument.index) if isinstance(argument, Value) else argument
 
 
 # What depends on the shape of its operand alone.

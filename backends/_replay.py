@@ -39,7 +39,7 @@ class Replayed:
             return self._last.replay()
         key = tuple(self._key(leaf) for leaf in leaves((state, data)))
         if key not in self._runs:
-            return self._record(key, state, data)
+            self._runs[key] = self._record(state, data)
         run = self._runs[key]
         if run is None or not run.takes(state, data):
             return self.step(self.xp, state, data)  # type: ignore[no-any-return]
@@ -56,8 +56,8 @@ class Replayed:
     def _key(self, leaf: Any) -> Any:
         return self.library.describe(leaf) if self.library.is_array(leaf) else leaf
 
-    def _record(self, key: Any, state: dict[str, Any], data: Any) -> dict[str, Any]:
-        """Run the step once, and note what it does."""
+    def _record(self, state: dict[str, Any], data: Any) -> Run | None:
+        """Note what the step does; None if it is more than operations on arrays."""
         recording = Recording(self.library, self.xp)
 
         def value(leaf: Any) -> Any:
@@ -65,13 +65,11 @@ class Replayed:
 
         try:
             inputs = mapped(value, (state, data))
-            result = self.step(RecordingNamespace(recording), *inputs)
-            new_state = mapped(_array, result)
-            self._runs[key] = Run(recording, *mapped(_ref, (*inputs, result)))
-            return new_state  # type: ignore[no-any-return]
+            with self.library.quiet():
+                result = self.step(RecordingNamespace(recording), *inputs)
+            return Run(recording, *mapped(_ref, (*inputs, result)))
         except Exception:  # the step's own errors show when it runs as it is written
-            self._runs[key] = None
-        return self.step(self.xp, state, data)  # type: ignore[no-any-return]
+            return None
 
 
 class Run:
@@ -211,10 +209,6 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, list | tuple):
         return type(tree)(mapped(function, part) for part in tree)
     return function(tree)
-
-
-def _array(value: Value) -> Array:
-    return value.array
 
 
 def _nothing(leaf: Any) -> None:

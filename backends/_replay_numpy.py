@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -71,6 +72,14 @@ class NumpyLibrary:
     def copy(self, array: Any) -> Any:
         """Give a copy of an array."""
         return np.array(array)
+
+    def repeat(self, array: Any) -> Any:
+        """Give an array of the same shape that repeats the first element, in its memory."""
+        return np.broadcast_to(np.array(array[(0,) * array.ndim]), array.shape)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Keep warnings on numbers to itself."""
+        return np.errstate(all="ignore")
 
     def equal(self, a: Any, b: Any) -> bool:
         """Whether two arrays have the same shape, dtype and numbers."""

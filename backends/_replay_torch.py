@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -63,6 +64,14 @@ class TorchLibrary:
     def copy(self, array: Any) -> Any:
         """Give a copy of a tensor."""
         return array.clone()
+
+    def repeat(self, array: Any) -> Any:
+        """Give a tensor of the same shape that repeats the first element, in its memory."""
+        return array[(0,) * array.ndim].clone().expand(array.shape)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Give no warnings on numbers, as torch never does."""
+        return nullcontext()
 
     def equal(self, a: Any, b: Any) -> bool:
         """Whether two tensors have the same shape, dtype and numbers."""
