@@ -181,6 +181,11 @@ def test_get_gives_activations_by_name_and_passes_instances_through():
     assert activations.get("leaky_relu") == LeakyReLU(0.01) != own
 
 
+def test_defaults_are_those_of_the_docstrings():
+    assert vars(LeakyReLU()) == {"negative_slope": 0.01}
+    assert vars(ELU()) == {"alpha": 1.0}
+
+
 def test_errors_say_what_is_allowed():
     with pytest.raises(ValueError, match=r"unknown activation 'rleu'; allowed are .*relu"):
         activations.get("rleu")

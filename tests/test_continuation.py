@@ -87,7 +87,30 @@ def test_an_optimizer_inherits_slots_of_its_own_kind_only():
     other.inherit(old)
     assert (same.slots, same.step, same.epoch) == (old.slots, 3, 1)
     assert (other.slots, other.step, other.epoch) == (None, 0, 1)
+    assert (same.steps_taken, other.steps_taken) == (3, 3)
     assert same.learning_rate == 0.1
+
+
+def test_slots_are_inherited_if_there_are_as_many():
+    old = Continuation(bpnet.SGD(0.1))
+    train(network(), old, 1)
+    new = Continuation(bpnet.SGD(0.1, momentum=0.9))
+    new.inherit(old)
+    assert (new.slots, new.step, new.steps_taken) == (None, 0, 3)
+
+
+def test_it_travels_with_arrays_of_the_host(backend):
+    past = Continuation(bpnet.Adam())
+    assert vars(pickle.loads(pickle.dumps(past))).keys() == vars(past).keys()
+    assert pickle.loads(pickle.dumps(past)).slots is None
+    train(network().to(backend), past, 1)
+    arrived = pickle.loads(pickle.dumps(past))
+    assert vars(arrived).keys() == vars(past).keys()
+    for layer, reference in zip(arrived.slots, past.slots, strict=True):
+        for name, slots in layer.items():
+            for slot, original in zip(slots, reference[name], strict=True):
+                assert type(slot) is np.ndarray
+                assert_array_equal(slot, backend.to_numpy(original))
 
 
 def test_the_order_comes_from_outside():

@@ -289,6 +289,27 @@ def test_numbers_out_of_range_are_refused(make, message):
         make()
 
 
+SHARED = {"weight_decay": 0.0, "clip_value": None, "clip_norm": None}
+MOMENTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "settings"),
+    [
+        (SGD, 0.01, {"momentum": 0.0, "nesterov": False}),
+        (Adagrad, 0.01, {"epsilon": 1e-10}),
+        (RMSprop, 0.001, {"rho": 0.9, "epsilon": 1e-8}),
+        (Adam, 0.001, MOMENTS),
+        (AdamW, 0.001, MOMENTS | {"weight_decay": 0.01}),
+    ],
+)
+def test_defaults_are_those_of_the_docstrings(kind, rate, settings):
+    optimizer = kind()
+    assert optimizer.learning_rate(0.0) == optimizer.learning_rate(1e6) == rate
+    own = {name: value for name, value in vars(optimizer).items() if name != "learning_rate"}
+    assert own == SHARED | settings
+
+
 def test_other_types_are_refused():
     with pytest.raises(TypeError, match=r"learning_rate must be a number, got '0\.1'"):
         Adam("0.1")
