@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pathlib
+import types
 import warnings
 
 import numpy as np
@@ -278,6 +279,21 @@ def test_a_training_of_one_backend_goes_on_upon_another(path, backend):
     assert net.backend.name == "numpy"
     assert history.epochs == EPOCHS
     assert history["loss"][-1] < history["loss"][0]
+
+
+def test_the_seconds_before_the_stop_count_too(path, monkeypatch):
+    clock = types.SimpleNamespace(now=100.0)
+    clock.perf_counter = lambda: clock.now
+    monkeypatch.setattr("bpnet.training.time", clock)
+
+    class TenSeconds(bpnet.Callback):
+        def on_epoch_begin(self, training):
+            clock.now += 10.0
+
+    stopped_after(2, path, callbacks=[TenSeconds()])
+    clock.now += 1000.0
+    history = train(network(), resume_from=path, callbacks=[TenSeconds()])
+    assert history.seconds == 10.0 * EPOCHS
 
 
 def test_a_training_that_has_ended_is_taken_as_it_is(path):

@@ -5,31 +5,47 @@
     python tests/mutation/run_mutants.py losses     # these modules, anew
 
 mutmut (configured in pyproject.toml) makes the mutants in `mutants/` and tries each in a fork
-of a process that has run the tests. What such a process has computed before, when it imported
-a test file or cached a reference, no mutant can change; so each that survives is tried again
-in a process of its own, with more tests. What survives that too is printed with its change.
+of a process that has run the tests. What that process had computed before, when it imported a
+test file or cached a reference, no mutant can change. So each that survives is tried again in
+a process that has imported neither bpnet nor a test, with more tests. What survives that too
+is printed with its change.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "mutants"
 VERDICTS = MUTANTS / "second-verdicts.json"
 SECONDS = 1800  # a mutant that takes longer has made a loop endless
 
-NEAREST = {"_parametrised": "network", "backprop": "gradients", "_step": "training"}
+NEAREST = {
+    "_parametrised": ("network", "network_home", "memory"),
+    "backprop": ("gradients",),
+    "_step": ("training",),
+    "layers": ("layers", "random"),
+    "training": ("training", "memory", "callbacks", "interrupt"),
+}
 MORE = (
     "training", "continuation", "optimizers", "losses", "layers", "network", "network_home",
     "memory", "numerics", "nonfinite", "callbacks", "checkpoint", "activations", "gradients",
-    "estimators_equal",
+    "backends", "random", "interrupt", "arguments", "estimators_equal",
 )  # fmt: skip
+PRELOADED = (
+    "array_api_compat.torch", "array_api_strict", "safetensors", "scipy.stats",
+    "sklearn.neural_network", "torch",
+)  # fmt: skip
+OPTIONS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider")
 QUICK = "not torch:c and not jax and not cupy"  # NumPy, and array-api-strict for devices
 
 
@@ -52,26 +68,39 @@ def module_of(mutant: str) -> str:
 
 
 def second_verdict(mutant: str) -> str:
-    """Try a mutant in a process of its own, the nearest tests first."""
+    """Try a mutant on the nearest tests, and if it survives them on more."""
     module = module_of(mutant)
-    names = (NEAREST.get(module, module.strip("_")), *MORE)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
-    command += [*(f"tests/test_{name}.py" for name in names), "-k", QUICK]
-    environment = os.environ | {"MUTANT_UNDER_TEST": mutant, "PYTHONPATH": str(MUTANTS)}
+    verdict = verdict_of(mutant, NEAREST.get(module, (module.strip("_"),)))
+    return verdict_of(mutant, MORE) if verdict == "survived" else verdict
+
+
+def verdict_of(mutant: str, names: tuple[str, ...]) -> str:
+    """Try a mutant on some tests, in a fork that has yet to import bpnet and them."""
+    arguments = [*(f"tests/test_{name}.py" for name in names), "-k", QUICK, *OPTIONS]
+    child = os.fork()
+    if child:
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
+            return "timeout" if os.WTERMSIG(status) == signal.SIGALRM else "killed"
+        return {0: "survived", 1: "killed", 2: "killed"}[os.WEXITSTATUS(status)]
     try:
-        done = subprocess.run(
-            command, cwd=MUTANTS, env=environment, timeout=SECONDS, capture_output=True,
-            text=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return "timeout"
-    if done.returncode > 2:  # 1: a test failed; 2: a test file could not be imported
-        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return "killed" if done.returncode else "survived"
+        os.environ["MUTANT_UNDER_TEST"] = mutant
+        os.environ["PYTHONPATH"] = str(MUTANTS)  # for the processes that tests start
+        sys.path.insert(0, str(MUTANTS))
+        os.chdir(MUTANTS)
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        signal.alarm(SECONDS)
+        os._exit(pytest.main(arguments))
+    finally:
+        os._exit(99)  # a mistake here, never a verdict
 
 
 def judge(verdicts: dict[str, str]) -> dict[str, str]:
     """Give the final verdicts; those of the second pass are kept in a file as they come."""
+    for name in PRELOADED:
+        importlib.import_module(name)
     second: dict[str, str] = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
     for mutant, verdict in verdicts.items():
         if verdict in ("survived", "no tests") and mutant not in second:
