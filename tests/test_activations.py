@@ -186,6 +186,13 @@ def test_defaults_are_those_of_the_docstrings():
     assert vars(ELU()) == {"alpha": 1.0}
 
 
+def test_equal_parameters_make_equal_activations():
+    assert {LeakyReLU(0.3), LeakyReLU(0.3), LeakyReLU(0.2), ELU(0.3)} == {
+        LeakyReLU(0.2), LeakyReLU(0.3), ELU(0.3),
+    }  # fmt: skip
+    assert len({LeakyReLU(0.3), LeakyReLU(0.3), ELU(0.3)}) == 2
+
+
 def test_errors_say_what_is_allowed():
     with pytest.raises(ValueError, match=r"unknown activation 'rleu'; allowed are .*relu"):
         activations.get("rleu")

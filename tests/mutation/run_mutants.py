@@ -1,128 +1,173 @@
 """Do the tests bite? Change the core's code in some 2000 places, and see which change is seen.
 
     pip install -e ".[measure]"
-    python tests/mutation/run_mutants.py            # all, or what is not yet judged
-    python tests/mutation/run_mutants.py losses     # these modules, anew
+    python tests/mutation/run_mutants.py                   # all modules below
+    python tests/mutation/run_mutants.py losses layers     # these
 
-mutmut (configured in pyproject.toml) makes the mutants in `mutants/` and tries each in a fork
-of a process that has run the tests. What that process had computed before, when it imported a
-test file or cached a reference, no mutant can change. So each that survives is tried again in
-a process that has imported neither bpnet nor a test, with more tests. What survives that too
-is printed with its change.
+mutmut writes the mutants: every function many times over, with one change each, in a copy of
+the package in `mutants/`. A first pass collects the tests once and tries each mutant in a fork,
+with the nearest tests on NumPy, until one fails. What was computed on import, such as a table
+of optimisers, a mutant of these forks no longer changes; so each that survives is tried again
+in a fork that has yet to import bpnet, with more tests and a second device. What survives that
+too is printed with its change.
 """
 
 from __future__ import annotations
 
+import ast
+import difflib
 import importlib
 import json
 import os
+import resource
+import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "mutants"
-VERDICTS = MUTANTS / "second-verdicts.json"
-SECONDS = 1800  # a mutant that takes longer has made a loop endless
+SECONDS = 120  # of computing: a mutant that takes more has made a loop endless
 
-NEAREST = {
+# The modules, each with the tests that are nearest to it.
+MODULES = {
+    "activations": ("activations",),
+    "losses": ("losses",),
+    "layers": ("layers", "random"),
     "_parametrised": ("network", "network_home", "memory"),
+    "optimizers": ("optimizers",),
     "backprop": ("gradients",),
     "_step": ("training",),
-    "layers": ("layers", "random"),
-    "training": ("training", "memory", "callbacks", "interrupt"),
+    "_continuation": ("continuation",),
+    "training": ("training", "memory", "callbacks"),
 }
-MORE = (
-    "training", "continuation", "optimizers", "losses", "layers", "network", "network_home",
-    "memory", "numerics", "nonfinite", "callbacks", "checkpoint", "activations", "gradients",
-    "backends", "random", "interrupt", "arguments", "estimators_equal",
-)  # fmt: skip
-PRELOADED = (
+MORE = ("numerics", "nonfinite", "checkpoint", "backends", "interrupt", "arguments")
+FIRST = tuple(dict.fromkeys(name for names in MODULES.values() for name in names))
+
+NUMPY = "not torch:c and not jax and not cupy and not array_api_strict"
+STRICT_TOO = "not torch:c and not jax and not cupy"
+OPTIONS = ("-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:terminal")
+PRELOADED = (  # what takes time to import, and no mutant can change
     "array_api_compat.torch", "array_api_strict", "safetensors", "scipy.stats",
     "sklearn.neural_network", "torch",
 )  # fmt: skip
-OPTIONS = ("-x", "-q", "-n", "0", "-p", "no:cacheprovider")
-QUICK = "not torch:c and not jax and not cupy"  # NumPy, and array-api-strict for devices
 
 
-def mutmut(*arguments: str, capture: bool = True) -> str:
-    command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE if capture else None
-    )
-    return done.stdout or ""
+def write_mutants(modules: list[str]) -> list[str]:
+    """Copy package and tests with all mutants of some modules; give the mutants' names."""
+    from mutmut.mutation.file_mutation import mutate_file_contents
 
-
-def first_verdicts() -> dict[str, str]:
-    """The status of each mutant, such as "killed", "survived", "no tests" or "timeout"."""
-    lines = mutmut("results", "--all", "true").splitlines()
-    return dict(line.strip().rsplit(": ", 1) for line in lines if ": " in line)
+    shutil.rmtree(MUTANTS, ignore_errors=True)
+    for folder in ("bpnet", "tests"):
+        shutil.copytree(ROOT / folder, MUTANTS / folder)
+    shutil.copy(ROOT / "pyproject.toml", MUTANTS)
+    names = []
+    for module in modules:
+        path = Path("bpnet", f"{module}.py")
+        mutated = mutate_file_contents(str(path), (ROOT / path).read_text())
+        (MUTANTS / path).write_text(mutated.code)
+        names += [f"bpnet.{module}.{name}" for name in mutated.mutant_names]
+    return names
 
 
 def module_of(mutant: str) -> str:
     return mutant.split(".")[1]
 
 
-def second_verdict(mutant: str) -> str:
-    """Try a mutant on the nearest tests, and if it survives them on more."""
-    module = module_of(mutant)
-    verdict = verdict_of(mutant, NEAREST.get(module, (module.strip("_"),)))
-    return verdict_of(mutant, MORE) if verdict == "survived" else verdict
+def files(names: tuple[str, ...]) -> list[str]:
+    return [f"tests/test_{name}.py" for name in names]
 
 
-def verdict_of(mutant: str, names: tuple[str, ...]) -> str:
-    """Try a mutant on some tests, in a fork that has yet to import bpnet and them."""
-    arguments = [*(f"tests/test_{name}.py" for name in names), "-k", QUICK, *OPTIONS]
+def forked(function: Callable[..., int], *arguments: Any) -> str:
+    """Call a function in a fork; the exit status that it gives of its tests is the verdict."""
     child = os.fork()
-    if child:
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status):
-            return "timeout" if os.WTERMSIG(status) == signal.SIGALRM else "killed"
-        return {0: "survived", 1: "killed", 2: "killed"}[os.WEXITSTATUS(status)]
-    try:
-        os.environ["MUTANT_UNDER_TEST"] = mutant
-        os.environ["PYTHONPATH"] = str(MUTANTS)  # for the processes that tests start
-        sys.path.insert(0, str(MUTANTS))
-        os.chdir(MUTANTS)
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
-        signal.alarm(SECONDS)
-        os._exit(pytest.main(arguments))
-    finally:
-        os._exit(99)  # a mistake here, never a verdict
+    if not child:
+        try:
+            os._exit(function(*arguments))
+        finally:
+            os._exit(99)  # a mistake of this file, never a verdict
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return "timeout" if os.WTERMSIG(status) == signal.SIGXCPU else "killed"
+    return {0: "survived", 1: "killed", 2: "killed"}[os.WEXITSTATUS(status)]
 
 
-def judge(verdicts: dict[str, str]) -> dict[str, str]:
-    """Give the final verdicts; those of the second pass are kept in a file as they come."""
-    for name in PRELOADED:
-        importlib.import_module(name)
-    second: dict[str, str] = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
-    for mutant, verdict in verdicts.items():
-        if verdict in ("survived", "no tests") and mutant not in second:
-            second[mutant] = second_verdict(mutant)
-            print(second[mutant], mutant, flush=True)
-            VERDICTS.write_text(json.dumps(second, indent=1))
-    return verdicts | {mutant: v for mutant, v in second.items() if mutant in verdicts}
+def be_judged(mutant: str) -> None:
+    """Make this process, and those that tests start, one of a mutant: silent, and ended."""
+    os.environ["MUTANT_UNDER_TEST"] = mutant
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+
+
+class FirstPass:
+    """A pytest plug-in that runs the collected tests once for each mutant."""
+
+    def __init__(self, mutants: list[str]) -> None:
+        self.mutants = mutants
+        self.verdicts: dict[str, str] = {}
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        assert forked(self.run, session, "") == "survived", "the tests fail without a mutant"
+        for mutant in self.mutants:
+            self.verdicts[mutant] = forked(self.run, session, mutant)
+        return True
+
+    def run(self, session: pytest.Session, mutant: str) -> int:
+        be_judged(mutant)
+        near = {f"test_{name}.py" for name in MODULES[module_of(mutant)]} if mutant else ()
+        items = [item for item in session.items if not mutant or item.path.name in near]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def first_pass(mutants: list[str], path: Path) -> int:
+    plugin = FirstPass(mutants)
+    status = int(pytest.main([*files(FIRST), "-k", NUMPY, *OPTIONS], plugins=[plugin]))
+    path.write_text(json.dumps(plugin.verdicts))
+    return status
+
+
+def run_anew(mutant: str, names: tuple[str, ...]) -> int:
+    be_judged(mutant)
+    return int(pytest.main([*files(names), "-k", STRICT_TOO, *OPTIONS]))
+
+
+def second_verdict(mutant: str) -> str:
+    """Try a mutant from the import on: on the nearest tests, then on all of the others."""
+    verdict = forked(run_anew, mutant, MODULES[module_of(mutant)])
+    return forked(run_anew, mutant, (*FIRST, *MORE)) if verdict == "survived" else verdict
 
 
 def change(mutant: str) -> str:
     """The lines that a mutant takes out and puts in."""
-    lines = mutmut("show", mutant).splitlines()
-    changed = [line for line in lines if line[:1] in "-+" and line[:3] not in ("---", "+++")]
-    return "\n".join(f"    {line}" for line in changed)
+    code = (MUTANTS / "bpnet" / f"{module_of(mutant)}.py").read_text()
+    name = mutant.rsplit(".", 1)[1]
+    original = f"{name.rpartition('__mutmut_')[0]}__mutmut_orig"
+    bodies = {
+        node.name: (ast.get_source_segment(code, node) or "").splitlines()[1:]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.FunctionDef) and node.name in (name, original)
+    }
+    lines = list(difflib.unified_diff(bodies[original], bodies[name], n=0))[3:]
+    return "\n".join(f"    {line[0]} {line[1:].strip()}" for line in lines if line[0] in "-+")
 
 
 def report(verdicts: dict[str, str]) -> None:
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for mutant, verdict in verdicts.items():
         table[module_of(mutant)][verdict] += 1
-    for mutant in sorted(m for m, verdict in verdicts.items() if verdict == "survived"):
-        print(f"\n{mutant}\n{change(mutant)}")
+        if verdict != "killed":
+            print(f"\n{verdict}: {mutant}\n{change(mutant)}")
     print("\n| module | mutants | killed | timeouts | survivors | killed |")
     print("|---|--:|--:|--:|--:|--:|")
     for module, counts in sorted(table.items()):
@@ -132,13 +177,22 @@ def report(verdicts: dict[str, str]) -> None:
 
 
 def main(modules: list[str]) -> None:
-    if VERDICTS.exists() and modules:
-        second = json.loads(VERDICTS.read_text())
-        kept = {m: v for m, v in second.items() if module_of(m) not in modules}
-        VERDICTS.write_text(json.dumps(kept, indent=1))
-    mutmut("run", "--max-children=1", *(f"bpnet.{m}.*" for m in modules), capture=False)
-    verdicts = judge(first_verdicts())
-    report({m: v for m, v in verdicts.items() if not modules or module_of(m) in modules})
+    os.chdir(ROOT)
+    mutants = write_mutants(modules or list(MODULES))
+    print(f"{len(mutants)} mutants", flush=True)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    os.chdir(MUTANTS)
+    sys.path.insert(0, str(MUTANTS))
+    os.environ["PYTHONPATH"] = str(MUTANTS)  # for the processes that tests start
+    path = MUTANTS / "first.json"
+    forked(first_pass, mutants, path)
+    verdicts = json.loads(path.read_text())
+    assert list(verdicts) == mutants, "the first pass did not end"
+    for mutant, verdict in verdicts.items():
+        if verdict == "survived":
+            verdicts[mutant] = second_verdict(mutant)
+    report(verdicts)
 
 
 if __name__ == "__main__":
