@@ -34,7 +34,7 @@ def explained(
         if isinstance(error, OutOfMemoryError) or not place.is_out_of_memory(error):
             raise
         ordered = sorted(needs().items(), key=lambda item: -item[1][0])
-        asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered)
+        asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered if size)
         raise OutOfMemoryError(
             f"{place.spec} ran out of memory, where about this was asked for: {asked}. "
             f"Lower {ordered[0][1][1]}"

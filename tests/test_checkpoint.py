@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import pathlib
+import pickle
 import types
 import warnings
 
@@ -373,6 +374,20 @@ def test_a_network_that_is_not_as_its_training_left_it_is_saved_alone(path, sett
     train(net, epochs=2, **settings)
     change(net)
     net.save(path)
+    assert_equal(bpnet.load(path), net)
+    with pytest.raises(bpnet.ModelFileError, match="without a training"):
+        train(network(), resume_from=path)
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
+    ids=["copy", "pickle"],
+)
+def test_a_copy_is_saved_without_the_training(path, duplicate):
+    net = network()
+    train(net, epochs=2)
+    duplicate(net).save(path)
     assert_equal(bpnet.load(path), net)
     with pytest.raises(bpnet.ModelFileError, match="without a training"):
         train(network(), resume_from=path)

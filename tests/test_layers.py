@@ -58,6 +58,17 @@ def test_dense_writes_into_nothing_it_was_given(backend, xp):
         assert_array_equal(backend.to_numpy(array), original)
 
 
+def test_biases_are_drawn_as_one_row_of_weights():
+    shapes = []
+
+    def init(rng, n_in, n_out):
+        shapes.append((n_in, n_out))
+        return rng.normal(size=(n_in, n_out))
+
+    b = Dense(N_OUT, bias_init=init).initial_parameters(np.random.default_rng(0), N_IN)["b"]
+    assert (b.shape, shapes) == ((N_OUT,), [(1, N_OUT)])
+
+
 @pytest.mark.parametrize("activation", ["identity", "tanh"])
 def test_without_propagation_the_gradients_are_the_same(activation, backend, xp):
     layer = Dense(N_OUT, activation)
@@ -135,6 +146,8 @@ def test_dense_refuses_what_is_no_integer(units):
 def test_dense_refuses_other_mistakes():
     with pytest.raises(ValueError, match=r"l1 must be a finite number >= 0, got -0\.1"):
         Dense(3, l1=-0.1)
+    with pytest.raises(ValueError, match=r"l2 must be a finite number >= 0, got -0\.1"):
+        Dense(3, l2=-0.1)
     with pytest.raises(TypeError, match="l2 must be a number, got '1'"):
         Dense(3, l2="1")
     with pytest.raises(ValueError, match="unknown activation 'tahn'"):

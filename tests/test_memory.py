@@ -37,7 +37,9 @@ def test_a_batch_that_is_too_large(backend):
 
 def test_parameters_that_are_too_many(backend):
     net = network(2**24)
-    with pytest.raises(bpnet.OutOfMemoryError, match=r"for the weights.*Lower the units"):
+    with pytest.raises(
+        bpnet.OutOfMemoryError, match=r"for: 1 PiB for the weights\. Lower the units"
+    ):
         net.build(2**24, backend)
     assert not net.is_built
 

@@ -37,16 +37,16 @@ SECONDS = 120  # of computing: a mutant that takes more has made a loop endless
 # The modules, each with the tests that are nearest to it.
 MODULES = {
     "activations": ("activations",),
-    "losses": ("losses",),
-    "layers": ("layers", "random"),
-    "_parametrised": ("network", "network_home", "memory"),
+    "losses": ("losses", "numerics"),
+    "layers": ("layers", "random", "initializers"),
+    "_parametrised": ("network", "network_home", "memory", "arguments"),
     "optimizers": ("optimizers",),
     "backprop": ("gradients",),
     "_step": ("training",),
     "_continuation": ("continuation",),
     "training": ("training", "memory", "callbacks"),
 }
-MORE = ("numerics", "nonfinite", "checkpoint", "backends", "interrupt", "arguments")
+MORE = ("nonfinite", "checkpoint", "backends", "interrupt")
 FIRST = tuple(dict.fromkeys(name for names in MODULES.values() for name in names))
 
 NUMPY = "not torch:c and not jax and not cupy and not array_api_strict"
