@@ -322,6 +322,15 @@ def test_weights_that_are_all_zero_give_zero_and_not_nan(case, backend, xp):
     assert_array_equal(delta, np.zeros((M, N)))
 
 
+def test_what_is_infinite_has_no_effect_with_weight_zero(backend, xp):
+    values, errors, w = (
+        backend.asarray(np.array(array, dtype="float64"))
+        for array in ([np.inf, 2.0], [[np.inf, -np.inf], [3.0, 4.0]], [0.0, 5.0])
+    )
+    assert float(mean_loss(xp, values, w)) == 2.0
+    assert_array_equal(backend.to_numpy(output_error(xp, errors, w)), [[0.0, 0.0], [3.0, 4.0]])
+
+
 def network():
     layers = [bpnet.Dense(3, "tanh"), bpnet.Dense(N)]
     return bpnet.Network(layers, "categorical_crossentropy", seed=0, dtype="float64")
