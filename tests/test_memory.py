@@ -80,17 +80,15 @@ def test_a_training_says_what_it_asked_for(backend):
         def on_batch_end(self, training):
             raise MemoryError
 
-    layers = [bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
+    layers = [bpnet.Dropout(0.5), bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
     net = bpnet.Network(layers, "mean_squared_error", seed=0)
-    X, optimizer = np.ones((4, 3), np.float32), bpnet.SGD(0.1, momentum=0.9)
+    X = np.ones((4, 3), np.float32)
     with pytest.raises(bpnet.OutOfMemoryError) as caught:
-        net.fit(
-            X, X[:, 0], optimizer=optimizer, batch_size=2, callbacks=[Fail()], backend=backend
-        )
-    # Weights, their copies and gradients, and two copies of the slots: 5 * 84 bytes.
+        net.fit(X, X[:, 0], batch_size=2, callbacks=[Fail()], backend=backend)
+    # Weights, their copies and gradients, and two copies of Adam's two slots: 7 * 84 bytes.
     assert str(caught.value).endswith(
-        "asked for: 420 bytes for weights, gradients and slots, "
-        "80 bytes for the activations of a batch of 2, 64 bytes for the examples. "
+        "asked for: 588 bytes for weights, gradients and slots, "
+        "128 bytes for the activations of a batch of 2, 64 bytes for the examples. "
         "Lower the units of the layers"
     )
 
