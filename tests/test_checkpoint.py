@@ -387,7 +387,9 @@ def test_a_network_that_is_not_as_its_training_left_it_is_saved_alone(path, sett
 def test_a_copy_is_saved_without_the_training(path, duplicate):
     net = network()
     train(net, epochs=2)
-    duplicate(net).save(path)
+    twin = duplicate(net)
+    assert twin.trained is None
+    twin.save(path)
     assert_equal(bpnet.load(path), net)
     with pytest.raises(bpnet.ModelFileError, match="without a training"):
         train(network(), resume_from=path)

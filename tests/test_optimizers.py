@@ -278,6 +278,8 @@ def test_clipping_survives_a_gradient_of_zero(backend, xp):
         (lambda: Adam(beta1=1.0), "beta1 must be a finite number >= 0 and < 1"),
         (lambda: Adam(beta2=-0.1), "beta2 must be a finite number >= 0 and < 1"),
         (lambda: Adam(epsilon=0.0), "epsilon must be a finite number > 0"),
+        (lambda: RMSprop(epsilon=0.0), "epsilon must be a finite number > 0"),
+        (lambda: RMSprop(epsilon=-1.0), "epsilon must be a finite number > 0"),
         (lambda: Adagrad(epsilon=-1.0), "epsilon must be a finite number > 0"),
         (lambda: AdamW(weight_decay=-0.1), "weight_decay must be a finite number >= 0"),
         (lambda: SGD(clip_value=0.0), "clip_value must be a finite number > 0"),
@@ -308,6 +310,22 @@ def test_defaults_are_those_of_the_docstrings(kind, rate, settings):
     assert optimizer.learning_rate(0.0) == optimizer.learning_rate(1e6) == rate
     own = {name: value for name, value in vars(optimizer).items() if name != "learning_rate"}
     assert own == SHARED | settings
+
+
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
+def test_all_take_decay_and_clipping(kind):
+    settings = {"weight_decay": 0.5, "clip_value": 2.0, "clip_norm": 3.0}
+    assert settings.items() <= vars(kind(0.25, **settings)).items()
+    assert repr(kind(0.25)) == f"{kind.__name__}(0.25)"
+
+
+def test_slots_of_another_number_of_layers_are_refused(backend, xp):
+    p = [{"W": backend.asarray(np.ones((2, 2)))}]
+    numbers = backend.asarray(0.1, "float64"), backend.asarray(1.0, "float64")
+    rule = functools.partial(SGD().decayed_rule, xp)
+    for gradients, slots in ((p, []), ([], [{"W": ()}])):
+        with pytest.raises(ValueError, match="shorter"):
+            SGD().update(xp, rule, p, gradients, slots, *numbers)
 
 
 def test_other_types_are_refused():
