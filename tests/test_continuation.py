@@ -16,7 +16,7 @@ from bpnet.training import Training
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
 LABELS = RNG.integers(0, 3, 20)
-WEIGHTS = np.linspace(0.0, 2.0, 20)
+WEIGHTS = np.linspace(0.0, 3.0, 20)  # 30 in sum, not the number of rows
 
 
 def network(shared=True, loss="categorical_crossentropy"):

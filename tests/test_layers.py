@@ -202,6 +202,20 @@ def test_a_layer_of_the_users_own_is_trained(backend):
     assert all(np.all(old != new) for old, new in zip(before, after, strict=True))
 
 
+def test_only_the_first_layer_is_not_asked_for_the_error_before_it():
+    asked = []
+
+    class Asked(Scale):
+        def backward(self, xp, parameters, cache, error, propagate=True):
+            asked.append(propagate)
+            return super().backward(xp, parameters, cache, error, propagate)
+
+    layers = [Asked(), Asked(), Asked(), Dense(2)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=0)
+    net.loss_and_gradients(A, ERROR[:, :2])
+    assert asked == [True, True, False]
+
+
 def test_a_layer_without_forward_is_no_layer():
     class Incomplete(Layer):
         pass
