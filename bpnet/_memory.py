@@ -40,7 +40,7 @@ def explained(
         beyond = ordered[0][1][0] > sys.maxsize  # of which libraries say it is no shape
         if not (beyond or place.is_out_of_memory(error)):
             raise
-        asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered)
+        asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered if size)
         raise OutOfMemoryError(
             f"{place.spec} ran out of memory, where about this was asked for: {asked}. "
             f"Lower {ordered[0][1][1]}"

@@ -179,3 +179,15 @@ def test_get_gives_activations_by_name_and_passes_instances_through():
     assert activations.get("tanh") is activations.tanh
     assert all(activations.get(name).name == name for name in ACTIVATIONS)
     assert activations.get("leaky_relu") == LeakyReLU(0.01) != own
+
+
+def test_defaults_are_those_of_the_docstrings():
+    assert vars(LeakyReLU()) == {"negative_slope": 0.01}
+    assert vars(ELU()) == {"alpha": 1.0}
+
+
+def test_equal_parameters_make_equal_activations():
+    assert {LeakyReLU(0.3), LeakyReLU(0.3), LeakyReLU(0.2), ELU(0.3)} == {
+        LeakyReLU(0.2), LeakyReLU(0.3), ELU(0.3),
+    }  # fmt: skip
+    assert len({LeakyReLU(0.3), LeakyReLU(0.3), ELU(0.3)}) == 2

@@ -264,6 +264,24 @@ def test_data_that_does_not_fit_is_moved_in_pieces(room):
     assert small.largest <= max(room, 2 * 4 * 4)  # at least one batch
 
 
+@pytest.mark.parametrize("room", [0, 10_000])
+def test_validation_data_stays_on_the_device_if_it_fits(room):
+    class Small(NumpyBackend):
+        def fits(self, nbytes):
+            return nbytes <= room
+
+    class Look(bpnet.Callback):
+        def on_epoch_end(self, training):
+            owners.append(training.validation.owner)
+
+    X, y = bpnet.datasets.make_spiral(23, seed=0)
+    owners, small = [], Small()
+    net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    history = net.fit(X, y, epochs=2, validation_data=(X, y), backend=small, callbacks=Look())
+    assert owners == 2 * [small if room else None]
+    assert history["val_loss"][-1] == pytest.approx(net.evaluate(X, y)["loss"])
+
+
 # --- JAX --------------------------------------------------------------------------------------
 
 

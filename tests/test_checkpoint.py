@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pathlib
+import pickle
+import types
 import warnings
 
 import numpy as np
@@ -326,6 +328,21 @@ def test_a_training_of_one_backend_goes_on_upon_another(path, backend):
     assert history["loss"][-1] < history["loss"][0]
 
 
+def test_the_seconds_before_the_stop_count_too(path, monkeypatch):
+    clock = types.SimpleNamespace(now=100.0)
+    clock.perf_counter = lambda: clock.now
+    monkeypatch.setattr("bpnet.training.time", clock)
+
+    class TenSeconds(bpnet.Callback):
+        def on_epoch_begin(self, training):
+            clock.now += 10.0
+
+    stopped_after(2, path, callbacks=[TenSeconds()])
+    clock.now += 1000.0
+    history = train(network(), resume_from=path, callbacks=[TenSeconds()])
+    assert history.seconds == 10.0 * EPOCHS
+
+
 def test_a_training_that_has_ended_is_taken_as_it_is(path):
     whole, resumed = network(), network()
     expected = train(whole, callbacks=[bpnet.Checkpoint(path, every=4)])
@@ -403,6 +420,22 @@ def test_a_network_that_is_not_as_its_training_left_it_is_saved_alone(path, sett
     train(net, epochs=2, **settings)
     change(net)
     net.save(path)
+    assert_equal(bpnet.load(path), net)
+    with pytest.raises(bpnet.ModelFileError, match="without a training"):
+        train(network(), resume_from=path)
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
+    ids=["copy", "pickle"],
+)
+def test_a_copy_is_saved_without_the_training(path, duplicate):
+    net = network()
+    train(net, epochs=2)
+    twin = duplicate(net)
+    assert twin.trained is None
+    twin.save(path)
     assert_equal(bpnet.load(path), net)
     with pytest.raises(bpnet.ModelFileError, match="without a training"):
         train(network(), resume_from=path)

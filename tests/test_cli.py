@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -313,3 +314,8 @@ def test_the_command_stays_light_until_it_runs():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == ""
     assert done.returncode == 0
+
+
+def test_importing_the_module_of_the_command_runs_nothing(capsys):
+    assert runpy.run_module("bpnet.__main__", run_name="imported")["main"] is main
+    assert capsys.readouterr().out == ""

@@ -16,7 +16,7 @@ from bpnet.training import Training
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
 LABELS = RNG.integers(0, 3, 20)
-WEIGHTS = np.linspace(0.0, 2.0, 20)
+WEIGHTS = np.linspace(0.0, 3.0, 20)  # 30 in sum, not the number of rows
 
 
 def network(shared=True, loss="categorical_crossentropy"):
@@ -87,7 +87,43 @@ def test_an_optimizer_inherits_slots_of_its_own_kind_only():
     other.inherit(old)
     assert (same.slots, same.step, same.epoch) == (old.slots, 3, 1)
     assert (other.slots, other.step, other.epoch) == (None, 0, 1)
+    assert (same.steps_taken, other.steps_taken) == (3, 3)
     assert same.learning_rate == 0.1
+
+
+def test_slots_are_inherited_if_there_are_as_many():
+    old = Continuation(bpnet.SGD(0.1))
+    train(network(), old, 1)
+    new = Continuation(bpnet.SGD(0.1, momentum=0.9))
+    new.inherit(old)
+    assert (new.slots, new.step, new.steps_taken) == (None, 0, 3)
+
+
+def test_slots_held_from_before_keep_their_values(backend):
+    """So wide that NumPy updates them in place; JAX gives their memory away."""
+    layers = [bpnet.Dense(30_000, "tanh"), bpnet.Dense(3)]
+    net = bpnet.Network(layers, "categorical_crossentropy", seed=0).build(3, backend)
+    past = Continuation(bpnet.SGD(0.1, momentum=0.9))
+    train(net, past, 1)
+    (held,) = past.slots[0]["W"]
+    before = backend.to_numpy(held).copy()
+    train(net, past, 1)
+    assert_array_equal(backend.to_numpy(held), before)
+    assert not np.array_equal(backend.to_numpy(past.slots[0]["W"][0]), before)
+
+
+def test_it_travels_with_arrays_of_the_host(backend):
+    past = Continuation(bpnet.Adam())
+    assert vars(pickle.loads(pickle.dumps(past))).keys() == vars(past).keys()
+    assert pickle.loads(pickle.dumps(past)).slots is None
+    train(network().to(backend), past, 1)
+    arrived = pickle.loads(pickle.dumps(past))
+    assert vars(arrived).keys() == vars(past).keys()
+    for layer, reference in zip(arrived.slots, past.slots, strict=True):
+        for name, slots in layer.items():
+            for slot, original in zip(slots, reference[name], strict=True):
+                assert type(slot) is np.ndarray
+                assert_array_equal(slot, backend.to_numpy(original))
 
 
 def test_the_order_comes_from_outside():

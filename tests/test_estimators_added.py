@@ -362,3 +362,12 @@ def test_bad_parameters_are_refused(parameters, message):
 def test_negative_counts_are_refused():
     with pytest.raises(ValueError, match="y must be >= 0 for loss 'poisson', got -1"):
         MLPRegressor("poisson", **SMALL).fit(X_IRIS, Y_IRIS - 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"), [(1, "the resulting train set"), (10, "too small")]
+)
+def test_too_few_rows_to_hold_some_out_are_refused(rows, message):
+    model = bpnet.MLPRegressor(early_stopping=True)
+    with pytest.raises(ValueError, match=message):
+        model.fit(np.ones((rows, 2)), np.arange(float(rows)))

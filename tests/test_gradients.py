@@ -145,6 +145,17 @@ def test_the_networks_own_gradients_are_those_of_its_pure_function(loss, backend
             assert_allclose(gradient, reference[name], rtol=1e-10, atol=1e-13)
 
 
+def test_parameters_of_another_number_of_layers_are_refused():
+    xp, net = array_api_compat.numpy, network("Tanh()", "squared")
+    fewer = net.placement.parameters[:-1]
+    with pytest.raises(ValueError, match="shorter"):
+        backprop.forward(xp, net.model, fewer, X)
+    with pytest.raises(ValueError, match="shorter"):
+        backprop.penalty(xp, net.model, fewer, 1.0)
+    with pytest.raises(ValueError, match="shorter"):
+        backprop.add_penalties(xp, net.model, net.placement.parameters, 0.0, fewer, 1.0)
+
+
 # --- finite differences -----------------------------------------------------------------------
 
 

@@ -58,6 +58,17 @@ def test_dense_writes_into_nothing_it_was_given(backend, xp):
         assert_array_equal(backend.to_numpy(array), original)
 
 
+def test_biases_are_drawn_as_one_row_of_weights():
+    shapes = []
+
+    def init(rng, n_in, n_out):
+        shapes.append((n_in, n_out))
+        return rng.normal(size=(n_in, n_out))
+
+    b = Dense(N_OUT, bias_init=init).initial_parameters(np.random.default_rng(0), N_IN)["b"]
+    assert (b.shape, shapes) == ((N_OUT,), [(1, N_OUT)])
+
+
 @pytest.mark.parametrize("activation", ["identity", "tanh"])
 def test_without_propagation_the_gradients_are_the_same(activation, backend, xp):
     layer = Dense(N_OUT, activation)
@@ -166,6 +177,20 @@ def test_a_layer_of_the_users_own_is_trained(backend):
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     after = [backend.to_numpy(layer["s"]) for layer in net.parameters if "s" in layer]
     assert all(np.all(old != new) for old, new in zip(before, after, strict=True))
+
+
+def test_only_the_first_layer_is_not_asked_for_the_error_before_it():
+    asked = []
+
+    class Asked(Scale):
+        def backward(self, xp, parameters, cache, error, propagate=True):
+            asked.append(propagate)
+            return super().backward(xp, parameters, cache, error, propagate)
+
+    layers = [Asked(), Asked(), Asked(), Dense(2)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=0)
+    net.loss_and_gradients(A, ERROR[:, :2])
+    assert asked == [True, True, False]
 
 
 def test_a_layer_without_forward_is_no_layer():

@@ -216,6 +216,17 @@ def test_poisson_goes_on_as_a_line_where_the_exponential_overflows(backend, xp):
     assert_allclose((value[4] - value[3]) / 9e3, slope[4], rtol=1e-5)
 
 
+def test_the_slope_of_that_line_holds_the_count_too(backend, xp):
+    z = backend.asarray(np.array([[100.0], [200.0]]), "float32")
+    y = backend.asarray(np.full((2, 1), 1e19), "float32")  # e^z is held at 1.8e19
+    loss = LOSSES["poisson"]
+    value, slope = (
+        backend.to_numpy(f(xp, y, z)).astype(float).ravel() for f in (loss.value, loss.error)
+    )
+    assert_allclose((value[1] - value[0]) / 100.0, slope[0], rtol=1e-5)
+    assert_allclose(slope, np.sqrt(np.finfo(np.float32).max) - 1e19, rtol=1e-4)
+
+
 def test_a_sure_and_right_prediction_keeps_its_small_loss(backend, xp):
     z = backend.asarray(np.array([[30.0], [-30.0]]), "float32")
     y = backend.asarray(np.array([[1.0], [0.0]]), "float32")
@@ -311,6 +322,15 @@ def test_weights_that_are_all_zero_give_zero_and_not_nan(case, backend, xp):
     assert_array_equal(delta, np.zeros((M, N)))
 
 
+def test_what_is_infinite_has_no_effect_with_weight_zero(backend, xp):
+    values, errors, w = (
+        backend.asarray(np.array(array, dtype="float64"))
+        for array in ([np.inf, 2.0], [[np.inf, -np.inf], [3.0, 4.0]], [0.0, 5.0])
+    )
+    assert float(mean_loss(xp, values, w)) == 2.0
+    assert_array_equal(backend.to_numpy(output_error(xp, errors, w)), [[0.0, 0.0], [3.0, 4.0]])
+
+
 def network():
     layers = [bpnet.Dense(3, "tanh"), bpnet.Dense(N)]
     return bpnet.Network(layers, "categorical_crossentropy", seed=0, dtype="float64")
@@ -375,3 +395,4 @@ def test_get_gives_losses_by_name_and_passes_instances_through():
     assert losses.get(own) is own
     assert losses.get("huber") == Huber(1.0) != own
     assert all(losses.get(name).name == name for name in LOSSES)
+    assert vars(Huber()) == {"delta": 1.0}

@@ -39,9 +39,79 @@ def test_a_batch_that_is_too_large(backend):
 
 def test_parameters_that_are_too_many(backend):
     net = network(2**24)
-    with pytest.raises(bpnet.OutOfMemoryError, match=r"for the weights.*Lower the units"):
+    with pytest.raises(
+        bpnet.OutOfMemoryError, match=r"for: 1 PiB for the weights\. Lower the units"
+    ):
         net.build(2**24, backend)
     assert not net.is_built
+
+
+class Full(bpnet.Layer):
+    """A layer for which no memory is left."""
+
+    def forward(self, xp, parameters, a_previous, context):
+        raise MemoryError
+
+    def backward(self, xp, parameters, cache, error, propagate=True):
+        raise NotImplementedError
+
+
+# In float32 the weights of 3 -> 3 -> 4 -> 1 take 4 (4 * 4 + 5) = 84 bytes, z and a of a row
+# 4 * 2 * (3 + 4 + 1) = 64.
+@pytest.mark.parametrize(
+    ("rows", "asked"),
+    [
+        (1, "84 bytes for the weights, 64 bytes for the activations of 1 rows. "
+            "Lower the units of the layers"),
+        (5000, "256 KiB for the activations of 4,096 rows, 84 bytes for the weights. "
+               "Lower the rows passed at once"),
+    ],
+)  # fmt: skip
+def test_a_prediction_says_what_it_asked_for(rows, asked, backend):
+    layers = [Full(), bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=0).build(3, backend)
+    X = np.ones((rows, 3), np.float32)
+    for compute in (lambda: net.forward(X), lambda: net.evaluate(X, X[:, 0])):
+        with pytest.raises(bpnet.OutOfMemoryError) as caught:
+            compute()
+        assert str(caught.value).endswith(f"about this was asked for: {asked}")
+
+
+def test_a_training_says_what_it_asked_for(backend):
+    class Fail(bpnet.Callback):
+        def on_batch_end(self, training):
+            raise MemoryError
+
+    layers = [bpnet.Dropout(0.5), bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=0)
+    X = np.ones((4, 3), np.float32)
+    with pytest.raises(bpnet.OutOfMemoryError) as caught:
+        net.fit(X, X[:, 0], batch_size=2, callbacks=[Fail()], backend=backend)
+    # Weights, their copies and gradients, and two copies of Adam's two slots: 7 * 84 bytes.
+    assert str(caught.value).endswith(
+        "asked for: 588 bytes for weights, gradients and slots, "
+        "128 bytes for the activations of a batch of 2, 64 bytes for the examples. "
+        "Lower the units of the layers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "advice"),
+    [
+        (np.ones((4, 300), np.float32), "the units of the layers"),
+        (np.ones((400, 3), np.float32), "batch_size"),
+        (np.ones((400, 40), np.float32), "the number of examples, or use float32"),
+    ],
+)
+def test_a_training_says_what_to_lower(X, advice):
+    class Fail(bpnet.Callback):
+        def on_batch_end(self, training):
+            raise MemoryError
+
+    net = bpnet.Network([bpnet.Dense(4), bpnet.Dense(1)], "mean_squared_error", seed=0)
+    batch_size = 350 if X.shape[1] == 3 else 2
+    with pytest.raises(bpnet.OutOfMemoryError, match=f"Lower {advice}$"):
+        net.fit(X, X[:, 0], batch_size=batch_size, callbacks=[Fail()])
 
 
 def test_other_errors_pass_unchanged(backend):

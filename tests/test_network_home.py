@@ -324,6 +324,13 @@ def test_a_network_can_be_copied_before_it_is_built(duplicate):
     assert_same(twin.build(N_IN).parameters, net.build(N_IN).parameters)
 
 
+def test_a_copy_of_what_refers_to_itself_does_so_too():
+    net = network().build(N_IN)
+    net.teacher = net
+    twin = copy.deepcopy(net)
+    assert twin.teacher is twin
+
+
 # --- what it says of itself -------------------------------------------------------------------
 
 

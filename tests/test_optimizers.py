@@ -264,3 +264,40 @@ def test_clipping_survives_a_gradient_of_zero(backend, xp):
     slots = optimizer.init(xp, p)
     (result,), _ = optimizer.update(xp, optimizer.decayed_rule, p, g, slots, *numbers)
     assert_array_equal(backend.to_numpy(result["W"]), np.ones((2, 2)))
+
+
+SHARED = {"weight_decay": 0.0, "clip_value": None, "clip_norm": None}
+MOMENTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "settings"),
+    [
+        (SGD, 0.01, {"momentum": 0.0, "nesterov": False}),
+        (Adagrad, 0.01, {"epsilon": 1e-10}),
+        (RMSprop, 0.001, {"rho": 0.9, "epsilon": 1e-8}),
+        (Adam, 0.001, MOMENTS),
+        (AdamW, 0.001, MOMENTS | {"weight_decay": 0.01}),
+    ],
+)
+def test_defaults_are_those_of_the_docstrings(kind, rate, settings):
+    optimizer = kind()
+    assert optimizer.learning_rate(0.0) == optimizer.learning_rate(1e6) == rate
+    own = {name: value for name, value in vars(optimizer).items() if name != "learning_rate"}
+    assert own == SHARED | settings
+
+
+@pytest.mark.parametrize("kind", [SGD, Adagrad, RMSprop, Adam, AdamW])
+def test_all_take_decay_and_clipping(kind):
+    settings = {"weight_decay": 0.5, "clip_value": 2.0, "clip_norm": 3.0}
+    assert settings.items() <= vars(kind(0.25, **settings)).items()
+    assert repr(kind(0.25)) == f"{kind.__name__}(0.25)"
+
+
+def test_slots_of_another_number_of_layers_are_refused(backend, xp):
+    p = [{"W": backend.asarray(np.ones((2, 2)))}]
+    numbers = backend.asarray(0.1, "float64"), backend.asarray(1.0, "float64")
+    rule = SGD().decayed_rule
+    for gradients, slots in ((p, []), ([], [{"W": ()}])):
+        with pytest.raises(ValueError, match="shorter"):
+            SGD().update(xp, rule, p, gradients, slots, *numbers)

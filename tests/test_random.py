@@ -196,6 +196,14 @@ def test_dropout_draws_a_new_mask_in_each_step_and_layer(backend, xp):
         assert 0.4 < np.mean(first == second) < 0.6
 
 
+def test_dropout_drops_exactly_the_bits_below_its_rate(backend, xp):
+    drawn = bits(backend, (4, 5)).astype(np.int64)
+    limit = np.sort(drawn.ravel())[8]
+    ones, step = backend.asarray(np.ones((4, 5))), backend.asarray(1, "int64")
+    a, _ = bpnet.Dropout(float(limit) / 2**32).forward(xp, {}, ones, Context(KEY, step))
+    assert_array_equal(backend.to_numpy(a) > 0.0, drawn >= limit)
+
+
 def test_dropout_is_inactive_in_prediction_and_evaluation():
     X, y = bpnet.datasets.make_xor(20)
     net = bpnet.Network(

@@ -164,6 +164,29 @@ def test_calls_for_an_epoch_each_see_the_orders_and_masks_of_a_single_call(backe
 # --- history and validation -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_epochs_loss_is_summed_in_the_networks_dtype(dtype, backend):
+    dtypes = set()
+
+    class Look(bpnet.Callback):
+        def on_batch_end(self, training):
+            dtypes.add(training.backend.to_numpy(training.state["loss"]).dtype.name)
+
+    network(dtype).fit(X, Y, epochs=2, batch_size=BATCH, callbacks=Look(), backend=backend)
+    assert dtypes == {dtype}
+
+
+def test_before_the_first_epoch_there_are_no_figures():
+    seen = []
+
+    class Look(bpnet.Callback):
+        def on_train_begin(self, training):
+            seen.append(training.logs)
+
+    network().fit(X, Y, epochs=1, callbacks=Look())
+    assert seen == [{}]
+
+
 def test_the_history_has_one_number_for_each_epoch(backend):
     net = network()
     settings = {"optimizer": bpnet.SGD(0.1), "backend": backend}

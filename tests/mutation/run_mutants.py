@@ -1,0 +1,206 @@
+"""Do the tests bite? Change the core's code in some 2000 places, and see which change is seen.
+
+    pip install -e ".[measure]"
+    python tests/mutation/run_mutants.py                   # all modules below
+    python tests/mutation/run_mutants.py losses layers     # these
+
+mutmut writes the mutants: every function many times over, with one change each, in a copy of
+the package in `mutants/`. A first pass collects the tests once and tries each mutant in a fork,
+with the nearest tests on NumPy, until one fails. What was computed on import, such as a table
+of optimisers, a mutant of these forks no longer changes; so each that survives is tried again
+in a fork that has yet to import bpnet, with more tests and a second device. What survives that
+too is printed with its change.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MUTANTS = ROOT / "mutants"
+SECONDS = 120  # of computing: a mutant that takes more has made a loop endless
+
+# The modules, each with the tests that are nearest to it.
+MODULES = {
+    "activations": ("activations",),
+    "losses": ("losses", "numerics"),
+    "layers": ("layers", "random", "initializers"),
+    "_parametrised": ("network", "network_home", "memory", "arguments"),
+    "optimizers": ("optimizers",),
+    "backprop": ("gradients",),
+    "_step": ("training",),
+    "_continuation": ("continuation",),
+    "training": ("training", "memory", "callbacks"),
+}
+MORE = ("nonfinite", "checkpoint", "backends", "interrupt")
+FIRST = tuple(dict.fromkeys(name for names in MODULES.values() for name in names))
+
+NUMPY = "not torch:c and not jax and not cupy and not array_api_strict"
+STRICT_TOO = "not torch:c and not jax and not cupy"
+OPTIONS = ("-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:terminal")
+PRELOADED = (  # what takes time to import, and no mutant can change
+    "array_api_compat.torch", "array_api_strict", "safetensors", "scipy.stats",
+    "sklearn.neural_network", "torch",
+)  # fmt: skip
+
+
+def write_mutants(modules: list[str]) -> list[str]:
+    """Copy package and tests with all mutants of some modules; give the mutants' names."""
+    from mutmut.mutation.file_mutation import mutate_file_contents
+
+    shutil.rmtree(MUTANTS, ignore_errors=True)
+    for folder in ("bpnet", "tests"):
+        shutil.copytree(ROOT / folder, MUTANTS / folder)
+    shutil.copy(ROOT / "pyproject.toml", MUTANTS)
+    names = []
+    for module in modules:
+        path = Path("bpnet", f"{module}.py")
+        mutated = mutate_file_contents(str(path), (ROOT / path).read_text())
+        (MUTANTS / path).write_text(mutated.code)
+        names += [f"bpnet.{module}.{name}" for name in mutated.mutant_names]
+    return names
+
+
+def module_of(mutant: str) -> str:
+    return mutant.split(".")[1]
+
+
+def files(names: tuple[str, ...]) -> list[str]:
+    return [f"tests/test_{name}.py" for name in names]
+
+
+def forked(function: Callable[..., int], *arguments: Any) -> str:
+    """Call a function in a fork; the exit status that it gives of its tests is the verdict."""
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(function(*arguments))
+        finally:
+            os._exit(99)  # a mistake of this file, never a verdict
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return "timeout" if os.WTERMSIG(status) == signal.SIGXCPU else "killed"
+    return {0: "survived", 1: "killed", 2: "killed"}[os.WEXITSTATUS(status)]
+
+
+def be_judged(mutant: str) -> None:
+    """Make this process, and those that tests start, one of a mutant: silent, and ended."""
+    os.environ["MUTANT_UNDER_TEST"] = mutant
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+
+
+class FirstPass:
+    """A pytest plug-in that runs the collected tests once for each mutant."""
+
+    def __init__(self, mutants: list[str]) -> None:
+        self.mutants = mutants
+        self.verdicts: dict[str, str] = {}
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        for module, mutants in itertools.groupby(self.mutants, module_of):
+            self.check(session, module)
+            for mutant in mutants:
+                self.verdicts[mutant] = forked(self.run, session, mutant)
+            self.check(session, module)
+        return True
+
+    def check(self, session: pytest.Session, module: str) -> None:
+        """Look whether the tests pass where nothing is changed."""
+        assert forked(self.run, session, f"bpnet.{module}.none") == "survived", module
+
+    def run(self, session: pytest.Session, mutant: str) -> int:
+        be_judged(mutant)
+        near = {f"test_{name}.py" for name in MODULES[module_of(mutant)]}
+        items = [item for item in session.items if item.path.name in near]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def first_pass(mutants: list[str], path: Path) -> int:
+    plugin = FirstPass(mutants)
+    status = int(pytest.main([*files(FIRST), "-k", NUMPY, *OPTIONS], plugins=[plugin]))
+    path.write_text(json.dumps(plugin.verdicts))
+    return status
+
+
+def run_anew(mutant: str, names: tuple[str, ...]) -> int:
+    be_judged(mutant)
+    return int(pytest.main([*files(names), "-k", STRICT_TOO, *OPTIONS]))
+
+
+def second_verdict(mutant: str) -> str:
+    """Try a mutant from the import on: on the nearest tests, then on all of the others."""
+    verdict = forked(run_anew, mutant, MODULES[module_of(mutant)])
+    return forked(run_anew, mutant, (*FIRST, *MORE)) if verdict == "survived" else verdict
+
+
+def change(mutant: str) -> str:
+    """The lines that a mutant takes out and puts in."""
+    code = (MUTANTS / "bpnet" / f"{module_of(mutant)}.py").read_text()
+    name = mutant.rsplit(".", 1)[1]
+    original = f"{name.rpartition('__mutmut_')[0]}__mutmut_orig"
+    bodies = {
+        node.name: (ast.get_source_segment(code, node) or "").splitlines()[1:]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.FunctionDef) and node.name in (name, original)
+    }
+    lines = list(difflib.unified_diff(bodies[original], bodies[name], n=0))[3:]
+    return "\n".join(f"    {line[0]} {line[1:].strip()}" for line in lines if line[0] in "-+")
+
+
+def report(verdicts: dict[str, str]) -> None:
+    table: dict[str, Counter[str]] = defaultdict(Counter)
+    for mutant, verdict in verdicts.items():
+        table[module_of(mutant)][verdict] += 1
+        if verdict != "killed":
+            print(f"\n{verdict}: {mutant}\n{change(mutant)}")
+    print("\n| module | mutants | killed | timeouts | survivors | killed |")
+    print("|---|--:|--:|--:|--:|--:|")
+    for module, counts in sorted(table.items()):
+        total, killed = sum(counts.values()), counts["killed"]
+        row = (module, total, killed, counts["timeout"], counts["survived"])
+        print(f"| {' | '.join(map(str, row))} | {killed / total:.1%} |")
+
+
+def main(modules: list[str]) -> None:
+    os.chdir(ROOT)
+    mutants = write_mutants(modules or list(MODULES))
+    print(f"{len(mutants)} mutants", flush=True)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    os.chdir(MUTANTS)
+    sys.path.insert(0, str(MUTANTS))
+    os.environ["PYTHONPATH"] = str(MUTANTS)  # for the processes that tests start
+    path = MUTANTS / "first.json"
+    forked(first_pass, mutants, path)
+    verdicts = json.loads(path.read_text())
+    assert list(verdicts) == mutants, "the first pass did not end"
+    for mutant, verdict in verdicts.items():
+        if verdict == "survived":
+            verdicts[mutant] = second_verdict(mutant)
+    report(verdicts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
