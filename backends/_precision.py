@@ -29,6 +29,7 @@ class ProductPrecision:
         self._change = change
         self._restore: Callable[[], Any] | None = None
         self._inside: Counter[str] = Counter()
+        self._strictest: str | None = None
         self._lock = threading.Lock()
 
     @contextmanager
@@ -43,14 +44,13 @@ class ProductPrecision:
 
     def _count(self, precision: str, change: int) -> None:
         with self._lock:
-            before = self._strictest()
+            before = self._strictest
             self._inside[precision] += change
-            after = self._strictest()
-            if before == after:
+            if self._inside[precision] > max(0, change):
+                return  # others want the same
+            self._strictest = next((p for p in PRECISIONS if self._inside[p]), None)
+            if self._strictest == before:
                 return
             if self._restore is not None:
                 self._restore()
-            self._restore = None if after is None else self._change(after)
-
-    def _strictest(self) -> str | None:
-        return next((p for p in PRECISIONS if self._inside[p]), None)
+            self._restore = None if self._strictest is None else self._change(self._strictest)
