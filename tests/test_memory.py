@@ -95,6 +95,25 @@ def test_a_training_says_what_it_asked_for(backend):
     )
 
 
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError])
+def test_what_an_epoch_had_no_memory_for_is_undone(error, backend):
+    class Fail(bpnet.Callback):
+        def on_batch_end(self, training):
+            if training.epoch == 1 and int(training.state["batch"]) == 2:
+                raise error
+
+    layers = [bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
+    expected, net = (bpnet.Network(layers, "mean_squared_error", seed=0) for _ in range(2))
+    X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    settings = {"batch_size": 2, "backend": backend}
+    expected.fit(X, X[:, 0], epochs=1, **settings)
+    with pytest.raises((bpnet.OutOfMemoryError, RuntimeError)):
+        net.fit(X, X[:, 0], epochs=3, callbacks=[Fail()], **settings)
+    undone = np.array_equal(*(backend.to_numpy(n.parameters[0]["W"]) for n in (net, expected)))
+    assert undone == (error is MemoryError)
+    assert net.steps_taken == (4 if undone else 6)
+
+
 @pytest.mark.parametrize(
     ("X", "advice"),
     [

@@ -204,6 +204,21 @@ def test_dropout_drops_exactly_the_bits_below_its_rate(backend, xp):
     assert_array_equal(backend.to_numpy(a) > 0.0, drawn >= limit)
 
 
+def test_dropout_acts_in_training_with_a_mask_for_each_step(backend):
+    layers = [bpnet.Dropout(0.5), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=0, dtype="float64").build(3)
+    W, b = net.parameters[0]["W"].copy(), net.parameters[0]["b"].copy()
+    X, y = np.random.default_rng(0).normal(size=(6, 3)), np.linspace(-1.0, 1.0, 6)[:, None]
+    net.fit(X, y, epochs=2, batch_size=None, optimizer=bpnet.SGD(0.1), backend=backend)
+    for step in (0, 1):
+        kept = bits(backend, (6, 3), net.model.keys[0], step) >= 2**31
+        a = X * kept * 2.0
+        delta = 2.0 / 6.0 * (a @ W + b - y)
+        W, b = W - 0.1 * a.T @ delta, b - 0.1 * delta.sum(axis=0)
+    assert_allclose(backend.to_numpy(net.parameters[0]["W"]), W, rtol=1e-12)
+    assert_allclose(backend.to_numpy(net.parameters[0]["b"]), b, rtol=1e-12)
+
+
 def test_dropout_is_inactive_in_prediction_and_evaluation():
     X, y = bpnet.datasets.make_xor(20)
     net = bpnet.Network(

@@ -176,6 +176,19 @@ def test_the_epochs_loss_is_summed_in_the_networks_dtype(dtype, backend):
     assert dtypes == {dtype}
 
 
+def test_counters_go_on_from_the_training_before():
+    seen = []
+
+    class Look(bpnet.Callback):
+        def on_train_begin(self, training):
+            seen.append({name: int(n) for name, n in training.counters(2).items()})
+
+    net = network()
+    for optimizer in (bpnet.SGD(0.1), bpnet.Adam()):  # three steps in an epoch
+        net.fit(X, Y, epochs=1, batch_size=BATCH, optimizer=optimizer, callbacks=Look())
+    assert seen == [{"step": 6, "t": 6}, {"step": 9, "t": 6}]
+
+
 def test_before_the_first_epoch_there_are_no_figures():
     seen = []
 

@@ -42,12 +42,12 @@ MODULES = {
     "layers": ("layers", "random", "initializers"),
     "_parametrised": ("network", "network_home", "memory", "arguments"),
     "optimizers": ("optimizers",),
-    "backprop": ("gradients",),
-    "_step": ("training",),
+    "backprop": ("gradients", "layers", "continuation"),
+    "_step": ("training", "random"),
     "_continuation": ("continuation",),
-    "training": ("training", "memory", "callbacks"),
+    "training": ("training", "memory", "callbacks", "nonfinite"),
 }
-MORE = ("nonfinite", "checkpoint", "backends", "interrupt")
+MORE = ("checkpoint", "backends", "interrupt")
 FIRST = tuple(dict.fromkeys(name for names in MODULES.values() for name in names))
 
 NUMPY = "not torch:c and not jax and not cupy and not array_api_strict"
