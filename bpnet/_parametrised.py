@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from bpnet import activations, inference, losses
@@ -46,7 +46,7 @@ class Parametrised:
         self.n_inputs: int | None = None
         self._placed: Placement | None = None
         self.steps_taken = self.epochs_taken = 0
-        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self._compiled: dict[Hashable, Callable[..., Any]] = {}
         self.trained: Trained | None = None
 
     # --- parameters -----------------------------------------------------------------------
@@ -160,11 +160,21 @@ class Parametrised:
 
     def compiled(self, place: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
         """Bind a pure function to namespace and model, and compile it once for a backend."""
-        key = (place, function)
+        bound = functools.partial(function, place.xp, self.model)
+        return self.compiled_once((place, function), lambda: place.compile_pure(bound))
+
+    def compiled_once(
+        self, key: Hashable, make: Callable[[], Callable[..., Any]]
+    ) -> Callable[..., Any]:
+        """Give what `make` compiles, and the same for the same key."""
         if key not in self._compiled:
-            bound = functools.partial(function, place.xp, self.model)
-            self._compiled[key] = place.compile_pure(bound)
+            self._compiled[key] = make()
         return self._compiled[key]
+
+    @property
+    def settings(self) -> Hashable:
+        """All that a pass depends on and that may be changed: the settings of the layers."""
+        return tuple(map(settings, self.layers))
 
     def compiled_step(
         self,
@@ -176,13 +186,11 @@ class Parametrised:
         eagerly: bool,
     ) -> Callable[..., Any]:
         """Give the compiled training step, the same for all with the same settings."""
-        of_layers = tuple(map(settings, self.layers))
-        key = (place, of_layers, optimizer.settings, batch_size, rows, by_weight, eagerly)
-        if key not in self._compiled:
-            self._compiled[key] = make_step(
-                place, self.model, optimizer, batch_size, rows, by_weight, eagerly
-            )
-        return self._compiled[key]
+        details = (batch_size, rows, by_weight, eagerly)
+        return self.compiled_once(
+            (place, self.settings, optimizer.settings, *details),
+            lambda: make_step(place, self.model, optimizer, *details),
+        )
 
     def release_steps(self) -> None:
         """Give back the memory that compiled steps keep between calls."""

@@ -167,8 +167,11 @@ class Meter:
             flatness(layer.activation) if isinstance(layer, Dense) else None
             for layer in network.layers
         )
-        self.compute = place.compile_pure(
-            functools.partial(measure, place.xp, network.model, training.past.optimizer, flats)
+        optimizer = training.past.optimizer
+        bound = functools.partial(measure, place.xp, network.model, optimizer, flats)
+        self.compute = network.compiled_once(
+            (place, measure, network.settings, optimizer.settings),
+            lambda: place.compile_pure(bound),
         )
 
     def read(self, training: Training, rate: float) -> dict[str, float]:

@@ -292,3 +292,28 @@ def test_chance_is_the_loss_of_the_best_constant_and_best_that_of_the_truth(loss
         for i in range(5)
     ]  # fmt: skip
     assert best_loss(kind, y[:5], None, n) <= np.mean(each) + 1e-6
+
+
+def test_it_is_compiled_once_for_a_network(backend, monkeypatch):
+    made = []
+    original = type(backend).compile_pure
+
+    def counted(self, function):
+        made.append(function)
+        return original(self, function)
+
+    monkeypatch.setattr(type(backend), "compile_pure", counted)
+    X, y = bpnet.datasets.make_spiral(30, seed=0)
+    layers = [bpnet.Dense(3, "tanh"), bpnet.Dropout(0.1), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "binary_crossentropy", seed=0)
+
+    def fit(optimizer):
+        net.fit(X, y, epochs=1, optimizer=optimizer, callbacks=bpnet.GradientFlow(every=1),
+                backend=backend)  # fmt: skip
+        return len(made)
+
+    first = fit(bpnet.Adam(0.1))
+    assert fit(bpnet.Adam(0.2)) == first
+    assert fit(bpnet.SGD(0.1)) == first + 1
+    layers[1].rate = 0.2
+    assert fit(bpnet.SGD(0.1)) == first + 2
