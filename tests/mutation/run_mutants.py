@@ -43,7 +43,7 @@ MODULES = {
     "_parametrised": ("network", "network_home", "memory", "arguments"),
     "optimizers": ("optimizers",),
     "backprop": ("gradients", "layers", "continuation"),
-    "_step": ("training", "random"),
+    "_step": ("training", "random", "rate_finder"),
     "_continuation": ("continuation",),
     "training": ("training", "memory", "callbacks", "nonfinite"),
 }
