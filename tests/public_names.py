@@ -34,9 +34,9 @@ EXEMPT = {
     ),
     "between bpnet's own modules, which check before": (
         "Network.adopt", "Network.choose_backend", "Network.parameters_on",
-        "Network.compiled", "Network.compiled_once", "Network.compiled_step", "Network.check_data",
-        "Network.evaluate_data", "Network.infer", "sanity.initial_loss",
-        "sanity.update_ratio",
+        "Network.compiled", "Network.compiled_once", "Network.compiled_step",
+        "Network.check_data", "Network.evaluate_data", "Network.infer",
+        "sanity.initial_loss", "sanity.update_ratio",
     ),
 }  # fmt: skip
 
