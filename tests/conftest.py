@@ -58,3 +58,8 @@ def xp(backend):
     """The namespace of `backend`; its device and precision are current in the whole test."""
     with backend.activate():
         yield backend.xp
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Name bytes by their argument: their own text may differ from one process to the next."""
+    return argname if isinstance(val, bytes) else None
