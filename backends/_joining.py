@@ -64,7 +64,7 @@ class Joined:
         self.shapes, self.homes = list(recording.shapes), dict(homes)
         self.of: dict[int, int] = {}
         self.parts: dict[int, Part] = {}
-        self._elementwise = recording.library.elementwise
+        self._library = recording.library
         self._output_of = {home: output for output, home in homes.items()}
         passages = [list(passage) for _, passage in itertools.groupby(operations, self._kind)]
         self._maker: dict[int, int] = {}
@@ -91,7 +91,7 @@ class Joined:
     def _kind(self, op: Operation) -> tuple[int, ...] | int:
         """Give the shape that a small elementwise operation runs through, else its result."""
         shape = self.shapes[op.result]
-        small = op.in_place and op.name in self._elementwise and 0 < shape.size <= SMALL
+        small = op.is_elementwise(self._library) and 0 < shape.size <= SMALL
         alike = all(self.shapes[i].shape in ((), shape.shape) for i in op.operands)
         return shape.shape if small and alike and shape.shape else op.result
 

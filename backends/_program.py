@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bpnet._typing import Array
 
 from ._joining import Joined, Part
-from ._recording import Library, Operation, Recording, Ref, Shape, UnrecordableError
-
-Call = Callable[[], Any]
+from ._recording import Call, Library, Operation, Recording, Ref, Shape, UnrecordableError
 
 
 class Buffer(NamedTuple):
@@ -108,8 +106,7 @@ class Program:
         """Give the shape that a long elementwise operation runs through, else its result."""
         shape = self.shapes[op.result]
         by_blocks = (
-            op.in_place
-            and op.name in self.library.elementwise
+            op.is_elementwise(self.library)
             and shape.size > self.library.block
             and all(self._is_cut(index, shape) for index in op.operands)
         )
@@ -166,7 +163,7 @@ class Program:
 
     def _same_elements(self, op: Operation) -> set[int]:
         """Name the operands that are read element by element, as the result is written."""
-        if not op.in_place or op.name not in self.library.elementwise - {"where"}:
+        if not op.is_elementwise(self.library) or op.name == "where":  # written in two steps
             return set()
         shape = self.shapes[op.result]
         return {i for i in op.operands if i not in self._roots and self.shapes[i] == shape}

@@ -23,6 +23,28 @@ from bpnet._typing import Array, Namespace
 LARGE = 2**15
 
 
+# What reads and writes element by element, in every library that is replayed.
+ELEMENTWISE = (
+    "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "equal", "exp", "expm1",
+    "floor", "floor_divide", "greater", "greater_equal", "less", "less_equal", "log", "log1p",
+    "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply", "negative",
+    "not_equal", "reciprocal", "remainder", "sign", "sin", "sqrt", "square", "subtract", "tanh",
+)  # fmt: skip
+
+Call = Callable[[], Any]
+
+
+def both(first: Call, second: Call) -> Call:
+    """Give a call that does one after the other."""
+
+    def run() -> None:
+        first()
+        second()
+
+    return run
+
+
 class UnrecordableError(Exception):
     """The function does more than operations on arrays."""
 
@@ -77,6 +99,10 @@ class Operation(NamedTuple):
     in_place: bool
     is_view: bool
 
+    def is_elementwise(self, library: Library) -> bool:
+        """Whether blocks of the result can be written from blocks of the operands."""
+        return self.in_place and self.name in library.elementwise
+
     @property
     def operands(self) -> list[int]:
         """Indices of the values that are read."""
@@ -103,9 +129,7 @@ class Library(Protocol):
     def empty(self, size: int, dtype: Any, like: Array) -> Array:
         """Give a new one-dimensional array."""
 
-    def bind(
-        self, operation: Operation, arguments: Sequence[Any], out: Array
-    ) -> Callable[[], Any] | None:
+    def bind(self, operation: Operation, arguments: Sequence[Any], out: Array) -> Call | None:
         """Give a call that writes an operation's result into `out`; None if there is none."""
 
     def store(self, out: Array, array: Array) -> Any:
@@ -238,11 +262,13 @@ class Recording:
         self.operations: list[Operation] = []
 
     def value(self, array: Array) -> Value:
-        """Give a new value for an array."""
+        """Give a new value for an array, or for one that stands in for it."""
         shape = self.library.describe(array)
+        return self._value(array if shape.size <= LARGE else self.library.repeat(array), shape)
+
+    def _value(self, array: Array, shape: Shape) -> Value:
         self.shapes.append(shape)
-        small = shape.size <= LARGE
-        return Value(self, len(self.shapes) - 1, array if small else self.library.repeat(array))
+        return Value(self, len(self.shapes) - 1, array)
 
     def call(
         self,
@@ -260,8 +286,10 @@ class Recording:
             if given:
                 raise UnrecordableError(f"{name} gives {type(array).__name__}, no array")
             return array  # a dtype's limits, say
+        shape = self.library.describe(array)
         if all(v.index in self.constants for v in given) or name in _OF_SHAPES:
-            return self._constant(array)
+            self.constants[len(self.shapes)] = array
+            return self._value(array, shape)
         operation = Operation(
             name,
             function,
@@ -269,25 +297,19 @@ class Recording:
             {key: _ref(value) for key, value in options.items()},
             len(self.shapes),
             False,
-            any(self.library.shares(array, a) for a in arrays if self._is_array(a)),
+            any(self.library.shares(array, a) for a in arrays if self.library.is_array(a)),
         )
         if operation.is_view:
-            result = Value(self, len(self.shapes), array)
-            self.shapes.append(self.library.describe(array))
+            result = self._value(array, shape)
         else:
             if not any(isinstance(v, Value) for v in options.values()):
                 operation = operation._replace(
                     in_place=self._is_in_place(operation, arrays, array)
                 )
             result = self.value(array)
-            self.shapes[-1] = self.shapes[-1]._replace(c_ordered=True)  # in its own memory
+            self.shapes[-1] = shape._replace(c_ordered=True)  # in memory of its own
         self.operations.append(operation)
         return result
-
-    def _constant(self, array: Array) -> Value:
-        self.shapes.append(self.library.describe(array))
-        self.constants[len(self.shapes) - 1] = array
-        return Value(self, len(self.shapes) - 1, array)
 
     def _is_in_place(
         self, operation: Operation, arrays: tuple[Any, ...], expected: Array
@@ -303,9 +325,6 @@ class Recording:
         except Exception:
             return False
         return self.library.equal(out, expected)
-
-    def _is_array(self, value: Any) -> bool:
-        return self.library.is_array(value)
 
     def _array_of(self, value: Any) -> Any:
         if isinstance(value, Value):

@@ -8,7 +8,15 @@ from typing import Any
 from bpnet._typing import Array, Namespace
 
 from ._program import Program
-from ._recording import Library, Recording, RecordingNamespace, Ref, UnrecordableError, Value
+from ._recording import (
+    Call,
+    Library,
+    Recording,
+    RecordingNamespace,
+    Ref,
+    UnrecordableError,
+    Value,
+)
 
 
 class Replayed:
@@ -100,8 +108,11 @@ class Run:
         }
         if any(self.shapes[new][:2] != self.shapes[old][:2] for new, old in homes.items()):
             raise UnrecordableError("the new state has other shapes or dtypes")
-        self.numbers = [key for key, ref in state.items() if isinstance(ref, Ref)]
-        self.numbers = [key for key in self.numbers if not self.shapes[state[key].index].shape]
+        self.numbers = [
+            key
+            for key, ref in state.items()
+            if isinstance(ref, Ref) and not self.shapes[ref.index].shape
+        ]
         if len(homes) + len(self.numbers) < len(before):
             raise UnrecordableError("a number within a container of the state")
         inputs = [leaf.index for leaf in leaves((state, data)) if isinstance(leaf, Ref)]
@@ -116,7 +127,7 @@ class Run:
         self.arrays: dict[int, Array] = {}
         self.given: dict[str, Any] = {}
         self.given_data: Any = None
-        self.calls: list[Callable[[], Any]] = []
+        self.calls: list[Call] = []
         self.outputs: dict[int, Array] = {}
         self.fixed: dict[str, Any] = {}
 

@@ -9,31 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ._recording import Operation, Shape
+from ._recording import ELEMENTWISE, Call, Operation, Shape, both
 
 # The standard's names that NumPy's ufuncs do not have.
-_RENAMED = {
-    "bitwise_left_shift": "left_shift",
-    "bitwise_right_shift": "right_shift",
-}
+_RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}
 # Without `pow`: before NumPy 2.3 an array's ``**`` squares and takes roots in its own way.
-_UFUNCS = {
-    name: getattr(np, _RENAMED.get(name, name))
-    for name in (
-        "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
-        "bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "equal", "exp", "expm1",
-        "floor", "floor_divide", "greater", "greater_equal", "isfinite", "isnan", "less",
-        "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum",
-        "minimum", "multiply", "negative", "not_equal", "reciprocal", "remainder",
-        "sign", "sin", "sqrt", "square", "subtract", "tanh",
-    )
-}  # fmt: skip
+_UFUNCS = {name: getattr(np, _RENAMED.get(name, name)) for name in ELEMENTWISE}
 
 # Columns up to which a matrix is turned to find the largest of each row, as NumPy goes row by
 # row. Measured with 256 rows.
 NARROW = 64
-
-Call = Callable[[], Any]
 
 
 class NumpyLibrary:
@@ -113,9 +98,7 @@ def _astype(x: Any, dtype: Any, *, out: Any) -> Call:
 
 
 def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
-    return partial(
-        np.take, x, indices, axis, out, "clip"
-    )  # "raise" would copy through a buffer
+    return partial(x.take, indices, axis, out, "clip")  # "raise" goes through a buffer
 
 
 def _sum(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -> Call:
@@ -124,7 +107,7 @@ def _sum(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -
 
 def _mean(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -> Call:
     count = x.size if axis is None else x.shape[axis]
-    return _both(
+    return both(
         partial(np.add.reduce, x, axis, None, out, keepdims),
         partial(np.divide, out, count, out),
     )
@@ -134,28 +117,20 @@ def _max(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -
     if axis != 1 or x.ndim != 2 or x.shape[1] > NARROW:
         return partial(np.maximum.reduce, x, axis, None, out, keepdims)
     turned = np.empty(x.shape[::-1], x.dtype)
-    return _both(
+    return both(
         partial(np.copyto, turned, x.T),
         partial(np.maximum.reduce, turned, 0, None, out.reshape(-1)),
     )
 
 
 def _where(condition: Any, a: Any, b: Any, *, out: Any) -> Call:
-    return _both(partial(np.copyto, out, b), partial(np.copyto, out, a, where=condition))
+    return both(partial(np.copyto, out, b), partial(np.copyto, out, a, where=condition))
 
 
 def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call | None:
     if min is None or max is None:
         return None
-    return _both(partial(np.maximum, x, min, out=out), partial(np.minimum, out, max, out=out))
-
-
-def _both(first: Call, second: Call) -> Call:
-    def both() -> None:
-        first()
-        second()
-
-    return both
+    return both(partial(np.maximum, x, min, out=out), partial(np.minimum, out, max, out=out))
 
 
 _SPECIAL: dict[str, Callable[..., Call | None]] = {

@@ -9,25 +9,15 @@ from typing import Any
 
 import torch
 
-from ._recording import Operation, Shape
+from ._recording import ELEMENTWISE, Call, Operation, Shape, both
 
 # The standard's names that torch's functions do not have.
 _RENAMED = {"bitwise_invert": "bitwise_not", "equal": "eq", "not_equal": "ne"}
 _ELEMENTWISE = {
-    name: getattr(torch, _RENAMED.get(name, name))
-    for name in (
-        "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
-        "bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "equal", "exp", "expm1",
-        "floor", "floor_divide", "greater", "greater_equal", "less", "less_equal", "log",
-        "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply",
-        "negative", "not_equal", "pow", "reciprocal", "remainder", "sign", "sin", "sqrt",
-        "square", "subtract", "tanh",
-    )
-}  # fmt: skip
+    name: getattr(torch, _RENAMED.get(name, name)) for name in (*ELEMENTWISE, "pow")
+}
 # What bounds by a number are called in torch.
 _BOUNDS = {"maximum": "min", "minimum": "max"}
-
-Call = Callable[[], Any]
 
 
 class TorchLibrary:
@@ -104,7 +94,7 @@ class TorchLibrary:
         if name in ("add", "multiply"):
             return partial(function, x, first, out=out)
         if name == "divide":
-            return _both(
+            return both(
                 partial(torch.reciprocal, x, out=out), partial(torch.mul, out, first, out=out)
             )
         return partial(function, torch.tensor(first, dtype=x.dtype), x, out=out)
@@ -132,14 +122,6 @@ def _reduction(function: Any) -> Callable[..., Call]:
         return partial(function, x, tuple(axes), keepdims, out=out)
 
     return reduce
-
-
-def _both(first: Call, second: Call) -> Call:
-    def both() -> None:
-        first()
-        second()
-
-    return both
 
 
 _SPECIAL: dict[str, Callable[..., Call]] = {
