@@ -110,6 +110,7 @@ class Training:
         self.history = History()
         self.logs: dict[str, float] = {}
         self.state: State = {}
+        self.steps: dict[int, Callable[..., State]] = {}
         self.nonfinite: NonFinite | None = None
         self._guard: Guard | None = None
 
@@ -233,7 +234,7 @@ class Training:
         Nothing here waits for the device.
         """
         n_batches, past = self.n_batches, self.past
-        self.steps = {
+        steps = {
             rows: self.network.compiled_step(
                 self.backend,
                 past.optimizer,
@@ -244,6 +245,9 @@ class Training:
             )
             for rows in self._source.sizes
         }
+        if steps != self.steps:  # a callback has changed a layer
+            self.network.release_steps()
+        self.steps = steps
         self.rates = [
             past.schedule(past.epoch + batch / n_batches) for batch in range(n_batches)
         ]
