@@ -25,7 +25,13 @@ class Bad(NamedTuple):
     message: str
 
 
+def each(values, error, message):
+    """Give a case for each of the values, which all give the same error."""
+    return {name: Bad(value, error, message) for name, value in values.items()}
+
+
 HUGE = 10**18
+UNKNOWN = {"unknown": "nonsense", "empty": "", "foreign": "größe"}
 
 # --- numbers and words ------------------------------------------------------------------------
 
@@ -35,10 +41,7 @@ def integer(minimum, *, none=False, huge=False):
         "half": 2.5, "float": 3.0, "text": "3", "digits": "٣", "bool": True,
         "NumPy bool": np.True_, "list": [3], "array": np.array(3), "NaN": math.nan,
     }  # fmt: skip
-    cases = {
-        name: Bad(value, TypeError, r"^{name} must be an integer, got")
-        for name, value in wrong.items()
-    }
+    cases = each(wrong, TypeError, r"^{name} must be an integer, got")
     if not none:
         cases["None"] = Bad(None, TypeError, r"^{name} must be an integer, got None")
     below = minimum - 1
@@ -56,10 +59,7 @@ def number(minimum=-math.inf, maximum=math.inf, *, above=False, below=False, non
         "text": "0.1", "bool": False, "complex": 0.1j, "array": np.array(0.1),
         "decimal": Decimal(1),
     }  # fmt: skip
-    cases = {
-        name: Bad(value, TypeError, r"^{name} must be a number, got")
-        for name, value in wrong.items()
-    }
+    cases = each(wrong, TypeError, r"^{name} must be a number, got")
     if not none:
         cases["None"] = Bad(None, TypeError, r"^{name} must be a number, got None")
     outside = {"NaN": math.nan, "infinite": math.inf, "overflow": 10**400}
@@ -74,31 +74,21 @@ def number(minimum=-math.inf, maximum=math.inf, *, above=False, below=False, non
 
 def flag():
     wrong = {"1": 1, "0.0": 0.0, "text": "no", "None": None, "array": np.array(True)}
-    return {
-        name: Bad(value, TypeError, r"^{name} must be True or False, got")
-        for name, value in wrong.items()
-    }
+    return each(wrong, TypeError, r"^{name} must be True or False, got")
 
 
 def choice(*, none=False):
     wrong = {"number": 3, "bytes": b"min", "list": ["min"], "class": str}
     if not none:
         wrong["None"] = None
-    return {
-        name: Bad(value, TypeError, r"^{name} must be a string, one of")
-        for name, value in wrong.items()
-    } | {
-        name: Bad(value, ValueError, r"^{name} must be one of .*; got")
-        for name, value in {"unknown": "nonsense", "empty": "", "foreign": "größe"}.items()
-    }
+    return each(wrong, TypeError, r"^{name} must be a string, one of") | each(
+        UNKNOWN, ValueError, r"^{name} must be one of .*; got"
+    )
 
 
 def text():
     wrong = {"None": None, "number": 3, "bytes": b"loss", "list": ["loss"], "class": str}
-    return {
-        name: Bad(value, TypeError, r"^{name} must be a string.*, got")
-        for name, value in wrong.items()
-    }
+    return each(wrong, TypeError, r"^{name} must be a string.*, got")
 
 
 def named(what, *, none=False):
@@ -109,10 +99,9 @@ def named(what, *, none=False):
     return {
         name: Bad(value, TypeError, rf"{what}\b.*, got {type(value).__name__}")
         for name, value in wrong.items()
-    } | {
-        name: Bad(value, ValueError, rf"unknown {what} '.*'; allowed are")
-        for name, value in {"unknown": "Nonsense", "empty": "", "foreign": "größe"}.items()
-    }
+    } | each(
+        UNKNOWN | {"unknown": "Nonsense"}, ValueError, rf"unknown {what} '.*'; allowed are"
+    )
 
 
 # --- bpnet's own objects ----------------------------------------------------------------------
@@ -125,7 +114,7 @@ def instance(pattern, *, none=False):
     }  # fmt: skip
     if not none:
         wrong["None"] = None
-    return {name: Bad(value, TypeError, pattern) for name, value in wrong.items()}
+    return each(wrong, TypeError, pattern)
 
 
 def network():
@@ -145,7 +134,7 @@ def backend(*, none=True):
     wrong = {"number": 3, "bytes": b"numpy", "module": np, "class": str}
     if not none:
         wrong["None"] = None
-    cases = {name: Bad(value, TypeError, message) for name, value in wrong.items()}
+    cases = each(wrong, TypeError, message)
     unknown = bpnet.UnknownBackendError
     return cases | {
         "unknown": Bad("nonsense", unknown, "unknown backend 'nonsense'; known are .*numpy"),
@@ -158,10 +147,7 @@ def backend(*, none=True):
 
 def mapping():
     wrong = {"None": None, "number": 3, "text": "loss", "list": [0.1], "array": np.ones(2)}
-    return {
-        name: Bad(value, TypeError, r"^history must be what fit returned.*got")
-        for name, value in wrong.items()
-    }
+    return each(wrong, TypeError, r"^history must be what fit returned.*got")
 
 
 def axes():
@@ -172,10 +158,7 @@ def path(*, none=False, nul=True):
     wrong = {"number": 3, "float": 3.5, "list": ["a"], "object": object()}
     if not none:
         wrong["None"] = None
-    cases = {
-        name: Bad(value, TypeError, r"^{name} must be a str or a Path, got")
-        for name, value in wrong.items()
-    }
+    cases = each(wrong, TypeError, r"^{name} must be a str or a Path, got")
     if nul:
         cases["NUL"] = Bad("a\0.gif", ValueError, r"^{name} must have no NUL character, got")
     return cases
@@ -184,10 +167,7 @@ def path(*, none=False, nul=True):
 def sequence(numbers, minimum=1, *, rising=True):
     """Give cases of several numbers, each of which must be one of the cases `numbers`."""
     wrong = {"None": None, "number": 3, "text": "12", "function": len}
-    cases = {
-        name: Bad(value, TypeError, r"^{name} must be a sequence, got")
-        for name, value in wrong.items()
-    }
+    cases = each(wrong, TypeError, r"^{name} must be a sequence, got")
     cases["empty"] = Bad((), ValueError, rf"^{{name}} must have {minimum} or more values")
     if rising:
         cases["falling"] = Bad((3, 2), ValueError, r"^{name} must have .*, rising; got")
@@ -200,10 +180,7 @@ def sequence(numbers, minimum=1, *, rising=True):
 def words():
     """Give cases of several names of activations."""
     wrong = {"None": None, "number": 3, "text": "tanh", "function": len}
-    cases = {
-        key: Bad(value, TypeError, r"^{name} must be a sequence, got")
-        for key, value in wrong.items()
-    }
+    cases = each(wrong, TypeError, r"^{name} must be a sequence, got")
     cases["empty"] = Bad((), ValueError, "^{name} must have 1 or more values")
     cases["unknown among"] = Bad(["tanh", "Nonsense"], ValueError, "unknown activation")
     cases["number among"] = Bad(["tanh", 3], TypeError, "^{name} must be a string, got 3")

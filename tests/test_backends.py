@@ -326,9 +326,11 @@ def test_jax_compiles_a_step_once(batch_size, kinds, counted):
     assert counted.calls == kinds + 1
 
 
-def test_elsewhere_python_runs_each_step(counted):
-    """The count above would see it."""
-    fit_counted("numpy", batch_size=10)
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_elsewhere_python_runs_what_users_write_in_each_step(name, counted):
+    """Also where bpnet's own steps are replayed; the count above would see it."""
+    pytest.importorskip(name)
+    fit_counted(f"{name}:cpu", batch_size=10)
     assert counted.calls == 10 * 3
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
+from on_host import assert_same, flat
 
 import bpnet
 from bpnet.callbacks import ProgressBar
@@ -29,15 +30,6 @@ NAN, INF = math.nan, math.inf
 def network(units=4, dtype="float64"):
     layers = [bpnet.Dense(units, "tanh"), bpnet.Dropout(0.2), bpnet.Dense(1)]
     return bpnet.Network(layers, "mean_squared_error", seed=2, dtype=dtype)
-
-
-def host(backend, parameters):
-    return [np.array(backend.to_numpy(p)) for layer in parameters for p in layer.values()]
-
-
-def assert_same(parameters, expected):
-    for p, q in zip(parameters, expected, strict=True):
-        assert_array_equal(p, q)
 
 
 def train(net, callbacks, backend="numpy", epochs=2, **settings):
@@ -88,7 +80,7 @@ class Figures(bpnet.Callback):
 
     def on_epoch_end(self, training):
         training.logs["figure"] = self.values[training.epoch - 1]
-        self.kept.append(host(training.backend, training.parameters))
+        self.kept.append(flat(training.backend, training.parameters))
 
 
 # --- hooks ------------------------------------------------------------------------------------
@@ -129,19 +121,19 @@ def test_every_hook_sees_the_network_of_the_moment(backend):
         def at(self, hook, training):
             assert training.network is net
             assert net.backend == training.backend == backend
-            W1, b1, W2, b2 = state = host(backend, training.parameters)
-            assert_same(host(backend, net.parameters), state)
-            assert_same(host(backend, training.copy_parameters()), state)
+            W1, b1, W2, b2 = state = flat(backend, training.parameters)
+            assert_same(flat(backend, net.parameters), state)
+            assert_same(flat(backend, training.copy_parameters()), state)
             assert_allclose(net.predict(X), (np.tanh(X @ W1 + b1) @ W2 + b2)[:, 0], rtol=1e-9)
             self.states.append(state)
 
     net, look = network(), Look()
-    start = host(bpnet.get_backend("numpy"), net.build(3, "numpy").parameters)
+    start = flat(bpnet.get_backend("numpy"), net.build(3, "numpy").parameters)
     train(net, look, backend, epochs=1)
     begun, _, first, second, third, ended, _ = look.states
     assert_same(begun, start)
     assert_same(ended, third)
-    assert_same(host(backend, net.parameters), third)
+    assert_same(flat(backend, net.parameters), third)
     for before, after in zip((begun, first, second), (first, second, third), strict=True):
         assert np.all(before[0] != after[0])
 
@@ -183,18 +175,18 @@ def test_parameters_that_a_callback_sets_are_trained_on_and_left_to_it(backend):
         def at(self, hook, training):
             if hook == "train_begin":
                 self.start = training.copy_parameters()
-                self.values = host(backend, self.start)
+                self.values = flat(backend, self.start)
             if hook in ("epoch_begin", "train_end"):
                 training.parameters = self.start
-                assert_same(host(backend, net.parameters), self.values)
+                assert_same(flat(backend, net.parameters), self.values)
             if hook == "epoch_end":
-                assert not np.array_equal(host(backend, net.parameters)[0], self.values[0])
+                assert not np.array_equal(flat(backend, net.parameters)[0], self.values[0])
 
     reset, net = Reset(), network(units=30_000)
     history = train(net, reset, backend, batch_size=None, shuffle=False)
     assert history.epochs == 2
-    assert_same(host(backend, reset.start), reset.values)
-    assert_same(host(backend, net.parameters), reset.values)
+    assert_same(flat(backend, reset.start), reset.values)
+    assert_same(flat(backend, net.parameters), reset.values)
 
 
 def test_another_network_may_be_trained_within_a_hook():
@@ -212,13 +204,13 @@ def test_an_error_in_a_callback_leaves_a_usable_network(backend):
     class Fail(Hooks):
         def at(self, hook, training):
             if (hook, training.epoch) == ("batch_end", 1):
-                self.state = host(backend, training.parameters)
+                self.state = flat(backend, training.parameters)
                 raise RuntimeError("no space left")
 
     fail, net = Fail(), network()
     with pytest.raises(RuntimeError, match="no space left"):
         train(net, [fail], backend)
-    assert_same(host(backend, net.parameters), fail.state)
+    assert_same(flat(backend, net.parameters), fail.state)
     assert net.predict(X).shape == (M,)
     train(net, (), epochs=1)
 
@@ -251,7 +243,7 @@ def test_early_stopping_bears_so_many_epochs_and_restores_the_best(
     assert (history.best_epoch, stopping.best_epoch) == (best, best)
     if best is not None:
         assert stopping.best == values[best - 1]
-    assert_same(host(net.backend, net.parameters), figures.kept[(best or epochs) - 1])
+    assert_same(flat(net.backend, net.parameters), figures.kept[(best or epochs) - 1])
     if epochs < len(values):
         since = f" since epoch {best}" if best else ""
         waited = epochs - (best or 0)
@@ -263,14 +255,14 @@ def test_the_best_weights_are_restored_on_every_backend(backend):
     stopping = bpnet.EarlyStopping("figure", patience=1)
     history = train(net, [figures, stopping], backend, epochs=9, batch_size=None)
     assert (history.epochs, history.best_epoch) == (4, 2)
-    assert_same(host(backend, net.parameters), figures.kept[1])
+    assert_same(flat(backend, net.parameters), figures.kept[1])
     assert not np.array_equal(figures.kept[1][0], figures.kept[3][0])
 
 
 def test_later_callbacks_see_the_restored_weights_at_the_end():
     class Keep(bpnet.Callback):
         def on_train_end(self, training):
-            self.seen = host(training.backend, training.network.parameters)
+            self.seen = flat(training.backend, training.network.parameters)
 
     figures, keep = Figures(1.0, 2.0, 3.0), Keep()
     train(network(), [figures, bpnet.EarlyStopping("figure"), keep], epochs=3)
@@ -282,7 +274,7 @@ def test_the_last_weights_stay_if_the_best_are_not_asked_for():
     stopping = bpnet.EarlyStopping("figure", patience=1, restore_best=False)
     history = train(net, [figures, stopping], epochs=9)
     assert (history.epochs, history.best_epoch, stopping.best_epoch) == (3, None, 1)
-    assert_same(host(net.backend, net.parameters), figures.kept[2])
+    assert_same(flat(net.backend, net.parameters), figures.kept[2])
 
 
 def test_early_stopping_starts_anew_in_each_fit():

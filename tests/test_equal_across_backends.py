@@ -9,20 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from laws import gradients
 from numpy.testing import assert_allclose, assert_array_equal
+from on_host import host
 
 import bpnet
 from bpnet.layers import Context
 from bpnet.random import generator
 
 # --- the same bits ----------------------------------------------------------------------------
-
-
-def host(backend, parameters):
-    return [
-        {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
-        for layer in parameters
-    ]
 
 
 def spiral_network(dtype="float64"):
@@ -140,18 +135,6 @@ FEATURES = arrays(np.float64, (M, 3), elements=st.floats(-2.0, 2.0))
 TARGETS = arrays(np.float64, (M, 2), elements=st.floats(-2.0, 2.0))
 WEIGHTS = st.none() | arrays(np.float64, M, elements=st.floats(0.125, 4.0))
 ORDERS = st.permutations(range(M))
-
-
-@functools.cache
-def law_network():
-    layers = [bpnet.Dense(4, "tanh"), bpnet.Dense(2)]
-    return bpnet.Network(layers, "huber", seed=0, dtype="float64").build(3)
-
-
-def gradients(backend, X, Y, w):
-    """The loss and all gradients as one vector."""
-    loss, layers = law_network().loss_and_gradients(X, Y, w, backend=backend)
-    return np.concatenate([[loss], *(g.ravel() for layer in layers for g in layer.values())])
 
 
 def pick(w, rows):

@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from on_host import assert_same, flat
 
 import bpnet
 
@@ -27,15 +27,6 @@ def network():
 def train(net, *callbacks, backend="numpy", epochs=9, **settings):
     settings = {"optimizer": bpnet.SGD(0.05), "batch_size": BATCH} | settings
     return net.fit(X, Y, epochs=epochs, callbacks=callbacks, backend=backend, **settings)
-
-
-def host(backend, parameters):
-    return [np.array(backend.to_numpy(p)) for layer in parameters for p in layer.values()]
-
-
-def assert_same(parameters, expected):
-    for p, q in zip(parameters, expected, strict=True):
-        assert_array_equal(p, q)
 
 
 def press_ctrl_c():
@@ -68,7 +59,7 @@ class Press(bpnet.Callback):
     def at(self, hook, training):
         self.calls.append(hook)
         if (hook, self.calls.count(hook)) == self.moment:
-            self.state = host(training.backend, training.parameters)
+            self.state = flat(training.backend, training.parameters)
             for _ in range(self.times):
                 press_ctrl_c()
 
@@ -86,14 +77,14 @@ class Press(bpnet.Callback):
 )
 def test_ctrl_c_ends_training_after_the_step(hook, n, epochs, steps, backend):
     net, press = network(), Press(hook, n)
-    start = host(bpnet.get_backend("numpy"), net.build(3, "numpy").parameters)
+    start = flat(bpnet.get_backend("numpy"), net.build(3, "numpy").parameters)
     history = train(net, press, backend=backend)
     assert history.stopped == "interrupted"
     assert history.epochs == epochs
     assert {len(figures) for figures in history.values()} <= {epochs}
     assert press.calls.count("batch_end") == steps
     assert press.calls[-1] == "train_end"
-    assert_same(host(backend, net.parameters), press.state)
+    assert_same(flat(backend, net.parameters), press.state)
     assert np.array_equal(press.state[0], start[0]) == (steps == 0)
     assert net.predict(X).shape == (M,)
     assert train(net, epochs=1).stopped is None
@@ -103,7 +94,7 @@ def test_ctrl_c_from_outside_in_the_middle_of_an_epoch(backend):
     class Wait(bpnet.Callback):
         def on_batch_end(self, training):
             under_way.set()
-            self.state = host(backend, training.parameters)
+            self.state = flat(backend, training.parameters)
 
     def press_when_under_way():
         under_way.wait()
@@ -116,7 +107,7 @@ def test_ctrl_c_from_outside_in_the_middle_of_an_epoch(backend):
     thread.join()
     assert history.stopped == "interrupted"
     assert history.epochs < 20_000
-    assert_same(host(backend, net.parameters), wait.state)
+    assert_same(flat(backend, net.parameters), wait.state)
 
 
 def test_the_best_weights_are_restored_after_ctrl_c():
@@ -124,12 +115,12 @@ def test_the_best_weights_are_restored_after_ctrl_c():
         def on_epoch_end(self, training):
             training.logs["figure"] = float(training.epoch)
             if training.epoch == 1:
-                self.best = host(training.backend, training.parameters)
+                self.best = flat(training.backend, training.parameters)
 
     net, worse, press = network(), Worse(), Press("batch_end", 8)
     history = train(net, worse, bpnet.EarlyStopping("figure"), press)
     assert (history.stopped, history.epochs, history.best_epoch) == ("interrupted", 2, 1)
-    assert_same(host(net.backend, net.parameters), worse.best)
+    assert_same(flat(net.backend, net.parameters), worse.best)
     assert not np.array_equal(press.state[0], worse.best[0])
 
 
@@ -153,7 +144,7 @@ def test_a_second_ctrl_c_raises_and_leaves_a_usable_network(backend):
     with pytest.raises(KeyboardInterrupt):
         train(net, press, backend=backend)
     assert "train_end" not in press.calls
-    assert_same(host(backend, net.parameters), press.state)
+    assert_same(flat(backend, net.parameters), press.state)
     assert train(net, epochs=1).stopped is None
 
 

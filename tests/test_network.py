@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from on_host import host
 
 import bpnet
 from bpnet.losses import Huber
@@ -44,13 +45,6 @@ def network(case, dtype="float64", *, seed=3, **settings):
         bpnet.Dense(n_outputs, bias_init="normal", **settings),
     ]
     return bpnet.Network(layers, loss, seed=seed, dtype=dtype)
-
-
-def host(backend, parameters):
-    return [
-        {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
-        for layer in parameters
-    ]
 
 
 # --- what is computed, in plain NumPy ---------------------------------------------------------

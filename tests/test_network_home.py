@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from on_host import host
 
 import bpnet
 
@@ -26,13 +27,6 @@ def network(dtype="float64", seed=3):
         bpnet.Dense(N_CLASSES, bias_init="normal"),
     ]
     return bpnet.Network(layers, "categorical_crossentropy", seed=seed, dtype=dtype)
-
-
-def host(backend, parameters):
-    return [
-        {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
-        for layer in parameters
-    ]
 
 
 def assert_same(parameters, expected):

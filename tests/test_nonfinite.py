@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from on_host import assert_same, flat
 
 import bpnet
 from bpnet.cli import main
@@ -30,15 +30,6 @@ def _overflow_is_meant():
 def network(activation="tanh", dtype="float64", **options):
     layers = [bpnet.Dense(4, activation, **options), bpnet.Dropout(0.2), bpnet.Dense(1)]
     return bpnet.Network(layers, "mean_squared_error", seed=2, dtype=dtype)
-
-
-def host(backend, parameters):
-    return [np.array(backend.to_numpy(p)) for layer in parameters for p in layer.values()]
-
-
-def assert_same(parameters, expected):
-    for p, q in zip(parameters, expected, strict=True):
-        assert_array_equal(p, q)
 
 
 def train(net, backend="numpy", X=X, Y=Y, **settings):
@@ -108,7 +99,7 @@ def test_weights_that_are_not_finite_stop_although_the_loss_is(backend):
     assert (error.found.epoch, error.found.step) == (2, 3)
     assert error.found.quantity in ("W", "b")
     assert all(map(math.isfinite, error.history["loss"]))
-    assert all(np.all(np.isfinite(p)) for p in host(backend, net.parameters))
+    assert all(np.all(np.isfinite(p)) for p in flat(backend, net.parameters))
 
 
 def test_a_sum_that_overflows_is_no_infinity(backend):
@@ -151,26 +142,26 @@ def test_the_network_is_what_it_was_after_the_last_good_epoch(good, on_nonfinite
     expected.build(3, backend)
     if good:
         train(expected, backend, optimizer=bpnet.Adam(0.05), epochs=good)
-    assert_same(host(backend, net.parameters), host(backend, expected.parameters))
+    assert_same(flat(backend, net.parameters), flat(backend, expected.parameters))
     assert (net.epochs_taken, net.steps_taken) == (good, 3 * good)
     # and goes on as that one would
     for either in (net, expected):
         train(either, backend, epochs=2)
-    assert_same(host(backend, net.parameters), host(backend, expected.parameters))
+    assert_same(flat(backend, net.parameters), flat(backend, expected.parameters))
 
 
 def test_watching_changes_no_bit(backend):
     watched, free = network(), network()
     for net, choice in ((watched, "raise"), (free, "ignore")):
         train(net, backend, optimizer=bpnet.Adam(0.01), on_nonfinite=choice)
-    assert_same(host(backend, watched.parameters), host(backend, free.parameters))
+    assert_same(flat(backend, watched.parameters), flat(backend, free.parameters))
 
 
 def test_ignore_trains_on(backend):
     net = network()
     history = train(net, backend, optimizer=bpnet.SGD(Rates(4)), on_nonfinite="ignore")
     assert (history.epochs, history.stopped) == (9, None)
-    assert not np.all(np.isfinite(host(backend, net.parameters)[0]))
+    assert not np.all(np.isfinite(flat(backend, net.parameters)[0]))
 
 
 @pytest.mark.parametrize("on_nonfinite", ["raise", "restore"])
@@ -194,7 +185,7 @@ def test_an_epoch_that_ctrl_c_cuts_short_is_looked_at_too(on_nonfinite, backend)
     assert history.epochs == 2
     assert history.stopped.startswith("not finite in epoch 3, step 2")
     train(expected, backend, optimizer=bpnet.Adam(0.05), epochs=2)
-    assert_same(host(backend, net.parameters), host(backend, expected.parameters))
+    assert_same(flat(backend, net.parameters), flat(backend, expected.parameters))
     assert (net.epochs_taken, net.steps_taken) == (2, 6)
 
 
@@ -213,7 +204,7 @@ def test_early_stopping_restores_its_best_weights_and_the_end_is_called():
     assert error.history.best_epoch == 1
     best = network()
     train(best, epochs=1)
-    assert_same(host(net.backend, net.parameters), host(net.backend, best.parameters))
+    assert_same(flat(net.backend, net.parameters), flat(net.backend, best.parameters))
 
 
 def test_a_bad_choice_is_refused():

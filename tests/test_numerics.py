@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from laws import gradients, law_network
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
@@ -20,18 +19,6 @@ EPS32 = float(np.finfo(np.float32).eps)
 FEATURES = arrays(np.float64, (M, 3), elements=st.floats(-2.0, 2.0))
 TARGETS = arrays(np.float64, (M, 2), elements=st.floats(-2.0, 2.0))
 WEIGHTS = arrays(np.float64, M, elements=st.floats(0.125, 4.0))
-
-
-@functools.cache
-def law_network():
-    layers = [bpnet.Dense(4, "tanh"), bpnet.Dense(2)]
-    return bpnet.Network(layers, "huber", seed=0, dtype="float64").build(3)
-
-
-def gradients(backend, X, Y, w):
-    """The loss and all gradients as one vector."""
-    loss, layers = law_network().loss_and_gradients(X, Y, w, backend=backend)
-    return np.concatenate([[loss], *(g.ravel() for layer in layers for g in layer.values())])
 
 
 # --- weights of examples ----------------------------------------------------------------------

@@ -1,0 +1,24 @@
+"""Parameters as NumPy arrays of their own, to compare and to keep."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+
+def host(backend, parameters):
+    """Give the parameters in the structure of the layers."""
+    return [
+        {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
+        for layer in parameters
+    ]
+
+
+def flat(backend, parameters):
+    """Give the parameters one after the other."""
+    return [p for layer in host(backend, parameters) for p in layer.values()]
+
+
+def assert_same(arrays, expected):
+    for p, q in zip(arrays, expected, strict=True):
+        assert_array_equal(p, q)
