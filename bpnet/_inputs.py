@@ -71,7 +71,7 @@ def is_sparse(X: Any) -> bool:
 def check_features(X: Any, dtype: str, n_inputs: int | None) -> tuple[Array, Backend | None]:
     """Check features alone; give them and the backend that owns them."""
     owner = backend_of(X=X)
-    with _context(owner):
+    with context_of(owner):
         return as_features(X, dtype, n_inputs), owner
 
 
@@ -89,7 +89,7 @@ def check_data(
     """Check features, targets and weights together; `suffix` tells the arguments apart."""
     names = {"X": f"X{suffix}", "y": f"y{suffix}", "w": f"sample_weight{suffix}"}
     owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
-    with _context(owner):
+    with context_of(owner):
         X = as_features(X, dtype, n_inputs, names["X"])
         y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
@@ -98,7 +98,8 @@ def check_data(
     return Data(X, y, w, owner, dtype)
 
 
-def _context(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
+def context_of(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
+    """Make the device of arrays current, if they are not the host's."""
     return contextlib.nullcontext() if owner is None else owner.activate()
 
 
@@ -172,7 +173,7 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> A
     value = as_array(name, value)
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
-    with _context(backend_of(value=value)):
+    with context_of(backend_of(value=value)):
         return _as_finite(name, value, dtype)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._inputs import Data, as_parameter, is_sparse
+from bpnet._inputs import Data, as_parameter, context_of, is_sparse
 from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
 from bpnet.layers import Layer
@@ -113,15 +113,17 @@ def bring(
     """Put an array of the host or of any library, or some of its rows, on a backend."""
     owner = backend_of(array=array)
     if rows is not None:
-        with (owner or backend).activate():
+        with context_of(owner):
             array = array[rows, ...]
     if is_sparse(array):
         array = array.toarray()
     if owner is not None and owner != backend:
         array = owner.to_numpy(array)
+    placed = backend.asarray(array)
+    if not copy:
+        return placed
     with backend.activate():
-        placed = backend.asarray(array)
-        return backend.xp.asarray(placed, copy=True) if copy else placed
+        return backend.xp.asarray(placed, copy=True)
 
 
 def host(array: Array) -> Any:
