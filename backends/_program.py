@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from bpnet._typing import Array
 
 from ._joining import Joined, Part
-from ._recording import Call, Library, Operation, Recording, Ref, Shape, UnrecordableError
+from ._kernels import is_expressible, kernel
+from ._recording import (
+    Call,
+    Library,
+    MakeKernel,
+    Operation,
+    Recording,
+    Ref,
+    Shape,
+    UnrecordableError,
+)
 
 
 class Buffer(NamedTuple):
@@ -26,6 +36,24 @@ class Buffer(NamedTuple):
     size: int
     dtype: Any
     number: int
+
+
+class Bound(NamedTuple):
+    """A program on its arrays.
+
+    Attributes
+    ----------
+    calls : list of callable
+        A run.
+    fused : callable
+        Gives calls that do the same, with a kernel for each elementwise passage.
+    outputs : dict of int to array
+        What a run gives.
+    """
+
+    calls: list[Call]
+    fused: Callable[[MakeKernel], Sequence[Call]]
+    outputs: dict[int, Array]
 
 
 class Memory:
@@ -170,7 +198,7 @@ class Program:
 
     # --- running ----------------------------------------------------------------------------
 
-    def bind(self, inputs: Sequence[Array]) -> tuple[list[Call], dict[int, Array]]:
+    def bind(self, inputs: Sequence[Array]) -> Bound:
         """Give the calls of a run on these inputs, and the outputs that it writes.
 
         Outputs stand in the memory of the inputs that they replace, or in that of copies.
@@ -202,10 +230,41 @@ class Program:
                 if by_blocks
                 else (self._call(op, arrays) for op in passage)
             )
-        for output, home in self.homes.items():
-            if self.place.get(output, home) != home:
-                calls.append(_storing(self.library, arrays[home], arrays[output]))
-        return calls, {i: arrays[self.homes.get(i, i)] for i in self.outputs}
+        going_home = [
+            _storing(self.library, arrays[home], arrays[output])
+            for output, home in self.homes.items()
+            if self.place.get(output, home) != home
+        ]
+
+        def fused(make: MakeKernel) -> list[Call]:
+            return [*self._fused(make, arrays), *going_home]
+
+        outputs = {i: arrays[self.homes.get(i, i)] for i in self.outputs}
+        return Bound([*calls, *going_home], fused, outputs)
+
+    def _fused(self, make: MakeKernel, arrays: dict[int, Array]) -> Iterator[Call]:
+        """Bind each elementwise passage as one kernel, and all else as it is."""
+        last_use, end = self._last_use(), 0
+        for kind, group in itertools.groupby(self.operations, key=self._kernel_kind):
+            passage = list(group)
+            end += len(passage)
+            if isinstance(kind, tuple):
+                results = [op.result for op in passage]
+                needed = [i for i in results if last_use[self._root(i)] >= end]
+                code = kernel(passage, self.shapes, needed)
+                yield make(code, [arrays[i] for i in code.inputs], [arrays[i] for i in needed])
+            else:
+                yield from [self._call(op, arrays) for op in passage]
+
+    def _kernel_kind(self, op: Operation) -> tuple[int, ...] | int:
+        """Give the shape that an operation of a kernel runs through, else its result."""
+        shape = self.shapes[op.result]
+        fits = (
+            op.is_elementwise(self.library)
+            and is_expressible(op, self.shapes)
+            and all(self.shapes[i].c_ordered and i not in self._roots for i in op.operands)
+        )
+        return shape.shape if fits else op.result
 
     def _joined_arrays(self, inputs: dict[int, Array]) -> dict[int, Array]:
         """Make the joined values, and their parts; inputs are copied into them."""

@@ -15,9 +15,12 @@ import operator
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from bpnet._typing import Array, Namespace
+
+if TYPE_CHECKING:
+    from ._kernels import Kernel
 
 # Elements from which on an array is stood in for.
 LARGE = 2**15
@@ -33,6 +36,8 @@ ELEMENTWISE = (
 )  # fmt: skip
 
 Call = Callable[[], Any]
+# Gives a call that runs a kernel, from its code, its operands and where its results go.
+MakeKernel = Callable[["Kernel", Sequence[Array], Sequence[Array]], Call]
 
 
 def both(first: Call, second: Call) -> Call:
@@ -146,6 +151,16 @@ class Library(Protocol):
 
     def equal(self, a: Array, b: Array) -> bool:
         """Whether two arrays have the same shape, dtype and bits."""
+
+    def condensed(
+        self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
+    ) -> Sequence[Callable[[], Sequence[Call]]]:
+        """Give ways to do the same in fewer calls, the best first; each makes its calls.
+
+        The calls have run once before. `fused` gives calls that do the same with each
+        elementwise passage as one kernel, which it has made by a function of the library's.
+        What a way gives is tried out before it is trusted.
+        """
 
 
 _BINARY = {

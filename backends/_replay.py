@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bpnet._typing import Array, Namespace
 
+from ._condensing import Way, run_all, run_first
 from ._program import Program
 from ._recording import (
     Call,
@@ -127,7 +128,8 @@ class Run:
         self.arrays: dict[int, Array] = {}
         self.given: dict[str, Any] = {}
         self.given_data: Any = None
-        self.calls: list[Call] = []
+        self.calls: Sequence[Call] = []
+        self.ways: Sequence[Way] = ()
         self.outputs: dict[int, Array] = {}
         self.fixed: dict[str, Any] = {}
 
@@ -180,7 +182,8 @@ class Run:
         inputs = [self.arrays[index] for index in range(len(self.arrays))]
         if len(set(map(id, inputs))) < len(inputs):
             return False
-        self.calls, self.outputs = self.program.bind(inputs)
+        self.calls, fused, self.outputs = self.program.bind(inputs)
+        self.ways = self.library.condensed(self.calls, fused)
         for new, old in self.homes.items():
             self.arrays[old] = self.outputs[new]
         self.fixed = {
@@ -192,8 +195,13 @@ class Run:
 
     def replay(self) -> dict[str, Any]:
         """Run the program on the inputs it has taken."""
-        for call in self.calls:
-            call()
+        if self.ways:
+            replaced = [self.arrays[old] for old in self.homes.values()]
+            outputs = list(self.outputs.values())
+            self.calls = run_first(self.library, self.calls, self.ways, replaced, outputs)
+            self.ways = ()
+        else:
+            run_all(self.calls)
         self.given = dict(self.fixed)  # they stand where the next run reads them
         new = dict(self.fixed)
         for key in self.numbers:

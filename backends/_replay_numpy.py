@@ -70,6 +70,10 @@ class NumpyLibrary:
         """Whether two arrays have the same shape, dtype and numbers."""
         return a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=True))
 
+    def condensed(self, calls: Any, fused: Any) -> tuple[()]:
+        """Give no way to do with fewer calls."""
+        return ()
+
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
         """Give a call that writes an operation's result into `out`; None if there is none."""
         name, options = operation.name, operation.options

@@ -13,6 +13,9 @@ import cupy
 from bpnet.backend import Backend
 from bpnet.errors import NoDeviceError
 
+from ._replay import Replayed
+from ._replay_cupy import CupyLibrary
+
 
 class CupyBackend(Backend):
     """Arrays are `cupy.ndarray` on one GPU; devices are numbered as CUDA does: "0", "1"."""
@@ -66,11 +69,17 @@ class CupyBackend(Backend):
         with self.activate():
             return cupy.asnumpy(array)
 
+    def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
+        """Record the step in its first run; replay it in place, as a graph of kernels."""
+        return Replayed(step, CupyLibrary(), xp) if own else super().compile(step)
+
     def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Run the rule as one kernel: each array is read once and written once."""
+        """Run the rule as one kernel, where it is not recorded with the step around it."""
         bound = functools.partial(rule, self.xp)
         fused = cupy.fuse(kernel_name="bpnet_rule")(bound)  # a partial has no name of its own
-        return lambda xp, *arguments: fused(*arguments)
+        return lambda xp, *arguments: (
+            fused(*arguments) if xp is self.xp else rule(xp, *arguments)
+        )
 
     def fits(self, nbytes: int) -> bool:
         """Leave half of the free memory to activations and temporaries."""

@@ -15,7 +15,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-needed='pip install -e ".[dev,cuda12]" "jax[cuda12]", and a CUDA build of torch'
+needed='pip install -e ".[dev,cuda12,graphs]" "jax[cuda12]", and a CUDA build of torch'
 
 python=${PYTHON:-python}
 read -ra backends <<<"${BACKENDS:-cupy torch:cuda:0 jax:gpu:0}"

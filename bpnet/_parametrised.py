@@ -19,6 +19,7 @@ from bpnet.backend import Backend
 from bpnet.backprop import Model
 from bpnet.layers import Dense, Layer
 from bpnet.losses import Loss
+from bpnet.precision import wanted_precision
 from bpnet.random import fresh_seed, mask_key
 from bpnet.registry import current_block, get_backend
 
@@ -188,7 +189,7 @@ class Parametrised:
         """Give the compiled training step, the same for all with the same settings."""
         details = (batch_size, rows, by_weight, eagerly)
         return self.compiled_once(
-            (place, self.settings, optimizer.settings, *details),
+            (place, self.settings, optimizer.settings, wanted_precision(), *details),
             lambda: make_step(place, self.model, optimizer, *details),
         )
 

@@ -184,3 +184,13 @@ def test_blocks_may_be_nested(torch):
             assert current() <= FORMATS["highest"]
         assert current() <= FORMATS["medium"]
     assert current() <= FORMATS["highest"]
+
+
+def test_steps_are_compiled_for_a_precision():
+    """A CUDA graph multiplies as it did when it was captured."""
+    net = network()
+    net.fit(X, Y, epochs=1)
+    compiled = set(net._compiled)
+    with bpnet.matmul_precision("high"):
+        net.fit(X, Y, epochs=1)
+    assert set(net._compiled) > compiled

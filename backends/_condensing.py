@@ -1,0 +1,82 @@
+"""The first run of a step, in which fewer calls are tried: kernels, graphs.
+
+They are kept only if they give what the calls of the recording give, from the same inputs and
+to the bit. Where a compiler or a driver does not do what was expected of it, a step runs as
+it was recorded; a message of logging's level DEBUG says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from bpnet._typing import Array
+
+from ._recording import Call, Library
+
+_log = logging.getLogger(__name__)
+
+Way = Callable[[], Sequence[Call]]
+
+
+def run_first(
+    library: Library,
+    calls: Sequence[Call],
+    ways: Sequence[Way],
+    replaced: Sequence[Array],
+    outputs: Sequence[Array],
+) -> Sequence[Call]:
+    """Run the calls, and give those for the next runs.
+
+    Parameters
+    ----------
+    library : Library
+        The arrays' library.
+    calls : sequence of callable
+        What the recording says.
+    ways : sequence of callable
+        Each makes calls that should do the same; the best first.
+    replaced : sequence of array
+        The inputs that a run overwrites.
+    outputs : sequence of array
+        What it gives.
+    """
+
+    def copies(arrays: Sequence[Array]) -> list[Array] | None:
+        try:
+            return list(map(library.copy, arrays))
+        except Exception as error:
+            _log.debug("no memory to try fewer calls: %r", error)
+            return None
+
+    before = copies(replaced)
+    run_all(calls)
+    after = copies(outputs)
+    if before is None or after is None:
+        return calls
+    for way in ways:
+        try:
+            fewer = way()
+            _store(library, outputs, [array + 1 for array in after])  # not what is wanted
+            _store(library, replaced, before)
+            run_all(fewer)
+            if all(map(library.equal, outputs, after)):
+                _log.debug("a step of %d calls runs as %d", len(calls), len(fewer))
+                return fewer
+            _log.debug("a step of %d calls is another one as %d", len(calls), len(fewer))
+        except Exception as error:  # whatever a compiler or a driver has to say
+            _log.debug("a step cannot be condensed: %r", error)
+    _store(library, outputs, after)
+    return calls
+
+
+def run_all(calls: Iterable[Call]) -> None:
+    """Run one call after the other."""
+    for call in calls:
+        call()
+
+
+def _store(library: Library, arrays: Iterable[Array], values: Iterable[Array]) -> None:
+    """Copy values into arrays."""
+    for array, value in zip(arrays, values, strict=True):
+        library.store(array, value)

@@ -1,0 +1,186 @@
+"""CuPy, as recording and replaying see it.
+
+To launch a small kernel takes longer than to run it. So each elementwise passage becomes one
+kernel, and what is launched becomes a CUDA graph, which is launched as a whole. CuPy refuses to
+call cuBLAS while a graph is captured (its issue 6290): nvmath-python can, and where it is not
+installed, a product stands between two graphs.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import cupy
+
+from ._kernels import Kernel
+from ._recording import ELEMENTWISE, Call, MakeKernel, Operation, Shape, both
+
+# The standard's names that CuPy has only of late.
+_RENAMED = {
+    "bitwise_invert": "invert", "bitwise_left_shift": "left_shift",
+    "bitwise_right_shift": "right_shift",
+}  # fmt: skip
+_UFUNCS = {name: getattr(cupy, _RENAMED.get(name, name)) for name in ELEMENTWISE}
+
+
+class Product(partial[Any]):
+    """A call of CuPy's matrix product."""
+
+
+class CupyLibrary:
+    """What recording and replaying need of CuPy."""
+
+    elementwise = frozenset({*_UFUNCS, "astype", "clip", "where"})
+    block = 2**62  # a GPU has no cache to spare
+    copied = 2**22  # graphs read where they did: what is new in each epoch, not all examples
+
+    def is_array(self, value: Any) -> bool:
+        """Whether a value is an array on a GPU."""
+        return isinstance(value, cupy.ndarray)
+
+    def describe(self, array: Any) -> Shape:
+        """Give shape, dtype and order."""
+        return Shape(array.shape, array.dtype, array.flags.c_contiguous)
+
+    def shares(self, a: Any, b: Any) -> bool:
+        """Whether two arrays may share memory."""
+        return bool(cupy.may_share_memory(a, b))
+
+    def empty(self, size: int, dtype: Any, like: Any) -> Any:
+        """Give a new one-dimensional array."""
+        return cupy.empty(size, dtype)
+
+    def store(self, out: Any, array: Any) -> None:
+        """Copy an array into another."""
+        cupy.copyto(out, array)
+
+    def copy(self, array: Any) -> Any:
+        """Give a copy of an array."""
+        return array.copy()
+
+    def repeat(self, array: Any) -> Any:
+        """Give an array of the same shape that repeats the first element, in its memory."""
+        return cupy.broadcast_to(array[(0,) * array.ndim].copy(), array.shape)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """Give no warnings on numbers, as a GPU never does."""
+        return nullcontext()
+
+    def equal(self, a: Any, b: Any) -> bool:
+        """Whether two arrays have the same shape, dtype and numbers."""
+        return (
+            a.dtype == b.dtype
+            and a.shape == b.shape
+            and bool(((a == b) | ((a != a) & (b != b))).all())
+        )
+
+    def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
+        """Give a call that writes an operation's result into `out`; None if there is none."""
+        name, options = operation.name, operation.options
+        if name in _UFUNCS and not options:
+            return partial(_UFUNCS[name], *arguments, out=out)
+        if name == "matmul":
+            return Product(cupy.matmul, *arguments, out=out)
+        if name in _SPECIAL:
+            return _SPECIAL[name](*arguments, out=out, **options)
+        return None
+
+    def condensed(
+        self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
+    ) -> Sequence[Callable[[], Sequence[Call]]]:
+        """Give one graph, graphs between the products, and these without fused kernels."""
+        return [
+            lambda: [_graph(_capturable(fused(_kernel)))],
+            lambda: _graphs(fused(_kernel)),
+            lambda: _graphs(calls),
+        ]
+
+
+def _kernel(kernel: Kernel, inputs: Sequence[Any], outputs: Sequence[Any]) -> Call:
+    return partial(
+        _compiled(kernel.in_params, kernel.out_params, kernel.body), *inputs, *outputs
+    )
+
+
+@functools.cache
+def _compiled(in_params: tuple[str, ...], out_params: tuple[str, ...], body: str) -> Any:
+    """Compile a kernel that rounds after each operation, as the operations do by themselves."""
+
+    def declared(dtypes: tuple[str, ...], letter: str) -> str:
+        return ", ".join(f"{dtype} {letter}{k}" for k, dtype in enumerate(dtypes))
+
+    return cupy.ElementwiseKernel(
+        declared(in_params, "a"), declared(out_params, "o"), body, "bpnet_passage",
+        options=("--fmad=false",),
+    )  # fmt: skip
+
+
+def _capturable(calls: Sequence[Call]) -> list[Call]:
+    """Let cuBLAS multiply without CuPy."""
+    from ._cublas import Cublas
+
+    cublas = Cublas()
+    return [
+        cublas.product(*c.args, **c.keywords) if isinstance(c, Product) else c for c in calls
+    ]
+
+
+def _graphs(calls: Sequence[Call]) -> list[Call]:
+    """Make graphs of the calls between products."""
+    condensed: list[Call] = []
+    for are_products, group in itertools.groupby(calls, lambda c: isinstance(c, Product)):
+        between = list(group)
+        condensed += between if are_products else [_graph(between)]
+    return condensed
+
+
+def _graph(calls: Sequence[Call]) -> Call:
+    """Capture calls as a graph; what they allocate comes from memory that it keeps."""
+    stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        try:
+            for call in calls:
+                call()
+        finally:
+            graph = stream.end_capture()
+    return partial(_start, graph, pool, calls)
+
+
+def _start(graph: Any, pool: Any, calls: Sequence[Call]) -> None:
+    """Start a graph on the current stream; pool and calls keep the memory it works in."""
+    graph.launch()
+
+
+def _astype(x: Any, dtype: Any, *, out: Any) -> Call:
+    return partial(cupy.copyto, out, x, casting="unsafe")
+
+
+def _where(condition: Any, a: Any, b: Any, *, out: Any) -> Call:
+    return both(partial(cupy.copyto, out, b), partial(cupy.copyto, out, a, where=condition))
+
+
+def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call:
+    return partial(cupy.clip, x, min, max, out=out)
+
+
+def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
+    return partial(cupy.take, x, indices, axis=axis, out=out)
+
+
+def _reduction(function: Any) -> Callable[..., Call]:
+    def reduce(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -> Call:
+        return partial(function, x, axis=axis, out=out, keepdims=keepdims)
+
+    return reduce
+
+
+_SPECIAL: dict[str, Callable[..., Call]] = {
+    "astype": _astype, "clip": _clip, "take": _take, "where": _where,
+    "sum": _reduction(cupy.sum), "mean": _reduction(cupy.mean), "max": _reduction(cupy.max),
+}  # fmt: skip

@@ -1,0 +1,238 @@
+"""CuPy and nvmath-python on the CPU, as far as bpnet's backend uses them.
+
+Arrays are NumPy's. While a stream is captured nothing runs: calls are noted, and run when the
+graph is launched; products are refused, as CuPy refuses them. Kernels are compiled by the C++
+compiler of the machine, from the very code that a GPU would get.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import enum
+import functools
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import array_api_compat.numpy
+import numpy as np
+from bpnet_backends._kernels import TYPES
+
+COMPILER = shutil.which("g++")
+
+
+class NdArray(np.ndarray):
+    """An array of the stand-in: `data` has a pointer, as CuPy's has."""
+
+    __module__ = "numpy"  # bpnet takes it for an array of the host
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
+
+def owned(result):
+    """Give arrays and NumPy's numbers as arrays of the stand-in."""
+    is_array = isinstance(result, np.ndarray | np.generic)
+    return np.asarray(result).view(NdArray) if is_array else result
+
+
+class Stream:
+    """What is launched into a captured stream becomes the graph's."""
+
+    captured = None
+    ptr = 7
+
+    def __init__(self, non_blocking=False):
+        assert non_blocking  # as CUDA demands of a stream that is captured
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def begin_capture(self):
+        Stream.captured = []
+
+    def end_capture(self):
+        calls, Stream.captured = Stream.captured, None
+        return Graph(calls)
+
+
+class Graph:
+    def __init__(self, calls):
+        self.calls = calls
+
+    def launch(self):
+        assert Stream.captured is None
+        for call in self.calls:
+            call()
+
+
+def launched(function):
+    """Let a function run, or be captured."""
+
+    @functools.wraps(function)
+    def launch(*arguments, **options):
+        call = functools.partial(function, *arguments, **options)
+        if Stream.captured is None:
+            return owned(call())
+        Stream.captured.append(call)
+        return options.get("out")
+
+    return launch
+
+
+def matmul(a, b, out=None):
+    if Stream.captured is not None:
+        raise NotImplementedError("calling cuBLAS API during stream capture")
+    return owned(np.matmul(a, b, out=out))
+
+
+class ElementwiseKernel:
+    """A kernel in C++, compiled with a loop around it."""
+
+    def __init__(self, in_params, out_params, operation, name, options):
+        assert options == ("--fmad=false",)
+        self.n_inputs = in_params.count(",") + 1
+        parameters = [p.split() for p in f"{in_params}, {out_params}".split(", ")]
+        pointers = ", ".join(f"{TYPES[dtype]}* p_{p}" for dtype, p in parameters)
+        elements = "\n".join(f"{TYPES[dtype]}& {p} = p_{p}[i];" for dtype, p in parameters)
+        self.function = compiled(
+            f"#include <cmath>\nusing namespace std;\n"
+            f'extern "C" void run(long n, {pointers}) {{\n'
+            f"for (long i = 0; i < n; i++) {{\n{elements}\n{operation}\n}}}}\n"
+        )
+
+    @launched
+    def __call__(self, *arrays):
+        inputs, outputs = arrays[: self.n_inputs], arrays[self.n_inputs :]
+        wide = [np.array(np.broadcast_to(x, outputs[0].shape), order="C") for x in inputs]
+        assert all(out.flags.c_contiguous for out in outputs)
+        pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*wide, *outputs)]
+        self.function(ctypes.c_long(outputs[0].size), *pointers)
+
+
+@functools.cache
+def compiled(code):
+    if COMPILER is None:
+        raise RuntimeError("there is no C++ compiler")
+    folder = Path(tempfile.mkdtemp())
+    (folder / "kernel.cpp").write_text(code)
+    command = [COMPILER, "-O1", "-ffp-contract=off", "-shared", "-fPIC", "kernel.cpp", "-o"]
+    subprocess.run([*command, "kernel.so"], cwd=folder, check=True)
+    library = ctypes.CDLL(str(folder / "kernel.so"))
+    shutil.rmtree(folder)
+    return library.run
+
+
+# --- cuBLAS -----------------------------------------------------------------------------------
+
+
+class Operation(enum.IntEnum):
+    N, T = 0, 1
+
+
+def gemm(dtype):
+    kind = np.ctypeslib.as_ctypes_type(dtype)
+
+    def matrix(pointer, rows, columns, ld):
+        """Read memory in Fortran order."""
+        flat = (kind * (ld * columns)).from_address(pointer)
+        return np.frombuffer(flat, dtype).reshape(columns, ld)[:, :rows].T
+
+    @launched
+    def run(handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+        assert (matrix(alpha, 1, 1, 1), matrix(beta, 1, 1, 1)) == (1, 0)
+        A = matrix(a, k, m, lda).T if op_a == Operation.T else matrix(a, m, k, lda)
+        B = matrix(b, n, k, ldb).T if op_b == Operation.T else matrix(b, k, n, ldb)
+        matrix(c, m, n, ldc)[...] = np.matmul(B.T, A.T).T
+
+    return run
+
+
+def cublas():
+    """Give what stands in for `nvmath.bindings.cublas`."""
+    return types.SimpleNamespace(
+        Operation=Operation, create=lambda: 1, destroy=lambda handle: None,
+        set_stream=check_stream, set_workspace=check_workspace,
+        sgemm=gemm(np.float32), dgemm=gemm(np.float64),
+    )  # fmt: skip
+
+
+def check_stream(handle, stream):
+    assert (handle, stream) == (1, Stream.ptr)
+
+
+def check_workspace(handle, pointer, size):
+    assert handle == 1
+    assert pointer
+    assert size == 32 * 2**20
+
+
+# --- modules ----------------------------------------------------------------------------------
+
+
+def cupy():
+    """Give what stands in for the package `cupy`."""
+    module = types.ModuleType("cupy")
+    for name in dir(np):
+        function = getattr(np, name)
+        if callable(function) and not isinstance(function, type):
+            setattr(module, name, launched(function))
+    module.ndarray, module.__version__ = NdArray, np.__version__
+    module.matmul, module.ElementwiseKernel = matmul, ElementwiseKernel
+    module.take = launched(lambda *a, **options: np.take(*a, **options, mode="clip"))
+    module.asnumpy = np.asarray
+    module.fuse = lambda kernel_name: lambda rule: rule
+    nothing = contextlib.nullcontext()
+    module.cuda = types.SimpleNamespace(
+        Stream=Stream,
+        Device=lambda device: nothing,
+        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+        get_current_stream=lambda: Stream,
+        using_allocator=lambda allocator: nothing,
+        runtime=types.SimpleNamespace(
+            getDeviceCount=lambda: 1, getDevice=lambda: 0, memGetInfo=lambda: (2**30, 2**31)
+        ),
+    )
+    module.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
+    return module
+
+
+def namespace():
+    """Give what stands in for `array_api_compat.cupy`."""
+    module = types.ModuleType("array_api_compat.cupy")
+    for name in dir(array_api_compat.numpy):
+        attribute = getattr(array_api_compat.numpy, name)
+        is_function = callable(attribute) and not isinstance(attribute, type)
+        setattr(module, name, launched(attribute) if is_function else attribute)
+    module.matmul = matmul
+    return module
+
+
+@contextlib.contextmanager
+def installed(nvmath=True):
+    """Give the class of bpnet's backend for CuPy, on the stand-ins."""
+    modules = {"cupy": cupy(), "array_api_compat.cupy": namespace()}
+    bindings = types.ModuleType("nvmath.bindings")
+    if nvmath:
+        bindings.cublas = cublas()
+    modules |= {"nvmath": types.ModuleType("nvmath"), "nvmath.bindings": bindings}
+    ours = [f"bpnet_backends.{name}" for name in ("cupy", "_replay_cupy", "_cublas")]
+    before = {name: sys.modules.pop(name, None) for name in (*modules, *ours)}
+    sys.modules |= modules
+    try:
+        from bpnet_backends.cupy import CupyBackend
+
+        yield CupyBackend
+    finally:
+        for name, module in before.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module

@@ -1,0 +1,146 @@
+"""What CuPy's backend makes of a step, on stand-ins: kernels, graphs, and the way back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import stand_in_cupy
+from numpy.testing import assert_allclose
+from on_host import assert_same, flat
+
+import bpnet
+from bpnet import SGD, Dense, Dropout
+
+needs_compiler = pytest.mark.skipif(
+    stand_in_cupy.COMPILER is None, reason="no C++ compiler (g++) is there for kernels"
+)
+PRODUCTS = 8  # of three layers: forward, for the weights, for the errors of two
+
+
+def fitted(backend, **options):
+    """Train; give parameters and losses, and how many calls the last step took."""
+
+    class Spy(bpnet.Callback):
+        def on_train_end(self, training):
+            runs = [r for step in training.steps.values() for r in step._runs.values()]
+            calls.extend(len(run.calls) for run in runs)
+
+    calls = []
+    X, y = bpnet.datasets.make_spiral(96, seed=0)
+    layers = [Dense(20, "relu"), Dropout(0.25), Dense(8, "softsign", l1=1e-3), Dense(1)]
+    net = bpnet.Network(layers, "huber", seed=0)
+    history = net.fit(
+        X, y, optimizer=SGD(0.1, momentum=0.9, clip_norm=1.0), epochs=3, batch_size=32,
+        backend=backend, callbacks=() if options else [Spy()], **options,
+    )  # fmt: skip
+    return flat(net.backend, net.parameters), history["loss"], calls
+
+
+def check(backend):
+    """Train as NumPy does, to the bit; give how many calls a step takes."""
+    expected, losses, _ = fitted("numpy", run_eagerly=True)
+    parameters, got, calls = fitted(backend)
+    assert_same(parameters, expected)
+    assert got == losses
+    (n,) = calls
+    return n
+
+
+@needs_compiler
+def test_a_step_is_one_graph():
+    with stand_in_cupy.installed() as backend:
+        assert check(backend()) == 1
+
+
+@needs_compiler
+def test_without_nvmath_products_stand_between_graphs():
+    with stand_in_cupy.installed(nvmath=False) as backend:
+        assert check(backend()) == 2 * PRODUCTS + 1
+
+
+def refuse(*_):
+    stand_in_cupy.Stream.captured = None
+    raise RuntimeError("refused")
+
+
+def lying(compiled):
+    """Compile to what writes 1 and more into the last result."""
+
+    def compile_(code):
+        return compiled(code.replace("\n}}", " += 1;\n}}") if "o1" in code else code)
+
+    return compile_
+
+
+@pytest.mark.parametrize("compiled", [refuse, pytest.param(lying, marks=needs_compiler)])
+def test_kernels_that_cannot_be_had_or_are_wrong_are_left_out(compiled, monkeypatch):
+    if compiled is lying:
+        compiled = lying(stand_in_cupy.compiled)
+    monkeypatch.setattr(stand_in_cupy, "compiled", compiled)
+    with stand_in_cupy.installed() as backend:
+        assert check(backend()) == 2 * PRODUCTS + 1
+
+
+@pytest.mark.parametrize("method", ["begin_capture", "end_capture"])
+def test_without_graphs_each_call_is_launched(method, monkeypatch):
+    monkeypatch.setattr(stand_in_cupy.Stream, method, refuse)
+    with stand_in_cupy.installed() as backend:
+        assert check(backend()) > 100
+
+
+def test_a_graph_that_does_something_else_is_not_used(monkeypatch):
+    monkeypatch.setattr(stand_in_cupy.Graph, "launch", lambda self: None)
+    with stand_in_cupy.installed() as backend:
+        assert check(backend()) > 100
+
+
+def test_what_users_write_is_not_recorded():
+    class Own(SGD):
+        pass
+
+    with stand_in_cupy.installed() as backend:
+        X, y = bpnet.datasets.make_spiral(30, seed=0)
+        nets = [bpnet.Network([Dense(1)], "huber", seed=0) for _ in range(2)]
+        nets[0].fit(X, y, optimizer=Own(0.1), epochs=2, backend=backend())
+        nets[1].fit(X, y, optimizer=SGD(0.1), epochs=2, backend="numpy")
+    assert_same(*(flat(net.backend, net.parameters) for net in nets))
+
+
+# --- products ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("b_order", "CF")
+@pytest.mark.parametrize("a_order", "CF")
+def test_cublas_multiplies_matrices_of_either_order(a_order, b_order, dtype):
+    rng = np.random.default_rng(0)
+    with stand_in_cupy.installed():
+        from bpnet_backends._cublas import Cublas
+
+        for m, k, n in [(4, 5, 6), (1, 5, 6), (4, 1, 6), (4, 5, 1), (1, 1, 1)]:
+            a, b = (
+                stand_in_cupy.owned(rng.standard_normal(shape).astype(dtype, order=order))
+                for shape, order in (((m, k), a_order), ((k, n), b_order))
+            )
+            out = stand_in_cupy.owned(np.full((m, n), np.nan, dtype))
+            Cublas().product(a, b, out)()
+            assert_allclose(out, a @ b, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a, b, out: (a[:, ::2], b[::2], out),
+        lambda a, b, out: (a, b.astype("float64"), out),
+        lambda a, b, out: (a, b, stand_in_cupy.owned(np.asfortranarray(out))),
+        lambda a, b, out: (a.astype("int32"), b.astype("int32"), out.astype("int32")),
+    ],
+    ids=["strides", "dtypes", "result", "integers"],
+)
+def test_cublas_refuses_what_it_would_misread(change):
+    a, b, out = (stand_in_cupy.owned(np.ones(s, "float32")) for s in ((4, 4), (4, 4), (4, 4)))
+    with stand_in_cupy.installed():
+        from bpnet_backends._cublas import Cublas
+
+        with pytest.raises(ValueError, match="cuBLAS gets matrices"):
+            Cublas().product(*change(a, b, out))
