@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import stand_in_cupy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from on_host import assert_same, flat
+from replaying import OPERATIONS, any_step, assert_same_bits
 
 import bpnet
 from bpnet import SGD, Dense, Dropout
@@ -104,6 +107,22 @@ def test_what_users_write_is_not_recorded():
         nets[0].fit(X, y, optimizer=Own(0.1), epochs=2, backend=backend())
         nets[1].fit(X, y, optimizer=SGD(0.1), epochs=2, backend="numpy")
     assert_same(*(flat(net.backend, net.parameters) for net in nets))
+
+
+@needs_compiler
+@settings(max_examples=10)
+@given(
+    names=st.lists(st.sampled_from(sorted(set(OPERATIONS) - {"transpose"})), max_size=8),
+    picks=st.lists(st.integers(0, 100), min_size=18, max_size=18),
+    size=st.sampled_from([(1, 1), (3, 4), (30, 1)]),
+)
+def test_any_sequence_of_operations_becomes_one_graph(names, picks, size):
+    """No kernel reads what it or another has overwritten."""
+    step = any_step(names, picks)
+    with stand_in_cupy.installed() as backend:
+        compiled = assert_same_bits(backend(), step, size, "float32", 1, lambda t: [], steps=3)
+        (run,) = compiled._runs.values()
+        assert len(run.calls) == 1
 
 
 # --- products ---------------------------------------------------------------------------------

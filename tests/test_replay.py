@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import itertools
 import weakref
 
 import numpy as np
 import pytest
-from bpnet_backends._recording import Recording, RecordingNamespace, UnrecordableError
-from bpnet_backends._replay import mapped
-from bpnet_backends._replay_numpy import NumpyLibrary
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
+from replaying import (
+    OPERATIONS,
+    RULES,
+    any_step,
+    assert_same_bits,
+    backend_or_skip,
+    is_replayed,
+    step_of,
+)
 
 import bpnet
-from bpnet import SGD, Adagrad, Adam, AdamW, Dense, Dropout, RMSprop
-from bpnet.activations import ACTIVATIONS
-from bpnet.losses import LOSSES
+from bpnet import Dense
 
-RULES = {
-    "sgd": SGD(0.1),
-    "momentum": SGD(0.1, momentum=0.9),
-    "nesterov": SGD(0.1, momentum=0.9, nesterov=True),
-    "sgd with decay": SGD(0.1, weight_decay=0.1),
-    "clipped": SGD(0.1, clip_value=0.5, clip_norm=1.0),
-    "adagrad": Adagrad(0.1),
-    "rmsprop": RMSprop(0.1),
-    "adam": Adam(0.1),
-    "adam without memory": Adam(0.1, beta1=0.0, beta2=0.0),
-    "adamw": AdamW(0.1),
-}
 # Around the sizes of a block on NumPy and on torch.
 PLACES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 410)]
 
@@ -40,70 +31,7 @@ PLACES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 4
 @pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
 def backend(request):
     """The backends that replay."""
-    try:
-        return bpnet.get_backend(request.param)
-    except bpnet.BackendError as error:
-        pytest.skip(str(error.__cause__ or error))
-
-
-@functools.lru_cache(maxsize=64)
-def drawn(shape, dtype, number):
-    return np.random.default_rng(number).uniform(-1.0, 1.0, shape).astype(dtype)
-
-
-def arguments(backend, shape, dtype, n_slots, seed=0):
-    """Give p, g and slots, which are not negative."""
-    host = [drawn(shape, dtype, 10 * seed + number) for number in range(2 + n_slots)]
-    return [backend.asarray(a.copy() if k < 2 else abs(a)) for k, a in enumerate(host)]
-
-
-def step_of(rule):
-    """Make a step of a rule for one parameter."""
-
-    def step(xp, state, data):
-        p, *slots = rule(xp, state["p"], data["g"], *state["slots"], *data["numbers"])
-        return {"p": p, "slots": slots, "t": state["t"] + 1}
-
-    return step
-
-
-def assert_same_bits(backend, step, shape, dtype, n_slots, numbers_of, steps=4):
-    """Take some steps, replayed and as written, with other gradients and numbers in each."""
-    compiled = backend.compile(step)
-
-    def taken(run):
-        p, _, *slots = arguments(backend, shape, dtype, n_slots)
-        state = {"p": p, "slots": slots, "t": backend.asarray(0, "int64")}
-        for t in range(1, steps + 1):
-            g = arguments(backend, shape, dtype, 0, seed=t)[1]
-            kept = backend.to_numpy(g).copy()
-            state = run(state, {"g": g, "numbers": numbers_of(t)})
-            assert_array_equal(backend.to_numpy(g), kept)  # the gradient is not consumed
-        return [backend.to_numpy(a) for a in (state["p"], *state["slots"], state["t"])]
-
-    with backend.activate():
-        result = taken(compiled)
-        expected = taken(functools.partial(pure, step, backend))
-    assert result[-1] == steps
-    for a, b in zip(result, expected, strict=True):
-        assert a.dtype == b.dtype
-        assert a.shape == b.shape
-        assert a.tobytes() == b.tobytes()
-    return compiled
-
-
-def pure(step, backend, state, data):
-    """Take a step on copies, so that one that works in place changes nothing else."""
-    copy = functools.partial(backend.xp.asarray, copy=True)
-    slots = [copy(s) for s in state["slots"]]
-    return step(backend.xp, state | {"p": copy(state["p"]), "slots": slots}, data)
-
-
-def is_replayed(compiled):
-    return all(run is not None for run in compiled._runs.values())
-
-
-# --- rules ------------------------------------------------------------------------------------
+    return backend_or_skip(request.param)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +200,21 @@ def test_a_step_that_fails_says_so(backend):
         backend.compile(wrong)({"p": backend.asarray(np.ones(3))}, {})
 
 
+@given(
+    names=st.lists(st.sampled_from(sorted(set(OPERATIONS) - {"transpose"})), max_size=8),
+    picks=st.lists(st.integers(0, 100), min_size=18, max_size=18),
+    size=st.sampled_from([(1, 1), (3, 4), (300, 150)]),
+)
+def test_any_sequence_of_operations_is_replayed(names, picks, size):
+    """Values are read once or often, soon or late, and returned from anywhere."""
+    backend = bpnet.get_backend("numpy")
+
+    step = any_step(names, picks)
+    assert is_replayed(
+        assert_same_bits(backend, step, size, "float32", 1, lambda t: [], steps=3)
+    )
+
+
 # --- what is overwritten, and what is not -----------------------------------------------------
 
 
@@ -395,297 +338,3 @@ def test_a_fit_leaves_no_arrays_behind():
         assert not run.arrays
         assert not run.calls
         assert not run.outputs
-
-
-OPERATIONS = {
-    "add": lambda xp, a, b: a + b,
-    "subtract": lambda xp, a, b: 1.5 - a,
-    "multiply": lambda xp, a, b: 2.0 * b,
-    "divide": lambda xp, a, b: a / (b * b + 1.0),
-    "minimum": lambda xp, a, b: xp.minimum(a, 0.25),
-    "maximum": lambda xp, a, b: xp.maximum(a, b),
-    "where": lambda xp, a, b: xp.where(a > b, a, b),
-    "astype": lambda xp, a, b: xp.astype(a >= 0.0, b.dtype),
-    "clip": lambda xp, a, b: xp.clip(a, min=-0.5, max=0.5),
-    "abs": lambda xp, a, b: abs(a),
-    "transpose": lambda xp, a, b: (a.T @ b) @ xp.ones_like(a[:1, :]).T + 0.0 * b[:1, :].T,
-    "sum": lambda xp, a, b: a - xp.sum(a, axis=0),
-    "mean": lambda xp, a, b: b - xp.mean(b, axis=1, keepdims=True),
-    "max": lambda xp, a, b: b - xp.max(b, axis=1, keepdims=True),
-}
-
-
-# --- small arrays that are joined -------------------------------------------------------------
-
-
-def rule_step(backend, shapes, rule, dtype="float32"):
-    """Take a rule to several parameters, whose gradients are computed in the step."""
-
-    def step(xp, state, data):
-        gradients = [data["scale"] * p * p - data["scale"] for p in state["p"]]
-        results = [
-            rule(xp, p, g, v, data["eta"])
-            for p, g, v in zip(state["p"], gradients, state["v"], strict=True)
-        ]
-        return {"p": [r[0] for r in results], "v": [r[1] for r in results]}
-
-    rng = np.random.default_rng(0)
-    state = {name: [rng.uniform(size=s).astype(dtype) for s in shapes] for name in ("p", "v")}
-    data = {name: np.asarray(0.1, dtype) for name in ("scale", "eta")}
-    place = functools.partial(mapped, backend.asarray)
-    compiled = backend.compile(step)
-    result, expected = place(mapped(np.copy, state)), state
-    with np.errstate(all="ignore"):
-        for _ in range(4):
-            expected = step(np, expected, data)
-            result = compiled(result, place(data))
-    return compiled, result, expected
-
-
-def momentum(xp, p, g, v, eta):
-    v = 0.9 * v - eta * g
-    return p + v, v
-
-
-def n_calls(compiled):
-    return len(compiled._last.calls)
-
-
-def test_small_parameters_are_updated_together(backend):
-    alone, *_ = rule_step(backend, [(6, 5)], momentum)
-    small, result, expected = rule_step(backend, [(6, 5), (5,), (5, 4), (4,)], momentum)
-    assert is_replayed(small)
-    gradients_of_the_others = 3 * 3
-    assert n_calls(small) <= n_calls(alone) + gradients_of_the_others
-    for name in ("p", "v"):
-        for a, b in zip(result[name], expected[name], strict=True):
-            assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
-
-
-def test_large_parameters_are_left_alone(backend):
-    shapes = [(200, 100), (5,), (150, 200), (4,)]
-    mixed, result, expected = rule_step(backend, shapes, momentum)
-    for name in ("p", "v"):
-        for a, b in zip(result[name], expected[name], strict=True):
-            assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
-    both_large = rule_step(backend, [shapes[0], shapes[2]], momentum)[0]
-    assert n_calls(both_large) < n_calls(mixed) < n_calls(both_large) + 20
-
-
-def test_an_array_lies_in_one_joined_array_only(backend):
-    """The gradients are read by two passages, with a sum in between, that could be joined."""
-
-    def step(xp, state, data):
-        new = {"p": [], "v": [], "t": state["t"]}
-        gradients = [p * p - 1.0 for p in state["p"]]
-        for p, g, v in zip(state["p"], gradients, state["v"], strict=True):
-            new["p"].append(p - data * g)
-            new["t"] = new["t"] + xp.sum(g)
-            new["v"].append(v + data * g)
-        return new
-
-    host = {name: [np.full(n, n / 4.0) for n in (2, 3, 5)] for name in ("p", "v")}
-    host["t"] = np.asarray(0.0)
-    state, eta = mapped(backend.asarray, mapped(np.copy, host)), 0.25
-    compiled = backend.compile(step)
-    for _ in range(3):
-        host = step(np, host, eta)
-        state = compiled(state, eta)
-    assert is_replayed(compiled)
-    for name in ("p", "v"):
-        for a, b in zip(state[name], host[name], strict=True):
-            assert_allclose(backend.to_numpy(a), b, rtol=1e-12)
-    assert_allclose(float(state["t"]), float(host["t"]), rtol=1e-12)
-
-
-@pytest.mark.parametrize("changed", [0, 1, 2])
-def test_joined_parameters_may_be_set_from_outside(changed, backend):
-    compiled, state, _ = rule_step(backend, [(3,), (2, 2), (4,)], momentum)
-    old = [backend.to_numpy(p).copy() for p in state["p"]]
-    ps = list(state["p"])
-    ps[changed] = backend.asarray(np.full(ps[changed].shape, 7.0, "float32"))
-    data = {name: backend.asarray(np.float32(0.0)) for name in ("scale", "eta")}
-    new = compiled({"p": ps, "v": [0.0 * v for v in state["v"]]}, data)["p"]
-    for number, (a, b) in enumerate(zip(new, old, strict=True)):
-        want = np.full_like(b, 7.0) if number == changed else b
-        assert_array_equal(backend.to_numpy(a), want)
-
-
-@given(
-    names=st.lists(
-        st.sampled_from(sorted(set(OPERATIONS) - {"transpose"} | {"total"})), max_size=6
-    ),
-    picks=st.lists(st.integers(0, 100), min_size=14, max_size=14),
-    shapes=st.lists(
-        st.sampled_from([(1, 1), (3, 4), (4, 3), (1, 6), (6, 1)]), min_size=1, max_size=4
-    ),
-    more=st.integers(0, 2),
-)
-def test_any_rule_for_several_parameters_is_replayed(names, picks, shapes, more):
-    """Also where sums stand between its operations, and where it comes more than once."""
-
-    def rule(xp, p, g, v, eta):
-        found = [p, g, v]
-        for number, name in enumerate(names):
-            a, b = (found[picks[2 * number + k] % len(found)] for k in (0, 1))
-            found.append(a * xp.sum(b) if name == "total" else OPERATIONS[name](xp, a, b))
-        new_p, new_v = (found[picks[12 + k] % len(found)] for k in (0, 1))
-        return new_p * eta, new_v * 1.5 + eta
-
-    def repeated(xp, p, g, v, eta):
-        for _ in range(1 + more):
-            p, v = rule(xp, p, g, v, eta)
-        return p, v
-
-    backend = bpnet.get_backend("numpy")
-    compiled, result, expected = rule_step(backend, shapes, repeated)
-    assert is_replayed(compiled)
-    for name in ("p", "v"):
-        for a, b in zip(result[name], expected[name], strict=True):
-            assert a.tobytes() == np.asarray(b).tobytes()
-
-
-# --- trainings --------------------------------------------------------------------------------
-
-
-def fitted(layers, loss, targets, backend, **options):
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(70, 3)), targets(rng)
-    net = bpnet.Network(layers, loss, seed=0)
-    w = rng.uniform(size=70) if options.pop("weighted", False) else None
-    history = net.fit(
-        X, y, sample_weight=w, epochs=3, batch_size=32, backend=backend, **options
-    )
-    return net, history, net.parameters
-
-
-def assert_run_eagerly_is_the_same(layers, loss, targets, backend, **options):
-    net, history, result = fitted(layers, loss, targets, backend, **options)
-    _, slow, expected = fitted(layers, loss, targets, backend, run_eagerly=True, **options)
-    assert history["loss"] == slow["loss"]
-    for a, b in zip(result, expected, strict=True):
-        for name in a:
-            assert_array_equal(backend.to_numpy(a[name]), backend.to_numpy(b[name]))
-    replayed = [f for f in net._compiled.values() if hasattr(f, "_runs")]
-    assert len(replayed) == 2  # batches, and the rest
-    assert all(map(is_replayed, replayed))
-
-
-TARGETS = {
-    "labels": lambda rng: rng.integers(0, 3, 70),
-    "probabilities": lambda rng: rng.uniform(size=(70, 3)),
-    "counts": lambda rng: rng.integers(0, 5, (70, 3)),
-    "real": lambda rng: rng.normal(size=(70, 3)),
-}
-
-
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_each_activation_is_replayed(name, backend):
-    layers = [Dense(5, name, l1=0.01, l2=0.02), Dropout(0.2), Dense(3)]
-    assert_run_eagerly_is_the_same(
-        layers, "categorical_crossentropy", TARGETS["labels"], backend
-    )
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", sorted(LOSSES))
-def test_each_loss_is_replayed(name, weighted, backend):
-    layers = [Dense(5, "tanh"), Dense(3)]
-    targets = TARGETS[LOSSES[name].targets]
-    assert_run_eagerly_is_the_same(layers, name, targets, backend, weighted=weighted)
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_each_optimizer_is_replayed(name, backend):
-    layers = [Dense(5, "relu"), Dense(3)]
-    assert_run_eagerly_is_the_same(
-        layers, "mean_squared_error", TARGETS["real"], backend, optimizer=RULES[name]
-    )
-
-
-def test_a_layer_may_be_changed_between_epochs(backend):
-    """Its settings belong to the step."""
-
-    class Anneal(bpnet.Callback):
-        def on_epoch_begin(self, training):
-            training.network.layers[1].rate = 0.5 / (1 + training.epoch)
-
-        def on_epoch_end(self, training):
-            """Steps of the layers as they were hold no memory."""
-            steps = [f for f in training.network._compiled.values() if hasattr(f, "_runs")]
-            holding = [run for step in steps for run in step._runs.values() if run.calls]
-            assert len(holding) <= 2  # batches, and the rest
-
-    def losses(**options):
-        X, y = bpnet.datasets.make_spiral(60, seed=0)
-        layers = [Dense(20, "tanh"), Dropout(0.5), Dense(1)]
-        net = bpnet.Network(layers, "binary_crossentropy", seed=0)
-        return net.fit(X, y, epochs=4, backend=backend, **options)["loss"]
-
-    annealed = losses(callbacks=[Anneal()])
-    assert annealed == losses(callbacks=[Anneal()], run_eagerly=True)
-    assert annealed[1:] != losses()[1:]
-
-
-# --- recording --------------------------------------------------------------------------------
-
-
-def recorded():
-    library = NumpyLibrary()
-    recording = Recording(library, bpnet.get_backend("numpy").xp)
-    return RecordingNamespace(recording), recording.value(np.arange(6.0).reshape(2, 3))
-
-
-@pytest.mark.parametrize(
-    "look",
-    [bool, int, float, complex, str, repr, format, len, iter, np.asarray, hash],
-    ids=lambda look: look.__name__,
-)
-def test_numbers_are_not_looked_at(look):
-    _, x = recorded()
-    with pytest.raises((UnrecordableError, TypeError)):
-        look(x)
-
-
-def test_arrays_from_elsewhere_are_refused():
-    xp, x = recorded()
-    for operation in (
-        lambda: x + np.ones(3),
-        lambda: xp.maximum(x, np.ones(3)),
-        lambda: xp.concat([x, x]),
-        lambda: xp.unstack(x),
-    ):
-        with pytest.raises(UnrecordableError):
-            operation()
-
-
-def test_values_know_their_shape():
-    xp, x = recorded()
-    assert (x.shape, x.ndim, x.size, x.dtype) == ((2, 3), 2, 6, np.float64)
-    assert x.T.shape == (3, 2)
-    assert x[0, :].shape == (3,)
-    assert x.device == "cpu"
-    assert xp.float32 is np.float32
-    assert xp.finfo(x.dtype).bits == 64
-
-
-@given(
-    names=st.lists(st.sampled_from(sorted(set(OPERATIONS) - {"transpose"})), max_size=8),
-    picks=st.lists(st.integers(0, 100), min_size=18, max_size=18),
-    size=st.sampled_from([(1, 1), (3, 4), (300, 150)]),
-)
-def test_any_sequence_of_operations_is_replayed(names, picks, size):
-    """Values are read once or often, soon or late, and returned from anywhere."""
-    backend = bpnet.get_backend("numpy")
-
-    def step(xp, state, data):
-        found = [state["p"], state["slots"][0], data["g"]]
-        for number, name in enumerate(names):
-            a, b = (found[picks[2 * number + k] % len(found)] for k in (0, 1))
-            found.append(OPERATIONS[name](xp, a, b))
-        p, v = (found[picks[16 + k] % len(found)] for k in (0, 1))
-        return {"p": p * 0.5, "slots": [v * 1.5], "t": state["t"] + 1}
-
-    assert is_replayed(
-        assert_same_bits(backend, step, size, "float32", 1, lambda t: [], steps=3)
-    )

@@ -1,0 +1,49 @@
+"""What can be recorded of a function of arrays, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bpnet_backends._recording import Recording, RecordingNamespace, UnrecordableError
+from bpnet_backends._replay_numpy import NumpyLibrary
+
+import bpnet
+
+
+def recorded():
+    library = NumpyLibrary()
+    recording = Recording(library, bpnet.get_backend("numpy").xp)
+    return RecordingNamespace(recording), recording.value(np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [bool, int, float, complex, str, repr, format, len, iter, np.asarray, hash],
+    ids=lambda look: look.__name__,
+)
+def test_numbers_are_not_looked_at(look):
+    _, x = recorded()
+    with pytest.raises((UnrecordableError, TypeError)):
+        look(x)
+
+
+def test_arrays_from_elsewhere_are_refused():
+    xp, x = recorded()
+    for operation in (
+        lambda: x + np.ones(3),
+        lambda: xp.maximum(x, np.ones(3)),
+        lambda: xp.concat([x, x]),
+        lambda: xp.unstack(x),
+    ):
+        with pytest.raises(UnrecordableError):
+            operation()
+
+
+def test_values_know_their_shape():
+    xp, x = recorded()
+    assert (x.shape, x.ndim, x.size, x.dtype) == ((2, 3), 2, 6, np.float64)
+    assert x.T.shape == (3, 2)
+    assert x[0, :].shape == (3,)
+    assert x.device == "cpu"
+    assert xp.float32 is np.float32
+    assert xp.finfo(x.dtype).bits == 64

@@ -1,0 +1,152 @@
+"""Small arrays of a replayed step that go the same way are joined into one."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from bpnet_backends._replay import mapped
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from replaying import (
+    OPERATIONS,
+    backend_or_skip,
+    is_replayed,
+)
+
+import bpnet
+
+
+@pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
+def backend(request):
+    """The backends that replay."""
+    return backend_or_skip(request.param)
+
+
+def rule_step(backend, shapes, rule, dtype="float32"):
+    """Take a rule to several parameters, whose gradients are computed in the step."""
+
+    def step(xp, state, data):
+        gradients = [data["scale"] * p * p - data["scale"] for p in state["p"]]
+        results = [
+            rule(xp, p, g, v, data["eta"])
+            for p, g, v in zip(state["p"], gradients, state["v"], strict=True)
+        ]
+        return {"p": [r[0] for r in results], "v": [r[1] for r in results]}
+
+    rng = np.random.default_rng(0)
+    state = {name: [rng.uniform(size=s).astype(dtype) for s in shapes] for name in ("p", "v")}
+    data = {name: np.asarray(0.1, dtype) for name in ("scale", "eta")}
+    place = functools.partial(mapped, backend.asarray)
+    compiled = backend.compile(step)
+    result, expected = place(mapped(np.copy, state)), state
+    with np.errstate(all="ignore"):
+        for _ in range(4):
+            expected = step(np, expected, data)
+            result = compiled(result, place(data))
+    return compiled, result, expected
+
+
+def momentum(xp, p, g, v, eta):
+    v = 0.9 * v - eta * g
+    return p + v, v
+
+
+def n_calls(compiled):
+    return len(compiled._last.calls)
+
+
+def test_small_parameters_are_updated_together(backend):
+    alone, *_ = rule_step(backend, [(6, 5)], momentum)
+    small, result, expected = rule_step(backend, [(6, 5), (5,), (5, 4), (4,)], momentum)
+    assert is_replayed(small)
+    gradients_of_the_others = 3 * 3
+    assert n_calls(small) <= n_calls(alone) + gradients_of_the_others
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
+
+
+def test_large_parameters_are_left_alone(backend):
+    shapes = [(200, 100), (5,), (150, 200), (4,)]
+    mixed, result, expected = rule_step(backend, shapes, momentum)
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
+    both_large = rule_step(backend, [shapes[0], shapes[2]], momentum)[0]
+    assert n_calls(both_large) < n_calls(mixed) < n_calls(both_large) + 20
+
+
+def test_an_array_lies_in_one_joined_array_only(backend):
+    """The gradients are read by two passages, with a sum in between, that could be joined."""
+
+    def step(xp, state, data):
+        new = {"p": [], "v": [], "t": state["t"]}
+        gradients = [p * p - 1.0 for p in state["p"]]
+        for p, g, v in zip(state["p"], gradients, state["v"], strict=True):
+            new["p"].append(p - data * g)
+            new["t"] = new["t"] + xp.sum(g)
+            new["v"].append(v + data * g)
+        return new
+
+    host = {name: [np.full(n, n / 4.0) for n in (2, 3, 5)] for name in ("p", "v")}
+    host["t"] = np.asarray(0.0)
+    state, eta = mapped(backend.asarray, mapped(np.copy, host)), 0.25
+    compiled = backend.compile(step)
+    for _ in range(3):
+        host = step(np, host, eta)
+        state = compiled(state, eta)
+    assert is_replayed(compiled)
+    for name in ("p", "v"):
+        for a, b in zip(state[name], host[name], strict=True):
+            assert_allclose(backend.to_numpy(a), b, rtol=1e-12)
+    assert_allclose(float(state["t"]), float(host["t"]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_joined_parameters_may_be_set_from_outside(changed, backend):
+    compiled, state, _ = rule_step(backend, [(3,), (2, 2), (4,)], momentum)
+    old = [backend.to_numpy(p).copy() for p in state["p"]]
+    ps = list(state["p"])
+    ps[changed] = backend.asarray(np.full(ps[changed].shape, 7.0, "float32"))
+    data = {name: backend.asarray(np.float32(0.0)) for name in ("scale", "eta")}
+    new = compiled({"p": ps, "v": [0.0 * v for v in state["v"]]}, data)["p"]
+    for number, (a, b) in enumerate(zip(new, old, strict=True)):
+        want = np.full_like(b, 7.0) if number == changed else b
+        assert_array_equal(backend.to_numpy(a), want)
+
+
+@given(
+    names=st.lists(
+        st.sampled_from(sorted(set(OPERATIONS) - {"transpose"} | {"total"})), max_size=6
+    ),
+    picks=st.lists(st.integers(0, 100), min_size=14, max_size=14),
+    shapes=st.lists(
+        st.sampled_from([(1, 1), (3, 4), (4, 3), (1, 6), (6, 1)]), min_size=1, max_size=4
+    ),
+    more=st.integers(0, 2),
+)
+def test_any_rule_for_several_parameters_is_replayed(names, picks, shapes, more):
+    """Also where sums stand between its operations, and where it comes more than once."""
+
+    def rule(xp, p, g, v, eta):
+        found = [p, g, v]
+        for number, name in enumerate(names):
+            a, b = (found[picks[2 * number + k] % len(found)] for k in (0, 1))
+            found.append(a * xp.sum(b) if name == "total" else OPERATIONS[name](xp, a, b))
+        new_p, new_v = (found[picks[12 + k] % len(found)] for k in (0, 1))
+        return new_p * eta, new_v * 1.5 + eta
+
+    def repeated(xp, p, g, v, eta):
+        for _ in range(1 + more):
+            p, v = rule(xp, p, g, v, eta)
+        return p, v
+
+    backend = bpnet.get_backend("numpy")
+    compiled, result, expected = rule_step(backend, shapes, repeated)
+    assert is_replayed(compiled)
+    for name in ("p", "v"):
+        for a, b in zip(result[name], expected[name], strict=True):
+            assert a.tobytes() == np.asarray(b).tobytes()

@@ -1,0 +1,105 @@
+"""Trainings with replayed steps give the bits of those that run as they are written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from replaying import (
+    RULES,
+    backend_or_skip,
+    is_replayed,
+)
+
+import bpnet
+from bpnet import Dense, Dropout
+from bpnet.activations import ACTIVATIONS
+from bpnet.losses import LOSSES
+
+# Around the sizes of a block on NumPy and on torch.
+PLACES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 410)]
+
+
+@pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
+def backend(request):
+    """The backends that replay."""
+    return backend_or_skip(request.param)
+
+
+def fitted(layers, loss, targets, backend, **options):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(70, 3)), targets(rng)
+    net = bpnet.Network(layers, loss, seed=0)
+    w = rng.uniform(size=70) if options.pop("weighted", False) else None
+    history = net.fit(
+        X, y, sample_weight=w, epochs=3, batch_size=32, backend=backend, **options
+    )
+    return net, history, net.parameters
+
+
+def assert_run_eagerly_is_the_same(layers, loss, targets, backend, **options):
+    net, history, result = fitted(layers, loss, targets, backend, **options)
+    _, slow, expected = fitted(layers, loss, targets, backend, run_eagerly=True, **options)
+    assert history["loss"] == slow["loss"]
+    for a, b in zip(result, expected, strict=True):
+        for name in a:
+            assert_array_equal(backend.to_numpy(a[name]), backend.to_numpy(b[name]))
+    replayed = [f for f in net._compiled.values() if hasattr(f, "_runs")]
+    assert len(replayed) == 2  # batches, and the rest
+    assert all(map(is_replayed, replayed))
+
+
+TARGETS = {
+    "labels": lambda rng: rng.integers(0, 3, 70),
+    "probabilities": lambda rng: rng.uniform(size=(70, 3)),
+    "counts": lambda rng: rng.integers(0, 5, (70, 3)),
+    "real": lambda rng: rng.normal(size=(70, 3)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_each_activation_is_replayed(name, backend):
+    layers = [Dense(5, name, l1=0.01, l2=0.02), Dropout(0.2), Dense(3)]
+    assert_run_eagerly_is_the_same(
+        layers, "categorical_crossentropy", TARGETS["labels"], backend
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_each_loss_is_replayed(name, weighted, backend):
+    layers = [Dense(5, "tanh"), Dense(3)]
+    targets = TARGETS[LOSSES[name].targets]
+    assert_run_eagerly_is_the_same(layers, name, targets, backend, weighted=weighted)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_optimizer_is_replayed(name, backend):
+    layers = [Dense(5, "relu"), Dense(3)]
+    assert_run_eagerly_is_the_same(
+        layers, "mean_squared_error", TARGETS["real"], backend, optimizer=RULES[name]
+    )
+
+
+def test_a_layer_may_be_changed_between_epochs(backend):
+    """Its settings belong to the step."""
+
+    class Anneal(bpnet.Callback):
+        def on_epoch_begin(self, training):
+            training.network.layers[1].rate = 0.5 / (1 + training.epoch)
+
+        def on_epoch_end(self, training):
+            """Steps of the layers as they were hold no memory."""
+            steps = [f for f in training.network._compiled.values() if hasattr(f, "_runs")]
+            holding = [run for step in steps for run in step._runs.values() if run.calls]
+            assert len(holding) <= 2  # batches, and the rest
+
+    def losses(**options):
+        X, y = bpnet.datasets.make_spiral(60, seed=0)
+        layers = [Dense(20, "tanh"), Dropout(0.5), Dense(1)]
+        net = bpnet.Network(layers, "binary_crossentropy", seed=0)
+        return net.fit(X, y, epochs=4, backend=backend, **options)["loss"]
+
+    annealed = losses(callbacks=[Anneal()])
+    assert annealed == losses(callbacks=[Anneal()], run_eagerly=True)
+    assert annealed[1:] != losses()[1:]
