@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bpnet._typing import Array
 
-from ._recording import Call, Library
+from ._library import Call, Library
 
 _log = logging.getLogger(__name__)
 

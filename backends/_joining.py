@@ -13,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ._recording import Operation, Recording, Ref, Shape
+from ._library import Operation, Ref, Shape
+from ._recording import Recording
 
 # Elements of an array up to which a call costs about as much as what it computes.
 SMALL = 2**14

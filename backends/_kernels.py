@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ._recording import Operation, Ref, Shape
+from ._library import Operation, Ref, Shape
 
 # C types of those dtypes that a kernel takes.
 TYPES = {

@@ -18,16 +18,8 @@ from bpnet._typing import Array
 
 from ._joining import Joined, Part
 from ._kernels import is_expressible, kernel
-from ._recording import (
-    Call,
-    Library,
-    MakeKernel,
-    Operation,
-    Recording,
-    Ref,
-    Shape,
-    UnrecordableError,
-)
+from ._library import Call, Library, MakeKernel, Operation, Ref, Shape
+from ._recording import Recording, UnrecordableError
 
 
 class Buffer(NamedTuple):

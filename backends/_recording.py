@@ -12,155 +12,19 @@ function that gives no array.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from bpnet._typing import Array, Namespace
 
-if TYPE_CHECKING:
-    from ._kernels import Kernel
+from ._library import Library, Operation, Ref, Shape
 
 # Elements from which on an array is stood in for.
 LARGE = 2**15
 
 
-# What reads and writes element by element, in every library that is replayed.
-ELEMENTWISE = (
-    "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "equal", "exp", "expm1",
-    "floor", "floor_divide", "greater", "greater_equal", "less", "less_equal", "log", "log1p",
-    "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply", "negative",
-    "not_equal", "reciprocal", "remainder", "sign", "sin", "sqrt", "square", "subtract", "tanh",
-)  # fmt: skip
-
-Call = Callable[[], Any]
-# Gives a call that runs a kernel, from its code, its operands and where its results go.
-MakeKernel = Callable[["Kernel", Sequence[Array], Sequence[Array]], Call]
-
-
-def both(first: Call, second: Call) -> Call:
-    """Give a call that does one after the other."""
-
-    def run() -> None:
-        first()
-        second()
-
-    return run
-
-
 class UnrecordableError(Exception):
     """The function does more than operations on arrays."""
-
-
-class Shape(NamedTuple):
-    """What is known of a value before it is computed."""
-
-    shape: tuple[int, ...]
-    dtype: Any
-    c_ordered: bool
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """The value of this index."""
-
-    index: int
-
-
-class Operation(NamedTuple):
-    """One operation.
-
-    Attributes
-    ----------
-    name : str
-        Its name in the Array API standard; "getitem" and "T" for those without one.
-    function : callable
-        What gives the result as a new array (or view).
-    arguments, options
-        Operands (:class:`Ref`) and constants.
-    result : int
-        Index of the result's value.
-    in_place : bool
-        Whether the library can write the result into memory that it is given, to the bit.
-    is_view : bool
-        Whether the result lies in the memory of an operand.
-    """
-
-    name: str
-    function: Callable[..., Array]
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    result: int
-    in_place: bool
-    is_view: bool
-
-    def is_elementwise(self, library: Library) -> bool:
-        """Whether blocks of the result can be written from blocks of the operands."""
-        return self.in_place and self.name in library.elementwise
-
-    @property
-    def operands(self) -> list[int]:
-        """Indices of the values that are read."""
-        everything = (*self.arguments, *self.options.values())
-        return [a.index for a in everything if isinstance(a, Ref)]
-
-
-class Library(Protocol):
-    """What recording and replaying need of an array library."""
-
-    elementwise: frozenset[str]  # names of operations
-    block: int  # elements on which elementwise passages run at once
-    copied: int  # elements up to which an input is copied rather than bound
-
-    def is_array(self, value: Any) -> bool:
-        """Whether a value is an array of the library."""
-
-    def describe(self, array: Array) -> Shape:
-        """Give shape, dtype and order."""
-
-    def shares(self, a: Array, b: Array) -> bool:
-        """Whether two arrays may share memory."""
-
-    def empty(self, size: int, dtype: Any, like: Array) -> Array:
-        """Give a new one-dimensional array."""
-
-    def bind(self, operation: Operation, arguments: Sequence[Any], out: Array) -> Call | None:
-        """Give a call that writes an operation's result into `out`; None if there is none."""
-
-    def store(self, out: Array, array: Array) -> Any:
-        """Copy an array into another."""
-
-    def copy(self, array: Array) -> Array:
-        """Give a copy of an array."""
-
-    def repeat(self, array: Array) -> Array:
-        """Give an array of the same shape that repeats the first element, in its memory."""
-
-    def quiet(self) -> AbstractContextManager[Any]:
-        """Keep warnings on numbers to itself."""
-
-    def equal(self, a: Array, b: Array) -> bool:
-        """Whether two arrays have the same shape, dtype and bits."""
-
-    def condensed(
-        self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
-    ) -> Sequence[Callable[[], Sequence[Call]]]:
-        """Give ways to do the same in fewer calls, the best first; each makes its calls.
-
-        The calls have run once before. `fused` gives calls that do the same with each
-        elementwise passage as one kernel, which it has made by a function of the library's.
-        What a way gives is tried out before it is trusted.
-        """
 
 
 _BINARY = {

@@ -8,16 +8,9 @@ from typing import Any
 from bpnet._typing import Array, Namespace
 
 from ._condensing import Way, run_all, run_first
+from ._library import Call, Library, Ref
 from ._program import Program
-from ._recording import (
-    Call,
-    Library,
-    Recording,
-    RecordingNamespace,
-    Ref,
-    UnrecordableError,
-    Value,
-)
+from ._recording import Recording, RecordingNamespace, UnrecordableError, Value
 
 
 class Replayed:

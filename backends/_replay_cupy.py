@@ -11,14 +11,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import cupy
 
 from ._kernels import Kernel
-from ._recording import ELEMENTWISE, Call, MakeKernel, Operation, Shape, both
+from ._library import ELEMENTWISE, Call, Library, MakeKernel, Operation, Shape, both
 
 # The standard's names that CuPy has only of late.
 _RENAMED = {
@@ -32,7 +31,7 @@ class Product(partial[Any]):
     """A call of CuPy's matrix product."""
 
 
-class CupyLibrary:
+class CupyLibrary(Library):
     """What recording and replaying need of CuPy."""
 
     elementwise = frozenset({*_UFUNCS, "astype", "clip", "where"})
@@ -66,18 +65,6 @@ class CupyLibrary:
     def repeat(self, array: Any) -> Any:
         """Give an array of the same shape that repeats the first element, in its memory."""
         return cupy.broadcast_to(array[(0,) * array.ndim].copy(), array.shape)
-
-    def quiet(self) -> AbstractContextManager[Any]:
-        """Give no warnings on numbers, as a GPU never does."""
-        return nullcontext()
-
-    def equal(self, a: Any, b: Any) -> bool:
-        """Whether two arrays have the same shape, dtype and numbers."""
-        return (
-            a.dtype == b.dtype
-            and a.shape == b.shape
-            and bool(((a == b) | ((a != a) & (b != b))).all())
-        )
 
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
         """Give a call that writes an operation's result into `out`; None if there is none."""

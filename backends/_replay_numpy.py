@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._recording import ELEMENTWISE, Call, Operation, Shape, both
+from ._library import ELEMENTWISE, Call, Library, Operation, Shape, both
 
 # The standard's names that NumPy's ufuncs do not have.
 _RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}
@@ -21,7 +21,7 @@ _UFUNCS = {name: getattr(np, _RENAMED.get(name, name)) for name in ELEMENTWISE}
 NARROW = 64
 
 
-class NumpyLibrary:
+class NumpyLibrary(Library):
     """What recording and replaying need of NumPy."""
 
     elementwise = frozenset({*_UFUNCS, "astype", "clip", "where"})
@@ -65,14 +65,6 @@ class NumpyLibrary:
     def quiet(self) -> AbstractContextManager[Any]:
         """Keep warnings on numbers to itself."""
         return np.errstate(all="ignore")
-
-    def equal(self, a: Any, b: Any) -> bool:
-        """Whether two arrays have the same shape, dtype and numbers."""
-        return a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=True))
-
-    def condensed(self, calls: Any, fused: Any) -> tuple[()]:
-        """Give no way to do with fewer calls."""
-        return ()
 
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
         """Give a call that writes an operation's result into `out`; None if there is none."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 
-from ._recording import ELEMENTWISE, Call, Operation, Shape, both
+from ._library import ELEMENTWISE, Call, Library, Operation, Shape, both
 
 # The standard's names that torch's functions do not have.
 _RENAMED = {"bitwise_invert": "bitwise_not", "equal": "eq", "not_equal": "ne"}
@@ -20,7 +19,7 @@ _ELEMENTWISE = {
 _BOUNDS = {"maximum": "min", "minimum": "max"}
 
 
-class TorchLibrary:
+class TorchLibrary(Library):
     """What recording and replaying need of PyTorch."""
 
     elementwise = frozenset({*_ELEMENTWISE, "astype", "clip", "where"})
@@ -61,18 +60,6 @@ class TorchLibrary:
     def repeat(self, array: Any) -> Any:
         """Give a tensor of the same shape that repeats the first element, in its memory."""
         return array[(0,) * array.ndim].clone().expand(array.shape)
-
-    def quiet(self) -> AbstractContextManager[Any]:
-        """Give no warnings on numbers, as torch never does."""
-        return nullcontext()
-
-    def equal(self, a: Any, b: Any) -> bool:
-        """Whether two tensors have the same shape, dtype and numbers."""
-        return (
-            a.dtype == b.dtype
-            and a.shape == b.shape
-            and bool(((a == b) | ((a != a) & (b != b))).all())
-        )
 
     def condensed(
         self, calls: Sequence[Call], fused: Any

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import stand_in_cupy
 from bpnet_backends._kernels import _ARITHMETIC, _COMPARISONS, is_expressible, kernel
-from bpnet_backends._recording import Operation, Ref, Shape
+from bpnet_backends._library import Operation, Ref, Shape
 from numpy.testing import assert_allclose, assert_array_equal
 
 needs_compiler = pytest.mark.skipif(
