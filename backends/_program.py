@@ -66,7 +66,8 @@ class Program:
     Raises
     ------
     UnrecordableError
-        If an output is a constant, or lies in the memory of an input that is not its home.
+        If an output is a constant, or lies in the memory of an input without being this input
+        at its home.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class Program:
         for view in self.views:
             self._roots[view.result] = self._root(view.operands[0])
         for root, output in ((self._root(output), output) for output in outputs):
-            if root in self.constants or (root < n_inputs and root != homes.get(output)):
+            given = root < n_inputs and output != homes.get(output)
+            if given or root in self.constants:
                 raise UnrecordableError("a result that is not computed")
         computed = [op for op in operations if not op.is_view]
         joined = Joined(recording, computed, homes, self._roots.values())
@@ -203,7 +205,8 @@ class Program:
                 else (self._call(op, arrays) for op in passage)
             )
         for output, home in self.homes.items():
-            if self.place.get(output, home) != home:
+            is_view = output in self._roots
+            if is_view or self.place.get(output, home) != home:
                 calls.append(_storing(self.library, arrays[home], arrays[output]))
         return calls, {i: arrays[self.homes.get(i, i)] for i in self.outputs}
 

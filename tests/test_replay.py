@@ -213,6 +213,15 @@ def swaps(xp, p, g, v, eta):
     return v, p
 
 
+def returns_a_view(xp, p, g, v, eta):
+    """The new p lies in the memory of what is no result."""
+    return xp.reshape(xp.reshape(p - eta * g, (-1,)), p.shape), v * eta
+
+
+def returns_a_view_of_the_old(xp, p, g, v, eta):
+    return xp.reshape(xp.reshape(p, (-1,)), p.shape), v * eta
+
+
 def returns_the_gradient(xp, p, g, v, eta):
     return p - eta * g, g
 
@@ -241,15 +250,16 @@ def takes_from_elsewhere(xp, p, g, v, eta):
 UNUSUAL = [
     sign_where, decide_on_numbers, decide_by_truth, decide_on_arrays, masks, sums_of_masks,
     inverted_masks, reductions, clips, in_place, reuses, returns_what_is_used_before,
-    uses_a_part_again, swaps, returns_the_gradient, returns_one_twice, constants, powers,
-    prints, takes_from_elsewhere,
+    uses_a_part_again, swaps, returns_a_view, returns_a_view_of_the_old, returns_the_gradient,
+    returns_one_twice, constants, powers, prints, takes_from_elsewhere,
 ]  # fmt: skip
 
 
 # Those of them that are more than operations on arrays, or whose results are not new.
 WRITTEN = {
     "decide_on_numbers", "decide_by_truth", "decide_on_arrays", "swaps",
-    "returns_the_gradient", "returns_one_twice", "constants", "prints", "takes_from_elsewhere",
+    "returns_a_view_of_the_old", "returns_the_gradient", "returns_one_twice", "constants",
+    "prints", "takes_from_elsewhere",
 }  # fmt: skip
 
 
