@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._recording import ELEMENTWISE, Call, Operation, Shape, both
+from ._recording import COMPARISONS, ELEMENTWISE, Call, Operation, Shape, both
 
 # The standard's names that NumPy's ufuncs do not have.
 _RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}
@@ -75,6 +75,8 @@ class NumpyLibrary:
         name, options = operation.name, operation.options
         if name in ("maximum", "minimum"):
             arguments = [self._long(a, out) for a in arguments]
+        if name in COMPARISONS.values() and out.dtype != bool:
+            return None  # it goes through a buffer: no faster than a cast of its own
         if name in _UFUNCS and not options:
             return partial(_UFUNCS[name], *arguments, out=out)
         if name == "matmul":

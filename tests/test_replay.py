@@ -167,6 +167,14 @@ def masks(xp, p, g, v, eta):
     return p - eta * xp.astype(agree, p.dtype) * g, xp.maximum(v, xp.abs(g))
 
 
+def casts_of_comparisons(xp, p, g, v, eta):
+    """One mask is read as numbers and as truth."""
+    above = g > 0.0
+    counted = xp.astype(xp.astype(v != g, xp.int64) + xp.astype(p > 0.5, xp.int64), p.dtype)
+    p = xp.where(above, p, v) - eta * xp.astype(above, p.dtype)
+    return p, v + eta * (counted + xp.astype(eta > v, v.dtype))
+
+
 def sums_of_masks(xp, p, g, v, eta):
     """True + True is True."""
     return p - eta * ((g > 0.0) + (v > 0.5)), v * eta
@@ -248,10 +256,11 @@ def takes_from_elsewhere(xp, p, g, v, eta):
 
 
 UNUSUAL = [
-    sign_where, decide_on_numbers, decide_by_truth, decide_on_arrays, masks, sums_of_masks,
-    inverted_masks, reductions, clips, in_place, reuses, returns_what_is_used_before,
-    uses_a_part_again, swaps, returns_a_view, returns_a_view_of_the_old, returns_the_gradient,
-    returns_one_twice, constants, powers, prints, takes_from_elsewhere,
+    sign_where, decide_on_numbers, decide_by_truth, decide_on_arrays, masks,
+    casts_of_comparisons, sums_of_masks, inverted_masks, reductions, clips, in_place, reuses,
+    returns_what_is_used_before, uses_a_part_again, swaps, returns_a_view,
+    returns_a_view_of_the_old, returns_the_gradient, returns_one_twice, constants, powers,
+    prints, takes_from_elsewhere,
 ]  # fmt: skip
 
 
@@ -326,6 +335,28 @@ def test_a_step_may_change_dtypes(backend):
     for _ in range(3):
         result = step({"p": backend.asarray(np.ones(3, "float32"))}, {})["p"]
         assert backend.to_numpy(result).dtype == np.float64
+
+
+def test_casts_of_comparisons_are_one_call_on_torch(backend):
+    @backend.compile
+    def step(xp, state, data):
+        return {"p": state["p"] * xp.astype(state["p"] > 0.0, state["p"].dtype)}
+
+    step({"p": backend.asarray(np.linspace(-1.0, 1.0, 5, dtype="float32"))}, {})
+    assert n_calls(step) == {"torch": 2, "numpy": 3}[backend.name]
+
+
+def test_numbers_that_are_given_back_are_taken_once(backend, monkeypatch):
+    compiled = backend.compile(lambda xp, s, data: {"t": s["t"] + 1, "u": s["u"] * s["t"]})
+    state = {"t": backend.asarray(1), "u": backend.asarray(1)}
+    state = compiled(state, {})
+    with monkeypatch.context() as patched:
+        patched.setattr(compiled._last, "_take_leaf", None)
+        state = compiled(compiled(state, {}), {})
+    assert (int(state["t"]), int(state["u"])) == (4, 6)
+    state = compiled(state | {"t": backend.asarray(7)}, {})  # as a callback may set it
+    state = compiled(state, {})
+    assert (int(state["t"]), int(state["u"])) == (9, 6 * 7 * 8)
 
 
 def test_numbers_are_new_in_each_step(backend):
