@@ -171,6 +171,7 @@ def casts_of_comparisons(xp, p, g, v, eta):
     """One mask is read as numbers and as truth."""
     above = g > 0.0
     counted = xp.astype(xp.astype(v != g, xp.int64) + xp.astype(p > 0.5, xp.int64), p.dtype)
+    counted = counted + xp.astype((v > 0.5) + 1, p.dtype)
     p = xp.where(above, p, v) - eta * xp.astype(above, p.dtype)
     return p, v + eta * (counted + xp.astype(eta > v, v.dtype))
 
