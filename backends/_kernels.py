@@ -32,7 +32,7 @@ _ARITHMETIC = {
     "sign": "{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)", "sin": "sin({0})",
     "sqrt": "sqrt({0})", "square": "{0} * {0}", "subtract": "{0} - {1}", "tanh": "tanh({0})",
 }  # fmt: skip
-# What gives a bool.
+# What gives a bool, which may be written as a number.
 _COMPARISONS = {
     "equal": "{0} == {1}", "greater": "{0} > {1}", "greater_equal": "{0} >= {1}",
     "less": "{0} < {1}", "less_equal": "{0} <= {1}", "not_equal": "{0} != {1}",
@@ -115,8 +115,8 @@ def _expression(op: Operation, shapes: Sequence[Shape], names: dict[int, str]) -
         if operands[0] != "bool" or not isinstance(op.arguments[0], Ref):
             return None
         template, kind, operands = "{0} ? {1} : {2}", result, [*operands[1:], result]
-    elif op.name in _COMPARISONS and result == "bool":
-        template, kind = _COMPARISONS[op.name], operands[0]
+    elif op.name in _COMPARISONS:
+        template, kind = f"({TYPES[result]})({_COMPARISONS[op.name]})", operands[0]
     else:
         template = _CLIP if op.name == "clip" else _ARITHMETIC.get(op.name, "")
         kind = result if result != "bool" else ""
@@ -127,7 +127,8 @@ def _expression(op: Operation, shapes: Sequence[Shape], names: dict[int, str]) -
 
 
 def _literal(number: Any, kind: str) -> str | None:
-    """Write a number of Python's in C; None for a bool, an infinity or a NaN."""
-    if type(number) not in (int, float) or not math.isfinite(number):
+    """Write a number of Python's in C; None where it is no finite number of this kind."""
+    numbers = (int, float) if kind.startswith("float") else (int,)
+    if type(number) not in numbers or not math.isfinite(number):
         return None
     return f"({TYPES[kind]})({number!r})"

@@ -86,7 +86,8 @@ class Program:
     Raises
     ------
     UnrecordableError
-        If an output is a constant, or lies in the memory of an input that is not its home.
+        If an output is a constant, or lies in the memory of an input without being this input
+        at its home.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class Program:
         for view in self.views:
             self._roots[view.result] = self._root(view.operands[0])
         for root, output in ((self._root(output), output) for output in outputs):
-            if root in self.constants or (root < n_inputs and root != homes.get(output)):
+            given = root < n_inputs and output != homes.get(output)
+            if given or root in self.constants:
                 raise UnrecordableError("a result that is not computed")
         computed = [op for op in operations if not op.is_view]
         joined = Joined(recording, computed, homes, self._roots.values())
@@ -225,7 +227,7 @@ class Program:
         going_home = [
             _storing(self.library, arrays[home], arrays[output])
             for output, home in self.homes.items()
-            if self.place.get(output, home) != home
+            if output in self._roots or self.place.get(output, home) != home
         ]
 
         def fused(make: MakeKernel) -> list[Call]:

@@ -95,11 +95,7 @@ class Run:
             raise UnrecordableError("the new state has not the structure of the old one")
         if len({new.index for new in after}) < len(after):
             raise UnrecordableError("two arrays of the new state are one")
-        homes = {
-            new.index: old.index
-            for old, new in zip(before, after, strict=True)
-            if self.shapes[old.index].shape
-        }
+        homes = {new.index: old.index for old, new in zip(before, after, strict=True)}
         if any(self.shapes[new][:2] != self.shapes[old][:2] for new, old in homes.items()):
             raise UnrecordableError("the new state has other shapes or dtypes")
         self.numbers = [
@@ -107,13 +103,14 @@ class Run:
             for key, ref in state.items()
             if isinstance(ref, Ref) and not self.shapes[ref.index].shape
         ]
-        if len(homes) + len(self.numbers) < len(before):
+        arrays = {old.index for old in before if self.shapes[old.index].shape}
+        if len(arrays) + len(self.numbers) < len(before):
             raise UnrecordableError("a number within a container of the state")
         inputs = [leaf.index for leaf in leaves((state, data)) if isinstance(leaf, Ref)]
         self.homes = homes
         self.program = Program(recording, len(inputs), [new.index for new in after], homes)
         small = {i for i in inputs if self.shapes[i].size <= self.library.copied}
-        self.owned = small - set(homes.values())
+        self.owned = small - arrays
         self.release()
 
     def release(self) -> None:
@@ -195,10 +192,10 @@ class Run:
             self.ways = ()
         else:
             run_all(self.calls)
-        self.given = dict(self.fixed)  # they stand where the next run reads them
         new = dict(self.fixed)
         for key in self.numbers:
             new[key] = self.library.copy(self.outputs[self.result[key].index])
+        self.given = dict(new)  # the same numbers stand where the next run reads them
         return new
 
 

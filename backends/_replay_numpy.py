@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._library import ELEMENTWISE, Call, Library, Operation, Shape, both
+from ._recording import COMPARISONS
 
 # The standard's names that NumPy's ufuncs do not have.
 _RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}
@@ -22,7 +23,11 @@ NARROW = 64
 
 
 class NumpyLibrary(Library):
-    """What recording and replaying need of NumPy."""
+    """What recording and replaying need of NumPy.
+
+    A step of a small network is many short calls. So `out` is given by its place, which takes
+    0.2 us less than by its name, and numbers as arrays, 0.3 us less.
+    """
 
     elementwise = frozenset({*_UFUNCS, "astype", "clip", "where"})
     # Fewer mean more calls, more a cooler cache. Measured with Adam on 0.4 and 4 million
@@ -71,10 +76,12 @@ class NumpyLibrary(Library):
         name, options = operation.name, operation.options
         if name in ("maximum", "minimum"):
             arguments = [self._long(a, out) for a in arguments]
+        if name in COMPARISONS.values() and out.dtype != bool:
+            return None  # it goes through a buffer: no faster than a cast of its own
         if name in _UFUNCS and not options:
-            return partial(_UFUNCS[name], *arguments, out=out)
+            return partial(_UFUNCS[name], *_arrays(arguments), out)
         if name == "matmul":
-            return partial(np.matmul, *arguments, out=out)
+            return partial(np.matmul, *arguments, out)
         if name in _SPECIAL:
             return _SPECIAL[name](*arguments, out=out, **options)
         return None
@@ -89,8 +96,20 @@ class NumpyLibrary(Library):
         return self._numbers[key][: out.size].reshape(out.shape)
 
 
+def _arrays(arguments: Sequence[Any]) -> list[Any]:
+    """Give numbers as arrays of the dtype that a ufunc takes them for, beside these arrays."""
+    dtypes = {a.dtype for a in arguments if type(a) not in (int, float)}
+    dtype = dtypes.pop()
+
+    def array(a: Any) -> Any:
+        kinds = {int: "iuf", float: "f"}.get(type(a), "")
+        return np.asarray(a, dtype) if not dtypes and dtype.kind in kinds else a
+
+    return [array(a) for a in arguments]
+
+
 def _astype(x: Any, dtype: Any, *, out: Any) -> Call:
-    return partial(np.copyto, out, x, casting="unsafe")
+    return partial(np.copyto, out, x, "unsafe")
 
 
 def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
@@ -126,7 +145,7 @@ def _where(condition: Any, a: Any, b: Any, *, out: Any) -> Call:
 def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call | None:
     if min is None or max is None:
         return None
-    return both(partial(np.maximum, x, min, out=out), partial(np.minimum, out, max, out=out))
+    return both(partial(np.maximum, x, min, out), partial(np.minimum, out, max, out))
 
 
 _SPECIAL: dict[str, Callable[..., Call | None]] = {

@@ -22,8 +22,9 @@ Turn = Callable[[int], None]
 # A turn should last so long that what happens around it does not count, in seconds.
 TURN = 0.03
 
-# Longer than OpenBLAS' threads spin: 2**26 cycles of the processor.
-PAUSE = 0.05
+# Longer than OpenBLAS' threads spin after a product: 104 ms at 2.6 GHz, as 2**28 cycles take. A
+# product of PyTorch that followed NumPy's within them took 1.7 times as long.
+PAUSE = 0.15
 
 
 def medians(turns: dict[str, Turn], rounds: int) -> dict[str, float]:

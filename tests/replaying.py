@@ -89,6 +89,10 @@ def is_replayed(compiled):
     return all(run is not None for run in compiled._runs.values())
 
 
+def n_calls(compiled):
+    return len(compiled._last.calls)
+
+
 OPERATIONS = {
     "add": lambda xp, a, b: a + b,
     "subtract": lambda xp, a, b: 1.5 - a,

@@ -18,6 +18,7 @@ from replaying import (
     assert_same_bits,
     backend_or_skip,
     is_replayed,
+    n_calls,
     step_of,
 )
 
@@ -95,6 +96,15 @@ def masks(xp, p, g, v, eta):
     return p - eta * xp.astype(agree, p.dtype) * g, xp.maximum(v, xp.abs(g))
 
 
+def casts_of_comparisons(xp, p, g, v, eta):
+    """One mask is read as numbers and as truth."""
+    above = g > 0.0
+    counted = xp.astype(xp.astype(v != g, xp.int64) + xp.astype(p > 0.5, xp.int64), p.dtype)
+    counted = counted + xp.astype((v > 0.5) + 1, p.dtype)
+    p = xp.where(above, p, v) - eta * xp.astype(above, p.dtype)
+    return p, v + eta * (counted + xp.astype(eta > v, v.dtype))
+
+
 def sums_of_masks(xp, p, g, v, eta):
     """True + True is True."""
     return p - eta * ((g > 0.0) + (v > 0.5)), v * eta
@@ -141,6 +151,15 @@ def swaps(xp, p, g, v, eta):
     return v, p
 
 
+def returns_a_view(xp, p, g, v, eta):
+    """The new p lies in the memory of what is no result."""
+    return xp.reshape(xp.reshape(p - eta * g, (-1,)), p.shape), v * eta
+
+
+def returns_a_view_of_the_old(xp, p, g, v, eta):
+    return xp.reshape(xp.reshape(p, (-1,)), p.shape), v * eta
+
+
 def returns_the_gradient(xp, p, g, v, eta):
     return p - eta * g, g
 
@@ -167,9 +186,10 @@ def takes_from_elsewhere(xp, p, g, v, eta):
 
 
 UNUSUAL = [
-    sign_where, decide_on_numbers, decide_by_truth, decide_on_arrays, masks, sums_of_masks,
-    inverted_masks, reductions, clips, in_place, reuses, returns_what_is_used_before,
-    uses_a_part_again, swaps, returns_the_gradient, returns_one_twice, constants, powers,
+    sign_where, decide_on_numbers, decide_by_truth, decide_on_arrays, masks,
+    casts_of_comparisons, sums_of_masks, inverted_masks, reductions, clips, in_place, reuses,
+    returns_what_is_used_before, uses_a_part_again, swaps, returns_a_view,
+    returns_a_view_of_the_old, returns_the_gradient, returns_one_twice, constants, powers,
     prints, takes_from_elsewhere,
 ]  # fmt: skip
 
@@ -177,7 +197,8 @@ UNUSUAL = [
 # Those of them that are more than operations on arrays, or whose results are not new.
 WRITTEN = {
     "decide_on_numbers", "decide_by_truth", "decide_on_arrays", "swaps",
-    "returns_the_gradient", "returns_one_twice", "constants", "prints", "takes_from_elsewhere",
+    "returns_a_view_of_the_old", "returns_the_gradient", "returns_one_twice", "constants",
+    "prints", "takes_from_elsewhere",
 }  # fmt: skip
 
 
@@ -259,6 +280,28 @@ def test_a_step_may_change_dtypes(backend):
     for _ in range(3):
         result = step({"p": backend.asarray(np.ones(3, "float32"))}, {})["p"]
         assert backend.to_numpy(result).dtype == np.float64
+
+
+def test_casts_of_comparisons_are_one_call_on_torch(backend):
+    @backend.compile
+    def step(xp, state, data):
+        return {"p": state["p"] * xp.astype(state["p"] > 0.0, state["p"].dtype)}
+
+    step({"p": backend.asarray(np.linspace(-1.0, 1.0, 5, dtype="float32"))}, {})
+    assert n_calls(step) == {"torch": 2, "numpy": 3}[backend.name]
+
+
+def test_numbers_that_are_given_back_are_taken_once(backend, monkeypatch):
+    compiled = backend.compile(lambda xp, s, data: {"t": s["t"] + 1, "u": s["u"] * s["t"]})
+    state = {"t": backend.asarray(1), "u": backend.asarray(1)}
+    state = compiled(state, {})
+    with monkeypatch.context() as patched:
+        patched.setattr(compiled._last, "_take_leaf", None)
+        state = compiled(compiled(state, {}), {})
+    assert (int(state["t"]), int(state["u"])) == (4, 6)
+    state = compiled(state | {"t": backend.asarray(7)}, {})  # as a callback may set it
+    state = compiled(state, {})
+    assert (int(state["t"]), int(state["u"])) == (9, 6 * 7 * 8)
 
 
 def test_numbers_are_new_in_each_step(backend):

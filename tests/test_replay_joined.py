@@ -14,6 +14,7 @@ from replaying import (
     OPERATIONS,
     backend_or_skip,
     is_replayed,
+    n_calls,
 )
 
 import bpnet
@@ -52,10 +53,6 @@ def rule_step(backend, shapes, rule, dtype="float32"):
 def momentum(xp, p, g, v, eta):
     v = 0.9 * v - eta * g
     return p + v, v
-
-
-def n_calls(compiled):
-    return len(compiled._last.calls)
 
 
 def test_small_parameters_are_updated_together(backend):
