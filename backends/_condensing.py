@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from bpnet._typing import Array
 
 from ._library import Call, Library
+from ._program import Bound
 
 _log = logging.getLogger(__name__)
 
@@ -21,10 +22,9 @@ Way = Callable[[], Sequence[Call]]
 
 def run_first(
     library: Library,
-    calls: Sequence[Call],
     ways: Sequence[Way],
     replaced: Sequence[Array],
-    outputs: Sequence[Array],
+    bound: Bound,
 ) -> Sequence[Call]:
     """Run the calls, and give those for the next runs.
 
@@ -32,15 +32,14 @@ def run_first(
     ----------
     library : Library
         The arrays' library.
-    calls : sequence of callable
-        What the recording says.
     ways : sequence of callable
         Each makes calls that should do the same; the best first.
     replaced : sequence of array
         The inputs that a run overwrites.
-    outputs : sequence of array
-        What it gives.
+    bound : Bound
+        What the recording says, and its memory.
     """
+    calls, outputs = bound.calls, list(bound.outputs.values())
 
     def copies(arrays: Sequence[Array]) -> list[Array] | None:
         try:
@@ -57,7 +56,9 @@ def run_first(
     for way in ways:
         try:
             fewer = way()
-            _store(library, outputs, [array + 1 for array in after])  # not what is wanted
+            for array in bound.memory:  # which has the intermediate results of the calls
+                library.clear(array)
+            _store(library, outputs, [array == 0 for array in after])  # not what is wanted
             _store(library, replaced, before)
             run_all(fewer)
             if all(map(library.equal, outputs, after)):

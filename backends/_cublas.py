@@ -1,71 +1,86 @@
 """Matrix products by cuBLAS through nvmath-python, which a CUDA graph can capture.
 
-CuPy's own products cannot be: its issue 6290. Optional: the extra `graphs`.
+CuPy's own products cannot be: its issue 6290. cuBLAS is asked as CuPy asks it, so that the
+numbers are the same. Optional: the extra `graphs`.
 """
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import cupy
 import numpy as np
+from nvmath import CudaDataType
 from nvmath.bindings import cublas
 
-# Bytes that cuBLAS works in: what NVIDIA recommends for Hopper. Given by us, for what cuBLAS
-# allocates itself must not happen while a graph is captured.
-WORKSPACE = 32 * 2**20
+N, T = int(cublas.Operation.N), int(cublas.Operation.T)
 
 
 class Cublas:
-    """A handle of cuBLAS with its workspace, which live as long as the products it makes.
+    """A handle of cuBLAS on the current GPU, and memory for it to work in.
 
-    Products of float32 are not rounded to TF32.
+    The memory is NVIDIA's recommendation, 32 MiB on Hopper and later, else 4 MiB; given by us,
+    as what cuBLAS allocates itself must not happen while a graph is captured. Both live as
+    long as the products that are made here.
     """
 
     def __init__(self) -> None:
+        device = cupy.cuda.Device()
+        self.capability = int(device.compute_capability)
+        self.workspace = cupy.empty((32 if self.capability >= 90 else 4) * 2**20, np.uint8)
         self.handle = cublas.create()
-        self.workspace = cupy.empty(WORKSPACE, np.uint8)
-        weakref.finalize(self, cublas.destroy, self.handle)
+        weakref.finalize(self, _destroy, device, self.handle)
 
-    def product(self, a: Any, b: Any, out: Any) -> Callable[[], None]:
-        """Give a call that computes out = a b.
+    def product(self, a: Any, b: Any, out: Any) -> Callable[[], None] | None:
+        """Give a call that computes out = a b; None where CuPy would not ask cuBLAS.
 
         Parameters
         ----------
         a, b, out : cupy.ndarray
             Matrices of float32 or of float64, `out` in C order, `a` and `b` in C or Fortran
             order.
-
-        Raises
-        ------
-        ValueError
-            If they are not.
         """
         (m, n), k = out.shape, a.shape[1]
-        gemm = {"float32": cublas.sgemm, "float64": cublas.dgemm}.get(out.dtype.name)
-        if gemm is None or not out.flags.c_contiguous or not a.dtype == b.dtype == out.dtype:
-            raise ValueError("cuBLAS gets matrices of one dtype, the result in C order")
+        formats = {
+            "float32": (CudaDataType.CUDA_R_32F, _float32_products()),
+            "float64": (CudaDataType.CUDA_R_64F, cublas.ComputeType.COMPUTE_64F),
+        }
+        ordered = all(x.flags.c_contiguous or x.flags.f_contiguous for x in (a, b))
+        same = a.dtype == b.dtype == out.dtype and out.dtype.name in formats
+        if not (ordered and same and out.flags.c_contiguous) or (m == 1 and n == 1):
+            return None
+        kind, compute = map(int, formats[out.dtype.name])
+        algorithms = cublas.GemmAlgo
+        algorithm = int(
+            algorithms.DEFAULT_TENSOR_OP if self.capability >= 80 else algorithms.DEFAULT
+        )
         # cuBLAS counts in Fortran order, in which the memory of out holds out^T = b^T a^T.
-        (op_b, ld_b), (op_a, ld_a) = _layout(b), _layout(a)
+        op_b, ld_b = (T, k) if b.flags.f_contiguous else (N, n)
+        op_a, ld_a = (N, k) if a.flags.c_contiguous else (T, m)
         one, zero = np.ones(1, out.dtype), np.zeros(1, out.dtype)
 
         def multiply() -> None:
             cublas.set_stream(self.handle, cupy.cuda.get_current_stream().ptr)
-            cublas.set_workspace(self.handle, self.workspace.data.ptr, WORKSPACE)
-            gemm(
-                self.handle, op_b, op_a, n, m, k, one.ctypes.data, b.data.ptr, ld_b,
-                a.data.ptr, ld_a, zero.ctypes.data, out.data.ptr, n,
+            cublas.set_workspace(self.handle, self.workspace.data.ptr, self.workspace.nbytes)
+            cublas.gemm_ex(
+                self.handle, op_b, op_a, n, m, k, one.ctypes.data, b.data.ptr, kind, ld_b,
+                a.data.ptr, kind, ld_a, zero.ctypes.data, out.data.ptr, kind, n,
+                compute, algorithm,
             )  # fmt: skip
 
         return multiply
 
 
-def _layout(x: Any) -> tuple[int, int]:
-    """Say whether cuBLAS must transpose what it reads as x^T, and how long its columns are."""
-    if x.flags.c_contiguous:
-        return int(cublas.Operation.N), x.shape[1]
-    if x.flags.f_contiguous:
-        return int(cublas.Operation.T), x.shape[0]
-    raise ValueError("cuBLAS gets matrices in C or Fortran order")
+def _float32_products() -> Any:
+    """Give the precision that CuPy takes from the environment."""
+    tf32 = int(os.environ.get("CUPY_TF32", "0")) > 0
+    kinds = cublas.ComputeType
+    return kinds.COMPUTE_32F_FAST_TF32 if tf32 else kinds.COMPUTE_32F
+
+
+def _destroy(device: Any, handle: int) -> None:
+    with device:
+        cublas.destroy(handle)

@@ -1,8 +1,9 @@
 """Elementwise passages written in C, for libraries that compile kernels of their users.
 
 A passage that runs as one kernel reads each operand once and writes each result once. Its
-expressions are those of the operations, in their order; compiled without contraction into
-fused multiply-adds, they give the same bits.
+expressions are those of the operations, in their order, and sums and products are rounded one
+by one, so the bits are the same. Numbers are parameters: networks that differ in nothing else
+share a kernel.
 """
 
 from __future__ import annotations
@@ -19,18 +20,29 @@ TYPES = {
     "float32": "float", "float64": "double",
 }  # fmt: skip
 
+# A compiler may make one rounding of a product and a sum (FMA); of these functions it may not.
+PREAMBLE = "\n".join(
+    f"template <typename T> __device__ T bpnet_{name}(T a, T b) {{ return a {sign} b; }}\n"
+    f"template <> __device__ float bpnet_{name}(float a, float b) "
+    f"{{ return __f{name}_rn(a, b); }}\n"
+    f"template <> __device__ double bpnet_{name}(double a, double b) "
+    f"{{ return __d{name}_rn(a, b); }}"
+    for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"))
+)
+
 # What gives the dtype of its operands, which are not bool.
 _ARITHMETIC = {
-    "abs": "abs({0})", "add": "{0} + {1}", "bitwise_and": "{0} & {1}",
+    "abs": "abs({0})", "add": "bpnet_add({0}, {1})", "bitwise_and": "{0} & {1}",
     "bitwise_left_shift": "{0} << {1}", "bitwise_or": "{0} | {1}",
     "bitwise_right_shift": "{0} >> {1}", "bitwise_xor": "{0} ^ {1}", "ceil": "ceil({0})",
     "cos": "cos({0})", "divide": "{0} / {1}", "exp": "exp({0})", "expm1": "expm1({0})",
     "floor": "floor({0})", "log": "log({0})", "log1p": "log1p({0})",
     "maximum": "{0} != {0} ? {0} : {1} != {1} ? {1} : {0} > {1} ? {0} : {1}",
     "minimum": "{0} != {0} ? {0} : {1} != {1} ? {1} : {0} < {1} ? {0} : {1}",
-    "multiply": "{0} * {1}", "negative": "-{0}", "reciprocal": "1 / {0}",
+    "multiply": "bpnet_mul({0}, {1})", "negative": "-{0}", "reciprocal": "1 / {0}",
     "sign": "{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)", "sin": "sin({0})",
-    "sqrt": "sqrt({0})", "square": "{0} * {0}", "subtract": "{0} - {1}", "tanh": "tanh({0})",
+    "sqrt": "sqrt({0})", "square": "bpnet_mul({0}, {0})", "subtract": "bpnet_sub({0}, {1})",
+    "tanh": "tanh({0})",
 }  # fmt: skip
 # What gives a bool, which may be written as a number.
 _COMPARISONS = {
@@ -47,13 +59,16 @@ class Kernel(NamedTuple):
     ----------
     inputs : tuple of int
         The values that it reads, in the order of its parameters a0, a1, ...
+    numbers : tuple of float
+        Values of the parameters c0, c1, ..., which follow.
     in_params, out_params : tuple of str
-        Dtypes of the parameters a0, a1, ... and o0, o1, ...
+        Dtypes and names of the parameters a0, ..., c0, ...; and o0, o1, ...
     body : str
         Statements for one element.
     """
 
     inputs: tuple[int, ...]
+    numbers: tuple[float, ...]
     in_params: tuple[str, ...]
     out_params: tuple[str, ...]
     body: str
@@ -61,7 +76,7 @@ class Kernel(NamedTuple):
 
 def is_expressible(op: Operation, shapes: Sequence[Shape]) -> bool:
     """Whether a kernel can hold an operation."""
-    return _expression(op, shapes, dict.fromkeys(op.operands, "")) is not None
+    return _Writer(shapes).expression(op, dict.fromkeys(op.operands, "")) is not None
 
 
 def kernel(
@@ -78,57 +93,70 @@ def kernel(
     outputs : sequence of int
         The results that are needed after the passage.
     """
-    names: dict[int, str] = {}
-    lines: list[str] = []
+    writer, names, lines = _Writer(shapes), dict[int, str](), list[str]()
     inputs: list[int] = []
     for number, op in enumerate(passage):
         for index in op.operands:
             if index not in names:
                 names[index] = f"a{len(inputs)}"
                 inputs.append(index)
-        kind = TYPES[_name(shapes[op.result])]
-        lines.append(f"const {kind} r{number} = {_expression(op, shapes, names)};")
+        kind = TYPES[writer.dtype(op.result)]
+        lines.append(f"const {kind} r{number} = {writer.expression(op, names)};")
         names[op.result] = f"r{number}"
     lines += [f"o{number} = {names[index]};" for number, index in enumerate(outputs)]
+    arrays = [f"{writer.dtype(index)} {names[index]}" for index in inputs]
     return Kernel(
         tuple(inputs),
-        tuple(_name(shapes[index]) for index in inputs),
-        tuple(_name(shapes[index]) for index in outputs),
+        tuple(writer.numbers),
+        (*arrays, *writer.number_params),
+        tuple(f"{writer.dtype(index)} o{k}" for k, index in enumerate(outputs)),
         "\n".join(lines),
     )
 
 
-def _name(shape: Shape) -> str:
-    return str(shape.dtype)
+class _Writer:
+    """Writes operations, and notes the numbers in them."""
 
+    def __init__(self, shapes: Sequence[Shape]) -> None:
+        self.shapes = shapes
+        self.numbers: list[float] = []
+        self.number_params: list[str] = []
 
-def _expression(op: Operation, shapes: Sequence[Shape], names: dict[int, str]) -> str | None:
-    """Write an operation in C; None if it has no expression, or mixes dtypes."""
-    result = _name(shapes[op.result])
-    operands = [_name(shapes[index]) for index in op.operands]
-    if not {result, *operands} <= TYPES.keys():
-        return None
-    if op.name == "astype":
-        return f"({TYPES[result]}){names[op.operands[0]]}"
-    arguments = [*op.arguments, *(op.options.get(key) for key in ("min", "max") if op.options)]
-    if op.name == "where":
-        if operands[0] != "bool" or not isinstance(op.arguments[0], Ref):
+    def dtype(self, index: int) -> str:
+        """Name the dtype of a value."""
+        return str(self.shapes[index].dtype)
+
+    def expression(self, op: Operation, names: dict[int, str]) -> str | None:
+        """Write an operation in C; None if it has no expression, or mixes dtypes."""
+        result, operands = self.dtype(op.result), [self.dtype(i) for i in op.operands]
+        if not {result, *operands} <= TYPES.keys():
             return None
-        template, kind, operands = "{0} ? {1} : {2}", result, [*operands[1:], result]
-    elif op.name in _COMPARISONS:
-        template, kind = f"({TYPES[result]})({_COMPARISONS[op.name]})", operands[0]
-    else:
-        template = _CLIP if op.name == "clip" else _ARITHMETIC.get(op.name, "")
-        kind = result if result != "bool" else ""
-    if not template or set(operands) != {kind}:
-        return None
-    terms = [names[a.index] if isinstance(a, Ref) else _literal(a, kind) for a in arguments]
-    return None if None in terms else template.format(*terms)
+        arguments = [*op.arguments, *(op.options[k] for k in ("min", "max") if k in op.options)]
+        kind = result
+        if op.name == "astype":
+            return f"({TYPES[result]}){names[op.operands[0]]}"
+        if op.name == "where":
+            if operands[0] != "bool" or not isinstance(op.arguments[0], Ref):
+                return None
+            template, operands = "{0} ? {1} : {2}", [*operands[1:], result]
+        elif op.name in _COMPARISONS:
+            template, kind = f"({TYPES[result]})({_COMPARISONS[op.name]})", operands[0]
+        elif op.name == "clip":
+            template = _CLIP if len(arguments) == 3 else ""
+        else:
+            template = _ARITHMETIC.get(op.name, "") if result != "bool" else ""
+        if not template or set(operands) != {kind}:
+            return None
+        terms = [
+            names[a.index] if isinstance(a, Ref) else self._number(a, kind) for a in arguments
+        ]
+        return None if None in terms else template.format(*terms)
 
-
-def _literal(number: Any, kind: str) -> str | None:
-    """Write a number of Python's in C; None where it is no finite number of this kind."""
-    numbers = (int, float) if kind.startswith("float") else (int,)
-    if type(number) not in numbers or not math.isfinite(number):
-        return None
-    return f"({TYPES[kind]})({number!r})"
+    def _number(self, number: Any, kind: str) -> str | None:
+        """Name a parameter for a number; None where it is no finite number of this kind."""
+        numbers = (int, float) if kind.startswith("float") else (int,)
+        if type(number) not in numbers or not math.isfinite(number):
+            return None
+        self.numbers.append(number)
+        self.number_params.append(f"{kind} c{len(self.number_params)}")
+        return f"c{len(self.number_params) - 1}"

@@ -132,6 +132,10 @@ class Library(ABC):
         """Give a new one-dimensional array."""
 
     @abstractmethod
+    def clear(self, array: Array) -> None:
+        """Set an array to zeros."""
+
+    @abstractmethod
     def store(self, out: Array, array: Array) -> None:
         """Copy an array into another."""
 

@@ -21,6 +21,9 @@ from ._kernels import is_expressible, kernel
 from ._library import Call, Library, MakeKernel, Operation, Ref, Shape
 from ._recording import Recording, UnrecordableError
 
+# Operations in a kernel at most: its parameters, 32 bytes for an array, have to fit into 4 KB.
+LONGEST = 64
+
 
 class Buffer(NamedTuple):
     """Memory that a program owns: its number among those of a size and dtype."""
@@ -41,11 +44,14 @@ class Bound(NamedTuple):
         Gives calls that do the same, with a kernel for each elementwise passage.
     outputs : dict of int to array
         What a run gives.
+    memory : list of array
+        What it works in.
     """
 
     calls: list[Call]
     fused: Callable[[MakeKernel], Sequence[Call]]
     outputs: dict[int, Array]
+    memory: list[Array]
 
 
 class Memory:
@@ -205,13 +211,19 @@ class Program:
             for p in self.place.values()
             if isinstance(p, Buffer)
         }
+        shaped: dict[
+            Any, Array
+        ] = {}  # one array for each shape: what is one place is one array
         for index, place in self.place.items():
             if isinstance(place, Part):
                 continue
+            shape = self.shapes[index]
             if not isinstance(place, Buffer):
                 arrays[index] = arrays[place]
-            elif place.size == self.shapes[index].size:
-                arrays[index] = buffers[place].reshape(self.shapes[index].shape)
+            elif place.size == shape.size:
+                key = (place, shape.shape)
+                shaped.setdefault(key, buffers[place].reshape(shape.shape))
+                arrays[index] = shaped[key]
             else:
                 pieces[index] = buffers[place]
         for view in self.views:
@@ -234,21 +246,29 @@ class Program:
             return [*self._fused(make, arrays), *going_home]
 
         outputs = {i: arrays[self.homes.get(i, i)] for i in self.outputs}
-        return Bound([*calls, *going_home], fused, outputs)
+        joined = {part.joined for part in self.parts.values()}
+        memory = [*buffers.values(), *(arrays[index] for index in joined)]
+        return Bound([*calls, *going_home], fused, outputs, memory)
 
     def _fused(self, make: MakeKernel, arrays: dict[int, Array]) -> Iterator[Call]:
         """Bind each elementwise passage as one kernel, and all else as it is."""
         last_use, end = self._last_use(), 0
+        for is_kernel, passage in self._kernel_passages():
+            end += len(passage)
+            if not is_kernel:
+                yield from [self._call(op, arrays) for op in passage]
+                continue
+            results = [op.result for op in passage]
+            needed = [i for i in results if last_use[self._root(i)] >= end]
+            code = kernel(passage, self.shapes, needed)
+            yield make(code, [arrays[i] for i in code.inputs], [arrays[i] for i in needed])
+
+    def _kernel_passages(self) -> Iterator[tuple[bool, list[Operation]]]:
+        """Cut the operations into kernels and others, and say which they are."""
         for kind, group in itertools.groupby(self.operations, key=self._kernel_kind):
             passage = list(group)
-            end += len(passage)
-            if isinstance(kind, tuple):
-                results = [op.result for op in passage]
-                needed = [i for i in results if last_use[self._root(i)] >= end]
-                code = kernel(passage, self.shapes, needed)
-                yield make(code, [arrays[i] for i in code.inputs], [arrays[i] for i in needed])
-            else:
-                yield from [self._call(op, arrays) for op in passage]
+            for start in range(0, len(passage), LONGEST):
+                yield isinstance(kind, tuple), passage[start : start + LONGEST]
 
     def _kernel_kind(self, op: Operation) -> tuple[int, ...] | int:
         """Give the shape that an operation of a kernel runs through, else its result."""

@@ -9,8 +9,11 @@ from bpnet._typing import Array, Namespace
 
 from ._condensing import Way, run_all, run_first
 from ._library import Call, Library, Ref
-from ._program import Program
+from ._program import Bound, Program
 from ._recording import Recording, RecordingNamespace, UnrecordableError, Value
+
+# How often a program that is bound anew, as its arrays are others, is made one of fewer calls.
+TRIES = 2
 
 
 class Replayed:
@@ -119,8 +122,9 @@ class Run:
         self.given: dict[str, Any] = {}
         self.given_data: Any = None
         self.calls: Sequence[Call] = []
+        self.bound: Bound | None = None
         self.ways: Sequence[Way] = ()
-        self.outputs: dict[int, Array] = {}
+        self.tries = 0
         self.fixed: dict[str, Any] = {}
 
     def takes(self, state: dict[str, Any], data: Any) -> bool:
@@ -157,27 +161,38 @@ class Run:
         shape = self.shapes[ref.index]
         if not is_array or self.library.describe(leaf) != shape:
             return False
-        if ref.index not in self.owned:
-            self.arrays[ref.index] = leaf
-        elif array is None:
-            self.arrays[ref.index] = self.library.copy(leaf).reshape(shape.shape)
-        else:
+        if array is not None and self._may_store(ref.index, leaf):
             self.library.store(array, leaf)
             return True
+        if ref.index in self.owned:
+            leaf = self.library.copy(leaf).reshape(shape.shape)
+        self.arrays[ref.index] = leaf
         self.calls = []
         return True
+
+    def _may_store(self, index: int, leaf: Array) -> bool:
+        """Whether an input has memory of ours, and what comes lies elsewhere.
+
+        Parameters that are joined come from elsewhere where batches of two sizes take turns.
+        """
+        if index in self.owned or index not in self.program.parts:
+            return index in self.owned
+        joined = self.program.parts.keys() & self.arrays.keys()
+        return not any(self.library.shares(leaf, self.arrays[i]) for i in joined)
 
     def _bind(self) -> bool:
         """Bind the program to the inputs; False if it would overwrite one array twice."""
         inputs = [self.arrays[index] for index in range(len(self.arrays))]
         if len(set(map(id, inputs))) < len(inputs):
             return False
-        self.calls, fused, self.outputs = self.program.bind(inputs)
-        self.ways = self.library.condensed(self.calls, fused)
+        self.bound = bound = self.program.bind(inputs)
+        self.calls, self.tries = bound.calls, self.tries + 1
+        if self.tries <= TRIES:
+            self.ways = self.library.condensed(bound.calls, bound.fused)
         for new, old in self.homes.items():
-            self.arrays[old] = self.outputs[new]
+            self.arrays[old] = bound.outputs[new]
         self.fixed = {
-            key: mapped(lambda ref: self.outputs[ref.index], tree)
+            key: mapped(lambda ref: bound.outputs[ref.index], tree)
             for key, tree in self.result.items()
             if key not in self.numbers
         }
@@ -185,16 +200,16 @@ class Run:
 
     def replay(self) -> dict[str, Any]:
         """Run the program on the inputs it has taken."""
+        assert self.bound is not None  # as it has taken inputs
         if self.ways:
             replaced = [self.arrays[old] for old in self.homes.values()]
-            outputs = list(self.outputs.values())
-            self.calls = run_first(self.library, self.calls, self.ways, replaced, outputs)
+            self.calls = run_first(self.library, self.ways, replaced, self.bound)
             self.ways = ()
         else:
             run_all(self.calls)
         new = dict(self.fixed)
         for key in self.numbers:
-            new[key] = self.library.copy(self.outputs[self.result[key].index])
+            new[key] = self.library.copy(self.bound.outputs[self.result[key].index])
         self.given = dict(new)  # the same numbers stand where the next run reads them
         return new
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import cupy
 
-from ._kernels import Kernel
+from ._condensing import run_all
+from ._kernels import PREAMBLE, Kernel
 from ._library import ELEMENTWISE, Call, Library, MakeKernel, Operation, Shape, both
 
 # The standard's names that CuPy has only of late.
@@ -54,6 +56,10 @@ class CupyLibrary(Library):
         """Give a new one-dimensional array."""
         return cupy.empty(size, dtype)
 
+    def clear(self, array: Any) -> None:
+        """Set an array to zeros."""
+        array.fill(0)
+
     def store(self, out: Any, array: Any) -> None:
         """Copy an array into another."""
         cupy.copyto(out, array)
@@ -82,43 +88,48 @@ class CupyLibrary(Library):
     ) -> Sequence[Callable[[], Sequence[Call]]]:
         """Give one graph, graphs between the products, and these without fused kernels."""
         return [
-            lambda: [_graph(_capturable(fused(_kernel)))],
+            lambda: _graphs(self._capturable(fused(_kernel))),
             lambda: _graphs(fused(_kernel)),
             lambda: _graphs(calls),
         ]
 
+    @functools.cached_property
+    def _cublas(self) -> Any:
+        from ._cublas import Cublas
+
+        return Cublas()
+
+    def _capturable(self, calls: Sequence[Call]) -> list[Call]:
+        """Let cuBLAS multiply without CuPy, and once, as it loads what it needs then."""
+        capturable: list[Call] = []
+        for call in calls:
+            product = isinstance(call, Product) and self._cublas.product(
+                *call.args, **call.keywords
+            )
+            if product:
+                product()
+            capturable.append(product or call)
+        return capturable
+
 
 def _kernel(kernel: Kernel, inputs: Sequence[Any], outputs: Sequence[Any]) -> Call:
-    return partial(
-        _compiled(kernel.in_params, kernel.out_params, kernel.body), *inputs, *outputs
-    )
+    compiled = _compiled(kernel.in_params, kernel.out_params, kernel.body)
+    return partial(compiled, *inputs, *kernel.numbers, *outputs)
 
 
 @functools.cache
 def _compiled(in_params: tuple[str, ...], out_params: tuple[str, ...], body: str) -> Any:
-    """Compile a kernel that rounds after each operation, as the operations do by themselves."""
-
-    def declared(dtypes: tuple[str, ...], letter: str) -> str:
-        return ", ".join(f"{dtype} {letter}{k}" for k, dtype in enumerate(dtypes))
-
     return cupy.ElementwiseKernel(
-        declared(in_params, "a"), declared(out_params, "o"), body, "bpnet_passage",
-        options=("--fmad=false",),
-    )  # fmt: skip
+        ", ".join(in_params), ", ".join(out_params), body, "bpnet_passage", preamble=PREAMBLE
+    )
 
 
-def _capturable(calls: Sequence[Call]) -> list[Call]:
-    """Let cuBLAS multiply without CuPy."""
-    from ._cublas import Cublas
-
-    cublas = Cublas()
-    return [
-        cublas.product(*c.args, **c.keywords) if isinstance(c, Product) else c for c in calls
-    ]
+# One capture at a time in a process: what waits for a whole GPU would break another's.
+_CAPTURING = threading.Lock()
 
 
 def _graphs(calls: Sequence[Call]) -> list[Call]:
-    """Make graphs of the calls between products."""
+    """Make graphs of the calls between CuPy's products."""
     condensed: list[Call] = []
     for are_products, group in itertools.groupby(calls, lambda c: isinstance(c, Product)):
         between = list(group)
@@ -129,11 +140,10 @@ def _graphs(calls: Sequence[Call]) -> list[Call]:
 def _graph(calls: Sequence[Call]) -> Call:
     """Capture calls as a graph; what they allocate comes from memory that it keeps."""
     stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-    with stream, cupy.cuda.using_allocator(pool.malloc):
+    with _CAPTURING, stream, cupy.cuda.using_allocator(pool.malloc):
         stream.begin_capture()
         try:
-            for call in calls:
-                call()
+            run_all(calls)
         finally:
             graph = stream.end_capture()
     return partial(_start, graph, pool, calls)

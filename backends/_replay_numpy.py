@@ -55,6 +55,10 @@ class NumpyLibrary(Library):
         """Give a new one-dimensional array."""
         return np.empty(size, dtype)
 
+    def clear(self, array: Any) -> None:
+        """Set an array to zeros."""
+        array.fill(0)
+
     def store(self, out: Any, array: Any) -> None:
         """Copy an array into another."""
         out[...] = array

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
+from ._condensing import run_all
 from ._library import ELEMENTWISE, Call, Library, Operation, Shape, both
 
 # The standard's names that torch's functions do not have.
@@ -49,6 +51,10 @@ class TorchLibrary(Library):
         """Give a new one-dimensional tensor."""
         return torch.empty(size, dtype=dtype, device=like.device)
 
+    def clear(self, array: Any) -> None:
+        """Set a tensor to zeros."""
+        array.zero_()
+
     def store(self, out: Any, array: Any) -> None:
         """Copy a tensor into another."""
         out.copy_(array)
@@ -68,13 +74,21 @@ class TorchLibrary(Library):
         return [partial(self._graph, calls)] if self._device.startswith("cuda") else ()
 
     def _graph(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """Capture calls on a stream of their own.
+
+        `torch.cuda.graph` would leave its stream the current one after a failure, and has one
+        stream for all GPUs.
+        """
         graph = torch.cuda.CUDAGraph()
-        with (
-            torch.cuda.device(self._device),
-            torch.cuda.graph(graph, capture_error_mode="thread_local"),
-        ):
-            for call in calls:
-                call()
+        with _CAPTURING, torch.cuda.device(self._device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                graph.capture_begin(capture_error_mode="thread_local")
+                try:
+                    run_all(calls)
+                finally:
+                    graph.capture_end()
         return [partial(_start, graph, calls)]
 
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
@@ -104,6 +118,10 @@ class TorchLibrary(Library):
                 partial(torch.reciprocal, x, out=out), partial(torch.mul, out, first, out=out)
             )
         return partial(function, torch.tensor(first, dtype=x.dtype), x, out=out)
+
+
+# One capture at a time in a process, as PyTorch's allocator demands.
+_CAPTURING = threading.Lock()
 
 
 def _start(graph: torch.cuda.CUDAGraph, calls: Sequence[Call]) -> None:

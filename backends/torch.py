@@ -67,7 +67,8 @@ class TorchBackend(Backend):
         if self.device == "mps" and kind is torch.float64:
             raise TypeError("Apple's MPS has no float64; use dtype='float32' or another device")
         if isinstance(host_array, torch.Tensor):
-            return host_array.detach().to(self.device, kind)
+            tensor = host_array.detach() if host_array.requires_grad else host_array
+            return tensor.to(self.device, kind)  # itself, if it is so already
         host = np.asarray(host_array)
         # A tensor is writable, of native byte order, and never of negative or odd strides,
         # which a C-ordered array can still have along an axis of length 1: hence `reshape`.

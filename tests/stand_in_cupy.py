@@ -97,25 +97,40 @@ def matmul(a, b, out=None):
 class ElementwiseKernel:
     """A kernel in C++, compiled with a loop around it."""
 
-    def __init__(self, in_params, out_params, operation, name, options):
-        assert options == ("--fmad=false",)
-        self.n_inputs = in_params.count(",") + 1
+    def __init__(self, in_params, out_params, operation, name, preamble):
         parameters = [p.split() for p in f"{in_params}, {out_params}".split(", ")]
+        self.dtypes = [dtype for dtype, _ in parameters]
         pointers = ", ".join(f"{TYPES[dtype]}* p_{p}" for dtype, p in parameters)
         elements = "\n".join(f"{TYPES[dtype]}& {p} = p_{p}[i];" for dtype, p in parameters)
+        self.n_outputs = len(out_params.split(", "))
         self.function = compiled(
-            f"#include <cmath>\nusing namespace std;\n"
+            f"{HEADER}\n{preamble}\n"
             f'extern "C" void run(long n, {pointers}) {{\n'
             f"for (long i = 0; i < n; i++) {{\n{elements}\n{operation}\n}}}}\n"
         )
 
     @launched
-    def __call__(self, *arrays):
-        inputs, outputs = arrays[: self.n_inputs], arrays[self.n_inputs :]
-        wide = [np.array(np.broadcast_to(x, outputs[0].shape), order="C") for x in inputs]
+    def __call__(self, *arguments):
+        inputs, outputs = arguments[: -self.n_outputs], arguments[-self.n_outputs :]
+        shape = outputs[0].shape
+        wide = [
+            np.array(np.broadcast_to(x, shape), dtype, order="C")
+            for x, dtype in zip(inputs, self.dtypes, strict=False)
+        ]
         assert all(out.flags.c_contiguous for out in outputs)
         pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*wide, *outputs)]
         self.function(ctypes.c_long(outputs[0].size), *pointers)
+
+
+HEADER = """#include <cmath>
+#define __device__
+#define __fadd_rn(a, b) ((a) + (b))
+#define __fsub_rn(a, b) ((a) - (b))
+#define __fmul_rn(a, b) ((a) * (b))
+#define __dadd_rn(a, b) ((a) + (b))
+#define __dsub_rn(a, b) ((a) - (b))
+#define __dmul_rn(a, b) ((a) * (b))
+using namespace std;"""
 
 
 @functools.cache
@@ -138,30 +153,46 @@ class Operation(enum.IntEnum):
     N, T = 0, 1
 
 
-def gemm(dtype):
-    kind = np.ctypeslib.as_ctypes_type(dtype)
+class ComputeType(enum.IntEnum):
+    COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77
+
+
+class GemmAlgo(enum.IntEnum):
+    DEFAULT, DEFAULT_TENSOR_OP = -1, 99
+
+
+class CudaDataType(enum.IntEnum):
+    CUDA_R_32F, CUDA_R_64F = 0, 1
+
+
+@launched
+def gemm_ex(
+    handle, op_a, op_b, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, beta, c, c_kind, ldc,
+    compute_type, algorithm,
+):  # fmt: skip
+    """Multiply as cuBLAS does, which sees memory in Fortran order."""
+    assert a_kind == b_kind == c_kind
+    assert (compute_type, algorithm) == ((68, 70)[a_kind], 99)
+    dtype = (np.float32, np.float64)[a_kind]
 
     def matrix(pointer, rows, columns, ld):
-        """Read memory in Fortran order."""
-        flat = (kind * (ld * columns)).from_address(pointer)
-        return np.frombuffer(flat, dtype).reshape(columns, ld)[:, :rows].T
+        assert ld >= rows
+        size = ld * columns * np.dtype(dtype).itemsize
+        flat = np.frombuffer((ctypes.c_char * size).from_address(pointer), dtype)
+        return flat.reshape(columns, ld)[:, :rows].T
 
-    @launched
-    def run(handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-        assert (matrix(alpha, 1, 1, 1), matrix(beta, 1, 1, 1)) == (1, 0)
-        A = matrix(a, k, m, lda).T if op_a == Operation.T else matrix(a, m, k, lda)
-        B = matrix(b, n, k, ldb).T if op_b == Operation.T else matrix(b, k, n, ldb)
-        matrix(c, m, n, ldc)[...] = np.matmul(B.T, A.T).T
-
-    return run
+    assert (matrix(alpha, 1, 1, 1), matrix(beta, 1, 1, 1)) == (1, 0)
+    A = matrix(a, k, m, lda).T if op_a == Operation.T else matrix(a, m, k, lda)
+    B = matrix(b, n, k, ldb).T if op_b == Operation.T else matrix(b, k, n, ldb)
+    matrix(c, m, n, ldc)[...] = np.matmul(B.T, A.T).T
 
 
 def cublas():
     """Give what stands in for `nvmath.bindings.cublas`."""
     return types.SimpleNamespace(
-        Operation=Operation, create=lambda: 1, destroy=lambda handle: None,
+        Operation=Operation, ComputeType=ComputeType, GemmAlgo=GemmAlgo, gemm_ex=gemm_ex,
+        create=lambda: 1, destroy=lambda handle: None,
         set_stream=check_stream, set_workspace=check_workspace,
-        sgemm=gemm(np.float32), dgemm=gemm(np.float64),
     )  # fmt: skip
 
 
@@ -173,6 +204,21 @@ def check_workspace(handle, pointer, size):
     assert handle == 1
     assert pointer
     assert size == 32 * 2**20
+
+
+class Device:
+    """The one GPU, a Hopper."""
+
+    compute_capability = "90"
+
+    def __init__(self, number=0):
+        assert number == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
 
 
 # --- modules ----------------------------------------------------------------------------------
@@ -193,7 +239,7 @@ def cupy():
     nothing = contextlib.nullcontext()
     module.cuda = types.SimpleNamespace(
         Stream=Stream,
-        Device=lambda device: nothing,
+        Device=Device,
         MemoryPool=lambda: types.SimpleNamespace(malloc=None),
         get_current_stream=lambda: Stream,
         using_allocator=lambda allocator: nothing,
@@ -223,7 +269,9 @@ def installed(nvmath=True):
     bindings = types.ModuleType("nvmath.bindings")
     if nvmath:
         bindings.cublas = cublas()
-    modules |= {"nvmath": types.ModuleType("nvmath"), "nvmath.bindings": bindings}
+    package = types.ModuleType("nvmath")
+    package.CudaDataType = CudaDataType
+    modules |= {"nvmath": package, "nvmath.bindings": bindings}
     ours = [f"bpnet_backends.{name}" for name in ("cupy", "_replay_cupy", "_cublas")]
     before = {name: sys.modules.pop(name, None) for name in (*modules, *ours)}
     sys.modules |= modules

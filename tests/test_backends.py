@@ -461,3 +461,13 @@ def test_torch_records_nothing():
         assert not tensor.requires_grad
     assert X_grad.requires_grad
     assert X_grad.grad is None
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_an_array_that_is_there_is_not_copied(name):
+    """An array of other identity would be taken for other data."""
+    pytest.importorskip(name)
+    place = bpnet.get_backend(name)
+    array = place.asarray(np.ones(3, "float32"))
+    assert place.asarray(array) is array
+    assert place.asarray(array, "float32") is array

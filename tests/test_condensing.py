@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import types
 import weakref
 from functools import partial
 
@@ -34,6 +35,11 @@ def whole(calls):
 
 def wrong(calls):
     return [partial(run_all, calls[:-1])]
+
+
+def stale(calls):
+    """Leaves what an earlier run has left."""
+    return [partial(run_all, calls[1:])]
 
 
 def absent(calls):
@@ -70,9 +76,9 @@ def run(library, steps=4):
     ("ways", "n_calls"),
     [
         ((whole,), 1),
-        ((wrong, whole), 1),
+        ((wrong, stale, whole), 1),
         ((absent, stopping, whole), 1),
-        ((wrong,), 5),
+        ((wrong, stale), 5),
         ((absent, stopping), 5),
         ((), 5),
     ],
@@ -110,6 +116,23 @@ def partial_fill(library, copies):
     return recorded
 
 
+def test_a_step_that_is_bound_anew_all_the_time_is_left_alone():
+    tried = []
+
+    def counted(calls):
+        tried.append(calls)
+        return whole(calls)
+
+    library = Condensing(counted)
+    library.copied = 0  # so that new data are other arrays
+    compiled = Replayed(lambda xp, state, data: {"p": state["p"] * data}, library, np)
+    state = {"p": np.ones(4)}
+    for _ in range(5):
+        state = compiled(state, np.full(4, 2.0))
+    assert_array_equal(state["p"], np.full(4, 32.0))
+    assert len(tried) == 2
+
+
 # --- PyTorch's graphs -------------------------------------------------------------------------
 
 
@@ -124,6 +147,14 @@ def torch(monkeypatch):
 
         def __init__(self):
             self.calls = []
+
+        def capture_begin(self, capture_error_mode):
+            assert capture_error_mode == "thread_local"
+            self.mode = Capture(self)
+            self.mode.__enter__()
+
+        def capture_end(self):
+            self.mode.__exit__(None, None, None)
 
         def replay(self):
             for function, args, kwargs in self.calls:
@@ -140,9 +171,8 @@ def torch(monkeypatch):
         return tensor
 
     class Capture(TorchFunctionMode):
-        def __init__(self, graph, capture_error_mode):
+        def __init__(self, graph):
             super().__init__()
-            assert capture_error_mode == "thread_local"
             self.graph = graph
 
         def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -156,7 +186,11 @@ def torch(monkeypatch):
         assert name == "cuda:1"
         yield
 
-    for name, stand_in in (("CUDAGraph", Graph), ("graph", Capture), ("device", device)):
+    stream = types.SimpleNamespace(wait_stream=lambda other: None)
+    for name, stand_in in {
+        "CUDAGraph": Graph, "device": device, "Stream": lambda: stream,
+        "current_stream": lambda: None, "stream": contextlib.nullcontext,
+    }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, stand_in)
     return torch
 

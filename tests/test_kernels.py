@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import stand_in_cupy
-from bpnet_backends._kernels import _ARITHMETIC, _COMPARISONS, is_expressible, kernel
+from bpnet_backends._kernels import (
+    _ARITHMETIC,
+    _COMPARISONS,
+    PREAMBLE,
+    is_expressible,
+    kernel,
+)
 from bpnet_backends._library import Operation, Ref, Shape
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -35,13 +41,11 @@ def run(passage, arrays, dtypes):
     n, shape = len(arrays), arrays[0].shape
     shapes = shapes_of(*arrays) + [Shape(shape, np.dtype(d), True) for d in dtypes]
     code = kernel(passage, shapes, range(n, n + len(dtypes)))
-    outputs = [np.empty(shape, d) for d in code.out_params]
-    declared = [
-        ", ".join(f"{d} {letter}{k}" for k, d in enumerate(params))
-        for params, letter in ((code.in_params, "a"), (code.out_params, "o"))
-    ]
-    compiled = stand_in_cupy.ElementwiseKernel(*declared, code.body, "k", ("--fmad=false",))
-    compiled(*(arrays[i] for i in code.inputs), *outputs)
+    outputs = [np.empty(shape, d) for d in dtypes]
+    compiled = stand_in_cupy.ElementwiseKernel(
+        ", ".join(code.in_params), ", ".join(code.out_params), code.body, "k", PREAMBLE
+    )
+    compiled(*(arrays[i] for i in code.inputs), *code.numbers, *outputs)
     return outputs
 
 

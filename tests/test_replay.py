@@ -380,4 +380,4 @@ def test_a_fit_leaves_no_arrays_behind():
     for run in (run for step in steps for run in step._runs.values()):
         assert not run.arrays
         assert not run.calls
-        assert not run.outputs
+        assert run.bound is None

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pytest
+from bpnet_backends._program import Program
 from bpnet_backends._replay import mapped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,3 +148,29 @@ def test_any_rule_for_several_parameters_is_replayed(names, picks, shapes, more)
     for name in ("p", "v"):
         for a, b in zip(result[name], expected[name], strict=True):
             assert a.tobytes() == np.asarray(b).tobytes()
+
+
+def test_batches_of_two_sizes_take_turns_in_place(backend, monkeypatch):
+    """Each has its own memory for joined parameters, bound once."""
+    bound = []
+    bind = Program.bind
+    monkeypatch.setattr(
+        Program, "bind", lambda self, inputs: bound.append(self) or bind(self, inputs)
+    )
+    X, y = bpnet.datasets.make_spiral(50, seed=0)
+    losses = []
+    for eagerly in (False, True):
+        net = bpnet.Network([bpnet.Dense(9, "tanh"), bpnet.Dense(1)], "huber", seed=0)
+        history = net.fit(X, y, epochs=5, batch_size=20, backend=backend, run_eagerly=eagerly)
+        losses.append(history["loss"])
+    assert losses[0] == losses[1]
+    assert len(bound) == len(set(map(id, bound))) == 2
+
+
+def test_parameters_that_trade_places_are_read_before_they_are_written(backend):
+    compiled, state, _ = rule_step(backend, [(3,), (3,), (3,)], momentum)
+    old = [backend.to_numpy(p).copy() for p in state["p"]]
+    data = {name: backend.asarray(np.float32(0.0)) for name in ("scale", "eta")}
+    turned = {"p": [*state["p"][1:], state["p"][0]], "v": [0.0 * v for v in state["v"]]}
+    for a, b in zip(compiled(turned, data)["p"], [*old[1:], old[0]], strict=True):
+        assert_array_equal(backend.to_numpy(a), b)
