@@ -168,9 +168,9 @@ def test_batches_of_two_sizes_take_turns_in_place(backend, monkeypatch):
 
 
 def test_parameters_that_trade_places_are_read_before_they_are_written(backend):
-    compiled, state, _ = rule_step(backend, [(3,), (3,), (3,)], momentum)
+    compiled, state, _ = rule_step(backend, [(3,), (2, 2), (3,)], momentum)
     old = [backend.to_numpy(p).copy() for p in state["p"]]
     data = {name: backend.asarray(np.float32(0.0)) for name in ("scale", "eta")}
-    turned = {"p": [*state["p"][1:], state["p"][0]], "v": [0.0 * v for v in state["v"]]}
-    for a, b in zip(compiled(turned, data)["p"], [*old[1:], old[0]], strict=True):
+    turned = {"p": state["p"][::-1], "v": [0.0 * v for v in state["v"]]}
+    for a, b in zip(compiled(turned, data)["p"], old[::-1], strict=True):
         assert_array_equal(backend.to_numpy(a), b)
