@@ -119,6 +119,7 @@ class Run:
     def release(self) -> None:
         """Forget all arrays."""
         self.arrays: dict[int, Array] = {}
+        self.arriving: dict[int, Array] = {}
         self.given: dict[str, Any] = {}
         self.given_data: Any = None
         self.calls: Sequence[Call] = []
@@ -129,23 +130,27 @@ class Run:
 
     def takes(self, state: dict[str, Any], data: Any) -> bool:
         """Take the inputs of the next run; False if the program is not for such."""
-        if state.keys() != self.state.keys():
+        if state.keys() != self.state.keys() or not self._take_all(state, data):
+            self.given, self.given_data, self.arriving = {}, None, {}
             return False
+        if self.arriving:
+            self._settle()
+        return len(self.calls) > 0 or self._bind()
+
+    def _take_all(self, state: dict[str, Any], data: Any) -> bool:
         for key, value in state.items():
             if value is not self.given.get(key):
-                self.given.pop(key, None)
                 if not self._take(self.state[key], value):
                     return False
                 self.given[key] = value
         if data is not self.given_data:
-            self.given_data = None
             if not self._take(self.data, data):
                 return False
             self.given_data = data
-        return len(self.calls) > 0 or self._bind()
+        return True
 
     def _take(self, known: Any, tree: Any) -> bool:
-        """Copy numbers and small arrays of the data, and take over all others."""
+        """Copy numbers and small arrays of the data; take over all others, or note them."""
         if isinstance(known, Ref):
             return self._take_leaf(known, tree)
         refs, given = list(leaves(known)), list(leaves(tree))
@@ -161,7 +166,10 @@ class Run:
         shape = self.shapes[ref.index]
         if not is_array or self.library.describe(leaf) != shape:
             return False
-        if array is not None and self._may_store(ref.index, leaf):
+        if ref.index in self.program.parts:
+            self.arriving[ref.index] = leaf
+            return True
+        if ref.index in self.owned and array is not None:
             self.library.store(array, leaf)
             return True
         if ref.index in self.owned:
@@ -170,15 +178,20 @@ class Run:
         self.calls = []
         return True
 
-    def _may_store(self, index: int, leaf: Array) -> bool:
-        """Whether an input has memory of ours, and what comes lies elsewhere.
+    def _settle(self) -> None:
+        """Copy joined parameters to their places, if those that come do not lie there.
 
-        Parameters that are joined come from elsewhere where batches of two sizes take turns.
+        They come from elsewhere where batches of two sizes take turns.
         """
-        if index in self.owned or index not in self.program.parts:
-            return index in self.owned
-        joined = self.program.parts.keys() & self.arrays.keys()
-        return not any(self.library.shares(leaf, self.arrays[i]) for i in joined)
+        arriving, self.arriving = self.arriving, {}
+        places = [self.arrays[i] for i in self.program.parts if i in self.arrays]
+        shares = self.library.shares
+        if self.calls and not any(shares(a, p) for a in arriving.values() for p in places):
+            for index, leaf in arriving.items():
+                self.library.store(self.arrays[index], leaf)
+        else:
+            self.arrays |= arriving
+            self.calls = []
 
     def _bind(self) -> bool:
         """Bind the program to the inputs; False if it would overwrite one array twice."""
