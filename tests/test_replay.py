@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bpnet_backends._recording import Recording, RecordingNamespace, UnrecordableError
 from bpnet_backends._replay import mapped
-from bpnet_backends._replay_numpy import NumpyLibrary
+from bpnet_backends._replay_numpy import _UFUNCS, NumpyLibrary
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -687,6 +687,16 @@ def test_numbers_are_not_looked_at(look):
     _, x = recorded()
     with pytest.raises((UnrecordableError, TypeError)):
         look(x)
+
+
+@pytest.mark.parametrize("name", sorted(_UFUNCS))
+def test_ufuncs_write_into_memory_without_a_warning(name):
+    """What warned while it was recorded would be taken for one that needs a new array."""
+    kind = {"bitwise": "int64", "logical": "bool"}.get(name.partition("_")[0], "float64")
+    recording = Recording(NumpyLibrary(), bpnet.get_backend("numpy").xp)
+    x = recording.value(np.ones(3, kind))
+    getattr(RecordingNamespace(recording), name)(*[x] * _UFUNCS[name].nin)
+    assert [op.in_place for op in recording.operations] == [True]
 
 
 def test_arrays_from_elsewhere_are_refused():
