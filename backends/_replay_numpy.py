@@ -78,8 +78,8 @@ class NumpyLibrary(Library):
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
         """Give a call that writes an operation's result into `out`; None if there is none."""
         name, options = operation.name, operation.options
-        if name in ("maximum", "minimum"):
-            arguments = [self._long(a, out) for a in arguments]
+        if name in ("maximum", "minimum"):  # NumPy warns of an `out` by its place
+            return partial(_UFUNCS[name], *(self._long(a, out) for a in arguments), out=out)
         if name in COMPARISONS.values() and out.dtype != bool:
             return None  # it goes through a buffer: no faster than a cast of its own
         if name in _UFUNCS and not options:
@@ -149,7 +149,7 @@ def _where(condition: Any, a: Any, b: Any, *, out: Any) -> Call:
 def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call | None:
     if min is None or max is None:
         return None
-    return both(partial(np.maximum, x, min, out), partial(np.minimum, out, max, out))
+    return both(partial(np.maximum, x, min, out=out), partial(np.minimum, out, max, out=out))
 
 
 _SPECIAL: dict[str, Callable[..., Call | None]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bpnet_backends._recording import Recording, RecordingNamespace, UnrecordableError
-from bpnet_backends._replay_numpy import NumpyLibrary
+from bpnet_backends._replay_numpy import _UFUNCS, NumpyLibrary
 
 import bpnet
 
@@ -47,3 +47,13 @@ def test_values_know_their_shape():
     assert x.device == "cpu"
     assert xp.float32 is np.float32
     assert xp.finfo(x.dtype).bits == 64
+
+
+@pytest.mark.parametrize("name", sorted(_UFUNCS))
+def test_ufuncs_write_into_memory_without_a_warning(name):
+    """What warned while it was recorded would be taken for one that needs a new array."""
+    kind = {"bitwise": "int64", "logical": "bool"}.get(name.partition("_")[0], "float64")
+    recording = Recording(NumpyLibrary(), bpnet.get_backend("numpy").xp)
+    x = recording.value(np.ones(3, kind))
+    getattr(RecordingNamespace(recording), name)(*[x] * _UFUNCS[name].nin)
+    assert [op.in_place for op in recording.operations] == [True]
