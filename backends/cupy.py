@@ -13,9 +13,6 @@ import cupy
 from bpnet.backend import Backend
 from bpnet.errors import NoDeviceError
 
-from ._replay import Replayed
-from ._replay_cupy import CupyLibrary
-
 
 class CupyBackend(Backend):
     """Arrays are `cupy.ndarray` on one GPU; devices are numbered as CUDA does: "0", "1"."""
@@ -71,7 +68,12 @@ class CupyBackend(Backend):
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Record the step in its first run; replay it in place, as a graph of kernels."""
-        return Replayed(step, CupyLibrary(), xp) if own else super().compile(step)
+        if not own:
+            return super().compile(step)
+        from ._replay import Replayed  # whoever only asks for devices needs neither
+        from ._replay_cupy import CupyLibrary
+
+        return Replayed(step, CupyLibrary(), xp)
 
     def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Run the rule as one kernel, where it is not recorded with the step around it."""
