@@ -8,16 +8,18 @@ it was recorded; a message of logging's level DEBUG says so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 
 from bpnet._typing import Array
 
-from ._library import Call, Library
+from ._library import Call, Library, Way, run_all
 from ._program import Bound
 
 _log = logging.getLogger(__name__)
 
-Way = Callable[[], Sequence[Call]]
+# One graph is captured at a time in a process: what waits for a whole GPU breaks another's.
+_MAKING = threading.Lock()
 
 
 def run_first(
@@ -55,7 +57,8 @@ def run_first(
         return calls
     for way in ways:
         try:
-            fewer = way()
+            with _MAKING:
+                fewer = way()
             for array in bound.memory:  # which has the intermediate results of the calls
                 library.clear(array)
             _store(library, outputs, [array == 0 for array in after])  # not what is wanted
@@ -69,12 +72,6 @@ def run_first(
             _log.debug("a step cannot be condensed: %r", error)
     _store(library, outputs, after)
     return calls
-
-
-def run_all(calls: Iterable[Call]) -> None:
-    """Run one call after the other."""
-    for call in calls:
-        call()
 
 
 def _store(library: Library, arrays: Iterable[Array], values: Iterable[Array]) -> None:

@@ -29,8 +29,11 @@ class Cublas:
 
     def __init__(self) -> None:
         device = cupy.cuda.Device()
-        self.capability = int(device.compute_capability)
-        self.workspace = cupy.empty((32 if self.capability >= 90 else 4) * 2**20, np.uint8)
+        capability, algorithms = int(device.compute_capability), cublas.GemmAlgo
+        self.algorithm = int(
+            algorithms.DEFAULT_TENSOR_OP if capability >= 80 else algorithms.DEFAULT
+        )
+        self.workspace = cupy.empty((32 if capability >= 90 else 4) * 2**20, np.uint8)
         self.handle = cublas.create()
         weakref.finalize(self, _destroy, device, self.handle)
 
@@ -53,10 +56,6 @@ class Cublas:
         if not (ordered and same and out.flags.c_contiguous) or (m == 1 and n == 1):
             return None
         kind, compute = map(int, formats[out.dtype.name])
-        algorithms = cublas.GemmAlgo
-        algorithm = int(
-            algorithms.DEFAULT_TENSOR_OP if self.capability >= 80 else algorithms.DEFAULT
-        )
         # cuBLAS counts in Fortran order, in which the memory of out holds out^T = b^T a^T.
         op_b, ld_b = (T, k) if b.flags.f_contiguous else (N, n)
         op_a, ld_a = (N, k) if a.flags.c_contiguous else (T, m)
@@ -68,7 +67,7 @@ class Cublas:
             cublas.gemm_ex(
                 self.handle, op_b, op_a, n, m, k, one.ctypes.data, b.data.ptr, kind, ld_b,
                 a.data.ptr, kind, ld_a, zero.ctypes.data, out.data.ptr, kind, n,
-                compute, algorithm,
+                compute, self.algorithm,
             )  # fmt: skip
 
         return multiply

@@ -20,6 +20,9 @@ TYPES = {
     "float32": "float", "float64": "double",
 }  # fmt: skip
 
+# Operations in a kernel at most: its parameters, 32 bytes for an array, have to fit into 4 KB.
+LONGEST = 64
+
 # A compiler may make one rounding of a product and a sum (FMA); of these functions it may not.
 PREAMBLE = "\n".join(
     f"template <typename T> __device__ T bpnet_{name}(T a, T b) {{ return a {sign} b; }}\n"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpnet._typing import Array
@@ -23,18 +24,29 @@ ELEMENTWISE = (
 )  # fmt: skip
 
 Call = Callable[[], Any]
+Way = Callable[[], Sequence[Call]]
 # Gives a call that runs a kernel, from its code, its operands and where its results go.
 MakeKernel = Callable[["Kernel", Sequence[Array], Sequence[Array]], Call]
 
 
+def run_all(calls: Iterable[Call]) -> None:
+    """Run one call after the other."""
+    for call in calls:
+        call()
+
+
 def both(first: Call, second: Call) -> Call:
     """Give a call that does one after the other."""
+    return partial(run_all, (first, second))
 
-    def run() -> None:
-        first()
-        second()
 
-    return run
+def keeping(call: Call, *kept: Any) -> Call:
+    """Give a call with what has to live as long: a graph does not keep its memory."""
+    return partial(_run, call, kept)
+
+
+def _run(call: Call, kept: Any) -> None:
+    call()
 
 
 class Shape(NamedTuple):
@@ -153,7 +165,7 @@ class Library(ABC):
 
     def condensed(
         self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
-    ) -> Sequence[Callable[[], Sequence[Call]]]:
+    ) -> Sequence[Way]:
         """Give ways to do the same in fewer calls, the best first; each makes its calls.
 
         The calls have run once before. `fused` gives calls that do the same with each

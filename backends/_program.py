@@ -9,6 +9,7 @@ own, and so are the bits.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,12 +18,9 @@ from typing import Any, NamedTuple
 from bpnet._typing import Array
 
 from ._joining import Joined, Part
-from ._kernels import is_expressible, kernel
+from ._kernels import LONGEST, is_expressible, kernel
 from ._library import Call, Library, MakeKernel, Operation, Ref, Shape
 from ._recording import Recording, UnrecordableError
-
-# Operations in a kernel at most: its parameters, 32 bytes for an array, have to fit into 4 KB.
-LONGEST = 64
 
 
 class Buffer(NamedTuple):
@@ -208,12 +206,15 @@ class Program:
         pieces: dict[int, Array] = {}  # of what is only needed block by block
         buffers = {
             p: self.library.empty(p.size, p.dtype, inputs[0])
-            for p in self.place.values()
+            for p in dict.fromkeys(self.place.values())
             if isinstance(p, Buffer)
         }
-        shaped: dict[
-            Any, Array
-        ] = {}  # one array for each shape: what is one place is one array
+
+        @functools.cache
+        def shaped(place: Buffer, shape: tuple[int, ...]) -> Array:
+            """Give the same array for the same place, as libraries look for that."""
+            return buffers[place].reshape(shape)
+
         for index, place in self.place.items():
             if isinstance(place, Part):
                 continue
@@ -221,9 +222,7 @@ class Program:
             if not isinstance(place, Buffer):
                 arrays[index] = arrays[place]
             elif place.size == shape.size:
-                key = (place, shape.shape)
-                shaped.setdefault(key, buffers[place].reshape(shape.shape))
-                arrays[index] = shaped[key]
+                arrays[index] = shaped(place, shape.shape)
             else:
                 pieces[index] = buffers[place]
         for view in self.views:

@@ -7,8 +7,8 @@ from typing import Any
 
 from bpnet._typing import Array, Namespace
 
-from ._condensing import Way, run_all, run_first
-from ._library import Call, Library, Ref
+from ._condensing import run_first
+from ._library import Call, Library, Ref, Way, run_all
 from ._program import Bound, Program
 from ._recording import Recording, RecordingNamespace, UnrecordableError, Value
 

@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import functools
 import itertools
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import cupy
 
-from ._condensing import run_all
 from ._kernels import PREAMBLE, Kernel
-from ._library import ELEMENTWISE, Call, Library, MakeKernel, Operation, Shape, both
+from ._library import (
+    ELEMENTWISE,
+    Call,
+    Library,
+    MakeKernel,
+    Operation,
+    Shape,
+    Way,
+    both,
+    keeping,
+    run_all,
+)
 
 # The standard's names that CuPy has only of late.
 _RENAMED = {
@@ -85,7 +94,7 @@ class CupyLibrary(Library):
 
     def condensed(
         self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
-    ) -> Sequence[Callable[[], Sequence[Call]]]:
+    ) -> Sequence[Way]:
         """Give one graph, graphs between the products, and these without fused kernels."""
         return [
             lambda: _graphs(self._capturable(fused(_kernel))),
@@ -103,10 +112,10 @@ class CupyLibrary(Library):
         """Let cuBLAS multiply without CuPy, and once, as it loads what it needs then."""
         capturable: list[Call] = []
         for call in calls:
-            product = isinstance(call, Product) and self._cublas.product(
-                *call.args, **call.keywords
-            )
-            if product:
+            product = None
+            if isinstance(call, Product):
+                product = self._cublas.product(*call.args, **call.keywords)
+            if product is not None:
                 product()
             capturable.append(product or call)
         return capturable
@@ -124,10 +133,6 @@ def _compiled(in_params: tuple[str, ...], out_params: tuple[str, ...], body: str
     )
 
 
-# One capture at a time in a process: what waits for a whole GPU would break another's.
-_CAPTURING = threading.Lock()
-
-
 def _graphs(calls: Sequence[Call]) -> list[Call]:
     """Make graphs of the calls between CuPy's products."""
     condensed: list[Call] = []
@@ -140,18 +145,13 @@ def _graphs(calls: Sequence[Call]) -> list[Call]:
 def _graph(calls: Sequence[Call]) -> Call:
     """Capture calls as a graph; what they allocate comes from memory that it keeps."""
     stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
-    with _CAPTURING, stream, cupy.cuda.using_allocator(pool.malloc):
+    with stream, cupy.cuda.using_allocator(pool.malloc):
         stream.begin_capture()
         try:
             run_all(calls)
         finally:
             graph = stream.end_capture()
-    return partial(_start, graph, pool, calls)
-
-
-def _start(graph: Any, pool: Any, calls: Sequence[Call]) -> None:
-    """Start a graph on the current stream; pool and calls keep the memory it works in."""
-    graph.launch()
+    return keeping(graph.launch, pool, calls)
 
 
 def _astype(x: Any, dtype: Any, *, out: Any) -> Call:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
-from ._condensing import run_all
-from ._library import ELEMENTWISE, Call, Library, Operation, Shape, both
+from ._library import (
+    ELEMENTWISE,
+    Call,
+    Library,
+    Operation,
+    Shape,
+    Way,
+    both,
+    keeping,
+    run_all,
+)
 
 # The standard's names that torch's functions do not have.
 _RENAMED = {"bitwise_invert": "bitwise_not", "equal": "eq", "not_equal": "ne"}
@@ -27,9 +35,9 @@ class TorchLibrary(Library):
     elementwise = frozenset({*_ELEMENTWISE, "astype", "clip", "where"})
 
     def __init__(self, device: str) -> None:
+        self._device = device
         # On a CPU torch shares out 2**15 elements to each thread; measured with SGD and Adam
         # on 0.4 million float32. A GPU has no cache to spare, and calls cost more.
-        self._device = device
         self.block = 2**17 if device == "cpu" else 2**62
         # A graph reads and writes where it did when it was captured, so a GPU copies what is
         # new in each epoch, but not all examples.
@@ -67,9 +75,7 @@ class TorchLibrary(Library):
         """Give a tensor of the same shape that repeats the first element, in its memory."""
         return array[(0,) * array.ndim].clone().expand(array.shape)
 
-    def condensed(
-        self, calls: Sequence[Call], fused: Any
-    ) -> Sequence[Callable[[], Sequence[Call]]]:
+    def condensed(self, calls: Sequence[Call], fused: Any) -> Sequence[Way]:
         """Give the way of one CUDA graph, which a GPU starts as a whole."""
         return [partial(self._graph, calls)] if self._device.startswith("cuda") else ()
 
@@ -80,7 +86,7 @@ class TorchLibrary(Library):
         stream for all GPUs.
         """
         graph = torch.cuda.CUDAGraph()
-        with _CAPTURING, torch.cuda.device(self._device):
+        with torch.cuda.device(self._device):
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
@@ -89,7 +95,7 @@ class TorchLibrary(Library):
                     run_all(calls)
                 finally:
                     graph.capture_end()
-        return [partial(_start, graph, calls)]
+        return [keeping(graph.replay, calls)]
 
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
         """Give a call that writes an operation's result into `out`; None if there is none."""
@@ -119,15 +125,6 @@ class TorchLibrary(Library):
                 partial(torch.reciprocal, x, out=out), partial(torch.mul, out, number, out=out)
             )
         return partial(function, torch.tensor(first, dtype=x.dtype), x, out=out)
-
-
-# One capture at a time in a process, as PyTorch's allocator demands.
-_CAPTURING = threading.Lock()
-
-
-def _start(graph: torch.cuda.CUDAGraph, calls: Sequence[Call]) -> None:
-    """Start a graph; its calls keep the memory that it works in."""
-    graph.replay()
 
 
 # The numbers that have the same bits in a tensor of a dtype.

@@ -188,6 +188,7 @@ class Parametrised:
     ) -> Callable[..., Any]:
         """Give the compiled training step, the same for all with the same settings."""
         details = (batch_size, rows, by_weight, eagerly)
+        # A CUDA graph multiplies as precisely as it did when it was captured.
         return self.compiled_once(
             (place, self.settings, optimizer.settings, wanted_precision(), *details),
             lambda: make_step(place, self.model, optimizer, *details),

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from bpnet_backends._condensing import run_all
+from bpnet_backends._library import run_all
 from bpnet_backends._replay import Replayed
 from bpnet_backends._replay_numpy import NumpyLibrary
 from numpy.testing import assert_allclose, assert_array_equal
