@@ -16,8 +16,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import pytest
 from hypothesis import settings
-
-import bpnet
+from places import backend_or_skip
 
 SPECS = (
     "numpy",
@@ -47,10 +46,7 @@ else:
 @pytest.fixture(scope="module", params=SPECS)
 def backend(request):
     """Each backend of `SPECS`, bound to its device."""
-    try:
-        return bpnet.get_backend(request.param)
-    except bpnet.BackendError as error:
-        pytest.skip(str(error.__cause__ or error))
+    return backend_or_skip(request.param)
 
 
 @pytest.fixture

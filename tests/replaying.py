@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import pytest
 from numpy.testing import assert_array_equal
 
 import bpnet
@@ -23,13 +22,6 @@ RULES = {
     "adam without memory": Adam(0.1, beta1=0.0, beta2=0.0),
     "adamw": AdamW(0.1),
 }
-
-
-def backend_or_skip(spec):
-    try:
-        return bpnet.get_backend(spec)
-    except bpnet.BackendError as error:
-        pytest.skip(str(error.__cause__ or error))
 
 
 @functools.lru_cache(maxsize=64)
@@ -91,6 +83,18 @@ def is_replayed(compiled):
 
 def n_calls(compiled):
     return len(compiled._last.calls)
+
+
+class CountCalls(bpnet.Callback):
+    """Note in the end how many calls each program of a training's steps takes."""
+
+    def on_train_end(self, training):
+        self.counts = [len(run.calls) for run in runs_of(training.steps.values())]
+
+
+def runs_of(steps):
+    """Give the programs of replayed steps."""
+    return [run for step in steps for run in step._runs.values()]
 
 
 OPERATIONS = {

@@ -13,6 +13,7 @@ from bpnet_backends._library import run_all
 from bpnet_backends._replay import Replayed
 from bpnet_backends._replay_numpy import NumpyLibrary
 from numpy.testing import assert_allclose, assert_array_equal
+from replaying import CountCalls
 
 import bpnet
 from bpnet import Adam, Dense
@@ -88,32 +89,23 @@ def test_the_first_way_that_does_the_same_is_taken(ways, n_calls):
 
 
 @pytest.mark.parametrize("copies", [0, 1, 3])
-def test_without_memory_for_a_trial_steps_run_as_they_are(copies, monkeypatch):
+def test_without_memory_for_a_trial_steps_run_as_they_are(copies):
     class Full(Condensing):
+        """Has room for so many copies once a step is bound."""
+
+        left = 100
+
+        def condensed(self, calls, fused):
+            self.left = copies
+            return super().condensed(calls, fused)
+
         def copy(self, array):
             self.left -= 1
             if self.left == -1:
                 raise MemoryError
             return super().copy(array)
 
-    library = Full(whole)
-    library.left = 100
-    monkeypatch.setattr(Replayed, "_record", partial_fill(library, copies))
-    assert len(run(library).calls) == 5
-
-
-def partial_fill(library, copies):
-    """After a step is recorded, leave room for so many copies."""
-    record = Replayed._record
-
-    def recorded(self, state, data):
-        run = record(self, state, data)
-        taken = run.takes(state, data)
-        assert taken
-        library.left = copies
-        return run
-
-    return recorded
+    assert len(run(Full(whole)).calls) == 5
 
 
 def test_a_step_that_is_bound_anew_all_the_time_is_left_alone():
@@ -199,13 +191,6 @@ def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
     from bpnet_backends import torch as module
     from bpnet_backends._replay_torch import TorchLibrary
 
-    counts = []
-
-    class Spy(bpnet.Callback):
-        def on_train_end(self, training):
-            runs = [r for step in training.steps.values() for r in step._runs.values()]
-            counts.extend(len(run.calls) for run in runs)
-
     def losses(**options):
         X, y = bpnet.datasets.make_spiral(96, seed=0)
         net = bpnet.Network([Dense(20, "tanh"), Dense(1)], "binary_crossentropy", seed=0)
@@ -215,8 +200,9 @@ def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
 
     expected = losses(run_eagerly=True)
     monkeypatch.setattr(module, "TorchLibrary", lambda device: TorchLibrary("cuda:1"))
-    assert losses(callbacks=[Spy()]) == expected
-    assert counts == [1]
+    counted = CountCalls()
+    assert losses(callbacks=[counted]) == expected
+    assert counted.counts == [1]
 
 
 # --- on a GPU ---------------------------------------------------------------------------------
@@ -225,18 +211,12 @@ def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
 def test_a_gpu_is_given_a_step_in_few_calls(backend):
     if not backend.device.startswith("cuda") and backend.name != "cupy":
         pytest.skip(f"{backend.spec} has no CUDA graphs of ours")
-    counts = []
-
-    class Spy(bpnet.Callback):
-        def on_train_end(self, training):
-            runs = [r for step in training.steps.values() for r in step._runs.values()]
-            counts.extend(len(run.calls) for run in runs)
-
     X, y = bpnet.datasets.make_spiral(96, seed=0)
     net = bpnet.Network([Dense(20, "tanh"), Dense(1)], "binary_crossentropy", seed=0)
-    net.fit(X, y, epochs=2, backend=backend, callbacks=[Spy()])
+    counted = CountCalls()
+    net.fit(X, y, epochs=2, backend=backend, callbacks=[counted])
     products = 5  # forward two, for the weights two, for the errors one
-    assert counts[0] <= (1 if backend.name == "torch" else 2 * products + 1)
+    assert counted.counts[0] <= (1 if backend.name == "torch" else 2 * products + 1)
 
 
 @pytest.mark.parametrize("shape", [(256, 784, 512), (64, 1, 10), (1, 2048, 3)])

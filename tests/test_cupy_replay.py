@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from on_host import assert_same, flat
-from replaying import OPERATIONS, any_step, assert_same_bits
+from replaying import OPERATIONS, CountCalls, any_step, assert_same_bits
 
 import bpnet
 from bpnet import SGD, Dense, Dropout
@@ -22,30 +22,24 @@ PRODUCTS = 8  # of three layers: forward, for the weights, for the errors of two
 
 def fitted(backend, **options):
     """Train; give parameters and losses, and how many calls the last step took."""
-
-    class Spy(bpnet.Callback):
-        def on_train_end(self, training):
-            runs = [r for step in training.steps.values() for r in step._runs.values()]
-            calls.extend(len(run.calls) for run in runs)
-
-    calls = []
+    counted = CountCalls()
     X, y = bpnet.datasets.make_spiral(96, seed=0)
     layers = [Dense(20, "relu"), Dropout(0.25), Dense(8, "softsign", l1=1e-3), Dense(1)]
     net = bpnet.Network(layers, "huber", seed=0)
     history = net.fit(
         X, y, optimizer=SGD(0.1, momentum=0.9, clip_norm=1.0), epochs=3, batch_size=32,
-        backend=backend, callbacks=() if options else [Spy()], **options,
+        backend=backend, callbacks=() if options else [counted], **options,
     )  # fmt: skip
-    return flat(net.backend, net.parameters), history["loss"], calls
+    return flat(net.backend, net.parameters), history["loss"], counted
 
 
 def check(backend):
     """Train as NumPy does, to the bit; give how many calls a step takes."""
     expected, losses, _ = fitted("numpy", run_eagerly=True)
-    parameters, got, calls = fitted(backend)
+    parameters, got, counted = fitted(backend)
     assert_same(parameters, expected)
     assert got == losses
-    (n,) = calls
+    (n,) = counted.counts
     return n
 
 

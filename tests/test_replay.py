@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from places import backend_or_skip
 from replaying import (
     OPERATIONS,
     RULES,
     any_step,
     assert_same_bits,
-    backend_or_skip,
     is_replayed,
     n_calls,
+    runs_of,
     step_of,
 )
 
@@ -377,7 +378,7 @@ def test_a_fit_leaves_no_arrays_behind():
     net.fit(X, y, epochs=2, batch_size=50, backend="numpy")
     steps = [f for f in net._compiled.values() if hasattr(f, "release")]
     assert steps
-    for run in (run for step in steps for run in step._runs.values()):
+    for run in runs_of(steps):
         assert not run.arrays
         assert not run.calls
         assert run.bound is None

@@ -11,12 +11,8 @@ from bpnet_backends._replay import mapped
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from replaying import (
-    OPERATIONS,
-    backend_or_skip,
-    is_replayed,
-    n_calls,
-)
+from places import backend_or_skip
+from replaying import OPERATIONS, is_replayed, n_calls
 
 import bpnet
 

@@ -5,19 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from replaying import (
-    RULES,
-    backend_or_skip,
-    is_replayed,
-)
+from places import backend_or_skip
+from replaying import RULES, is_replayed, runs_of
 
 import bpnet
 from bpnet import Dense, Dropout
 from bpnet.activations import ACTIVATIONS
 from bpnet.losses import LOSSES
-
-# Around the sizes of a block on NumPy and on torch.
-PLACES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 410)]
 
 
 @pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
@@ -91,7 +85,7 @@ def test_a_layer_may_be_changed_between_epochs(backend):
         def on_epoch_end(self, training):
             """Steps of the layers as they were hold no memory."""
             steps = [f for f in training.network._compiled.values() if hasattr(f, "_runs")]
-            holding = [run for step in steps for run in step._runs.values() if run.calls]
+            holding = [run for run in runs_of(steps) if run.calls]
             assert len(holding) <= 2  # batches, and the rest
 
     def losses(**options):
