@@ -65,8 +65,10 @@ class JaxBackend(Backend):
             yield
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
-        """Copy an array to the device."""
+        """Copy an array to the device, unless it is there."""
         if isinstance(host_array, jax.Array):
+            if self._is_there(host_array, dtype):
+                return host_array
             with self.activate():
                 return jax.device_put(xp.asarray(host_array, dtype), self._jax_device)
         with jax.enable_x64(True):  # a copy, as JAX may take over the memory, or read it later
@@ -103,6 +105,14 @@ class JaxBackend(Backend):
     def synchronize(self) -> None:
         """Wait until the device has finished; JAX runs the work of one device in order."""
         self.asarray(0.0, "float32").block_until_ready()
+
+    def _is_there(self, array: jax.Array, dtype: str | None) -> bool:
+        """Whether an array is bound to the device; one that is not is compiled for anew."""
+        return (
+            array.committed
+            and array.devices() == {self._jax_device}
+            and dtype in (None, array.dtype.name)
+        )
 
     @functools.cached_property
     def _jax_device(self) -> Any:

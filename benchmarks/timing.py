@@ -50,10 +50,15 @@ def wait(backend: bpnet.Backend, result: Any) -> None:
 
 
 def _warm_up(turn: Turn) -> int:
-    """Compile, fill caches, and find how many steps a turn takes."""
+    """Compile, fill caches, and find how many steps a turn takes.
+
+    What a turn does but once, as `fit` does before its epochs, is in the time of a single
+    step, and would make a turn of few.
+    """
+    steps = 1
     for _ in range(3):
-        seconds = _time(turn, 1)
-    return max(1, round(TURN / seconds))
+        steps = max(1, round(TURN / _time(turn, steps)))
+    return steps
 
 
 def _time(turn: Turn, steps: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,7 +43,10 @@ class Source:
         self.data = placed(data, place) if self.resident else to_host(data)
         self.piece = self.rows if self.resident else self._fitting_rows()
         self.by_weight = shares == "weight" and data.w is not None
-        self.total = total_weight(data) if self.by_weight else float(self.rows)
+        total = total_weight(data) if self.by_weight else float(self.rows)
+        self.total = place.asarray(total, data.dtype)
+        # Most often all epochs have the same rates.
+        self._placed = functools.lru_cache(1)(functools.partial(_placed, place, data.dtype))
 
     @property
     def n_batches(self) -> int:
@@ -78,20 +82,20 @@ class Source:
                     "y": y,
                     "w": w,
                     "order": local,
-                    "rates": self.place.asarray(
-                        np.asarray(rates[first : first + count]), self.data.dtype
-                    ),
-                    "total": self.place.asarray(self.total, self.data.dtype),
+                    "rates": self._placed(tuple(rates[first : first + count])),
+                    "total": self.total,
                 },
                 sizes,
             )
 
     def _piece(self, order: Any, rows: slice) -> tuple[Array, Array, Array | None, Array]:
+        if self.resident:
+            X, y, w = self.data[:3]
+            if order is not None:
+                order = self.place.asarray(np.asarray(order, dtype=np.int64))
+            return X, y, w, order
         if order is None:
             return (*bring_all(self.data, self.place), None)
-        if self.resident:
-            indices = np.asarray(order, dtype=np.int64)
-            return (*bring_all(self.data, self.place), self.place.asarray(indices))
         piece = take_rows(self.data, np.asarray(order)[rows])
         local = np.arange(rows.stop - rows.start, dtype=np.int64)
         return (*bring_all(piece, self.place), self.place.asarray(local))
@@ -103,6 +107,10 @@ class Source:
         while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size
+
+
+def _placed(place: Backend, dtype: str, numbers: tuple[float, ...]) -> Array:
+    return place.asarray(np.asarray(numbers), dtype)
 
 
 def total_weight(data: Data) -> float:

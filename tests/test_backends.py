@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import types
 
 import numpy as np
@@ -326,6 +327,21 @@ def test_jax_compiles_a_step_once(batch_size, kinds, counted):
     assert counted.calls == kinds + 1
 
 
+def test_jax_compiles_a_step_once_wherever_the_examples_come_from(caplog):
+    """XLA compiles anew for arrays that are not bound to a device, as users' are."""
+    jax = pytest.importorskip("jax")
+    X, y = bpnet.datasets.make_spiral(30, seed=0)
+    X, y = X.astype("float32"), y.astype("float32")
+    layers = [bpnet.Dense(5, "tanh"), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "binary_crossentropy", seed=0)
+    bound = tuple(jax.device_put(array, jax.devices()[0]) for array in (X, y))
+    with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
+        for examples in ((X, y), (jax.numpy.asarray(X), jax.numpy.asarray(y)), bound):
+            net.fit(*examples, epochs=3, batch_size=10, backend="jax")
+    steps = [line for line in caplog.messages if line.startswith("Compiling jit(step)")]
+    assert len(steps) == 1
+
+
 @pytest.mark.parametrize("name", ["numpy", "torch"])
 def test_elsewhere_python_runs_what_users_write_in_each_step(name, counted):
     """Also where bpnet's own steps are replayed; the count above would see it."""
@@ -463,7 +479,7 @@ def test_torch_records_nothing():
     assert X_grad.grad is None
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_an_array_that_is_there_is_not_copied(name):
     """An array of other identity would be taken for other data."""
     pytest.importorskip(name)

@@ -51,9 +51,13 @@ def room(backend, monkeypatch):
 def trained(backend, **settings):
     layers = [bpnet.Dense(6, "tanh"), bpnet.Dropout(0.2), bpnet.Dense(3)]
     net = bpnet.Network(layers, "categorical_crossentropy", seed=1, dtype="float64")
-    optimizer = bpnet.SGD(bpnet.schedules.Exponential(0.1, 0.7), momentum=0.9)
-    settings = {"sample_weight": W, "batch_size": BATCH, "epochs": EPOCHS} | settings
-    history = net.fit(X, LABELS, optimizer=optimizer, backend=backend, **settings)
+    settings = {
+        "optimizer": bpnet.SGD(bpnet.schedules.Exponential(0.1, 0.7), momentum=0.9),
+        "sample_weight": W,
+        "batch_size": BATCH,
+        "epochs": EPOCHS,
+    } | settings
+    history = net.fit(X, LABELS, backend=backend, **settings)
     parameters = [
         np.array(backend.to_numpy(p)) for layer in net.parameters for p in layer.values()
     ]
@@ -108,6 +112,22 @@ def test_a_full_batch_that_does_not_fit_is_moved_in_each_epoch(moved, room, back
     moved.clear()
     assert_same(backend, trained(backend, batch_size=None), expected)
     assert moved == [M] * EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("rate", "times"), [(0.1, 1), (bpnet.schedules.Exponential(0.1, 0.7), EPOCHS)]
+)
+def test_rates_are_put_on_the_device_when_they_change(rate, times, backend, monkeypatch):
+    placed = []
+    original = type(backend).asarray
+
+    def watched(self, host_array, dtype=None):
+        placed.append(np.shape(host_array))
+        return original(self, host_array, dtype)
+
+    monkeypatch.setattr(type(backend), "asarray", watched)
+    trained(backend, batch_size=2, optimizer=bpnet.SGD(rate))
+    assert placed.count((M // 2,)) == times
 
 
 def test_targets_without_weights():
