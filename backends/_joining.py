@@ -13,8 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ._library import Operation, Ref, Shape
-from ._recording import Recording
+from ._library import Library, Operation, Ref, Shape
 
 # Elements of an array up to which a call costs about as much as what it computes.
 SMALL = 2**14
@@ -32,8 +31,10 @@ class Joined:
 
     Parameters
     ----------
-    recording : Recording
-        Knows the values.
+    library : Library
+        The arrays' library.
+    shapes : list of Shape
+        Of all values; those of joined ones are appended.
     operations : list of Operation
         All that are needed, without views.
     homes : dict of int to int
@@ -45,8 +46,6 @@ class Joined:
     ----------
     operations : list of Operation
         With a joined passage where the last of its members stood.
-    shapes : list of Shape
-        Of all values, the joined ones included.
     homes : dict of int to int
         As given, and those of joined values.
     of : dict of int to int
@@ -57,15 +56,16 @@ class Joined:
 
     def __init__(
         self,
-        recording: Recording,
+        library: Library,
+        shapes: list[Shape],
         operations: list[Operation],
         homes: dict[int, int],
         viewed: Iterable[int],
     ) -> None:
-        self.shapes, self.homes = list(recording.shapes), dict(homes)
+        self.shapes, self.homes = shapes, dict(homes)
         self.of: dict[int, int] = {}
         self.parts: dict[int, Part] = {}
-        self._library = recording.library
+        self._library = library
         self._output_of = {home: output for output, home in homes.items()}
         passages = [list(passage) for _, passage in itertools.groupby(operations, self._kind)]
         self._maker: dict[int, int] = {}

@@ -121,11 +121,14 @@ class Library(ABC):
         Elements on which elementwise passages run at once.
     copied : int
         Elements up to which an input is copied rather than bound.
+    lands : bool
+        Whether a new parameter is computed beside the old one and then copied to its place.
     """
 
     elementwise: frozenset[str]
     block: int
     copied: int
+    lands = False
 
     @abstractmethod
     def is_array(self, value: Any) -> bool:

@@ -100,6 +100,9 @@ class Program:
         self.library, self.constants = recording.library, recording.constants
         self.outputs = outputs
         operations = _needed(recording.operations, outputs)
+        self.shapes = list(recording.shapes)
+        if self.library.lands:
+            operations = list(self._landing(operations, homes))
         self.views = [op for op in operations if op.is_view]
         self._roots: dict[int, int] = {}
         self._joined_of: dict[int, int] = {}
@@ -110,8 +113,8 @@ class Program:
             if given or root in self.constants:
                 raise UnrecordableError("a result that is not computed")
         computed = [op for op in operations if not op.is_view]
-        joined = Joined(recording, computed, homes, self._roots.values())
-        self.operations, self.shapes = joined.operations, joined.shapes
+        joined = Joined(self.library, self.shapes, computed, homes, self._roots.values())
+        self.operations = joined.operations
         self.homes, self.parts, self._joined_of = joined.homes, joined.parts, joined.of
         self.place: dict[int, int | Buffer | Part] = dict(joined.parts)
         self._lay_out()
@@ -120,6 +123,32 @@ class Program:
         """Give the value in whose memory a value lies; it may be itself."""
         root = self._roots.get(index, index)
         return self._joined_of.get(root, root)
+
+    def _landing(
+        self, operations: list[Operation], homes: dict[int, int]
+    ) -> Iterator[Operation]:
+        """Let a new parameter be computed beside the old one, and copied to its place.
+
+        A parameter is an array that others read than the elementwise rule that replaces it.
+        """
+        parameters = {
+            index
+            for op in operations
+            for index in op.operands
+            if op.is_view or self.shapes[op.result].shape != self.shapes[index].shape
+        }
+        for op in operations:
+            shape = self.shapes[op.result]
+            is_rule = shape.shape and op.is_elementwise(self.library)
+            if is_rule and homes.get(op.result) in parameters:
+                self.shapes.append(shape)
+                beside = Ref(len(self.shapes) - 1)
+                yield op._replace(result=beside.index)
+                yield Operation(
+                    "copy", self.library.copy, (beside,), {}, op.result, True, False
+                )
+            else:
+                yield op
 
     # --- passages ---------------------------------------------------------------------------
 

@@ -29,12 +29,16 @@ class NumpyLibrary(Library):
     0.2 us less than by its name, and numbers as arrays, 0.3 us less.
     """
 
-    elementwise = frozenset({*_UFUNCS, "astype", "clip", "where"})
+    elementwise = frozenset({*_UFUNCS, "astype", "clip", "copy", "where"})
     # Fewer mean more calls, more a cooler cache. Measured with Adam on 0.4 and 4 million
     # float32, where the optimum is flat from 2**14 to 2**16. Two threads, each with half of
     # the blocks, were no faster: they wait for each other between the calls.
     block = 2**15
     copied = 2**14
+    # What threads of a matrix product have read lies in the cache of each core, and waits for
+    # all of them when it is written; least so when whole lines are copied. Measured with two
+    # threads and 0.7 million parameters: SGD's update took 0.22 ms instead of 0.57.
+    lands = True
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[float, Any], Any] = {}
@@ -116,6 +120,10 @@ def _astype(x: Any, dtype: Any, *, out: Any) -> Call:
     return partial(np.copyto, out, x, "unsafe")
 
 
+def _copy(x: Any, *, out: Any) -> Call:
+    return partial(np.copyto, out, x)
+
+
 def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
     return partial(x.take, indices, axis, out, "clip")  # "raise" goes through a buffer
 
@@ -153,6 +161,6 @@ def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call | None:
 
 
 _SPECIAL: dict[str, Callable[..., Call | None]] = {
-    "astype": _astype, "clip": _clip, "max": _max, "mean": _mean, "sum": _sum, "take": _take,
-    "where": _where,
+    "astype": _astype, "clip": _clip, "copy": _copy, "max": _max, "mean": _mean, "sum": _sum,
+    "take": _take, "where": _where,
 }  # fmt: skip

@@ -97,3 +97,33 @@ def test_a_layer_may_be_changed_between_epochs(backend):
     annealed = losses(callbacks=[Anneal()])
     assert annealed == losses(callbacks=[Anneal()], run_eagerly=True)
     assert annealed[1:] != losses()[1:]
+
+
+@pytest.mark.parametrize("units", [20, 300], ids=["joined", "in blocks"])
+def test_new_parameters_are_copied_to_their_place_on_numpy(units):
+    """Both cores have read the old ones; slots, which one has, are written at once."""
+    writers = {"parameters": set(), "slots": set()}
+
+    class Look(bpnet.Callback):
+        def on_train_end(self, training):
+            (run,) = runs_of(training.steps.values())
+            layers = zip(training.parameters, training.state["slots"], strict=True)
+            arrays = [
+                (kind, array)
+                for parameters, slots in layers
+                for name, p in parameters.items()
+                for kind, array in (("parameters", p), ("slots", slots[name][0]))
+            ]
+            for call in run.calls:
+                out = call.args[0] if call.func is np.copyto else call.args[-1]
+                for kind, array in arrays:
+                    if isinstance(out, np.ndarray) and np.may_share_memory(out, array):
+                        writers[kind].add(call.func)
+
+    net = bpnet.Network([Dense(units, "relu"), Dense(3)], "mean_squared_error", seed=0)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(32, 300)), rng.normal(size=(32, 3))
+    optimizer = bpnet.SGD(0.01, momentum=0.9)
+    net.fit(X, y, optimizer=optimizer, epochs=2, backend="numpy", callbacks=[Look()])
+    assert writers["parameters"] == {np.copyto}
+    assert writers["slots"] == {np.subtract}
