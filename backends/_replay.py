@@ -15,6 +15,9 @@ from ._recording import Recording, RecordingNamespace, UnrecordableError, Value
 # How often a program that is bound anew, as its arrays are others, is made one of fewer calls.
 TRIES = 2
 
+# What no step gives.
+NOTHING = object()
+
 
 class Replayed:
     """A step ``step(xp, state, data) -> state`` of one array library.
@@ -92,7 +95,9 @@ class Run:
         self, recording: Recording, state: dict[str, Any], data: Any, result: dict[str, Any]
     ) -> None:
         self.library, self.shapes = recording.library, recording.shapes
-        self.state, self.data, self.result = state, data, result
+        self.state, self.result = state, result
+        self.refs = {key: list(leaves(tree)) for key, tree in state.items()}
+        self.data_refs = list(leaves(data))
         before, after = list(leaves(state)), list(leaves(result))
         if mapped(_nothing, state) != mapped(_nothing, result):
             raise UnrecordableError("the new state has not the structure of the old one")
@@ -120,8 +125,10 @@ class Run:
         """Forget all arrays."""
         self.arrays: dict[int, Array] = {}
         self.arriving: dict[int, Array] = {}
+        self.elsewhere: dict[int, Array] = {}
         self.given: dict[str, Any] = {}
-        self.given_data: Any = None
+        self.listed: dict[str, tuple[Any, list[Any]]] = {}
+        self.given_data: Any = NOTHING
         self.calls: Sequence[Call] = []
         self.bound: Bound | None = None
         self.ways: Sequence[Way] = ()
@@ -131,7 +138,7 @@ class Run:
     def takes(self, state: dict[str, Any], data: Any) -> bool:
         """Take the inputs of the next run; False if the program is not for such."""
         if state.keys() != self.state.keys() or not self._take_all(state, data):
-            self.given, self.given_data, self.arriving = {}, None, {}
+            self.given, self.given_data, self.arriving = {}, NOTHING, {}
             return False
         if self.arriving:
             self._settle()
@@ -139,32 +146,42 @@ class Run:
 
     def _take_all(self, state: dict[str, Any], data: Any) -> bool:
         for key, value in state.items():
-            if value is not self.given.get(key):
-                if not self._take(self.state[key], value):
+            if value is not self.given.get(key, NOTHING):
+                if not self._take(self.refs[key], self._listed(key, value)):
                     return False
                 self.given[key] = value
         if data is not self.given_data:
-            if not self._take(self.data, data):
+            if not self._take(self.data_refs, list(leaves(data))):
                 return False
             self.given_data = data
         return True
 
-    def _take(self, known: Any, tree: Any) -> bool:
+    def _listed(self, key: str, tree: Any) -> list[Any]:
+        """Give what a container of the state holds; runs that take turns give the same ones."""
+        known, listed = self.listed.get(key, (NOTHING, []))
+        if tree is not known:
+            listed = list(leaves(tree))
+            self.listed[key] = tree, listed
+        return listed
+
+    def _take(self, refs: list[Any], given: list[Any]) -> bool:
         """Copy numbers and small arrays of the data; take over all others, or note them."""
-        if isinstance(known, Ref):
-            return self._take_leaf(known, tree)
-        refs, given = list(leaves(known)), list(leaves(tree))
         return len(refs) == len(given) and all(map(self._take_leaf, refs, given))
 
     def _take_leaf(self, ref: Any, leaf: Any) -> bool:
         is_array = self.library.is_array(leaf)
         if not isinstance(ref, Ref):
             return not is_array and bool(leaf == ref)
+        if not is_array:
+            return False
         array = self.arrays.get(ref.index)
         if leaf is array:
             return True
+        if leaf is self.elsewhere.get(ref.index):
+            self.arriving[ref.index] = leaf
+            return True
         shape = self.shapes[ref.index]
-        if not is_array or self.library.describe(leaf) != shape:
+        if self.library.describe(leaf) != shape:
             return False
         if ref.index in self.program.parts:
             self.arriving[ref.index] = leaf
@@ -184,14 +201,21 @@ class Run:
         They come from elsewhere where batches of two sizes take turns.
         """
         arriving, self.arriving = self.arriving, {}
-        places = [self.arrays[i] for i in self.program.parts if i in self.arrays]
-        shares = self.library.shares
-        if self.calls and not any(shares(a, p) for a in arriving.values() for p in places):
+        if self.calls and self._lie_elsewhere(arriving):
             for index, leaf in arriving.items():
                 self.library.store(self.arrays[index], leaf)
         else:
             self.arrays |= arriving
             self.calls = []
+
+    def _lie_elsewhere(self, arriving: dict[int, Array]) -> bool:
+        """Whether no array shares memory with the joined ones; looked at once for each."""
+        new = [leaf for i, leaf in arriving.items() if leaf is not self.elsewhere.get(i)]
+        places = [self.arrays[i] for i in self.program.parts if i in self.arrays]
+        if any(self.library.shares(leaf, place) for leaf in new for place in places):
+            return False
+        self.elsewhere |= arriving
+        return True
 
     def _bind(self) -> bool:
         """Bind the program to the inputs; False if it would overwrite one array twice."""
@@ -199,6 +223,7 @@ class Run:
         if len(set(map(id, inputs))) < len(inputs):
             return False
         self.bound = bound = self.program.bind(inputs)
+        self.elsewhere = {}
         self.calls, self.tries = bound.calls, self.tries + 1
         if self.tries <= TRIES:
             self.ways = self.library.condensed(bound.calls, bound.fused)

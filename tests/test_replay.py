@@ -339,6 +339,19 @@ def test_a_state_of_another_structure_runs_as_it_is_written(backend):
             assert_array_equal(backend.to_numpy(p), q)
 
 
+def test_nothing_is_not_taken_for_an_array(backend):
+    """Neither by a program that has no arrays yet."""
+    step = backend.compile(
+        lambda xp, s, data: {"p": s["p"] if s["p"] is None else s["p"] + 1.0}
+    )
+    step({"p": backend.asarray(np.ones(4))}, {})
+    for _ in range(2):
+        assert step({"p": None}, {}) == {"p": None}
+        step.release()
+        (run,) = (run for run in step._runs.values() if run is not None and run.shapes)
+        assert not run.takes({"p": None}, {})
+
+
 def test_two_states_that_share_an_array_are_told_apart(backend):
     """Overwriting it twice were wrong."""
     step = backend.compile(lambda xp, s, data: {"p": s["p"] + 1.0, "q": s["q"] * 3.0})

@@ -163,6 +163,23 @@ def test_batches_of_two_sizes_take_turns_in_place(backend, monkeypatch):
     assert len(bound) == len(set(map(id, bound))) == 2
 
 
+def test_batches_that_take_turns_look_once_where_the_others_lie(backend, monkeypatch):
+    library = type(backend.compile(lambda xp, state, data: state).library)
+    looks, shares = [], library.shares
+    monkeypatch.setattr(
+        library, "shares", lambda self, a, b: looks.append(None) or shares(self, a, b)
+    )
+
+    def looks_in(epochs):
+        looks.clear()
+        net = bpnet.Network([bpnet.Dense(9, "tanh"), bpnet.Dense(1)], "huber", seed=0)
+        X, y = bpnet.datasets.make_spiral(50, seed=0)
+        net.fit(X, y, epochs=epochs, batch_size=20, backend=backend)
+        return len(looks)
+
+    assert looks_in(6) == looks_in(3) > 0
+
+
 def test_parameters_that_trade_places_are_read_before_they_are_written(backend):
     compiled, state, _ = rule_step(backend, [(3,), (2, 2), (3,)], momentum)
     old = [backend.to_numpy(p).copy() for p in state["p"]]
