@@ -100,7 +100,7 @@ class Program:
         self.library, self.constants = recording.library, recording.constants
         self.outputs = outputs
         operations = _needed(recording.operations, outputs)
-        self.shapes = list(recording.shapes)
+        self.shapes = list(recording.shapes)  # values are added below
         if self.library.lands:
             operations = list(self._landing(operations, homes))
         self.views = [op for op in operations if op.is_view]
@@ -129,13 +129,15 @@ class Program:
     ) -> Iterator[Operation]:
         """Let a new parameter be computed beside the old one, and copied to its place.
 
-        A parameter is an array that others read than the elementwise rule that replaces it.
+        A parameter is an input that matrix products and the like read, too, not only
+        elementwise rules on arrays of its shape.
         """
         parameters = {
             index
             for op in operations
             for index in op.operands
-            if op.is_view or self.shapes[op.result].shape != self.shapes[index].shape
+            if not op.is_elementwise(self.library)
+            or self.shapes[op.result].shape != self.shapes[index].shape
         }
         for op in operations:
             shape = self.shapes[op.result]
@@ -229,6 +231,11 @@ class Program:
         """Give the calls of a run on these inputs, and the outputs that it writes.
 
         Outputs stand in the memory of the inputs that they replace, or in that of copies.
+
+        Raises
+        ------
+        UnrecordableError
+            If what was a view when it was recorded is none of these arrays.
         """
         arrays = {**self.constants, **dict(enumerate(inputs))}
         arrays |= self._joined_arrays(arrays)
@@ -256,7 +263,10 @@ class Program:
                 pieces[index] = buffers[place]
         for view in self.views:
             arguments, options = _filled(view, arrays)
-            arrays[view.result] = view.function(*arguments, **options)
+            result = arrays[view.result] = view.function(*arguments, **options)
+            base = arrays[view.operands[0]]
+            if self.shapes[view.result].size and not self.library.shares(result, base):
+                raise UnrecordableError("a view that is a copy, as its operand lies in C order")
         calls: list[Call] = []
         for by_blocks, passage in self._passages():
             calls += (

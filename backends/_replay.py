@@ -119,6 +119,7 @@ class Run:
         self.program = Program(recording, len(inputs), [new.index for new in after], homes)
         small = {i for i in inputs if self.shapes[i].size <= self.library.copied}
         self.owned = small - arrays
+        self.is_bindable = True
         self.release()
 
     def release(self) -> None:
@@ -127,7 +128,6 @@ class Run:
         self.arriving: dict[int, Array] = {}
         self.elsewhere: dict[int, Array] = {}
         self.given: dict[str, Any] = {}
-        self.listed: dict[str, tuple[Any, list[Any]]] = {}
         self.given_data: Any = NOTHING
         self.calls: Sequence[Call] = []
         self.bound: Bound | None = None
@@ -137,7 +137,8 @@ class Run:
 
     def takes(self, state: dict[str, Any], data: Any) -> bool:
         """Take the inputs of the next run; False if the program is not for such."""
-        if state.keys() != self.state.keys() or not self._take_all(state, data):
+        fits = self.is_bindable and state.keys() == self.state.keys()
+        if not fits or not self._take_all(state, data):
             self.given, self.given_data, self.arriving = {}, NOTHING, {}
             return False
         if self.arriving:
@@ -147,28 +148,26 @@ class Run:
     def _take_all(self, state: dict[str, Any], data: Any) -> bool:
         for key, value in state.items():
             if value is not self.given.get(key, NOTHING):
-                if not self._take(self.refs[key], self._listed(key, value)):
+                if not self._take(key, value):
                     return False
                 self.given[key] = value
         if data is not self.given_data:
-            if not self._take(self.data_refs, list(leaves(data))):
+            if not self._take_leaves(self.data_refs, data):
                 return False
             self.given_data = data
         return True
 
-    def _listed(self, key: str, tree: Any) -> list[Any]:
-        """Give what a container of the state holds; runs that take turns give the same ones."""
-        known, listed = self.listed.get(key, (NOTHING, []))
-        if tree is not known:
-            listed = list(leaves(tree))
-            self.listed[key] = tree, listed
-        return listed
+    def _take(self, key: str, value: Any) -> bool:
+        if isinstance(self.state[key], Ref):
+            return self._take_leaf(self.state[key], value)
+        return self._take_leaves(self.refs[key], value)
 
-    def _take(self, refs: list[Any], given: list[Any]) -> bool:
-        """Copy numbers and small arrays of the data; take over all others, or note them."""
+    def _take_leaves(self, refs: list[Any], tree: Any) -> bool:
+        given = list(leaves(tree))
         return len(refs) == len(given) and all(map(self._take_leaf, refs, given))
 
     def _take_leaf(self, ref: Any, leaf: Any) -> bool:
+        """Copy a number or a small array of the data; take over all others, or note them."""
         is_array = self.library.is_array(leaf)
         if not isinstance(ref, Ref):
             return not is_array and bool(leaf == ref)
@@ -222,8 +221,12 @@ class Run:
         inputs = [self.arrays[index] for index in range(len(self.arrays))]
         if len(set(map(id, inputs))) < len(inputs):
             return False
-        self.bound = bound = self.program.bind(inputs)
-        self.elsewhere = {}
+        try:
+            self.bound = bound = self.program.bind(inputs)
+        except UnrecordableError:
+            self.is_bindable = False
+            return False
+        self.elsewhere = {}  # seen beside other places
         self.calls, self.tries = bound.calls, self.tries + 1
         if self.tries <= TRIES:
             self.ways = self.library.condensed(bound.calls, bound.fused)

@@ -46,7 +46,9 @@ class Source:
         total = total_weight(data) if self.by_weight else float(self.rows)
         self.total = place.asarray(total, data.dtype)
         # Most often all epochs have the same rates.
-        self._placed = functools.lru_cache(1)(functools.partial(_placed, place, data.dtype))
+        self._rates_there = functools.lru_cache(1)(
+            functools.partial(_numbers_there, place, data.dtype)
+        )
 
     @property
     def n_batches(self) -> int:
@@ -70,6 +72,7 @@ class Source:
         rates : sequence of float
             The learning rate of each batch of the epoch.
         """
+        numbers = np.ravel(rates).tolist()  # a schedule of one's own may give arrays
         for start in range(0, self.rows, self.piece):
             rows = slice(start, min(start + self.piece, self.rows))
             first, count = start // self.batch_size, -(-(rows.stop - start) // self.batch_size)
@@ -82,7 +85,7 @@ class Source:
                     "y": y,
                     "w": w,
                     "order": local,
-                    "rates": self._placed(tuple(rates[first : first + count])),
+                    "rates": self._rates_there(tuple(numbers[first : first + count])),
                     "total": self.total,
                 },
                 sizes,
@@ -109,7 +112,7 @@ class Source:
         return batches * self.batch_size
 
 
-def _placed(place: Backend, dtype: str, numbers: tuple[float, ...]) -> Array:
+def _numbers_there(place: Backend, dtype: str, numbers: tuple[float, ...]) -> Array:
     return place.asarray(np.asarray(numbers), dtype)
 
 

@@ -30,7 +30,8 @@ class Training:
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks get this object. Its parameters and network are those of the moment: the next
-    step may overwrite them, so a callback that keeps arrays copies them.
+    step may overwrite them, so a callback that keeps arrays copies them. One that sets
+    parameters assigns `parameters`: another array in one of their dicts may go unseen.
 
     Parameters
     ----------

@@ -339,6 +339,36 @@ def test_a_state_of_another_structure_runs_as_it_is_written(backend):
             assert_array_equal(backend.to_numpy(p), q)
 
 
+def test_a_container_is_not_taken_for_what_it_holds(backend):
+    def double(xp, s, data):
+        p = s["p"]
+        return {"p": [2.0 * p[0]] if isinstance(p, list) else 2.0 * p}
+
+    step = backend.compile(double)
+    for _ in range(2):
+        alone = step({"p": backend.asarray(np.ones(4))}, {})["p"]
+        (within,) = step({"p": [backend.asarray(np.ones(4))]}, {})["p"]
+        assert (
+            backend.to_numpy(alone).tolist() == backend.to_numpy(within).tolist() == [2.0] * 4
+        )
+
+
+@pytest.mark.parametrize("m", [3, 40_000])
+def test_what_was_a_view_in_another_order_is_computed(m, backend):
+    """A result lies in C order when it is replayed, and long arrays are stood in for."""
+
+    def turned(xp, s, data):
+        t = (data["g"].T * 2.0).T
+        return {"p": s["p"] + xp.reshape(xp.reshape(t, (-1,)), s["p"].shape)}
+
+    step = backend.compile(turned)
+    g = np.arange(2.0 * m).reshape(2, m)
+    state = {"p": backend.asarray(np.zeros((m, 2)))}
+    for steps in range(1, 4):
+        state = step(state, {"g": backend.asarray(g)})
+        assert_array_equal(backend.to_numpy(state["p"]), steps * (2.0 * g).reshape(m, 2))
+
+
 def test_nothing_is_not_taken_for_an_array(backend):
     """Neither by a program that has no arrays yet."""
     step = backend.compile(

@@ -99,8 +99,10 @@ def test_a_layer_may_be_changed_between_epochs(backend):
     assert annealed[1:] != losses()[1:]
 
 
-@pytest.mark.parametrize("units", [20, 300], ids=["joined", "in blocks"])
-def test_new_parameters_are_copied_to_their_place_on_numpy(units):
+@pytest.mark.parametrize(
+    ("rows", "units"), [(32, 20), (32, 300), (300, 300)], ids=["joined", "in blocks", "square"]
+)
+def test_new_parameters_are_copied_to_their_place_on_numpy(rows, units):
     """Both cores have read the old ones; slots, which one has, are written at once."""
     writers = {"parameters": set(), "slots": set()}
 
@@ -122,8 +124,16 @@ def test_new_parameters_are_copied_to_their_place_on_numpy(units):
 
     net = bpnet.Network([Dense(units, "relu"), Dense(3)], "mean_squared_error", seed=0)
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(32, 300)), rng.normal(size=(32, 3))
+    X, y = rng.normal(size=(rows, 300)), rng.normal(size=(rows, 3))
     optimizer = bpnet.SGD(0.01, momentum=0.9)
-    net.fit(X, y, optimizer=optimizer, epochs=2, backend="numpy", callbacks=[Look()])
+    net.fit(
+        X,
+        y,
+        optimizer=optimizer,
+        epochs=2,
+        batch_size=None,
+        backend="numpy",
+        callbacks=[Look()],
+    )
     assert writers["parameters"] == {np.copyto}
     assert writers["slots"] == {np.subtract}

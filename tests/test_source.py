@@ -130,6 +130,22 @@ def test_rates_are_put_on_the_device_when_they_change(rate, times, backend, monk
     assert placed.count((M // 2,)) == times
 
 
+def test_a_schedule_may_give_arrays(backend):
+    class Falling(bpnet.schedules.Schedule):
+        rate = np.ones(())
+
+        def __call__(self, epoch):
+            self.rate[...] = 0.1 * 0.5 ** int(epoch)  # the same array each time
+            return self.rate
+
+    rates = bpnet.schedules.Step(0.1, every=1, factor=0.5)
+    results = [
+        trained(backend, batch_size=None, optimizer=bpnet.SGD(rate))[1]["loss"]
+        for rate in (Falling(), rates)
+    ]
+    assert results[0] == results[1]
+
+
 def test_targets_without_weights():
     X_host, y = X.astype("float32"), X[:, :2].astype("float32")
 
