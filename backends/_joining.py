@@ -18,6 +18,10 @@ from ._library import Library, Operation, Ref, Shape
 # Elements of an array up to which a call costs about as much as what it computes.
 SMALL = 2**14
 
+# Each part begins at a multiple of so many elements, of at least 4 bytes: by where a matrix
+# begins within 64 bytes, MKL chooses how it multiplies, and so the last bits.
+LINE = 16
+
 
 class Part(NamedTuple):
     """Where a value lies: so many elements into a joined one."""
@@ -144,8 +148,7 @@ class Joined:
             if first in self.homes:
                 self.homes[new[first]] = new[self.homes[first]]
             elif first not in made:
-                sizes = [self.shapes[index].size for index in column]
-                starts = itertools.accumulate(sizes, initial=0)
+                starts = itertools.accumulate(map(self._lines, column), initial=0)
                 for index, start in zip(column, starts, strict=False):
                     self.parts[index] = Part(new[first], start)
 
@@ -159,8 +162,12 @@ class Joined:
         ]
 
     def _new_value(self, column: tuple[int, ...]) -> int:
-        size = sum(self.shapes[index].size for index in column)
+        size = sum(map(self._lines, column))
         self.shapes.append(Shape((size,), self.shapes[column[0]].dtype, True))
         joined = len(self.shapes) - 1
         self.of.update(dict.fromkeys(column, joined))
         return joined
+
+    def _lines(self, index: int) -> int:
+        """Give the size of a value, filled up to whole lines."""
+        return -(-self.shapes[index].size // LINE) * LINE

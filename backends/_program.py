@@ -325,6 +325,7 @@ class Program:
             shape = self.shapes[joined]
             if joined not in arrays:
                 arrays[joined] = self.library.empty(shape.size, shape.dtype, inputs[0])
+                self.library.clear(arrays[joined])  # there is room between the parts
             part = arrays[joined][start : start + self.shapes[index].size]
             arrays[index] = part.reshape(self.shapes[index].shape)
             if index in inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from on_host import flat
 from places import backend_or_skip
 from replaying import RULES, is_replayed, runs_of
 
@@ -137,3 +138,35 @@ def test_new_parameters_are_copied_to_their_place_on_numpy(rows, units):
     )
     assert writers["parameters"] == {np.copyto}
     assert writers["slots"] == {np.subtract}
+
+
+@pytest.mark.parametrize(
+    "sizes", [(4, 7, 1), (4, 3, 3), (2, 3, 3), (4, 5, 3), (2, 7, 1), (5, 1, 1)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_matrices_lie_where_they_multiply_as_written(sizes, dtype, backend):
+    """MKL's last bits depend on where in a line of 64 bytes a matrix begins."""
+    n_inputs, units, n_outputs = sizes
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(40, n_inputs)), rng.normal(size=(40, n_outputs))
+        results = []
+        for eagerly in (False, True):
+            net = bpnet.Network(
+                [Dense(units, "tanh"), Dense(n_outputs)],
+                "mean_squared_error",
+                seed=seed,
+                dtype=dtype,
+            )
+            net.fit(
+                X,
+                y,
+                optimizer=bpnet.RMSprop(0.05),
+                epochs=4,
+                batch_size=16,
+                backend=backend,
+                run_eagerly=eagerly,
+            )
+            results.append(flat(backend, net.parameters))
+        for a, b in zip(*results, strict=True):
+            assert_array_equal(a, b)
