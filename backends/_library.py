@@ -122,7 +122,8 @@ class Library(ABC):
     copied : int
         Elements up to which an input is copied rather than bound.
     lands : bool
-        Whether a new parameter is computed beside the old one and then copied to its place.
+        Whether a new parameter is computed beside the old one and then copied to its place,
+        by the elementwise operation "copy".
     """
 
     elementwise: frozenset[str]

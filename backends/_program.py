@@ -147,7 +147,13 @@ class Program:
                 beside = Ref(len(self.shapes) - 1)
                 yield op._replace(result=beside.index)
                 yield Operation(
-                    "copy", self.library.copy, (beside,), {}, op.result, True, False
+                    "copy",
+                    self.library.copy,
+                    (beside,),
+                    {},
+                    op.result,
+                    in_place=True,
+                    is_view=False,
                 )
             else:
                 yield op

@@ -95,9 +95,8 @@ class Run:
         self, recording: Recording, state: dict[str, Any], data: Any, result: dict[str, Any]
     ) -> None:
         self.library, self.shapes = recording.library, recording.shapes
-        self.state, self.result = state, result
-        self.refs = {key: list(leaves(tree)) for key, tree in state.items()}
-        self.data_refs = list(leaves(data))
+        self.state = {key: _listed(tree) for key, tree in state.items()}
+        self.data, self.result = _listed(data), result
         before, after = list(leaves(state)), list(leaves(result))
         if mapped(_nothing, state) != mapped(_nothing, result):
             raise UnrecordableError("the new state has not the structure of the old one")
@@ -148,26 +147,23 @@ class Run:
     def _take_all(self, state: dict[str, Any], data: Any) -> bool:
         for key, value in state.items():
             if value is not self.given.get(key, NOTHING):
-                if not self._take(key, value):
+                if not self._take(self.state[key], value):
                     return False
                 self.given[key] = value
         if data is not self.given_data:
-            if not self._take_leaves(self.data_refs, data):
+            if not self._take(self.data, data):
                 return False
             self.given_data = data
         return True
 
-    def _take(self, key: str, value: Any) -> bool:
-        if isinstance(self.state[key], Ref):
-            return self._take_leaf(self.state[key], value)
-        return self._take_leaves(self.refs[key], value)
-
-    def _take_leaves(self, refs: list[Any], tree: Any) -> bool:
+    def _take(self, known: Any, tree: Any) -> bool:
+        """Copy numbers and small arrays of the data; take over all others, or note them."""
+        if isinstance(known, Ref):
+            return self._take_leaf(known, tree)
         given = list(leaves(tree))
-        return len(refs) == len(given) and all(map(self._take_leaf, refs, given))
+        return len(known) == len(given) and all(map(self._take_leaf, known, given))
 
     def _take_leaf(self, ref: Any, leaf: Any) -> bool:
-        """Copy a number or a small array of the data; take over all others, or note them."""
         is_array = self.library.is_array(leaf)
         if not isinstance(ref, Ref):
             return not is_array and bool(leaf == ref)
@@ -226,7 +222,7 @@ class Run:
         except UnrecordableError:
             self.is_bindable = False
             return False
-        self.elsewhere = {}  # seen beside other places
+        self.elsewhere = {}  # as seen from the places before
         self.calls, self.tries = bound.calls, self.tries + 1
         if self.tries <= TRIES:
             self.ways = self.library.condensed(bound.calls, bound.fused)
@@ -265,6 +261,11 @@ def leaves(tree: Any) -> Iterator[Any]:
             yield from leaves(part)
     else:
         yield tree
+
+
+def _listed(tree: Any) -> Any:
+    """Give a reference as it is, and of containers what they hold."""
+    return tree if isinstance(tree, Ref) else list(leaves(tree))
 
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:

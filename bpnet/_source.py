@@ -45,9 +45,10 @@ class Source:
         self.by_weight = shares == "weight" and data.w is not None
         total = total_weight(data) if self.by_weight else float(self.rows)
         self.total = place.asarray(total, data.dtype)
+        dtype = data.dtype
         # Most often all epochs have the same rates.
         self._rates_there = functools.lru_cache(1)(
-            functools.partial(_numbers_there, place, data.dtype)
+            lambda rates: place.asarray(np.asarray(rates), dtype)
         )
 
     @property
@@ -110,10 +111,6 @@ class Source:
         while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size
-
-
-def _numbers_there(place: Backend, dtype: str, numbers: tuple[float, ...]) -> Array:
-    return place.asarray(np.asarray(numbers), dtype)
 
 
 def total_weight(data: Data) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from on_host import flat
 from places import backend_or_skip
 from replaying import RULES, is_replayed, runs_of
 
@@ -21,10 +20,10 @@ def backend(request):
     return backend_or_skip(request.param)
 
 
-def fitted(layers, loss, targets, backend, **options):
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(70, 3)), targets(rng)
-    net = bpnet.Network(layers, loss, seed=0)
+def fitted(layers, loss, targets, backend, *, n_inputs=3, seed=0, dtype="float32", **options):
+    rng = np.random.default_rng(seed)
+    X, y = rng.normal(size=(70, n_inputs)), targets(rng)
+    net = bpnet.Network(layers, loss, seed=seed, dtype=dtype)
     w = rng.uniform(size=70) if options.pop("weighted", False) else None
     history = net.fit(
         X, y, sample_weight=w, epochs=3, batch_size=32, backend=backend, **options
@@ -148,25 +147,13 @@ def test_small_matrices_lie_where_they_multiply_as_written(sizes, dtype, backend
     """MKL's last bits depend on where in a line of 64 bytes a matrix begins."""
     n_inputs, units, n_outputs = sizes
     for seed in range(6):
-        rng = np.random.default_rng(seed)
-        X, y = rng.normal(size=(40, n_inputs)), rng.normal(size=(40, n_outputs))
-        results = []
-        for eagerly in (False, True):
-            net = bpnet.Network(
-                [Dense(units, "tanh"), Dense(n_outputs)],
-                "mean_squared_error",
-                seed=seed,
-                dtype=dtype,
-            )
-            net.fit(
-                X,
-                y,
-                optimizer=bpnet.RMSprop(0.05),
-                epochs=4,
-                batch_size=16,
-                backend=backend,
-                run_eagerly=eagerly,
-            )
-            results.append(flat(backend, net.parameters))
-        for a, b in zip(*results, strict=True):
-            assert_array_equal(a, b)
+        assert_run_eagerly_is_the_same(
+            [Dense(units, "tanh"), Dense(n_outputs)],
+            "mean_squared_error",
+            lambda rng: rng.normal(size=(70, n_outputs)),
+            backend,
+            optimizer=bpnet.RMSprop(0.05),
+            n_inputs=n_inputs,
+            seed=seed,
+            dtype=dtype,
+        )

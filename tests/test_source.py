@@ -24,17 +24,31 @@ W = RNG.uniform(0.0, 2.0, M)
 
 
 @pytest.fixture
-def moved(backend, monkeypatch):
+def watch(backend, monkeypatch):
+    """Call a function with all that is put on the device."""
+
+    def watch_with(look):
+        original = type(backend).asarray
+
+        def watched(self, host_array, dtype=None):
+            look(host_array)
+            return original(self, host_array, dtype)
+
+        monkeypatch.setattr(type(backend), "asarray", watched)
+
+    return watch_with
+
+
+@pytest.fixture
+def moved(watch):
     """The numbers of examples that each call has moved from the host to the device."""
     rows = []
-    original = type(backend).asarray
 
-    def watched(self, host_array, dtype=None):
+    def look(host_array):
         if isinstance(host_array, np.ndarray) and host_array.shape[1:] == (N,):
             rows.append(len(host_array))
-        return original(self, host_array, dtype)
 
-    monkeypatch.setattr(type(backend), "asarray", watched)
+    watch(look)
     return rows
 
 
@@ -117,15 +131,9 @@ def test_a_full_batch_that_does_not_fit_is_moved_in_each_epoch(moved, room, back
 @pytest.mark.parametrize(
     ("rate", "times"), [(0.1, 1), (bpnet.schedules.Exponential(0.1, 0.7), EPOCHS)]
 )
-def test_rates_are_put_on_the_device_when_they_change(rate, times, backend, monkeypatch):
+def test_rates_are_put_on_the_device_when_they_change(rate, times, backend, watch):
     placed = []
-    original = type(backend).asarray
-
-    def watched(self, host_array, dtype=None):
-        placed.append(np.shape(host_array))
-        return original(self, host_array, dtype)
-
-    monkeypatch.setattr(type(backend), "asarray", watched)
+    watch(lambda host_array: placed.append(np.shape(host_array)))
     trained(backend, batch_size=2, optimizer=bpnet.SGD(rate))
     assert placed.count((M // 2,)) == times
 
