@@ -70,8 +70,8 @@ class CupyBackend(Backend):
         """Record the step in its first run; replay it in place, as a graph of kernels."""
         if not own:
             return super().compile(step)
-        from ._replay import Replayed  # whoever only asks for devices needs neither
-        from ._replay_cupy import CupyLibrary
+        from .capture.cupy_ops import CupyLibrary
+        from .capture.executor import Replayed
 
         return Replayed(step, CupyLibrary(), xp)
 

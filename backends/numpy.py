@@ -10,8 +10,8 @@ import numpy as np
 
 from bpnet.backend import Backend
 
-from ._replay import Replayed
-from ._replay_numpy import NumpyLibrary
+from .capture.executor import Replayed
+from .capture.numpy_ops import NumpyLibrary
 
 
 class NumpyBackend(Backend):

@@ -13,8 +13,8 @@ import torch
 from bpnet.backend import Backend
 
 from ._precision import ProductPrecision
-from ._replay import Replayed
-from ._replay_torch import TorchLibrary
+from .capture.executor import Replayed
+from .capture.torch_ops import TorchLibrary
 
 
 class TorchBackend(Backend):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import array_api_compat.numpy
 import numpy as np
-from bpnet_backends._kernels import TYPES
+from bpnet_backends.capture.kernel_fusion import TYPES
 
 COMPILER = shutil.which("g++")
 
@@ -272,7 +272,7 @@ def installed(nvmath=True):
     package = types.ModuleType("nvmath")
     package.CudaDataType = CudaDataType
     modules |= {"nvmath": package, "nvmath.bindings": bindings}
-    ours = [f"bpnet_backends.{name}" for name in ("cupy", "_replay_cupy", "_cublas")]
+    ours = [f"bpnet_backends.{name}" for name in ("cupy", "capture.cupy_ops", "capture.cublas")]
     before = {name: sys.modules.pop(name, None) for name in (*modules, *ours)}
     sys.modules |= modules
     try:

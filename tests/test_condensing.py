@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from bpnet_backends._library import run_all
-from bpnet_backends._replay import Replayed
-from bpnet_backends._replay_numpy import NumpyLibrary
+from bpnet_backends.capture.executor import Replayed
+from bpnet_backends.capture.numpy_ops import NumpyLibrary
+from bpnet_backends.capture.ops import run_all
 from numpy.testing import assert_allclose, assert_array_equal
 from replaying import CountCalls
 
@@ -189,7 +189,7 @@ def torch(monkeypatch):
 
 def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
     from bpnet_backends import torch as module
-    from bpnet_backends._replay_torch import TorchLibrary
+    from bpnet_backends.capture.torch_ops import TorchLibrary
 
     def losses(**options):
         X, y = bpnet.datasets.make_spiral(96, seed=0)
@@ -224,7 +224,7 @@ def test_cublas_gives_the_numbers_of_cupy(shape, backend):
     if backend.name != "cupy":
         pytest.skip(f"{backend.spec} is not CuPy")
     pytest.importorskip("nvmath.bindings")
-    from bpnet_backends._cublas import Cublas
+    from bpnet_backends.capture.cublas import Cublas
 
     (m, k, n), rng = shape, np.random.default_rng(0)
     with backend.activate():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import stand_in_cupy
-from bpnet_backends._kernels import (
+from bpnet_backends.capture.kernel_fusion import (
     _ARITHMETIC,
     _COMPARISONS,
     PREAMBLE,
     is_expressible,
     kernel,
 )
-from bpnet_backends._library import Operation, Ref, Shape
+from bpnet_backends.capture.ops import Operation, Ref, Shape
 from numpy.testing import assert_allclose, assert_array_equal
 
 needs_compiler = pytest.mark.skipif(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bpnet_backends._recording import Recording, RecordingNamespace, UnrecordableError
-from bpnet_backends._replay_numpy import _UFUNCS, NumpyLibrary
+from bpnet_backends.capture.numpy_ops import _UFUNCS, NumpyLibrary
+from bpnet_backends.capture.tracer import Recording, RecordingNamespace, UnrecordableError
 
 import bpnet
 

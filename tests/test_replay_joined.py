@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 import pytest
-from bpnet_backends._program import Program
-from bpnet_backends._replay import mapped
+from bpnet_backends.capture.executor import mapped
+from bpnet_backends.capture.graph import Program
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal

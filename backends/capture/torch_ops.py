@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ._library import (
+from .ops import (
     ELEMENTWISE,
     Call,
     Library,

@@ -7,10 +7,15 @@ from typing import Any
 
 from bpnet._typing import Array, Namespace
 
-from ._condensing import run_first
-from ._library import Call, Library, Ref, Way, run_all
-from ._program import Bound, Program
-from ._recording import Recording, RecordingNamespace, UnrecordableError, Value
+from .graph import Bound, Program
+from .ops import Call, Library, Ref, Way, run_all
+from .tracer import (
+    Recording,
+    RecordingNamespace,
+    UnrecordableError,
+    Value,
+)
+from .verify import run_first
 
 # How often a program that is bound anew, as its arrays are others, is made one of fewer calls.
 TRIES = 2

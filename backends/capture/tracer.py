@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from bpnet._typing import Array, Namespace
 
-from ._library import Library, Operation, Ref, Shape
+from .ops import Library, Operation, Ref, Shape
 
 # Elements from which on an array is stood in for.
 LARGE = 2**15

@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bpnet._typing import Array
-
-if TYPE_CHECKING:
-    from ._kernels import Kernel
 
 # What reads and writes element by element, in every library that is replayed.
 ELEMENTWISE = (
@@ -23,10 +20,33 @@ ELEMENTWISE = (
     "not_equal", "reciprocal", "remainder", "sign", "sin", "sqrt", "square", "subtract", "tanh",
 )  # fmt: skip
 
+
+class Kernel(NamedTuple):
+    """The C code of a passage.
+
+    Attributes
+    ----------
+    inputs : tuple of int
+        The values that it reads, in the order of its parameters a0, a1, ...
+    numbers : tuple of float
+        Values of the parameters c0, c1, ..., which follow.
+    in_params, out_params : tuple of str
+        Dtypes and names of the parameters a0, ..., c0, ...; and o0, o1, ...
+    body : str
+        Statements for one element.
+    """
+
+    inputs: tuple[int, ...]
+    numbers: tuple[float, ...]
+    in_params: tuple[str, ...]
+    out_params: tuple[str, ...]
+    body: str
+
+
 Call = Callable[[], Any]
 Way = Callable[[], Sequence[Call]]
 # Gives a call that runs a kernel, from its code, its operands and where its results go.
-MakeKernel = Callable[["Kernel", Sequence[Array], Sequence[Array]], Call]
+MakeKernel = Callable[[Kernel, Sequence[Array], Sequence[Array]], Call]
 
 
 def run_all(calls: Iterable[Call]) -> None:

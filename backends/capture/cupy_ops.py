@@ -16,10 +16,11 @@ from typing import Any
 
 import cupy
 
-from ._kernels import PREAMBLE, Kernel
-from ._library import (
+from .kernel_fusion import PREAMBLE
+from .ops import (
     ELEMENTWISE,
     Call,
+    Kernel,
     Library,
     MakeKernel,
     Operation,
@@ -104,7 +105,7 @@ class CupyLibrary(Library):
 
     @functools.cached_property
     def _cublas(self) -> Any:
-        from ._cublas import Cublas
+        from .cublas import Cublas
 
         return Cublas()
 

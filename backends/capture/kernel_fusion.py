@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from ._library import Operation, Ref, Shape
+from .ops import Kernel, Operation, Ref, Shape
 
 # C types of those dtypes that a kernel takes.
 TYPES = {
@@ -53,28 +53,6 @@ _COMPARISONS = {
     "less": "{0} < {1}", "less_equal": "{0} <= {1}", "not_equal": "{0} != {1}",
 }  # fmt: skip
 _CLIP = "{0} != {0} ? {0} : {0} < {1} ? {1} : {0} > {2} ? {2} : {0}"
-
-
-class Kernel(NamedTuple):
-    """The C code of a passage.
-
-    Attributes
-    ----------
-    inputs : tuple of int
-        The values that it reads, in the order of its parameters a0, a1, ...
-    numbers : tuple of float
-        Values of the parameters c0, c1, ..., which follow.
-    in_params, out_params : tuple of str
-        Dtypes and names of the parameters a0, ..., c0, ...; and o0, o1, ...
-    body : str
-        Statements for one element.
-    """
-
-    inputs: tuple[int, ...]
-    numbers: tuple[float, ...]
-    in_params: tuple[str, ...]
-    out_params: tuple[str, ...]
-    body: str
 
 
 def is_expressible(op: Operation, shapes: Sequence[Shape]) -> bool:

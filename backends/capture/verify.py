@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 
 from bpnet._typing import Array
 
-from ._library import Call, Library, Way, run_all
-from ._program import Bound
+from .graph import Bound
+from .ops import Call, Library, Way, run_all
 
 _log = logging.getLogger(__name__)
 

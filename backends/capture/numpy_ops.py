@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ._library import ELEMENTWISE, Call, Library, Operation, Shape, both
-from ._recording import COMPARISONS
+from .ops import ELEMENTWISE, Call, Library, Operation, Shape, both
+from .tracer import COMPARISONS
 
 # The standard's names that NumPy's ufuncs do not have.
 _RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from bpnet._typing import Array
 
-from ._joining import Joined, Part
-from ._kernels import LONGEST, is_expressible, kernel
-from ._library import Call, Library, MakeKernel, Operation, Ref, Shape
-from ._recording import Recording, UnrecordableError
+from .horizontal_fusion import Joined, Part
+from .kernel_fusion import LONGEST, is_expressible, kernel
+from .ops import Call, Library, MakeKernel, Operation, Ref, Shape
+from .tracer import Recording, UnrecordableError
 
 
 class Buffer(NamedTuple):

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ._library import Library, Operation, Ref, Shape
+from .ops import Library, Operation, Ref, Shape
 
 # Elements of an array up to which a call costs about as much as what it computes.
 SMALL = 2**14
