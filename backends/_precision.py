@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bpnet.precision import PRECISIONS, wanted_precision
+from bpnet.backend.precision import PRECISIONS, wanted_precision
 
 
 class ProductPrecision:

@@ -12,8 +12,8 @@ import jax.numpy as xp
 import numpy as np
 
 from bpnet.backend import Backend, Function
+from bpnet.backend.precision import wanted_precision
 from bpnet.errors import NoDeviceError
-from bpnet.precision import wanted_precision
 
 # What JAX calls the precisions of products.
 _FORMATS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}

@@ -79,7 +79,7 @@ def _pin(threads: int) -> None:
 def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, Any]:
     import bpnet
     from benchmarks import cases, contest, hardware, machine
-    from bpnet._summary import align
+    from bpnet.common.tables import align
 
     try:
         places = _places(options.backends)

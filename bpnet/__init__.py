@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from bpnet import activations, datasets, initializers, losses, optimizers, schedules
 from bpnet.backend import Backend, BackendInfo
+from bpnet.backend.precision import matmul_precision
+from bpnet.backend.registry import available_backends, get_backend, use_backend
 from bpnet.callbacks import Callback, EarlyStopping
 from bpnet.errors import (
     BackendError,
@@ -20,8 +22,6 @@ from bpnet.history import History
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from bpnet.precision import matmul_precision
-from bpnet.registry import available_backends, get_backend, use_backend
 
 if TYPE_CHECKING:
     from bpnet import learn as learn

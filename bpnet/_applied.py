@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bpnet import backprop, inference
-from bpnet._inputs import Data, check_data, check_features, is_sparse
-from bpnet._memory import explained
+from bpnet._inputs import Data, check_data, check_features
 from bpnet._parametrised import Parametrised
-from bpnet._placement import answer, bring, bring_all
-from bpnet._typing import Array, Parameters
+from bpnet._placement import arrays_on_device
 from bpnet.backend import Backend
+from bpnet.backend.memory import explained
+from bpnet.backend.transfer import is_sparse, to_device, to_input_type
+from bpnet.backend.typing import Array, Parameters
 
 
 class Applied(Parametrised):
@@ -43,7 +44,7 @@ class Applied(Parametrised):
         with place.activate(), explained(place, lambda: self._needs(*map(int, shape[::-1]))):
             totals = None
             for rows in inference.row_blocks(data.n_rows, data.is_sparse):
-                part = compute(parameters, *bring_all(data, place, rows))
+                part = compute(parameters, *arrays_on_device(data, place, rows))
                 totals = part if totals is None else totals + part
             total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
             penalty = float(backprop.penalty(place.xp, self.model, parameters, total_weight))
@@ -71,8 +72,8 @@ class Applied(Parametrised):
         compute = self.compiled(place, function)
         with place.activate(), explained(place, lambda: self._needs(*map(int, X.shape[::-1]))):
             parts = [
-                compute(parameters, bring(X, place, rows))
+                compute(parameters, to_device(X, place, rows))
                 for rows in inference.row_blocks(X.shape[0], is_sparse(X))
             ]
             result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
-            return answer(result, place, owner)
+            return to_input_type(result, place, owner)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from bpnet._placement import bring, host
 from bpnet._step import State
-from bpnet._typing import Parameters
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_device, to_host
+from bpnet.backend.typing import Parameters
 from bpnet.optimizers import Optimizer, Slots
 
 
@@ -72,7 +72,10 @@ class Continuation:
         if self.slots is None:
             return self.optimizer.init(place.xp, parameters)
         return [
-            {k: tuple(bring(s, place, copy=True) for s in slots) for k, slots in layer.items()}
+            {
+                k: tuple(to_device(s, place, copy=True) for s in slots)
+                for k, slots in layer.items()
+            }
             for layer in self.slots
         ]
 
@@ -83,6 +86,6 @@ class Continuation:
     def __getstate__(self) -> dict[str, Any]:
         """Travel with arrays of the host."""
         slots = self.slots and [
-            {name: tuple(map(host, s)) for name, s in layer.items()} for layer in self.slots
+            {name: tuple(map(to_host, s)) for name, s in layer.items()} for layer in self.slots
         ]
         return vars(self) | {"slots": slots}

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bpnet import activations, initializers, layers, losses, optimizers, schedules
-from bpnet._checks import check_number
-from bpnet._patience import Patience
+from bpnet.common.checks import check_number
+from bpnet.common.patience import Patience
 
 _SHARED = ("learning_rate", "weight_decay", "clip_value", "clip_norm")
 _MOMENTS = (*_SHARED, "beta1", "beta2", "epsilon")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import array_api_compat.numpy as xp
 import numpy as np
 
-from bpnet._placement import to_host
+from bpnet._placement import data_to_host
 from bpnet.layers import Dense
 from bpnet.losses import mean_loss
 
@@ -105,7 +105,7 @@ class Facts(NamedTuple):
 def facts(training: Training, start: dict[str, float]) -> Facts:
     """Examine the data of a training that is about to begin."""
     kind, data = training.network.loss, training.data
-    sample = to_host(training.sample(ROWS))
+    sample = data_to_host(training.sample(ROWS))
     X = np.asarray(sample.X, np.float64)
     every_y, every_w = _to_host(data, data.y), _to_host(data, data.w)
     n_outputs = training.network.n_outputs

@@ -6,18 +6,18 @@ error names the argument, what it got and what is allowed.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._checks import kind_of
-from bpnet._compat import array_namespace, is_array
-from bpnet._typing import Array
 from bpnet.backend import Backend
+from bpnet.backend.compat import array_namespace, is_array
+from bpnet.backend.registry import backend_of
+from bpnet.backend.transfer import device_context, is_sparse
+from bpnet.backend.typing import Array
+from bpnet.common.checks import kind_of
 from bpnet.losses import Loss
-from bpnet.registry import backend_of
 
 
 class Data(NamedTuple):
@@ -63,15 +63,10 @@ class Data(NamedTuple):
         return int(itemsize * floats + (8 - itemsize) * labels)
 
 
-def is_sparse(X: Any) -> bool:
-    """Whether features are a SciPy sparse matrix."""
-    return hasattr(X, "toarray")
-
-
 def check_features(X: Any, dtype: str, n_inputs: int | None) -> tuple[Array, Backend | None]:
     """Check features alone; give them and the backend that owns them."""
     owner = backend_of(X=X)
-    with context_of(owner):
+    with device_context(owner):
         return as_features(X, dtype, n_inputs), owner
 
 
@@ -89,18 +84,13 @@ def check_data(
     """Check features, targets and weights together; `suffix` tells the arguments apart."""
     names = {"X": f"X{suffix}", "y": f"y{suffix}", "w": f"sample_weight{suffix}"}
     owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
-    with context_of(owner):
+    with device_context(owner):
         X = as_features(X, dtype, n_inputs, names["X"])
         y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
         if owner is not None:  # arrays of the host follow those of the device
             X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
     return Data(X, y, w, owner, dtype)
-
-
-def context_of(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
-    """Make the device of arrays current, if they are not the host's."""
-    return contextlib.nullcontext() if owner is None else owner.activate()
 
 
 def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:
@@ -173,7 +163,7 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> A
     value = as_array(name, value)
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
-    with context_of(backend_of(value=value)):
+    with device_context(backend_of(value=value)):
         return _as_finite(name, value, dtype)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bpnet._step import State, gather
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 from bpnet.backprop import Model, add_penalties
 from bpnet.layers import Context, Dense
 from bpnet.losses import mean_loss, output_error, sum_of_weights

@@ -9,19 +9,19 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from bpnet import activations, inference, losses
-from bpnet._checks import check_choice, check_integer
-from bpnet._described import settings
-from bpnet._memory import activation_bytes, explained, parameter_bytes
 from bpnet._placement import Placement, drawn
 from bpnet._step import make_step
-from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
+from bpnet.backend.memory import activation_bytes, explained, parameter_bytes
+from bpnet.backend.precision import wanted_precision
+from bpnet.backend.registry import current_block, get_backend
+from bpnet.backend.typing import Array, Parameters
 from bpnet.backprop import Model
+from bpnet.common.checks import check_choice, check_integer
+from bpnet.common.component import settings
 from bpnet.layers import Dense, Layer
 from bpnet.losses import Loss
-from bpnet.precision import wanted_precision
 from bpnet.random import fresh_seed, mask_key
-from bpnet.registry import current_block, get_backend
 
 if TYPE_CHECKING:
     from bpnet._resume import Trained

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._inputs import Data, as_parameter, context_of, is_sparse
-from bpnet._typing import Array, Parameters
+from bpnet._inputs import Data, as_parameter
 from bpnet.backend import Backend
+from bpnet.backend.transfer import copy_parameters, to_device, to_host
+from bpnet.backend.typing import Array, Parameters
 from bpnet.layers import Layer
 from bpnet.random import generator
-from bpnet.registry import backend_of
 
 
 class Placement(NamedTuple):
@@ -28,14 +28,14 @@ class Placement(NamedTuple):
         return Placement(
             backend,
             [
-                {name: bring(p, backend) for name, p in layer.items()}
+                {name: to_device(p, backend) for name, p in layer.items()}
                 for layer in self.parameters
             ],
         )
 
     def copied(self) -> Placement:
         """Give a copy of the parameters on the same backend."""
-        return Placement(self.backend, copied(self.parameters, self.backend))
+        return Placement(self.backend, copy_parameters(self.parameters, self.backend))
 
     def replaced(self, values: Sequence[dict[str, Any]], dtype: str) -> Placement:
         """Give a placement with other values, after checking structure, shapes and values."""
@@ -75,7 +75,7 @@ class Placement(NamedTuple):
                 f"got {', '.join(sorted(map(str, value)))}"
             )
         return {
-            name: bring(
+            name: to_device(
                 as_parameter(f"parameters[{number}][{name!r}]", value[name], p.shape, dtype),
                 self.backend,
                 copy=True,
@@ -107,37 +107,12 @@ def drawn(
     return Placement(backend, parameters)
 
 
-def bring(
-    array: Array, backend: Backend, rows: slice | None = None, *, copy: bool = False
-) -> Array:
-    """Put an array of the host or of any library, or some of its rows, on a backend."""
-    owner = backend_of(array=array)
-    if rows is not None:
-        with context_of(owner):
-            array = array[rows, ...]
-    if is_sparse(array):
-        array = array.toarray()
-    if owner is not None and owner != backend:
-        array = owner.to_numpy(array)
-    placed = backend.asarray(array)
-    if not copy:
-        return placed
-    with backend.activate():
-        return backend.xp.asarray(placed, copy=True)
-
-
-def host(array: Array) -> Any:
-    """Give an array of the host or of any library as a NumPy array."""
-    owner = backend_of(array=array)
-    return np.asarray(array) if owner is None else owner.to_numpy(array)
-
-
 def check_like(expected: Parameters, got: Any) -> None:
     """Refuse parameters of all layers that differ in structure, shapes or dtype."""
 
     def form(parameters: Any) -> list[dict[str, tuple[Any, ...]]]:
         return [
-            {name: (*p.shape, host(p).dtype) for name, p in layer.items()}
+            {name: (*p.shape, to_host(p).dtype) for name, p in layer.items()}
             for layer in parameters
         ]
 
@@ -145,35 +120,22 @@ def check_like(expected: Parameters, got: Any) -> None:
         raise ValueError(f"parameters must be {form(expected)}")
 
 
-def copied(parameters: Parameters, backend: Backend) -> Parameters:
-    """Copy parameters to a backend, also if they are there already."""
-    return [
-        {name: bring(p, backend, copy=True) for name, p in layer.items()}
-        for layer in parameters
-    ]
-
-
-def bring_all(
+def arrays_on_device(
     data: Data, backend: Backend, rows: slice | None = None
 ) -> tuple[Array, Array, Array | None]:
     """Put features, targets and weights, or some rows of them, on a backend."""
-    w = None if data.w is None else bring(data.w, backend, rows)
-    return bring(data.X, backend, rows), bring(data.y, backend, rows), w
+    w = None if data.w is None else to_device(data.w, backend, rows)
+    return to_device(data.X, backend, rows), to_device(data.y, backend, rows), w
 
 
-def placed(data: Data, backend: Backend) -> Data:
+def data_to_device(data: Data, backend: Backend) -> Data:
     """Give the examples on a backend."""
-    return Data(*bring_all(data, backend), backend, data.dtype)
+    return Data(*arrays_on_device(data, backend), backend, data.dtype)
 
 
-def to_host(data: Data) -> Data:
+def data_to_host(data: Data) -> Data:
     """Give the examples as NumPy arrays."""
     if data.owner is None:
         return data
     X, y, w = (None if a is None else data.owner.to_numpy(a) for a in (data.X, data.y, data.w))
     return Data(X, y, w, None, data.dtype)
-
-
-def answer(array: Array, backend: Backend, owner: Backend | None) -> Array:
-    """Give a result as the kind of array that went in: NumPy's if `owner` is None."""
-    return backend.to_numpy(array) if owner is None else bring(array, owner)

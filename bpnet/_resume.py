@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import _modelfile
-from bpnet._checks import check_number, check_path
 from bpnet._continuation import Continuation
 from bpnet._description import build, describe, short
 from bpnet._inputs import Data
 from bpnet._modelfile import Tensors
-from bpnet._placement import to_host
+from bpnet._placement import data_to_host
 from bpnet._saving import (
     architecture,
     check_rest,
@@ -31,6 +30,7 @@ from bpnet._saving import (
 )  # fmt: skip
 from bpnet._source import take_rows
 from bpnet.callbacks import Callback
+from bpnet.common.checks import check_number, check_path
 from bpnet.history import History
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Trained:
 def fingerprint(data: Data) -> list[Any]:
     """Give number of examples, of features, and a hash of some examples."""
     rows = np.linspace(0, data.n_rows - 1, min(_ROWS, data.n_rows)).astype(np.int64)
-    some = to_host(take_rows(data, rows))
+    some = data_to_host(take_rows(data, rows))
     X = some.X.toarray() if some.is_sparse else some.X
     digest = hashlib.sha256()
     for array in (X, some.y, some.w):

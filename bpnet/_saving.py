@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bpnet import _modelfile
-from bpnet._checks import check_flag, check_integer, check_path
 from bpnet._description import build, describe, short
 from bpnet._modelfile import Tensors
-from bpnet._placement import host
+from bpnet.backend.registry import get_backend
+from bpnet.backend.transfer import to_host
+from bpnet.common.checks import check_flag, check_integer, check_path
 from bpnet.errors import ModelFileError
 from bpnet.layers import Dense, Layer
 from bpnet.network import Network
-from bpnet.registry import get_backend
 
 if TYPE_CHECKING:
     from bpnet.backend import Backend
@@ -133,7 +133,7 @@ def weights(network: Network) -> Tensors:
 def named(prefix: str, parameters: Sequence[dict[str, Any]]) -> Tensors:
     """Name the arrays of all layers, as "layers.0.W"."""
     return {
-        f"{prefix}.{number}.{name}": host(p)
+        f"{prefix}.{number}.{name}": to_host(p)
         for number, layer in enumerate(parameters)
         for name, p in layer.items()
     }

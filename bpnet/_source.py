@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bpnet._inputs import Data
-from bpnet._placement import bring_all, placed, to_host
-from bpnet._typing import Array
+from bpnet._placement import arrays_on_device, data_to_device, data_to_host
 from bpnet.backend import Backend
+from bpnet.backend.typing import Array
 
 
 class Source:
@@ -40,7 +40,7 @@ class Source:
         self.batch_size = batch_size
         self.rows = data.n_rows
         self.resident = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
-        self.data = placed(data, place) if self.resident else to_host(data)
+        self.data = data_to_device(data, place) if self.resident else data_to_host(data)
         self.piece = self.rows if self.resident else self._fitting_rows()
         self.by_weight = shares == "weight" and data.w is not None
         total = total_weight(data) if self.by_weight else float(self.rows)
@@ -99,10 +99,10 @@ class Source:
                 order = self.place.asarray(np.asarray(order, dtype=np.int64))
             return X, y, w, order
         if order is None:
-            return (*bring_all(self.data, self.place), None)
+            return (*arrays_on_device(self.data, self.place), None)
         piece = take_rows(self.data, np.asarray(order)[rows])
         local = np.arange(rows.stop - rows.start, dtype=np.int64)
-        return (*bring_all(piece, self.place), self.place.asarray(local))
+        return (*arrays_on_device(piece, self.place), self.place.asarray(local))
 
     def _fitting_rows(self) -> int:
         """Halve the piece until it fits; one batch must fit."""

@@ -35,9 +35,9 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bpnet._compat import device
-from bpnet._typing import Array, Namespace
 from bpnet.backend import Backend
+from bpnet.backend.compat import device
+from bpnet.backend.typing import Array, Namespace
 from bpnet.backprop import Model, loss_and_gradients
 from bpnet.layers import Dense
 from bpnet.optimizers import Optimizer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from bpnet.common.tables import align
 
 if TYPE_CHECKING:
     from bpnet.network import Network
@@ -25,15 +26,6 @@ def summary(network: Network) -> str:
             f"loss {network.loss.name}, {network.dtype} on {place}, {count} parameters",
         ]
     )
-
-
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Set rows of words in columns, three spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "   ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def _sizes(network: Network, number: int) -> str:

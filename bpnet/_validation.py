@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_number
 from bpnet._inputs import Data
 from bpnet._source import take_rows, total_weight
+from bpnet.common.checks import check_number
 from bpnet.random import generator
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
-from bpnet._checks import check_number, kind_of
-from bpnet._compat import array_namespace, is_array
-from bpnet._described import Described
-from bpnet._special import erfc
-from bpnet._typing import Array, Namespace
+from bpnet.backend.compat import array_namespace, is_array
+from bpnet.backend.special import erfc
+from bpnet.backend.typing import Array, Namespace
+from bpnet.common.checks import check_number, kind_of
+from bpnet.common.component import Described
 
 
 class Activation(Described, ABC):

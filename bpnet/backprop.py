@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from bpnet._typing import Array, Namespace, Parameters
+from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.layers import Context, Layer
 from bpnet.losses import Loss, mean_loss, output_error, sum_of_weights
 

@@ -11,12 +11,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_flag, check_integer, check_text
-from bpnet._patience import Patience
-from bpnet._placement import check_like, host
+from bpnet._placement import check_like
+from bpnet.backend.transfer import to_host
+from bpnet.common.checks import check_flag, check_integer, check_text
+from bpnet.common.patience import Patience
 
 if TYPE_CHECKING:
-    from bpnet._typing import Parameters
+    from bpnet.backend.typing import Parameters
     from bpnet.training import Training
 
 
@@ -142,7 +143,7 @@ class EarlyStopping(Callback):
             "waited": self.patience.waited,
             "best_epoch": self.best_epoch,
             "parameters": [
-                {name: host(p) for name, p in layer.items()}
+                {name: to_host(p) for name, p in layer.items()}
                 for layer in self._best_parameters or ()
             ],
         }

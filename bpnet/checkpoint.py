@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpnet import _modelfile
-from bpnet._checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet._description import describe
-from bpnet._patience import Patience
 from bpnet._resume import settings, snapshot
 from bpnet._saving import architecture
 from bpnet.callbacks import Callback
+from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
+from bpnet.common.patience import Patience
 
 if TYPE_CHECKING:
     from bpnet.training import Training

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import bpnet
-from bpnet._checks import check_sequence, check_text
-from bpnet._options import Parser, directory, integer, names, number, one_line, sizes
-from bpnet._summary import align
 from bpnet.activations import ACTIVATIONS
+from bpnet.common.checks import check_sequence, check_text
+from bpnet.common.options import Parser, directory, integer, names, number, one_line, sizes
+from bpnet.common.tables import align
 from bpnet.learn import command
 
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._checks import check_integer
-from bpnet._compat import device
 from bpnet._inputs import Data
-from bpnet._placement import to_host
+from bpnet._placement import data_to_host
 from bpnet._step import gather
-from bpnet._summary import align
 from bpnet.backend import Backend
+from bpnet.backend.compat import device
+from bpnet.backend.registry import available_backends, get_backend
 from bpnet.callbacks import Callback
+from bpnet.common.checks import check_integer
+from bpnet.common.tables import align
 from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam
-from bpnet.registry import available_backends, get_backend
 
 if TYPE_CHECKING:
     from bpnet.optimizers import Optimizer
@@ -187,7 +187,7 @@ def parity(
     parity kept: float64, 2 epochs, compared with numpy:cpu
     """
     epochs = check_integer("epochs", epochs, 1)
-    data = to_host(check_network(net).check_data(X, y, None))
+    data = data_to_host(check_network(net).check_data(X, y, None))
     places, skipped = _chosen(backends, net.dtype)
     settings = {
         "optimizer": Adam() if optimizer is None else optimizer,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bpnet._checks import check_integer, check_number
-from bpnet._memory import check_room
+from bpnet.backend.memory import check_room
+from bpnet.common.checks import check_integer, check_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

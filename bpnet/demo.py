@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bpnet
-from bpnet._options import writable
-from bpnet._summary import align
+from bpnet.common.options import writable
+from bpnet.common.tables import align
 
 if TYPE_CHECKING:
     from bpnet.history import History

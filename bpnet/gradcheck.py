@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bpnet import backprop
-from bpnet._checks import check_flag, check_integer
-from bpnet._placement import bring_all
-from bpnet._summary import align
+from bpnet._placement import arrays_on_device
+from bpnet.common.checks import check_flag, check_integer
+from bpnet.common.tables import align
 from bpnet.losses import mean_loss, sum_of_weights
 from bpnet.network import Network, check_network
 from bpnet.random import generator
 
 if TYPE_CHECKING:
-    from bpnet._typing import Array, Namespace, Parameters
     from bpnet.backend import Backend
+    from bpnet.backend.typing import Array, Namespace, Parameters
     from bpnet.backprop import Model
 
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -152,7 +152,7 @@ def check_gradients(
     place = net.choose_backend(backend, data.owner)
     parameters = _float64(net.parameters_on(place, data.X), place)
     with place.activate():
-        arguments = (*bring_all(data, place), place.asarray(1, "int64"))
+        arguments = (*arrays_on_device(data, place), place.asarray(1, "int64"))
         loss, gradients = net.compiled(place, exact_of)(parameters, *arguments)
         measure = _Perturbed(
             net.compiled(place, loss_of), parameters, arguments, place, float(loss)

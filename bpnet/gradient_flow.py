@@ -35,11 +35,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._checks import check_integer
-from bpnet._placement import bring_all
-from bpnet._typing import Array, Namespace, Parameters
+from bpnet._placement import arrays_on_device
+from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import Model, add_penalties, backward, forward
 from bpnet.callbacks import Callback
+from bpnet.common.checks import check_integer
 from bpnet.layers import Dense
 from bpnet.losses import mean_loss, output_error, sum_of_weights
 
@@ -162,7 +162,7 @@ class Meter:
         depth = sum("W" in layer for layer in training.parameters)
         layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES)
         self.names = ["data_loss", *layers]
-        self.sample = bring_all(training.sample(rows), place)
+        self.sample = arrays_on_device(training.sample(rows), place)
         flats = tuple(
             flatness(layer.activation) if isinstance(layer, Dense) else None
             for layer in network.layers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import kind_of
+from bpnet.common.checks import kind_of
 
 if TYPE_CHECKING:
     from bpnet._facts import Facts

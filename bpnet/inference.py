@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bpnet._typing import Array, Namespace, Parameters
+from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import Model, forward
 from bpnet.losses import one_hot
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from bpnet._checks import check_number, kind_of
-from bpnet._described import Described
+from bpnet.common.checks import check_number, kind_of
+from bpnet.common.component import Described
 
 if TYPE_CHECKING:  # numpy.random is slow to import, so not before it is needed
     from numpy.typing import NDArray

@@ -30,9 +30,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpnet import activations, initializers
-from bpnet._checks import check_integer, check_number
-from bpnet._typing import Array, LayerParameters, Namespace
 from bpnet.activations import Activation
+from bpnet.backend.typing import Array, LayerParameters, Namespace
+from bpnet.common.checks import check_integer, check_number
 from bpnet.random import uniform_bits
 
 if TYPE_CHECKING:

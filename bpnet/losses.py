@@ -17,11 +17,11 @@ import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
-from bpnet._checks import check_number, kind_of
-from bpnet._compat import device
-from bpnet._described import Described
-from bpnet._typing import Array, Namespace
 from bpnet.activations import sigmoid
+from bpnet.backend.compat import device
+from bpnet.backend.typing import Array, Namespace
+from bpnet.common.checks import check_number, kind_of
+from bpnet.common.component import Described
 
 TargetKind = Literal["labels", "probabilities", "counts", "real"]
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from bpnet import backprop, inference
 from bpnet._applied import Applied
-from bpnet._checks import check_flag, kind_of
-from bpnet._placement import answer, bring_all
-from bpnet._typing import Array, Parameters
+from bpnet._placement import arrays_on_device
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_input_type
+from bpnet.backend.typing import Array, Parameters
+from bpnet.common.checks import check_flag, kind_of
 from bpnet.optimizers import Adam
 from bpnet.random import generator
 
@@ -173,9 +174,9 @@ class Network(Applied):
         parameters = self.parameters_on(place, data.X)
         compute = self.compiled(place, backprop.loss_and_gradients)
         with place.activate():
-            loss, gradients = compute(parameters, *bring_all(data, place))
+            loss, gradients = compute(parameters, *arrays_on_device(data, place))
             return float(loss), [
-                {name: answer(g, place, data.owner) for name, g in layer.items()}
+                {name: to_input_type(g, place, data.owner) for name, g in layer.items()}
                 for layer in gradients
                 if layer
             ]

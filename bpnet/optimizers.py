@@ -14,9 +14,9 @@ from collections.abc import Callable, Hashable
 from typing import Any, ClassVar
 
 from bpnet import schedules
-from bpnet._checks import check_flag, check_number
-from bpnet._described import settings
-from bpnet._typing import Array, Namespace, Parameters
+from bpnet.backend.typing import Array, Namespace, Parameters
+from bpnet.common.checks import check_flag, check_number
+from bpnet.common.component import settings
 from bpnet.schedules import Schedule
 
 Slots = list[dict[str, tuple[Array, ...]]]

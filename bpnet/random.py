@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bpnet._checks import check_choice, check_integer
-from bpnet._compat import device
-from bpnet._typing import Array, Namespace
+from bpnet.backend.compat import device
+from bpnet.backend.typing import Array, Namespace
+from bpnet.common.checks import check_choice, check_integer
 
 _LOW_32 = 0xFFFFFFFF
 _PURPOSES = ("weights", "shuffle", "mask", "split", "sample")

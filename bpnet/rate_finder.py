@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._checks import check_integer, check_number
 from bpnet._inputs import Data
-from bpnet._memory import check_room
-from bpnet._placement import bring_all, copied
+from bpnet._placement import arrays_on_device
 from bpnet._source import take_rows
 from bpnet._step import make_step
 from bpnet._twin import twin
+from bpnet.backend.memory import check_room
+from bpnet.backend.transfer import copy_parameters
+from bpnet.common.checks import check_integer, check_number
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
@@ -174,11 +175,11 @@ def _losses(
     epochs = range(-(-needed // data.n_rows))
     orders = [generator(net.seed, "shuffle", k).permutation(data.n_rows) for k in epochs]
     with place.activate():
-        X, y, _ = bring_all(take_rows(data, np.concatenate(orders)[:needed]), place)
+        X, y, _ = arrays_on_device(take_rows(data, np.concatenate(orders)[:needed]), place)
         start = net.parameters_on(place, data.X)
         zero = place.asarray(0.0, net.dtype)
         state = {
-            "parameters": copied(start, place),
+            "parameters": copy_parameters(start, place),
             "slots": optimizer.init(place.xp, start),
             "step": place.asarray(0, "int64"),
             "t": place.asarray(0, "int64"),

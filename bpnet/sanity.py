@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._checks import check_integer
-from bpnet._placement import to_host
+from bpnet._placement import data_to_host
 from bpnet._source import take_rows
 from bpnet.callbacks import Callback
+from bpnet.common.checks import check_integer
 from bpnet.gradcheck import check_gradients
 from bpnet.gradient_flow import GradientFlow
 from bpnet.history import check_history, figures
@@ -95,7 +95,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     """
     from bpnet._facts import best_loss, constant_loss
 
-    data = to_host(check_network(net).check_data(X, y, sample_weight))
+    data = data_to_host(check_network(net).check_data(X, y, sample_weight))
     kind, targets = net.loss, (data.y, data.w)
     return _initial_loss(
         _bare(net).evaluate(data.X, data.y, data.w)["loss"],
@@ -164,7 +164,7 @@ def check_overfit(
     """
     from bpnet._facts import best_loss
 
-    data = to_host(check_network(net).check_data(X, y, None))
+    data = data_to_host(check_network(net).check_data(X, y, None))
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     few = rng.permutation(data.n_rows)[: check_integer("examples", examples, 1)]
     bare, few_X, few_y = _bare(net), data.X[few], data.y[few]

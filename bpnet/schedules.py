@@ -11,8 +11,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from bpnet._checks import check_choice, check_integer, check_number, check_text
-from bpnet._patience import Patience
+from bpnet.common.checks import check_choice, check_integer, check_number, check_text
+from bpnet.common.patience import Patience
 
 
 class Schedule(ABC):

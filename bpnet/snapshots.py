@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._checks import check_integer
 from bpnet.callbacks import Callback
+from bpnet.common.checks import check_integer
 
 if TYPE_CHECKING:
-    from bpnet._typing import Parameters
+    from bpnet.backend.typing import Parameters
     from bpnet.training import Training
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bpnet import backprop, losses
 from bpnet._code import Line, line_of
 from bpnet._inputs import as_array, check_features
-from bpnet._placement import answer, bring, bring_all
-from bpnet._summary import align
-from bpnet._typing import Array, LayerParameters, Namespace, Parameters
+from bpnet._placement import arrays_on_device
 from bpnet.activations import Identity
+from bpnet.backend.registry import backend_of
+from bpnet.backend.transfer import to_device, to_input_type
+from bpnet.backend.typing import Array, LayerParameters, Namespace, Parameters
+from bpnet.common.tables import align
 from bpnet.layers import Context, Dense, Dropout, Layer
-from bpnet.registry import backend_of
 
 if TYPE_CHECKING:
     from bpnet.backend import Backend
@@ -116,7 +117,7 @@ def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) ->
     parameters = net.parameters_on(place, data.X)
     recorders = tuple(_Recorder(layer) for layer in net.layers)
     with place.activate():
-        X, y, _ = bring_all(data, place)
+        X, y, _ = arrays_on_device(data, place)
         loss, gradients = backprop.loss_and_gradients(
             place.xp, net.model._replace(layers=recorders), parameters, X, y
         )
@@ -125,7 +126,7 @@ def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) ->
             *_backward(place.xp, recorders, gradients),
         ]
         host = {entry.name: place.to_numpy(entry.value) for entry in entries}
-        entries = [e._replace(value=answer(e.value, place, data.owner)) for e in entries]
+        entries = [e._replace(value=to_input_type(e.value, place, data.owner)) for e in entries]
     return Trace(tuple(entries), host)
 
 
@@ -140,7 +141,7 @@ def layer_activations(net: Network, X: Any) -> list[tuple[str, Any]]:
     recorders = tuple(_Recorder(layer) for layer in net.layers)
     model = net.model._replace(layers=recorders)
     with place.activate():
-        backprop.forward(place.xp, model, parameters, bring(X, place))
+        backprop.forward(place.xp, model, parameters, to_device(X, place))
         return [
             (f"{number}  {recorder.layer!r}", place.to_numpy(recorder.a))
             for number, recorder in enumerate(recorders[:-1] or recorders, start=1)

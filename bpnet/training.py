@@ -6,18 +6,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from bpnet._checks import check_choice, check_flag, check_integer
 from bpnet._continuation import Continuation
 from bpnet._inputs import Data
 from bpnet._interrupt import Interrupt
-from bpnet._memory import activation_bytes, explained, parameter_bytes
 from bpnet._nonfinite import Guard, NonFinite
-from bpnet._placement import copied, placed
+from bpnet._placement import data_to_device
 from bpnet._source import Source, take_rows
 from bpnet._step import State
-from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
+from bpnet.backend.memory import activation_bytes, explained, parameter_bytes
+from bpnet.backend.transfer import copy_parameters
+from bpnet.backend.typing import Array, Parameters
 from bpnet.callbacks import Callback, ProgressBar
+from bpnet.common.checks import check_choice, check_flag, check_integer
 from bpnet.errors import NonFiniteError
 from bpnet.history import History
 from bpnet.random import generator
@@ -125,12 +126,12 @@ class Training:
 
     @parameters.setter
     def parameters(self, values: Parameters) -> None:
-        self.state["parameters"] = copied(values, self.backend)
+        self.state["parameters"] = copy_parameters(values, self.backend)
         self.network.adopt(self.backend, self.parameters)
 
     def copy_parameters(self) -> Parameters:
         """Copy the parameters of all layers on their device."""
-        return copied(self.parameters, self.backend)
+        return copy_parameters(self.parameters, self.backend)
 
     def stop(self, reason: str) -> None:
         """End training after this epoch; the first reason stands in the history."""
@@ -140,7 +141,7 @@ class Training:
         """Draw some training examples, the same in each call, and put them on the device."""
         rng = generator(self.network.seed, "sample")
         chosen = rng.permutation(self.data.n_rows)[:rows]
-        return placed(take_rows(self.data, chosen), self.backend)
+        return data_to_device(take_rows(self.data, chosen), self.backend)
 
     def run(self) -> History:
         """Run the epochs, and leave the network with its last (or best) parameters.
@@ -201,13 +202,13 @@ class Training:
         self._source = Source(data, place, self.batch_size, self.shares)
         start = self.network.parameters_on(place, data.X)
         self.state = {
-            "parameters": copied(start, place),
+            "parameters": copy_parameters(start, place),
             "slots": self.past.slots_on(place, start),
             **self.counters(self.epoch),
         }
         held_out = self.validation
         if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
-            self.validation = placed(held_out, place)
+            self.validation = data_to_device(held_out, place)
         if self.on_nonfinite != "ignore":
             self._guard = Guard(self)
 

@@ -13,7 +13,7 @@ import sklearn
 
 import bpnet
 from bpnet.backend import Backend
-from bpnet.registry import backend_of
+from bpnet.backend.registry import backend_of
 
 CACHES = ("_compiled", "_network")
 # Whose checks may refuse: bpnet's, and scikit-learn's of estimators.

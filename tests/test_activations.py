@@ -13,8 +13,8 @@ from numpy.testing import assert_allclose
 from scipy import special, stats
 
 from bpnet import activations
-from bpnet._special import erfc
 from bpnet.activations import ACTIVATIONS, ELU, LeakyReLU
+from bpnet.backend.special import erfc
 
 CASES = [*ACTIVATIONS.values(), LeakyReLU(0.2), ELU(0.5)]
 IDS = [repr(activation) for activation in CASES]

@@ -21,7 +21,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import bpnet
-from bpnet import registry
+from bpnet.backend import registry
 
 # --- the core names no array library ----------------------------------------------------------
 
@@ -36,7 +36,7 @@ ARRAY_LIBRARIES = {
 }  # fmt: skip
 # Here an array is whatever was passed in. NumPy has no place, as there is no host edge.
 CORE = (
-    "_special", "_step", "_summary", "activations", "backprop", "callbacks", "inference",
+    "_step", "_summary", "activations", "backend/special", "backprop", "callbacks", "inference",
     "layers", "losses", "network", "optimizers", "schedules", "training",
 )  # fmt: skip
 

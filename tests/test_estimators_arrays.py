@@ -14,7 +14,7 @@ from sklearn.datasets import load_iris, make_multilabel_classification, make_reg
 
 import bpnet
 from bpnet import MLPClassifier, MLPRegressor
-from bpnet._placement import host
+from bpnet.backend.transfer import to_host
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -43,11 +43,11 @@ def test_classifying_arrays_where_they_live(backend, dtype, solver):
     for array in results:
         assert kind(array) == kind(X)
         assert backend.device_of(array) == backend.device
-    assert host(model.coefs_[0]).dtype == host(model.predict_proba(X)).dtype == dtype
+    assert to_host(model.coefs_[0]).dtype == to_host(model.predict_proba(X)).dtype == dtype
     for p, q in zip(model.coefs_, reference.coefs_, strict=True):
-        assert_allclose(host(p), q, rtol=tolerance, atol=tolerance)
+        assert_allclose(to_host(p), q, rtol=tolerance, atol=tolerance)
     assert_allclose(model.loss_, reference.loss_, rtol=tolerance)
-    assert_array_equal(host(model.predict(X)), reference.predict(X_IRIS.astype(dtype)))
+    assert_array_equal(to_host(model.predict(X)), reference.predict(X_IRIS.astype(dtype)))
     assert model.score(X, y) == reference.score(X_IRIS.astype(dtype), Y_IRIS)
 
 
@@ -60,7 +60,7 @@ def test_regression_with_weights_and_early_stopping(backend):
     X, y, w = (backend.asarray(a, "float64") for a in (X_host, y_host, w_host))
     model = MLPRegressor(**parameters).fit(X, y, w)
     assert kind(model.predict(X)) == kind(X)
-    assert_allclose(host(model.predict(X)), reference.predict(X_host), rtol=1e-9, atol=1e-12)
+    assert_allclose(to_host(model.predict(X)), reference.predict(X_host), rtol=1e-9, atol=1e-12)
     for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_"):
         assert_allclose(getattr(model, name), getattr(reference, name), rtol=1e-9)
     assert_allclose(model.score(X, y, w), reference.score(X_host, y_host, w_host), rtol=1e-9)
@@ -82,14 +82,14 @@ def test_several_labels_are_answered_in_kind(backend):
     predicted = model.predict(backend.asarray(X_host, "float64"))
     assert kind(predicted) == kind(backend.asarray(X_host))
     expected = MLPClassifier(**SMALL).fit(X_host, y_host).predict(X_host)
-    assert_array_equal(host(predicted), expected)
+    assert_array_equal(to_host(predicted), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_model_predicts_alike_on_all_libraries(backend, dtype):
     model = MLPClassifier(**SMALL, dtype=dtype).fit(X_IRIS, Y_IRIS)
     X = backend.asarray(X_IRIS, dtype)
-    assert_allclose(host(model.predict_proba(X)), model.predict_proba(X_IRIS), atol=1e-6)
+    assert_allclose(to_host(model.predict_proba(X)), model.predict_proba(X_IRIS), atol=1e-6)
     assert kind(model.predict_proba(X)) == kind(X)
 
 
@@ -138,7 +138,7 @@ def test_a_model_travels_as_arrays_of_the_host(backend, travel, tmp_path):
     else:
         opened = copy.deepcopy(model)
     assert {kind(a) for a in arrays_in(vars(opened))} <= {"numpy"}
-    assert_allclose(opened.predict_proba(X_IRIS), host(model.predict_proba(X)), rtol=1e-9)
+    assert_allclose(opened.predict_proba(X_IRIS), to_host(model.predict_proba(X)), rtol=1e-9)
 
 
 def arrays_in(value):

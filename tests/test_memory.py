@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bpnet
-from bpnet._memory import in_units
+from bpnet.backend.memory import in_units
 
 WIDE = 2**21
 ROWS = 2**21  # together 2**42 activations: 16 TiB in float32

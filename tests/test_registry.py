@@ -15,7 +15,7 @@ import pytest
 from bpnet_backends.numpy import NumpyBackend
 
 import bpnet
-from bpnet import registry
+from bpnet.backend import registry
 
 pytest.importorskip("array_api_strict")
 

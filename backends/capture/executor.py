@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 
 from .graph import Bound, Program
 from .ops import Call, Library, Ref, Way, run_all

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bpnet._typing import Array
+from bpnet.backend.typing import Array
 
 from .horizontal_fusion import Joined, Part
 from .kernel_fusion import LONGEST, is_expressible, kernel

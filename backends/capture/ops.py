@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from bpnet._typing import Array
+from bpnet.backend.typing import Array
 
 # What reads and writes element by element, in every library that is replayed.
 ELEMENTWISE = (

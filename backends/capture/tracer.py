@@ -15,7 +15,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 
 from .ops import Library, Operation, Ref, Shape
 

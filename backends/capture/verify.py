@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 
-from bpnet._typing import Array
+from bpnet.backend.typing import Array
 
 from .graph import Bound
 from .ops import Call, Library, Way, run_all

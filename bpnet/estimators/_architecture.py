@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._placement import bring
-from bpnet._typing import Array, Parameters
 from bpnet.activations import Activation
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_device
+from bpnet.backend.typing import Array, Parameters
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.losses import Loss
 from bpnet.network import Network
@@ -93,7 +93,7 @@ class Architecture(NamedTuple):
         """Put weights and biases on a backend, in the structure of the network's layers."""
         layers: Parameters = []
         for W, b, rate in zip(coefs, intercepts, (*self._rates, 0.0), strict=True):
-            placed = [place.asarray(bring(a, place), self.dtype) for a in (W, b)]
+            placed = [place.asarray(to_device(a, place), self.dtype) for a in (W, b)]
             layers.append(dict(zip("Wb", placed, strict=True)))
             if rate:
                 layers.append({})

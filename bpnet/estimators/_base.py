@@ -15,10 +15,11 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from bpnet._inputs import Data
-from bpnet._memory import check_room
-from bpnet._placement import answer, host
-from bpnet._typing import Array
 from bpnet.backend import Backend
+from bpnet.backend.memory import check_room
+from bpnet.backend.registry import backend_of, get_backend
+from bpnet.backend.transfer import to_host, to_input_type
+from bpnet.backend.typing import Array
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._inputs import (
     Features,
@@ -32,7 +33,6 @@ from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
 from bpnet.losses import Loss
 from bpnet.network import Network
-from bpnet.registry import backend_of, get_backend
 
 
 class BaseMLP(Stochastic, ABC):
@@ -170,7 +170,7 @@ class BaseMLP(Stochastic, ABC):
             finite = [xp.all(xp.isfinite(p)) for layer in layers for p in layer.values()]
             is_finite = bool(xp.all(xp.stack(finite)))
             self.coefs_, self.intercepts_ = (
-                [answer(p[k], place, owner) for p in layers] for k in ("W", "b")
+                [to_input_type(p[k], place, owner) for p in layers] for k in ("W", "b")
             )
         if not is_finite:
             raise ValueError(
@@ -217,10 +217,12 @@ class BaseMLP(Stochastic, ABC):
         state.pop("_network", None)
         for name in ("coefs_", "intercepts_"):
             if name in state:
-                state[name] = [host(a) for a in state[name]]
+                state[name] = [to_host(a) for a in state[name]]
         for name in ("_best", "_last"):
             if state.get(name) is not None:
-                state[name] = [{k: host(p) for k, p in layer.items()} for layer in state[name]]
+                state[name] = [
+                    {k: to_host(p) for k, p in layer.items()} for layer in state[name]
+                ]
         return state
 
     def __sklearn_tags__(self) -> Any:

@@ -21,13 +21,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from bpnet._compat import array_namespace
-from bpnet._inputs import as_features, is_sparse, refuse_masked
-from bpnet._placement import host
-from bpnet._typing import Array
+from bpnet._inputs import as_features, refuse_masked
 from bpnet.backend import Backend
+from bpnet.backend.compat import array_namespace
+from bpnet.backend.registry import backend_of
+from bpnet.backend.transfer import is_sparse, to_host
+from bpnet.backend.typing import Array
 from bpnet.errors import BackendError
-from bpnet.registry import backend_of
 
 _FLOATS = (np.float64, np.float32)
 
@@ -69,7 +69,7 @@ def check_examples(
     """Check features and targets together; the targets come back as an array of the host."""
     features = check_features(estimator, X, dtype, reset)
     with naming("y"):
-        y = to_host(y, "y")
+        y = host_array(y, "y")
         if y is None:  # in the words of scikit-learn
             raise ValueError("fit requires y to be passed, but the target y is None")
         y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
@@ -84,7 +84,10 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
     with naming("sample_weight"):
         rows = np.empty((n_rows, 1), dtype)
         weights = _check_sample_weight(
-            to_host(weights, "sample_weight"), rows, dtype=rows.dtype, ensure_non_negative=True
+            host_array(weights, "sample_weight"),
+            rows,
+            dtype=rows.dtype,
+            ensure_non_negative=True,
         )
         if not np.any(weights > 0.0):
             raise ValueError("sample_weight must have a weight > 0, got only 0")
@@ -111,15 +114,15 @@ def naming(argument: str) -> Iterator[None]:
         raise kind(text if named else f"{argument}: {text}") from error
 
 
-def to_host(value: Any, name: str = "value") -> Any:
+def host_array(value: Any, name: str = "value") -> Any:
     """Bring an array of a device to the host; whatever else without a mask passes through."""
     refuse_masked(name, value)
-    return value if backend_of(**{name: value}) is None else host(value)
+    return value if backend_of(**{name: value}) is None else to_host(value)
 
 
 def as_truth(y: Any) -> Any:
     """Give targets to compare predictions with: a NumPy array, or a sparse matrix."""
-    y = to_host(y, "y")
+    y = host_array(y, "y")
     return y if is_sparse(y) else np.asarray(y)
 
 

@@ -10,10 +10,11 @@ from scipy import optimize
 
 from bpnet import backprop
 from bpnet._inputs import Data
-from bpnet._placement import bring_all, host
+from bpnet._placement import arrays_on_device
 from bpnet._source import total_weight
-from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_host
+from bpnet.backend.typing import Array, Parameters
 from bpnet.inference import row_blocks
 from bpnet.network import Network
 
@@ -47,7 +48,7 @@ class Objective:
         ]
         self.total = total_weight(data)
         fits = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
-        self.resident = bring_all(data, place) if fits else None
+        self.resident = arrays_on_device(data, place) if fits else None
 
     def __call__(self, vector: Any) -> tuple[float, Any]:
         """Compute the loss, and its gradient in the order of the vector."""
@@ -70,12 +71,12 @@ class Objective:
             return
         for rows in row_blocks(self.data.n_rows, self.data.is_sparse):
             w = self.data.w
-            weight = rows.stop - rows.start if w is None else host(w[rows]).sum(dtype=float)
-            yield float(weight) / self.total, bring_all(self.data, self.place, rows)
+            weight = rows.stop - rows.start if w is None else to_host(w[rows]).sum(dtype=float)
+            yield float(weight) / self.total, arrays_on_device(self.data, self.place, rows)
 
     def pack(self, layers: Parameters) -> Any:
         """Write parameters or gradients as one vector."""
-        parts = [host(layers[number][name]).reshape(-1) for number, name, _ in self.names]
+        parts = [to_host(layers[number][name]).reshape(-1) for number, name, _ in self.names]
         return np.concatenate(parts)
 
     def unpack(self, vector: Any) -> Parameters:

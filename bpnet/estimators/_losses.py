@@ -6,7 +6,7 @@ of epochs are the same; their links and output errors are bpnet's.
 
 from __future__ import annotations
 
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,

@@ -8,7 +8,7 @@ from bpnet.callbacks import Callback
 from bpnet.schedules import Constant
 
 if TYPE_CHECKING:
-    from bpnet._typing import Parameters
+    from bpnet.backend.typing import Parameters
     from bpnet.estimators._base import BaseMLP
     from bpnet.training import Training
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bpnet import optimizers
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Constant, Schedule
 

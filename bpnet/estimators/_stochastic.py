@@ -11,10 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from bpnet._continuation import Continuation
 from bpnet._inputs import Data
-from bpnet._placement import copied, host
 from bpnet._source import take_rows
-from bpnet._typing import Array, Parameters
 from bpnet.backend import Backend
+from bpnet.backend.transfer import copy_parameters, to_host
+from bpnet.backend.typing import Array, Parameters
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._record import Record
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
@@ -82,8 +82,8 @@ class Stochastic(MLPParameters):
     ) -> None:  # fmt: skip
         """Run the epochs, and leave the network with its last or best parameters."""
         if self._last is not None and self._has_best_weights():
-            network.adopt(place, copied(self._last, place))
-        record = Record(self, self._best and copied(self._best, place))
+            network.adopt(place, copy_parameters(self._last, place))
+        record = Record(self, self._best and copy_parameters(self._best, place))
         training = Training(
             network,
             data,
@@ -106,7 +106,7 @@ class Stochastic(MLPParameters):
         self._warn(stopped, incremental)
         if record.best is not None:
             self._last, self._best = network.placement.parameters, record.best
-            network.adopt(place, copied(record.best, place))
+            network.adopt(place, copy_parameters(record.best, place))
         if not (self.warm_start or incremental):
             self._last = self._best = self._order = None
 
@@ -183,7 +183,7 @@ class Stochastic(MLPParameters):
             *zip(self.coefs_, (layer["W"] for layer in best), strict=True),
             *zip(self.intercepts_, (layer["b"] for layer in best), strict=True),
         ]
-        return all(np.array_equal(host(now), host(then)) for now, then in pairs)
+        return all(np.array_equal(to_host(now), to_host(then)) for now, then in pairs)
 
 
 def _in_order(epoch: int, rows: int) -> Any:

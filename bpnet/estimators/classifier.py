@@ -14,19 +14,19 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from bpnet import inference
-from bpnet._checks import check_number
-from bpnet._placement import bring, host
-from bpnet._typing import Array, Namespace, Parameters
 from bpnet.activations import softplus
 from bpnet.backend import Backend
+from bpnet.backend.registry import backend_of
+from bpnet.backend.transfer import to_device, to_host
+from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import Model
+from bpnet.common.checks import check_number
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import as_truth, check_weights, naming, to_host
+from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
-from bpnet.registry import backend_of
 from bpnet.schedules import Schedule
 from bpnet.training import Training
 
@@ -158,9 +158,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         codes, owner = self._infer(inference.predictions, X)
         if self._kind == "multilabel":
             return codes
-        classes = to_host(self.classes_)
-        labels = classes[np.minimum(host(codes), len(classes) - 1)]
-        return labels if owner is None or labels.dtype.kind in "OSU" else bring(labels, owner)
+        classes = host_array(self.classes_)
+        labels = classes[np.minimum(to_host(codes), len(classes) - 1)]
+        return (
+            labels if owner is None or labels.dtype.kind in "OSU" else to_device(labels, owner)
+        )
 
     def predict_proba(self, X: Any) -> Array:
         """Give the probability of each class, in the order of `classes_`.
@@ -179,7 +181,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give the weighted share of examples of which every label is right."""
-        predicted = to_host(self.predict(X))
+        predicted = host_array(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
             return float(accuracy_score(as_truth(y), predicted, sample_weight=weights))
@@ -195,14 +197,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return
         owner = backend_of(classes=classes)
         with naming("classes"):
-            classes = unique_labels(to_host(classes, "classes"))
+            classes = unique_labels(host_array(classes, "classes"))
         if known is None:
             with naming("y"):
-                self._see_classes(classes, to_host(y, "y"), owner)
-        elif not np.array_equal(to_host(known), classes):
+                self._see_classes(classes, host_array(y, "y"), owner)
+        elif not np.array_equal(host_array(known), classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
-                f"{to_host(known)!r}"
+                f"{host_array(known)!r}"
             )
 
     def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
@@ -215,7 +217,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._check_known(unique_labels(y))
         if self._kind == "multilabel":
             return y != 0
-        codes = np.searchsorted(to_host(self.classes_), y)
+        codes = np.searchsorted(host_array(self.classes_), y)
         return codes if self._kind == "multiclass" else codes[:, None] == 1
 
     def _see_classes(self, classes: Any, y: Any, owner: Backend | None) -> None:
@@ -227,10 +229,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._kind = "multilabel"
         else:
             self._kind = "binary" if len(classes) <= 2 else "multiclass"
-        self.classes_ = classes if owner is None else bring(classes, owner)
+        self.classes_ = classes if owner is None else to_device(classes, owner)
 
     def _check_known(self, classes: Any) -> None:
-        known = to_host(self.classes_)
+        known = host_array(self.classes_)
         if self.warm_start and set(classes) != set(known):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
@@ -275,7 +277,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         if "classes_" in state:
-            state["classes_"] = to_host(state["classes_"])
+            state["classes_"] = host_array(state["classes_"])
         return state
 
     def __sklearn_tags__(self) -> Any:

@@ -12,12 +12,12 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from bpnet import inference
-from bpnet._placement import host
-from bpnet._typing import Array
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_host
+from bpnet.backend.typing import Array
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import as_truth, check_weights, naming, to_host
+from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
@@ -143,7 +143,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give R^2, the share of the targets' variance that is explained."""
-        predicted = to_host(self.predict(X))
+        predicted = host_array(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
             return float(r2_score(as_truth(y), predicted, sample_weight=weights))
@@ -175,8 +175,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         predicted = training.network.infer(
             inference.predictions, held_out.X, held_out.owner, place
         )
-        y, predicted = host(held_out.y), host(predicted)
+        y, predicted = to_host(held_out.y), to_host(predicted)
         if not np.all(np.isfinite(predicted)):
             return float("nan")
-        w = None if held_out.w is None else host(held_out.w)
+        w = None if held_out.w is None else to_host(held_out.w)
         return float(r2_score(y, predicted, sample_weight=w))

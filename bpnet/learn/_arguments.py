@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bpnet import activations
-from bpnet._checks import check_integer, check_number, check_text
-from bpnet._memory import check_room
+from bpnet.backend.memory import check_room
+from bpnet.common.checks import check_integer, check_number, check_text
 
 
 def at_least(minimum: int) -> Callable[[str, Any], int]:

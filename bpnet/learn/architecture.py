@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer, check_sequence
+from bpnet.common.checks import check_integer, check_sequence
 from bpnet.layers import Dense
 from bpnet.learn._arguments import at_least
 from bpnet.learn.lesson import Lesson

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import bpnet
-from bpnet._options import directory, integer, writable
+from bpnet.common.options import directory, integer, writable
 from bpnet.learn import LESSONS
 from bpnet.learn.exercise import AnswerError, Exercise
 from bpnet.learn.exercises import EXERCISES

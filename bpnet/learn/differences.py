@@ -14,7 +14,7 @@ import numpy as np
 from bpnet._twin import twin
 
 if TYPE_CHECKING:
-    from bpnet._typing import Parameters
+    from bpnet.backend.typing import Parameters
     from bpnet.network import Network
 
 # Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).

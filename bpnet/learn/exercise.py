@@ -12,9 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from bpnet._summary import align
+from bpnet.backend.registry import use_backend
+from bpnet.common.tables import align
 from bpnet.learn.grading import Mark, Quantity, marked
-from bpnet.registry import use_backend
 
 GAP = "# <- the gap"
 

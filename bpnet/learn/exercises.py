@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bpnet import datasets
-from bpnet._typing import Array, LayerParameters, Namespace
 from bpnet.activations import Activation, Tanh, tanh
+from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.gradcheck import check_gradients
 from bpnet.layers import Dense
 from bpnet.learn.differences import numerical_gradient

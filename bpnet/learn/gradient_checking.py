@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer, check_sequence
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
+from bpnet.common.checks import check_integer, check_sequence
 from bpnet.gradcheck import check_gradients
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bpnet._checks import check_integer, check_sequence
+from bpnet.common.checks import check_integer, check_sequence
 from bpnet.initializers import Normal
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_activation, check_width

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bpnet._summary import align
+from bpnet.common.tables import align
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer, check_sequence
 from bpnet._twin import twin
+from bpnet.common.checks import check_integer, check_sequence
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
 from bpnet.learn.lesson import Lesson

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import datasets
-from bpnet._checks import check_integer, check_sequence
+from bpnet.common.checks import check_integer, check_sequence
 from bpnet.layers import Dense
 from bpnet.learn._arguments import at_least, check_activation, check_width
 from bpnet.learn.lesson import Lesson

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bpnet._checks import check_integer
+from bpnet.common.checks import check_integer
 from bpnet.layers import Dense
 from bpnet.learn.differences import numerical_gradients
 from bpnet.learn.lesson import Lesson

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
-from bpnet._checks import check_choice
+from bpnet.common.checks import check_choice
 from bpnet.history import check_history, figures
 from bpnet.plot.style import Figures, axes_or_new, look
 

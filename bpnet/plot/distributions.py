@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from bpnet._checks import check_integer
-from bpnet._memory import check_room
+from bpnet.backend.memory import check_room
+from bpnet.common.checks import check_integer
 from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, axes_or_new
 from bpnet.trace import layer_activations

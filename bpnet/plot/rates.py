@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
-from bpnet._checks import kind_of
+from bpnet.common.checks import kind_of
 from bpnet.plot.style import COLORS, axes_or_new
 
 if TYPE_CHECKING:

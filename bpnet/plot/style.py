@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bpnet._checks import kind_of
+from bpnet.common.checks import kind_of
 
 # Okabe and Ito (2008), those that differ most in grey first; yellow is too pale for a line.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")

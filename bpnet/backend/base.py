@@ -4,7 +4,7 @@ The core of bpnet says *what* is computed, in the operations of the Array API st
 A backend says *how* it runs: which namespace, which device, how arrays get there and back,
 and how a training step or an elementwise rule is compiled. It never changes the result.
 
-How one is found and chosen stands in :mod:`bpnet.registry`.
+How one is found and chosen stands in :mod:`bpnet.backend.registry`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 from bpnet.errors import NoDeviceError
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from bpnet._checks import check_choice, check_integer, check_number
+from bpnet.common.checks import check_choice, check_integer, check_number
 
 
 class Patience:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 
 # Coefficients of W. J. Cody, "Rational Chebyshev approximations for the error function",
 # Mathematics of Computation 23 (1969), 631-637, as in his CALERF; highest power first.

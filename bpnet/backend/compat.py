@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet._typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace
 
 
 def array_namespace(array: Array) -> Namespace:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from bpnet._checks import check_number
+from bpnet.common.checks import check_number
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with status 2 and the message."""
         self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
 
 

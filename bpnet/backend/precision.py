@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from bpnet._checks import check_choice
+from bpnet.common.checks import check_choice
 
 # From the most exact to the least.
 PRECISIONS = ("highest", "high", "medium")

@@ -19,8 +19,8 @@ from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from bpnet._compat import array_namespace
-from bpnet.backend import Backend, BackendInfo
+from bpnet.backend.base import Backend, BackendInfo
+from bpnet.backend.compat import array_namespace
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,

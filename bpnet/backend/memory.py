@@ -12,7 +12,7 @@ import numpy as np
 from bpnet.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
-    from bpnet.backend import Backend
+    from bpnet.backend.base import Backend
     from bpnet.layers import Layer
 
 ITEMSIZE = {"float32": 4, "float64": 8}

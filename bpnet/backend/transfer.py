@@ -1,0 +1,60 @@
+"""Arrays on their way from one backend to another, and back to the host."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from bpnet.backend.base import Backend
+from bpnet.backend.registry import backend_of
+from bpnet.backend.typing import Array, Parameters
+
+
+def to_device(
+    array: Array, backend: Backend, rows: slice | None = None, *, copy: bool = False
+) -> Array:
+    """Return an array of the host or of any library, or some of its rows, on a backend."""
+    owner = backend_of(array=array)
+    if rows is not None:
+        with device_context(owner):
+            array = array[rows, ...]
+    if is_sparse(array):
+        array = array.toarray()
+    if owner is not None and owner != backend:
+        array = owner.to_numpy(array)
+    moved = backend.asarray(array)
+    if not copy:
+        return moved
+    with backend.activate():
+        return backend.xp.asarray(moved, copy=True)
+
+
+def to_host(array: Array) -> Any:
+    """Return an array of the host or of any library as a NumPy array."""
+    owner = backend_of(array=array)
+    return np.asarray(array) if owner is None else owner.to_numpy(array)
+
+
+def to_input_type(array: Array, backend: Backend, owner: Backend | None) -> Array:
+    """Return a result as the same array type that went in: NumPy's if `owner` is None."""
+    return backend.to_numpy(array) if owner is None else to_device(array, owner)
+
+
+def copy_parameters(parameters: Parameters, backend: Backend) -> Parameters:
+    """Copy parameters to a backend, also if they are there already."""
+    return [
+        {name: to_device(p, backend, copy=True) for name, p in layer.items()}
+        for layer in parameters
+    ]
+
+
+def device_context(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which the device of an array is current; host arrays need none."""
+    return contextlib.nullcontext() if owner is None else owner.activate()
+
+
+def is_sparse(X: Any) -> bool:
+    """Return whether features are a SciPy sparse matrix."""
+    return hasattr(X, "toarray")
