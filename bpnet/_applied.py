@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bpnet import backprop, inference
-from bpnet._inputs import Data, check_data, check_features
 from bpnet._parametrised import Parametrised
-from bpnet._placement import arrays_on_device
 from bpnet.backend import Backend
 from bpnet.backend.memory import explained
 from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
+from bpnet.data.dataset import Dataset
+from bpnet.data.validation import check_data, check_features
 
 
 class Applied(Parametrised):
@@ -27,7 +27,7 @@ class Applied(Parametrised):
         suffix: str = "",
         n_inputs: int | None = None,
         dtype: str | None = None,
-    ) -> Data:
+    ) -> Dataset:
         """Check examples against this network; nothing changes."""
         return check_data(
             X, y, sample_weight,
@@ -36,7 +36,7 @@ class Applied(Parametrised):
         )  # fmt: skip
 
     def evaluate_data(
-        self, place: Backend, parameters: Parameters, data: Data
+        self, place: Backend, parameters: Parameters, data: Dataset
     ) -> dict[str, float]:
         """Measure parameters on checked examples, in blocks of rows; waits once, at the end."""
         compute = self.compiled(place, inference.measures)
@@ -44,7 +44,7 @@ class Applied(Parametrised):
         with place.activate(), explained(place, lambda: self._needs(*map(int, shape[::-1]))):
             totals = None
             for rows in inference.row_blocks(data.n_rows, data.is_sparse):
-                part = compute(parameters, *arrays_on_device(data, place, rows))
+                part = compute(parameters, *data.arrays_on(place, rows))
                 totals = part if totals is None else totals + part
             total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
             penalty = float(backprop.penalty(place.xp, self.model, parameters, total_weight))

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import array_api_compat.numpy as xp
 import numpy as np
 
-from bpnet._placement import data_to_host
 from bpnet.layers import Dense
 from bpnet.losses import mean_loss
 
 if TYPE_CHECKING:
-    from bpnet._inputs import Data
+    from bpnet.data.dataset import Dataset
     from bpnet.losses import Loss
     from bpnet.training import Training
 
@@ -105,7 +104,7 @@ class Facts(NamedTuple):
 def facts(training: Training, start: dict[str, float]) -> Facts:
     """Examine the data of a training that is about to begin."""
     kind, data = training.network.loss, training.data
-    sample = data_to_host(training.sample(ROWS))
+    sample = training.sample(ROWS).to_host()
     X = np.asarray(sample.X, np.float64)
     every_y, every_w = _to_host(data, data.y), _to_host(data, data.w)
     n_outputs = training.network.n_outputs
@@ -256,7 +255,7 @@ def _scale(X: Any) -> dict[str, Any]:
     }
 
 
-def _useless_features(data: Data, X: Any) -> dict[str, Any]:
+def _useless_features(data: Dataset, X: Any) -> dict[str, Any]:
     """Find features that never change, and pairs that are linear functions of each other."""
     still = np.flatnonzero(np.ptp(X, axis=0) == 0.0)
     constant = [int(k) for k in still if np.ptp(_column(data, k)) == 0.0]
@@ -288,12 +287,12 @@ def _correlation(a: Any, b: Any) -> float:
     return float(abs(np.corrcoef(a, b)[0, 1]))
 
 
-def _column(data: Data, number: Any) -> Any:
+def _column(data: Dataset, number: Any) -> Any:
     """Bring one feature of all examples to the host."""
     return np.asarray(_to_host(data, data.X[:, int(number)]), np.float64)
 
 
-def _to_host(data: Data, array: Any) -> Any:
+def _to_host(data: Dataset, array: Any) -> Any:
     return array if data.owner is None or array is None else data.owner.to_numpy(array)
 
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._inputs import Data, as_parameter
 from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters, to_device, to_host
 from bpnet.backend.typing import Array, Parameters
+from bpnet.data.validation import as_parameter
 from bpnet.layers import Layer
 from bpnet.random import generator
 
@@ -118,24 +118,3 @@ def check_like(expected: Parameters, got: Any) -> None:
 
     if form(expected) != form(got):
         raise ValueError(f"parameters must be {form(expected)}")
-
-
-def arrays_on_device(
-    data: Data, backend: Backend, rows: slice | None = None
-) -> tuple[Array, Array, Array | None]:
-    """Put features, targets and weights, or some rows of them, on a backend."""
-    w = None if data.w is None else to_device(data.w, backend, rows)
-    return to_device(data.X, backend, rows), to_device(data.y, backend, rows), w
-
-
-def data_to_device(data: Data, backend: Backend) -> Data:
-    """Give the examples on a backend."""
-    return Data(*arrays_on_device(data, backend), backend, data.dtype)
-
-
-def data_to_host(data: Data) -> Data:
-    """Give the examples as NumPy arrays."""
-    if data.owner is None:
-        return data
-    X, y, w = (None if a is None else data.owner.to_numpy(a) for a in (data.X, data.y, data.w))
-    return Data(X, y, w, None, data.dtype)

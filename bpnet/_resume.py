@@ -13,9 +13,7 @@ import numpy as np
 from bpnet import _modelfile
 from bpnet._continuation import Continuation
 from bpnet._description import build, describe, short
-from bpnet._inputs import Data
 from bpnet._modelfile import Tensors
-from bpnet._placement import data_to_host
 from bpnet._saving import (
     architecture,
     check_rest,
@@ -28,9 +26,9 @@ from bpnet._saving import (
     take,
     weights,
 )  # fmt: skip
-from bpnet._source import take_rows
 from bpnet.callbacks import Callback
 from bpnet.common.checks import check_number, check_path
+from bpnet.data.dataset import Dataset
 from bpnet.history import History
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from bpnet.optimizers import Optimizer
     from bpnet.training import Training
 
-# Data is told apart by its shape and by this many of its rows: all would take too long.
+# Dataset is told apart by its shape and by this many of its rows: all would take too long.
 _ROWS = 256
 
 # What Network.save says of the examples, which it no longer has.
@@ -104,10 +102,10 @@ class Trained:
         return True
 
 
-def fingerprint(data: Data) -> list[Any]:
+def fingerprint(data: Dataset) -> list[Any]:
     """Give number of examples, of features, and a hash of some examples."""
     rows = np.linspace(0, data.n_rows - 1, min(_ROWS, data.n_rows)).astype(np.int64)
-    some = data_to_host(take_rows(data, rows))
+    some = data.take(rows).to_host()
     X = some.X.toarray() if some.is_sparse else some.X
     digest = hashlib.sha256()
     for array in (X, some.y, some.w):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bpnet._inputs import Data
-from bpnet._source import take_rows, total_weight
 from bpnet.common.checks import check_number
+from bpnet.data.dataset import Dataset
 from bpnet.random import generator
 
 if TYPE_CHECKING:
@@ -15,10 +14,10 @@ if TYPE_CHECKING:
 
 def hold_out(
     network: Network,
-    data: Data,
+    data: Dataset,
     validation_data: tuple[Any, ...] | None,
     validation_split: float,
-) -> tuple[Data, Data | None]:
+) -> tuple[Dataset, Dataset | None]:
     """Give training and validation examples, from what was passed or split off."""
     share = check_number("validation_split", validation_split, 0.0, 1.0, below=True)
     if validation_data is None and not share:
@@ -34,8 +33,8 @@ def hold_out(
             f"{data.n_rows} examples is {held_out}"
         )
     order = generator(network.seed, "split").permutation(data.n_rows)
-    parts = take_rows(data, order[held_out:]), take_rows(data, order[:held_out])
-    if not all(map(total_weight, parts)):
+    parts = data.take(order[held_out:]), data.take(order[:held_out])
+    if not all(part.total_weight for part in parts):
         raise ValueError(
             f"sample_weight must leave a weight > 0 on both sides of validation_split; "
             f"drawn by seed {network.seed}, one side has only 0"
@@ -43,7 +42,7 @@ def hold_out(
     return parts
 
 
-def _checked(network: Network, validation_data: tuple[Any, ...], n_inputs: int) -> Data:
+def _checked(network: Network, validation_data: tuple[Any, ...], n_inputs: int) -> Dataset:
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
     X, y, *w = validation_data

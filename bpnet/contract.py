@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._inputs import Data
-from bpnet._placement import data_to_host
 from bpnet._step import gather
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
@@ -22,6 +20,7 @@ from bpnet.backend.registry import available_backends, get_backend
 from bpnet.callbacks import Callback
 from bpnet.common.checks import check_integer
 from bpnet.common.tables import align
+from bpnet.data.dataset import Dataset
 from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam
@@ -187,7 +186,7 @@ def parity(
     parity kept: float64, 2 epochs, compared with numpy:cpu
     """
     epochs = check_integer("epochs", epochs, 1)
-    data = data_to_host(check_network(net).check_data(X, y, None))
+    data = check_network(net).check_data(X, y, None).to_host()
     places, skipped = _chosen(backends, net.dtype)
     settings = {
         "optimizer": Adam() if optimizer is None else optimizer,
@@ -247,7 +246,7 @@ def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
 
 
 def _quantities(
-    net: Network, data: Data, place: Backend, settings: dict[str, Any]
+    net: Network, data: Dataset, place: Backend, settings: dict[str, Any]
 ) -> Quantities:
     """Train a copy on a backend, and give all that is compared, on the host."""
     trained, record = copy.deepcopy(net), _Record()

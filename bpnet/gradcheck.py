@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bpnet import backprop
-from bpnet._placement import arrays_on_device
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.common.tables import align
 from bpnet.losses import mean_loss, sum_of_weights
@@ -152,7 +151,7 @@ def check_gradients(
     place = net.choose_backend(backend, data.owner)
     parameters = _float64(net.parameters_on(place, data.X), place)
     with place.activate():
-        arguments = (*arrays_on_device(data, place), place.asarray(1, "int64"))
+        arguments = (*data.arrays_on(place), place.asarray(1, "int64"))
         loss, gradients = net.compiled(place, exact_of)(parameters, *arguments)
         measure = _Perturbed(
             net.compiled(place, loss_of), parameters, arguments, place, float(loss)

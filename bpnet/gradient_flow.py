@@ -35,7 +35,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._placement import arrays_on_device
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import Model, add_penalties, backward, forward
 from bpnet.callbacks import Callback
@@ -162,7 +161,7 @@ class Meter:
         depth = sum("W" in layer for layer in training.parameters)
         layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES)
         self.names = ["data_loss", *layers]
-        self.sample = arrays_on_device(training.sample(rows), place)
+        self.sample = training.sample(rows).arrays_on(place)
         flats = tuple(
             flatness(layer.activation) if isinstance(layer, Dense) else None
             for layer in network.layers

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from bpnet import backprop, inference
 from bpnet._applied import Applied
-from bpnet._placement import arrays_on_device
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
@@ -174,7 +173,7 @@ class Network(Applied):
         parameters = self.parameters_on(place, data.X)
         compute = self.compiled(place, backprop.loss_and_gradients)
         with place.activate():
-            loss, gradients = compute(parameters, *arrays_on_device(data, place))
+            loss, gradients = compute(parameters, *data.arrays_on(place))
             return float(loss), [
                 {name: to_input_type(g, place, data.owner) for name, g in layer.items()}
                 for layer in gradients

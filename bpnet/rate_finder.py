@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._inputs import Data
-from bpnet._placement import arrays_on_device
-from bpnet._source import take_rows
 from bpnet._step import make_step
 from bpnet._twin import twin
 from bpnet.backend.memory import check_room
 from bpnet.backend.transfer import copy_parameters
 from bpnet.common.checks import check_integer, check_number
+from bpnet.data.dataset import Dataset
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
@@ -163,7 +161,7 @@ def find_learning_rate(
 
 def _losses(
     net: Network,
-    data: Data,
+    data: Dataset,
     place: Backend,
     optimizer: Optimizer,
     rates: Any,
@@ -175,7 +173,7 @@ def _losses(
     epochs = range(-(-needed // data.n_rows))
     orders = [generator(net.seed, "shuffle", k).permutation(data.n_rows) for k in epochs]
     with place.activate():
-        X, y, _ = arrays_on_device(take_rows(data, np.concatenate(orders)[:needed]), place)
+        X, y, _ = data.take(np.concatenate(orders)[:needed]).arrays_on(place)
         start = net.parameters_on(place, data.X)
         zero = place.asarray(0.0, net.dtype)
         state = {

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._placement import data_to_host
-from bpnet._source import take_rows
 from bpnet.callbacks import Callback
 from bpnet.common.checks import check_integer
 from bpnet.gradcheck import check_gradients
@@ -95,7 +93,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     """
     from bpnet._facts import best_loss, constant_loss
 
-    data = data_to_host(check_network(net).check_data(X, y, sample_weight))
+    data = check_network(net).check_data(X, y, sample_weight).to_host()
     kind, targets = net.loss, (data.y, data.w)
     return _initial_loss(
         _bare(net).evaluate(data.X, data.y, data.w)["loss"],
@@ -164,7 +162,7 @@ def check_overfit(
     """
     from bpnet._facts import best_loss
 
-    data = data_to_host(check_network(net).check_data(X, y, None))
+    data = check_network(net).check_data(X, y, None).to_host()
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     few = rng.permutation(data.n_rows)[: check_integer("examples", examples, 1)]
     bare, few_X, few_y = _bare(net), data.X[few], data.y[few]
@@ -259,7 +257,7 @@ def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Ch
     True
     """
     data = check_network(net).check_data(X, y, None)
-    few = take_rows(data, range(min(5, data.n_rows)))
+    few = data.take(range(min(5, data.n_rows)))
     trial = Network(net.layers, net.loss, net.seed, net.dtype)
     history = trial.fit(X, y, epochs=epochs, callbacks=[GradientFlow()], on_nonfinite="restore")
     return (

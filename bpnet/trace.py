@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bpnet import backprop, losses
 from bpnet._code import Line, line_of
-from bpnet._inputs import as_array, check_features
-from bpnet._placement import arrays_on_device
 from bpnet.activations import Identity
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import to_device, to_input_type
 from bpnet.backend.typing import Array, LayerParameters, Namespace, Parameters
 from bpnet.common.tables import align
+from bpnet.data.validation import as_array, check_features
 from bpnet.layers import Context, Dense, Dropout, Layer
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) ->
     parameters = net.parameters_on(place, data.X)
     recorders = tuple(_Recorder(layer) for layer in net.layers)
     with place.activate():
-        X, y, _ = arrays_on_device(data, place)
+        X, y, _ = data.arrays_on(place)
         loss, gradients = backprop.loss_and_gradients(
             place.xp, net.model._replace(layers=recorders), parameters, X, y
         )

@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bpnet._continuation import Continuation
-from bpnet._inputs import Data
 from bpnet._interrupt import Interrupt
 from bpnet._nonfinite import Guard, NonFinite
-from bpnet._placement import data_to_device
-from bpnet._source import Source, take_rows
 from bpnet._step import State
 from bpnet.backend import Backend
 from bpnet.backend.memory import activation_bytes, explained, parameter_bytes
@@ -19,6 +16,8 @@ from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Array, Parameters
 from bpnet.callbacks import Callback, ProgressBar
 from bpnet.common.checks import check_choice, check_flag, check_integer
+from bpnet.data.dataset import Dataset
+from bpnet.data.loader import Loader
 from bpnet.errors import NonFiniteError
 from bpnet.history import History
 from bpnet.random import generator
@@ -38,7 +37,7 @@ class Training:
     ----------
     network : Network
         The network to train.
-    data, validation : Data, Data or None
+    data, validation : Dataset, Dataset or None
         Checked examples.
     epochs, batch_size, callbacks, backend, progress
         As in ``Network.fit``.
@@ -59,9 +58,9 @@ class Training:
         The network in training.
     backend : Backend
         Where it trains.
-    data : Data
+    data : Dataset
         The checked training examples.
-    validation : Data or None
+    validation : Dataset or None
         The checked validation examples.
     epoch : int
         Number of completed epochs.
@@ -80,9 +79,9 @@ class Training:
     def __init__(
         self,
         network: Network,
-        data: Data,
+        data: Dataset,
         *,
-        validation: Data | None,
+        validation: Dataset | None,
         epochs: int,
         batch_size: int | None,
         order: Callable[[int, int], Any],
@@ -137,11 +136,11 @@ class Training:
         """End training after this epoch; the first reason stands in the history."""
         self.history.stopped = self.history.stopped or reason
 
-    def sample(self, rows: int) -> Data:
+    def sample(self, rows: int) -> Dataset:
         """Draw some training examples, the same in each call, and put them on the device."""
         rng = generator(self.network.seed, "sample")
         chosen = rng.permutation(self.data.n_rows)[:rows]
-        return data_to_device(take_rows(self.data, chosen), self.backend)
+        return self.data.take(chosen).to_device(self.backend)
 
     def run(self) -> History:
         """Run the epochs, and leave the network with its last (or best) parameters.
@@ -199,7 +198,7 @@ class Training:
         """Set up the state; the parameters are copied, as a step overwrites its state."""
         place, data = self.backend, self.data
         self._begun = (self.past.steps_taken, self.past.step, self.epoch)
-        self._source = Source(data, place, self.batch_size, self.shares)
+        self._source = Loader(data, place, self.batch_size, self.shares)
         start = self.network.parameters_on(place, data.X)
         self.state = {
             "parameters": copy_parameters(start, place),
@@ -208,7 +207,7 @@ class Training:
         }
         held_out = self.validation
         if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
-            self.validation = data_to_device(held_out, place)
+            self.validation = held_out.to_device(place)
         if self.on_nonfinite != "ignore":
             self._guard = Guard(self)
 

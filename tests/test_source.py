@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
 from bpnet import inference
-from bpnet._inputs import Data
-from bpnet._source import Source
+from bpnet.data.dataset import Dataset
+from bpnet.data.loader import Loader
 
 M, N, BATCH, EPOCHS = 26, 5, 4, 3  # 6 batches of 4, and one of 2
 ROW = 8 * (N + 2)  # bytes of one example: features, target (or label), weight
@@ -241,7 +241,7 @@ def test_passes_hold_each_example_once_in_its_order(m, batch_size, room_for, shu
     order = np.random.default_rng(m).permutation(m) if shuffle else np.arange(m)
     features = np.arange(float(m))[:, None]
     w = features[:, 0] + 1.0 if weighted else None
-    source = Source(Data(features, -features, w, None, "float64"), place, batch_size)
+    source = Loader(Dataset(features, -features, w, None, "float64"), place, batch_size)
     rates = [0.5 / (1 + batch) for batch in range(source.n_batches)]
     seen, sizes, asked = [], [], []
     for data, piece_sizes in source.passes(None if batch_size == m else order, rates):

@@ -14,12 +14,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
-from bpnet._inputs import Data
 from bpnet.backend import Backend
 from bpnet.backend.memory import check_room
 from bpnet.backend.registry import backend_of, get_backend
 from bpnet.backend.transfer import to_host, to_input_type
 from bpnet.backend.typing import Array
+from bpnet.data.dataset import Dataset
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._inputs import (
     Features,
@@ -151,7 +151,7 @@ class BaseMLP(Stochastic, ABC):
         architecture.check(self.coefs_)
         return architecture
 
-    def _fit_lbfgs(self, network: Network, place: Backend, data: Data) -> None:
+    def _fit_lbfgs(self, network: Network, place: Backend, data: Dataset) -> None:
         result = minimise(
             Objective(network, place, data),
             max_iter=self.max_iter,
@@ -236,7 +236,7 @@ class BaseMLP(Stochastic, ABC):
         return tags
 
 
-def _on_owner(features: Features, targets: Any, weights: Any, dtype: str) -> Data:
+def _on_owner(features: Features, targets: Any, weights: Any, dtype: str) -> Dataset:
     """Bring targets and weights to where the features are, all in one dtype."""
     X, owner, _ = features
 
@@ -245,7 +245,7 @@ def _on_owner(features: Features, targets: Any, weights: Any, dtype: str) -> Dat
 
     y = placed(targets, "int64" if targets.ndim == 1 else dtype)
     w = None if weights is None else placed(weights, dtype)
-    return Data(placed(X, dtype), y, w, owner, dtype)
+    return Dataset(placed(X, dtype), y, w, owner, dtype)
 
 
 def _product(weights: Any, factors: Any) -> Any:

@@ -21,12 +21,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from bpnet._inputs import as_features, refuse_masked
 from bpnet.backend import Backend
 from bpnet.backend.compat import array_namespace
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
+from bpnet.data.validation import as_features, refuse_masked
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)

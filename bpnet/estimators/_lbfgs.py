@@ -9,12 +9,10 @@ import numpy as np
 from scipy import optimize
 
 from bpnet import backprop
-from bpnet._inputs import Data
-from bpnet._placement import arrays_on_device
-from bpnet._source import total_weight
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Array, Parameters
+from bpnet.data.dataset import Dataset
 from bpnet.inference import row_blocks
 from bpnet.network import Network
 
@@ -33,11 +31,11 @@ class Objective:
         Its parameters are the start.
     place : Backend
         Where to compute.
-    data : Data
+    data : Dataset
         Checked examples.
     """
 
-    def __init__(self, network: Network, place: Backend, data: Data) -> None:
+    def __init__(self, network: Network, place: Backend, data: Dataset) -> None:
         self.network, self.place, self.data = network, place, data
         self.n_layers = len(network.layers)
         self.names = [
@@ -46,9 +44,9 @@ class Objective:
             for number, layer in enumerate(network.placement.parameters)
             if layer
         ]
-        self.total = total_weight(data)
+        self.total = data.total_weight
         fits = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
-        self.resident = arrays_on_device(data, place) if fits else None
+        self.resident = data.arrays_on(place) if fits else None
 
     def __call__(self, vector: Any) -> tuple[float, Any]:
         """Compute the loss, and its gradient in the order of the vector."""
@@ -72,7 +70,7 @@ class Objective:
         for rows in row_blocks(self.data.n_rows, self.data.is_sparse):
             w = self.data.w
             weight = rows.stop - rows.start if w is None else to_host(w[rows]).sum(dtype=float)
-            yield float(weight) / self.total, arrays_on_device(self.data, self.place, rows)
+            yield float(weight) / self.total, self.data.arrays_on(self.place, rows)
 
     def pack(self, layers: Parameters) -> Any:
         """Write parameters or gradients as one vector."""

@@ -10,11 +10,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from bpnet._continuation import Continuation
-from bpnet._inputs import Data
-from bpnet._source import take_rows
 from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters, to_host
 from bpnet.backend.typing import Array, Parameters
+from bpnet.data.dataset import Dataset
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._record import Record
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
@@ -77,7 +76,7 @@ class Stochastic(MLPParameters):
         return hasattr(self, "loss_curve_") and getattr(self, figure, None) is not None
 
     def _fit_stochastic(
-        self, network: Network, place: Backend, data: Data, validation: Data | None,
+        self, network: Network, place: Backend, data: Dataset, validation: Dataset | None,
         incremental: bool,
     ) -> None:  # fmt: skip
         """Run the epochs, and leave the network with its last or best parameters."""
@@ -121,7 +120,9 @@ class Stochastic(MLPParameters):
                 stacklevel=6,
             )
 
-    def _split(self, data: Data, targets: Any, weights: Any) -> tuple[Data, Data | None]:
+    def _split(
+        self, data: Dataset, targets: Any, weights: Any
+    ) -> tuple[Dataset, Dataset | None]:
         """Hold out examples for early stopping; a warm start holds out the same again.
 
         They have their own weights, without those of their classes.
@@ -140,7 +141,7 @@ class Stochastic(MLPParameters):
         w = None if weights is None else weights[held_out].astype(data.dtype, copy=False)
         if data.owner is not None and w is not None:
             w = data.owner.asarray(w)
-        return take_rows(data, train), take_rows(data, held_out)._replace(w=w)
+        return data.take(train), data.take(held_out)._replace(w=w)
 
     def _batch_rows(self, rows: int) -> int:
         if self.batch_size == "auto":

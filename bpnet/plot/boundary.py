@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from bpnet._placement import data_to_host
 from bpnet.backend.memory import check_room
 from bpnet.common.checks import check_integer
 from bpnet.network import Network, check_network
@@ -107,7 +106,7 @@ def check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
             f"decision_boundary needs classes that exclude each other; this network decides "
             f"{net.n_outputs} labels one by one"
         )
-    data = data_to_host(net.check_data(X, y, None))
+    data = net.check_data(X, y, None).to_host()
     if data.X.shape[1] != 2:
         raise ValueError(
             f"X must have shape (m, 2) to be drawn in a plane, got {data.X.shape}; "

@@ -7,60 +7,18 @@ error names the argument, what it got and what is allowed.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bpnet.backend import Backend
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.registry import backend_of
-from bpnet.backend.transfer import device_context, is_sparse
+from bpnet.backend.transfer import device_context
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
+from bpnet.data.dataset import Dataset
 from bpnet.losses import Loss
-
-
-class Data(NamedTuple):
-    """Checked examples.
-
-    Attributes
-    ----------
-    X : array (m, n_0)
-        Features; an estimator's may be a SciPy CSR matrix of the host, whose rows become
-        dense only when they are used.
-    y : array (m,) of int64 or (m, n_L)
-        Targets.
-    w : array (m,) or None
-        Weights.
-    owner : Backend or None
-        The backend whose arrays these are; None for NumPy arrays of the host.
-    dtype : str
-        Name of the dtype of X.
-    """
-
-    X: Array
-    y: Array
-    w: Array | None
-    owner: Backend | None
-    dtype: str
-
-    @property
-    def n_rows(self) -> int:
-        """Number of examples m."""
-        return int(self.X.shape[0])
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether X is a sparse matrix of the host."""
-        return is_sparse(self.X)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the arrays take, all of them dense, in bytes; labels are int64."""
-        itemsize = 4 if self.dtype == "float32" else 8
-        floats = sum(math.prod(a.shape) for a in (self.X, self.y, self.w) if a is not None)
-        labels = self.n_rows if self.y.ndim == 1 else 0
-        return int(itemsize * floats + (8 - itemsize) * labels)
 
 
 def check_features(X: Any, dtype: str, n_inputs: int | None) -> tuple[Array, Backend | None]:
@@ -80,7 +38,7 @@ def check_data(
     n_outputs: int,
     loss: Loss,
     suffix: str = "",
-) -> Data:
+) -> Dataset:
     """Check features, targets and weights together; `suffix` tells the arguments apart."""
     names = {"X": f"X{suffix}", "y": f"y{suffix}", "w": f"sample_weight{suffix}"}
     owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
@@ -90,7 +48,7 @@ def check_data(
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
         if owner is not None:  # arrays of the host follow those of the device
             X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
-    return Data(X, y, w, owner, dtype)
+    return Dataset(X, y, w, owner, dtype)
 
 
 def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:

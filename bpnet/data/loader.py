@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bpnet._inputs import Data
-from bpnet._placement import arrays_on_device, data_to_device, data_to_host
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array
+from bpnet.data.dataset import Dataset
 
 
-class Source:
+class Loader:
     """The training examples, as the passes of an epoch need them.
 
     If they fit they stay on the device and batches are gathered there. Otherwise each epoch
@@ -23,7 +22,7 @@ class Source:
 
     Parameters
     ----------
-    data : Data
+    data : Dataset
         Checked examples, of the host or of any library.
     place : Backend
         Where they are needed.
@@ -34,16 +33,16 @@ class Source:
     """
 
     def __init__(
-        self, data: Data, place: Backend, batch_size: int, shares: str = "weight"
+        self, data: Dataset, place: Backend, batch_size: int, shares: str = "weight"
     ) -> None:
         self.place = place
         self.batch_size = batch_size
         self.rows = data.n_rows
         self.resident = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
-        self.data = data_to_device(data, place) if self.resident else data_to_host(data)
+        self.data = data.to_device(place) if self.resident else data.to_host()
         self.piece = self.rows if self.resident else self._fitting_rows()
         self.by_weight = shares == "weight" and data.w is not None
-        total = total_weight(data) if self.by_weight else float(self.rows)
+        total = data.total_weight if self.by_weight else float(self.rows)
         self.total = place.asarray(total, data.dtype)
         dtype = data.dtype
         # Most often all epochs have the same rates.
@@ -99,10 +98,10 @@ class Source:
                 order = self.place.asarray(np.asarray(order, dtype=np.int64))
             return X, y, w, order
         if order is None:
-            return (*arrays_on_device(self.data, self.place), None)
-        piece = take_rows(self.data, np.asarray(order)[rows])
+            return (*self.data.arrays_on(self.place), None)
+        piece = self.data.take(np.asarray(order)[rows])
         local = np.arange(rows.stop - rows.start, dtype=np.int64)
-        return (*arrays_on_device(piece, self.place), self.place.asarray(local))
+        return (*piece.arrays_on(self.place), self.place.asarray(local))
 
     def _fitting_rows(self) -> int:
         """Halve the piece until it fits; one batch must fit."""
@@ -111,23 +110,3 @@ class Source:
         while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size
-
-
-def total_weight(data: Data) -> float:
-    """Sum the weights of the examples on the host; without weights, count the examples."""
-    if data.w is None:
-        return float(data.n_rows)
-    w = data.w if data.owner is None else data.owner.to_numpy(data.w)
-    return float(w.sum(dtype=float))
-
-
-def take_rows(data: Data, indices: Any) -> Data:
-    """Give some examples, in the order of the indices (of the host)."""
-    if data.owner is None:
-        w = None if data.w is None else data.w[indices]
-        return Data(data.X[indices], data.y[indices], w, None, data.dtype)
-    with data.owner.activate():
-        xp, index = data.owner.xp, data.owner.asarray(np.asarray(indices, dtype=np.int64))
-        w = None if data.w is None else xp.take(data.w, index)
-        X, y = xp.take(data.X, index, axis=0), xp.take(data.y, index, axis=0)
-        return Data(X, y, w, data.owner, data.dtype)

@@ -1,0 +1,92 @@
+"""Checked examples, and where they live."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpnet.backend import Backend
+from bpnet.backend.transfer import is_sparse, to_device
+from bpnet.backend.typing import Array
+
+
+class Dataset(NamedTuple):
+    """Checked examples.
+
+    Attributes
+    ----------
+    X : array (m, n_0)
+        Features; an estimator's may be a SciPy CSR matrix of the host, whose rows become
+        dense only when they are used.
+    y : array (m,) of int64 or (m, n_L)
+        Targets.
+    w : array (m,) or None
+        Weights.
+    owner : Backend or None
+        The backend whose arrays these are; None for host (NumPy) arrays.
+    dtype : str
+        Name of the dtype of X.
+    """
+
+    X: Array
+    y: Array
+    w: Array | None
+    owner: Backend | None
+    dtype: str
+
+    @property
+    def n_rows(self) -> int:
+        """Number of examples m."""
+        return int(self.X.shape[0])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is a sparse matrix of the host."""
+        return is_sparse(self.X)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays take, all of them dense; labels are int64."""
+        itemsize = 4 if self.dtype == "float32" else 8
+        floats = sum(math.prod(a.shape) for a in (self.X, self.y, self.w) if a is not None)
+        labels = self.n_rows if self.y.ndim == 1 else 0
+        return int(itemsize * floats + (8 - itemsize) * labels)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights, taken on the host; without weights, the number of examples."""
+        if self.w is None:
+            return float(self.n_rows)
+        w = self.w if self.owner is None else self.owner.to_numpy(self.w)
+        return float(w.sum(dtype=float))
+
+    def arrays_on(
+        self, backend: Backend, rows: slice | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Return features, targets and weights, or some rows of them, on a backend."""
+        w = None if self.w is None else to_device(self.w, backend, rows)
+        return to_device(self.X, backend, rows), to_device(self.y, backend, rows), w
+
+    def to_device(self, backend: Backend) -> Dataset:
+        """Return the same examples on a backend."""
+        return Dataset(*self.arrays_on(backend), backend, self.dtype)
+
+    def to_host(self) -> Dataset:
+        """Return the same examples as NumPy arrays."""
+        if (owner := self.owner) is None:
+            return self
+        X, y, w = (None if a is None else owner.to_numpy(a) for a in self[:3])
+        return Dataset(X, y, w, None, self.dtype)
+
+    def take(self, indices: Any) -> Dataset:
+        """Return some examples, in the order of the indices, which are the host's."""
+        if (owner := self.owner) is None:
+            w = None if self.w is None else self.w[indices]
+            return Dataset(self.X[indices], self.y[indices], w, None, self.dtype)
+        with owner.activate():
+            xp, index = owner.xp, owner.asarray(np.asarray(indices, dtype=np.int64))
+            w = None if self.w is None else xp.take(self.w, index)
+            X, y = xp.take(self.X, index, axis=0), xp.take(self.y, index, axis=0)
+            return Dataset(X, y, w, owner, self.dtype)
