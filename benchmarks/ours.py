@@ -7,7 +7,7 @@ from typing import Any
 import bpnet
 from benchmarks.cases import LEARNING_RATE, Case
 from benchmarks.timing import Turn, wait
-from bpnet._step import make_step
+from bpnet.training.step import make_step
 
 # Steps after which the count of batches starts again, as `fit` does in each epoch.
 EPOCH = 100
@@ -45,7 +45,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
             "t": backend.asarray(0, "int64"),
             "loss": backend.asarray(0.0, "float32"),
         }
-        compiled = make_step(backend, net.model, rule, case.batch, case.batch)
+        compiled = make_step(backend, net.spec, rule, case.batch, case.batch)
 
     def turn(steps: int) -> None:
         nonlocal state

@@ -6,7 +6,8 @@ from bpnet import activations, datasets, initializers, losses, optimizers, sched
 from bpnet.backend import Backend, BackendInfo
 from bpnet.backend.precision import matmul_precision
 from bpnet.backend.registry import available_backends, get_backend, use_backend
-from bpnet.callbacks import Callback, EarlyStopping
+from bpnet.callbacks import EarlyStopping
+from bpnet.common.history import History
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -18,21 +19,21 @@ from bpnet.errors import (
 )
 from bpnet.gradcheck import GradientReport, check_gradients
 from bpnet.gradient_flow import GradientFlow
-from bpnet.history import History
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
     from bpnet import learn as learn
     from bpnet import plot as plot
     from bpnet import sanity
-    from bpnet._saving import load
     from bpnet.checkpoint import Checkpoint
     from bpnet.contract import Parity, parity
     from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
+    from bpnet.loading import load
     from bpnet.rate_finder import RateTest, find_learning_rate
     from bpnet.snapshots import Snapshots
 
@@ -104,7 +105,7 @@ _LATER = {
     "diagnose": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.rate_finder",
     "learn": "bpnet.learn",
-    "load": "bpnet._saving",
+    "load": "bpnet.loading",
     "parity": "bpnet.contract",
     "plot": "bpnet.plot",
     "sanity": "bpnet.sanity",

@@ -20,7 +20,7 @@ from bpnet.losses import mean_loss
 if TYPE_CHECKING:
     from bpnet.data.dataset import Dataset
     from bpnet.losses import Loss
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 # Nearest neighbours take time in rows squared; this many tell signal from noise.
 ROWS = 512

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet import _modelfile
-from bpnet._continuation import Continuation
 from bpnet._description import build, describe, short
 from bpnet._modelfile import Tensors
 from bpnet._saving import (
@@ -26,15 +25,16 @@ from bpnet._saving import (
     take,
     weights,
 )  # fmt: skip
-from bpnet.callbacks import Callback
 from bpnet.common.checks import check_number, check_path
+from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
-from bpnet.history import History
+from bpnet.model.model import Model
+from bpnet.training.loop import Callback
+from bpnet.training.state import TrainingState
 
 if TYPE_CHECKING:
-    from bpnet.network import Network
     from bpnet.optimizers import Optimizer
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 # Dataset is told apart by its shape and by this many of its rows: all would take too long.
 _ROWS = 256
@@ -64,33 +64,33 @@ def settings(training: Training) -> dict[str, Any]:
     }
 
 
-def agreed(training: Training | Trained) -> dict[str, Any]:
+def agreed(training: Training | FinishedRun) -> dict[str, Any]:
     """Give the settings but for the data."""
     return {
-        "optimizer": describe(training.past.optimizer),
+        "optimizer": describe(training.state.optimizer),
         "batch_size": training.batch_size,
-        "shuffle": getattr(training.order, "__name__", "") == "_shuffled",
-        "shares": training.shares,
+        "shuffle": training.shuffle,
+        "shares": training.loss_weighting,
         "data": _UNKNOWN,
         "validation": _UNKNOWN,
     }
 
 
-class Trained:
+class FinishedRun:
     """What ``Network.save`` writes of a training that has ended, so that it can go on.
 
     It holds the optimiser's slots, but no examples.
     """
 
     def __init__(self, training: Training) -> None:
-        self.past, self.history = training.past, training.history
+        self.state, self.history = training.state, training.history
         self.epoch, self.callbacks = training.epoch, training.callbacks
-        self.batch_size, self.order = training.batch_size, training.order
-        self.shares = training.shares
+        self.batch_size, self.shuffle = training.batch_size, training.shuffle
+        self.loss_weighting = training.loss_weighting
         self.is_finite = training.nonfinite is None
         self._left = training.network.placement
 
-    def can_go_on(self, network: Network) -> bool:
+    def can_go_on(self, network: Model) -> bool:
         """Whether the network is as the last whole epoch left it, and all can be written."""
         changed = self.history.stopped == "interrupted" or self.history.best_epoch is not None
         if changed or not self.is_finite or network.placement is not self._left:
@@ -114,38 +114,40 @@ def fingerprint(data: Dataset) -> list[Any]:
 
 
 def snapshot(
-    network: Network, training: Training | Trained, common: Mapping[str, Any]
+    network: Model, training: Training | FinishedRun, common: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Tensors]:
     """Give the document and the tensors of a training between two epochs.
 
-    `common` are its :func:`settings`. The training's past must have kept its state.
+    `common` are its :func:`settings`. The training's state must have stored its arrays.
     """
-    past, history = training.past, training.history
+    state, history = training.state, training.history
     tensors = weights(network)
-    assert past.slots is not None
-    for number in range(past.optimizer.n_slots):
-        slots = [{name: s[number] for name, s in layer.items()} for layer in past.slots]
-        tensors |= named(f"training.slots.{number}", slots)
+    assert state.optimizer_state is not None
+    for number in range(state.optimizer.n_slots):
+        arrays = [
+            {name: s[number] for name, s in layer.items()} for layer in state.optimizer_state
+        ]
+        tensors |= named(f"training.slots.{number}", arrays)
     for number, figures in enumerate(history.values()):
         tensors[f"training.history.{number}"] = np.asarray(figures, np.float64)
     described = {
         "settings": common,
-        "schedule": describe(past.schedule),
-        "step": past.step,
-        "epoch": past.epoch,
-        "steps_before": past.steps_before,
-        "epochs_before": past.epochs_before,
+        "schedule": describe(state.schedule),
+        "step": state.step,
+        "epoch": state.epoch,
+        "steps_before": state.steps_before,
+        "epochs_before": state.epochs_before,
         "completed": training.epoch,
         "history": list(history),
         "stopped": history.stopped,
         "seconds": history.seconds,
         "callbacks": [
-            [type(callback).__name__, _pack(state, tensors)]
+            [type(callback).__name__, _pack(kept, tensors)]
             for callback in training.callbacks
-            if (state := callback.state())
+            if (kept := callback.state())
         ],
     }
-    taken = {"steps_taken": past.steps_taken, "epochs_taken": past.epochs_taken}
+    taken = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
     return {"network": document(network) | taken, "training": described}, tensors
 
 
@@ -181,7 +183,7 @@ class Resumption:
 
     Parameters
     ----------
-    network : Network
+    network : Model
         Of the same layers, loss, dtype and seed; its weights count for nothing.
     path : path
         The checkpoint.
@@ -190,18 +192,18 @@ class Resumption:
 
     Attributes
     ----------
-    past : Continuation
+    state : TrainingState
         The optimiser with all that it had gathered.
     """
 
     def __init__(
-        self, network: Network, path: str | os.PathLike[str], optimizer: Optimizer | None
+        self, network: Model, path: str | os.PathLike[str], optimizer: Optimizer | None
     ) -> None:
         path = check_path("resume_from", path)
         described, tensors = _modelfile.read(path)
         self.path = path
         with file_errors(path):
-            self.network = restored(described["network"], tensors)
+            self.network = restored(described["network"], tensors, Model)
             if "training" not in described:
                 raise ValueError(
                     "it holds a network without a training; resume from a file that "
@@ -209,14 +211,14 @@ class Resumption:
                 )
             training = described["training"]
             self.settings = dict(training["settings"])
-            self.past = self._past(training, tensors)
+            self.state = self._state(training, tensors)
             self.history = _history(training, tensors)
             self.completed = counter(training, "completed")
             self.states = [
                 (str(name), _unpack(state, tensors)) for name, state in training["callbacks"]
             ]
             check_rest(tensors)
-            copy.deepcopy(self.past.schedule).observe(_last(self.history))
+            copy.deepcopy(self.state.schedule).observe(_last(self.history))
             if self.history.epochs != self.completed:
                 raise ValueError("its history has another number of epochs")
         ours, theirs = architecture(network), architecture(self.network)
@@ -225,30 +227,30 @@ class Resumption:
         if optimizer is not None:
             self._compare(_WHERE["optimizer"], describe(optimizer), self.settings["optimizer"])
 
-    def _past(self, training: dict[str, Any], tensors: Tensors) -> Continuation:
-        past = Continuation(
+    def _state(self, training: dict[str, Any], tensors: Tensors) -> TrainingState:
+        state = TrainingState(
             build(training["settings"]["optimizer"], "optimizers"),
             counter(training, "steps_before"),
             counter(training, "epochs_before"),
         )
-        past.schedule = build(training["schedule"], "schedules")
-        if type(past.schedule) is not type(past.optimizer.learning_rate):
+        state.schedule = build(training["schedule"], "schedules")
+        if type(state.schedule) is not type(state.optimizer.learning_rate):
             raise ValueError("its schedule is not that of its optimizer")
-        past.step, past.epoch = counter(training, "step"), counter(training, "epoch")
-        past.slots = [
+        state.step, state.epoch = counter(training, "step"), counter(training, "epoch")
+        state.optimizer_state = [
             {
                 name: tuple(
                     take(
                         tensors, f"training.slots.{number}.{layer}.{name}",
                         shape, self.network.dtype,
                     )
-                    for number in range(past.optimizer.n_slots)
+                    for number in range(state.optimizer.n_slots)
                 )
                 for name, shape in form.items()
             }
             for layer, form in enumerate(forms(self.network))
         ]  # fmt: skip
-        return past
+        return state
 
     def hand_over(self, training: Training) -> None:
         """Check that a training is the same, and let it start where the file's has ended.
@@ -270,7 +272,9 @@ class Resumption:
         states = _Restore(self, training)
         network, before = training.network, vars(training.network).copy()
         try:
-            network.adopt(training.backend, self.network.to(training.backend).placement[1])
+            network.set_parameters(
+                training.backend, self.network.to(training.backend).placement[1]
+            )
             network.n_inputs = self.network.n_inputs
             states.on_train_begin(training)
         except BaseException:

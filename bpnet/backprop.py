@@ -15,7 +15,7 @@ from bpnet.layers import Context, Layer
 from bpnet.losses import Loss, mean_loss, output_error, sum_of_weights
 
 
-class Model(NamedTuple):
+class ModelSpec(NamedTuple):
     """What is computed, without the numbers it is computed with.
 
     Attributes
@@ -26,7 +26,7 @@ class Model(NamedTuple):
         The loss, which owns the link.
     keys : tuple of int
         For each layer the 32-bit key of its random masks.
-    shared_penalty : bool
+    average_penalty : bool
         Whether the penalties are divided by the sum of the examples' weights (their number
         without weights), as scikit-learn does: the more examples, the less they count.
     """
@@ -34,11 +34,11 @@ class Model(NamedTuple):
     layers: tuple[Layer, ...]
     loss: Loss
     keys: tuple[int, ...]
-    shared_penalty: bool = False
+    average_penalty: bool = False
 
 
 def forward(
-    xp: Namespace, model: Model, parameters: Parameters, X: Array, step: Array | None = None
+    xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array, step: Array | None = None
 ) -> tuple[Array, Sequence[Any]]:
     """Pass X (m, n_0) through all layers.
 
@@ -57,7 +57,7 @@ def forward(
 
 
 def backward(
-    xp: Namespace, model: Model, parameters: Parameters, caches: Sequence[Any], delta: Array
+    xp: Namespace, model: ModelSpec, parameters: Parameters, caches: Sequence[Any], delta: Array
 ) -> Parameters:
     """Pass the output error delta_L (m, n_L) back through all layers: the gradients."""
     error, gradients = delta, []
@@ -71,7 +71,7 @@ def backward(
 
 def loss_and_gradients(
     xp: Namespace,
-    model: Model,
+    model: ModelSpec,
     parameters: Parameters,
     X: Array,
     y: Array,
@@ -85,7 +85,7 @@ def loss_and_gradients(
 
 def data_loss_and_gradients(
     xp: Namespace,
-    model: Model,
+    model: ModelSpec,
     parameters: Parameters,
     X: Array,
     y: Array,
@@ -101,7 +101,7 @@ def data_loss_and_gradients(
 
 def add_penalties(
     xp: Namespace,
-    model: Model,
+    model: ModelSpec,
     parameters: Parameters,
     loss: Array,
     gradients: Parameters,
@@ -109,19 +109,19 @@ def add_penalties(
 ) -> tuple[Array, Parameters]:
     """Add the regularisers' parts to the loss and to its gradients.
 
-    `total` is the sum of the examples' weights, which a shared penalty is divided by.
+    `total` is the sum of the examples' weights, which an average penalty is divided by.
     """
     sums = []
     for layer, p, g in zip(model.layers, parameters, gradients, strict=True):
         extra = layer.penalty_gradients(xp, p)
         sums.append(
-            {k: g[k] + _shared(model, extra[k], total) if k in extra else g[k] for k in g}
+            {k: g[k] + _averaged(model, extra[k], total) if k in extra else g[k] for k in g}
         )
     return loss + penalty(xp, model, parameters, total), sums
 
 
 def penalty(
-    xp: Namespace, model: Model, parameters: Parameters, total: Array | float
+    xp: Namespace, model: ModelSpec, parameters: Parameters, total: Array | float
 ) -> Array | float:
     """Sum the regularisers' parts of the loss; 0.0 where no layer has one."""
     parts = [
@@ -129,8 +129,8 @@ def penalty(
         for layer, layer_parameters in zip(model.layers, parameters, strict=True)
         if (part := layer.penalty(xp, layer_parameters)) is not None
     ]
-    return _shared(model, sum(parts), total) if parts else 0.0
+    return _averaged(model, sum(parts), total) if parts else 0.0
 
 
-def _shared(model: Model, part: Array, total: Array | float) -> Array:
-    return part / total if model.shared_penalty else part
+def _averaged(model: ModelSpec, part: Array, total: Array | float) -> Array:
+    return part / total if model.average_penalty else part

@@ -8,66 +8,15 @@ these arrays, so copy what you keep (``training.copy_parameters()``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from bpnet._placement import check_like
 from bpnet.backend.transfer import to_host
+from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_flag, check_integer, check_text
 from bpnet.common.patience import Patience
-
-if TYPE_CHECKING:
-    from bpnet.backend.typing import Parameters
-    from bpnet.training import Training
-
-
-class Callback:
-    """The hooks of a training, all of which do nothing.
-
-    Examples
-    --------
-    Stop as soon as the loss is small enough:
-
-    >>> import bpnet
-    >>> class StopBelow(bpnet.Callback):
-    ...     def on_epoch_end(self, training):
-    ...         if training.logs["loss"] < 0.5:
-    ...             training.stop("loss below 0.5")
-    """
-
-    def on_train_begin(self, training: Training) -> None:
-        """Run before the first epoch."""
-
-    def on_epoch_begin(self, training: Training) -> None:
-        """Run before each epoch; ``training.epoch`` counts from 0."""
-
-    def on_batch_end(self, training: Training) -> None:
-        """Run after each step. To read an array here makes training wait for the device."""
-
-    def on_epoch_end(self, training: Training) -> None:
-        """Run after each epoch; ``training.logs`` has its figures and takes more."""
-
-    def on_epoch_recorded(self, training: Training) -> None:
-        """Run when all have seen the epoch and its figures stand in the history."""
-
-    def on_train_end(self, training: Training) -> None:
-        """Run after the last epoch, however training ended, unless by an error."""
-
-    def on_close(self, training: Training) -> None:
-        """Run after all else, also if an error ended training, to free what it took.
-
-        Where the error came early, no other hook may have run.
-        """
-
-    def state(self) -> dict[str, Any]:
-        """Give what a checkpoint must keep of this callback; {} if that is nothing.
-
-        Values are what JSON can hold, or NumPy arrays of float32 or float64.
-        """
-        return {}
-
-    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
-        """Take up what :meth:`state` gave: before training, to check it, and when it begins."""
+from bpnet.model.parameters import check_like
+from bpnet.training.loop import Callback, Training, check_callbacks
 
 
 class EarlyStopping(Callback):
@@ -194,3 +143,9 @@ class ProgressBar(Callback):
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def with_progress(callbacks: Callback | Iterable[Callback], progress: bool) -> list[Callback]:
+    """Return callbacks as a list, with a progress bar if one is wanted."""
+    checked = check_callbacks(callbacks)
+    return [*checked, ProgressBar()] if check_flag("progress", progress) else checked

@@ -14,12 +14,12 @@ from bpnet import _modelfile
 from bpnet._description import describe
 from bpnet._resume import settings, snapshot
 from bpnet._saving import architecture
-from bpnet.callbacks import Callback
 from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet.common.patience import Patience
+from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 
 class Checkpoint(Callback):
@@ -126,7 +126,7 @@ class Checkpoint(Callback):
                 errno.ENOENT, "there is no such folder for checkpoints", str(folder)
             )
         architecture(training.network)
-        describe(training.past.schedule)
+        describe(training.state.schedule)
         self._settings = settings(training)
         self.patience.reset()
         self.last, self._epochs, self._written = None, [], time.monotonic()
@@ -140,7 +140,7 @@ class Checkpoint(Callback):
             return
         self._epochs.append(training.epoch)
         path = self._name(training.epoch)
-        training.past.keep(training.state)
+        training.state.store(training.runner.arrays)
         _modelfile.write(
             path, _modelfile.encode(*snapshot(training.network, training, self._settings))
         )

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._step import gather
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.registry import available_backends, get_backend
-from bpnet.callbacks import Callback
 from bpnet.common.checks import check_integer
 from bpnet.common.tables import align
 from bpnet.data.dataset import Dataset
 from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam
+from bpnet.training.loop import Callback
+from bpnet.training.step import gather
 
 if TYPE_CHECKING:
     from bpnet.optimizers import Optimizer
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 REFERENCE = "numpy:cpu"
 EPOCHS = 20
@@ -221,12 +221,12 @@ class _Record(Callback):
         if training.epoch not in (1, training.epochs):
             return
         place = training.backend
-        steps_before = training.past.steps_before + training.past.step
-        number = steps_before + (training.epoch - 1) * training.n_batches
-        for data, sizes in training.passes():
+        steps_before = training.state.steps_before + training.state.step
+        number = steps_before + (training.epoch - 1) * training.runner.loader.n_batches
+        for data, sizes in training.runner.passes():
             for batch, rows in enumerate(sizes):
                 given = gather(
-                    place.xp, data, training.scalar(batch), training.batch_size, rows
+                    place.xp, data, training.runner.scalar(batch), training.batch_size, rows
                 )
                 self.batches += [_to_host(place, a) for a in given if a is not None]
                 self.masks += _masks(training, given[0], number + batch)
@@ -240,7 +240,7 @@ def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
     for number, layer in enumerate(network.layers):
         if isinstance(layer, Dropout):
             ones = xp.ones((X.shape[0], width), dtype=X.dtype, device=device(X))
-            context = Context(network.model.keys[number], training.scalar(step))
+            context = Context(network.spec.keys[number], training.runner.scalar(step))
             yield _to_host(place, layer.forward(xp, {}, ones, context)[0])
         width = layer.n_outputs(width)
 

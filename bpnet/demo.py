@@ -17,7 +17,7 @@ from bpnet.common.options import writable
 from bpnet.common.tables import align
 
 if TYPE_CHECKING:
-    from bpnet.history import History
+    from bpnet.common.history import History
 
 PICTURES = ("loss.png", "decision_boundary.png", "gradient_flow.png")
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bpnet._evidence import Evidence
 from bpnet._symptoms import Finding, examine
 from bpnet._thresholds import THRESHOLDS, limit
+from bpnet.common.history import check_history
 from bpnet.gradient_flow import FIGURES, GradientFlow
-from bpnet.history import check_history
 from bpnet.sanity import Check, initial_loss, update_ratio
 
 if TYPE_CHECKING:
     from bpnet._facts import Facts
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 __all__ = [
     "ILLNESSES",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from bpnet._nonfinite import NonFinite
-    from bpnet.history import History
+from bpnet.common.history import History
 
 
 class BackendError(Exception):
@@ -31,6 +29,43 @@ class ModelFileError(ValueError):
 
 class OutOfMemoryError(MemoryError):
     """A device has no room for data, parameters or a batch; says how much was asked for."""
+
+
+class NonFinite(NamedTuple):
+    """Where a training first met a NaN or an infinity.
+
+    Attributes
+    ----------
+    epoch : int
+        The epoch of this training, from 1.
+    step : int or None
+        The step in that epoch, from 1; None if the epoch, run again, went well: then a
+        callback has changed the weights.
+    layer : int
+        The layer, numbered from 1 among those that have weights; a layer without weights
+        counts with the one before it.
+    quantity : str
+        The first bad quantity, in the order of computation: "z", "a", "loss", "delta", "dW",
+        "db", "dL/da", "W", "b", "optimizer state of W" and so on.
+    value : str
+        "NaN" or "infinite".
+    cause : str
+        What has most likely led to it.
+    """
+
+    epoch: int
+    step: int | None
+    layer: int
+    quantity: str
+    value: str
+    cause: str
+
+    def __str__(self) -> str:
+        where = "" if self.step is None else f", step {self.step}"
+        return (
+            f"epoch {self.epoch}{where}: {self.quantity} of layer {self.layer} is "
+            f"{self.value}; likely cause: {self.cause}"
+        )
 
 
 class NonFiniteError(ArithmeticError):

@@ -23,7 +23,7 @@ from bpnet.random import generator
 if TYPE_CHECKING:
     from bpnet.backend import Backend
     from bpnet.backend.typing import Array, Namespace, Parameters
-    from bpnet.backprop import Model
+    from bpnet.backprop import ModelSpec
 
 _EPSILON = float(np.finfo(np.float64).eps)
 # Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).
@@ -177,7 +177,7 @@ def check_gradients(
 
 def data_loss(
     xp: Namespace,
-    model: Model,
+    model: ModelSpec,
     parameters: Parameters,
     X: Array,
     y: Array,
@@ -191,7 +191,7 @@ def data_loss(
 
 def training_loss(
     xp: Namespace,
-    model: Model,
+    model: ModelSpec,
     parameters: Parameters,
     X: Array,
     y: Array,

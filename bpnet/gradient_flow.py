@@ -36,16 +36,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.backprop import Model, add_penalties, backward, forward
-from bpnet.callbacks import Callback
+from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.common.checks import check_integer
 from bpnet.layers import Dense
-from bpnet.losses import mean_loss, output_error, sum_of_weights
+from bpnet.losses import sum_of_weights
+from bpnet.model.recorder import recording
+from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
     from bpnet.activations import Activation
-    from bpnet.optimizers import Optimizer, Slots
-    from bpnet.training import Training
+    from bpnet.optimizers import Optimizer, OptimizerState
+    from bpnet.training.loop import Training
 
 FIGURES = (
     "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
@@ -102,7 +103,7 @@ class GradientFlow(Callback):
 
         self._meter = Meter(training, self.rows)
         self._period = self.every or _affordable(training, self.rows)
-        self._start = self._meter.read(training, training.past.learning_rate)
+        self._start = self._meter.read(training, training.state.learning_rate)
         training.history.facts = facts(training, self._start)
 
     def on_epoch_end(self, training: Training) -> None:
@@ -166,8 +167,8 @@ class Meter:
             flatness(layer.activation) if isinstance(layer, Dense) else None
             for layer in network.layers
         )
-        optimizer = training.past.optimizer
-        bound = functools.partial(measure, place.xp, network.model, optimizer, flats)
+        optimizer = training.state.optimizer
+        bound = functools.partial(measure, place.xp, network.spec, optimizer, flats)
         self.compute = network.compiled_once(
             (place, measure, network.settings, optimizer.settings),
             lambda: place.compile_pure(bound),
@@ -175,24 +176,24 @@ class Meter:
 
     def read(self, training: Training, rate: float) -> dict[str, float]:
         """Measure the network as it is, for a learning rate; give the figures by name."""
-        place, state = training.backend, training.state
+        place, arrays = training.backend, training.runner.arrays
         figures = self.compute(
-            state["parameters"],
-            state["slots"],
+            arrays["parameters"],
+            arrays["optimizer_state"],
             *self.sample,
             place.asarray(rate, training.network.dtype),
-            state["t"],
+            arrays["t"],
         )
         return dict(zip(self.names, place.to_numpy(figures).tolist(), strict=True))
 
 
 def measure(
     xp: Namespace,
-    model: Model,
+    model: ModelSpec,
     optimizer: Optimizer,
     flats: tuple[Flatness | None, ...],
     parameters: Parameters,
-    slots: Slots,
+    optimizer_state: OptimizerState,
     X: Array,
     y: Array,
     w: Array | None,
@@ -200,23 +201,21 @@ def measure(
     step: Array,
 ) -> Array:
     """Compute the loss without penalties and, layer by layer, `FIGURES`: one 1-D array."""
-    z, caches = forward(xp, model, parameters, X)
-    values, errors = model.loss.value_and_error(xp, y, z)
-    data_loss = mean_loss(xp, values, w)
-    gradients = backward(xp, model, parameters, caches, output_error(xp, errors, w))
+    recorders, recorded = recording(model)
+    data_loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w)
     _, gradients = add_penalties(
         xp, model, parameters, data_loss, gradients, sum_of_weights(xp, X, w)
     )
     t = xp.astype(step + 1, X.dtype)
     moved, _ = optimizer.update(
-        xp, optimizer.decayed_rule, parameters, gradients, slots, rate, t
+        xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t
     )
     figures = [data_loss]
     for number, layer in enumerate(parameters):
         if "W" in layer:
             W = layer["W"]
             figures += weight_figures(xp, W, gradients[number]["W"], moved[number]["W"])
-            figures += activation_figures(xp, W, caches[number], flats[number])
+            figures += activation_figures(xp, W, recorders[number].cache, flats[number])
             figures.append(spread(xp, W))
     return xp.stack(figures)
 

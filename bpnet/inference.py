@@ -1,12 +1,11 @@
-"""What is read off the logits: probabilities, predictions, and measures of quality."""
+"""What is read off the logits: probabilities and predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.backprop import Model, forward
-from bpnet.losses import one_hot
+from bpnet.backprop import ModelSpec, forward
 
 # Rows computed at once, which bounds the memory that activations take; fewer of a sparse
 # matrix, which may have many more columns than memory has room for.
@@ -20,12 +19,12 @@ def row_blocks(m: int, sparse: bool = False) -> Iterator[slice]:
     return (slice(start, min(start + rows, m)) for start in range(0, m, rows))
 
 
-def logits(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:
+def logits(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
     """Compute z_L, shape (m, n_L)."""
     return forward(xp, model, parameters, X)[0]
 
 
-def probabilities(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:
+def probabilities(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
     """Compute the probability of each class, or of each label."""
     z = logits(xp, model, parameters, X)
     if z.shape[1] == 1:  # P(0) = sigmoid(-z) keeps its precision where 1 - P(1) would not
@@ -33,7 +32,7 @@ def probabilities(xp: Namespace, model: Model, parameters: Parameters, X: Array)
     return model.loss.link(xp, z)
 
 
-def predictions(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:
+def predictions(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
     """Decide for classes, or give the expected targets; one column becomes 1-D."""
     z = logits(xp, model, parameters, X)
     if model.loss.targets == "labels":
@@ -43,25 +42,3 @@ def predictions(xp: Namespace, model: Model, parameters: Parameters, X: Array) -
     else:
         predicted = model.loss.link(xp, z)
     return predicted[:, 0] if z.shape[1] == 1 else predicted
-
-
-def measures(
-    xp: Namespace, model: Model, parameters: Parameters, X: Array, y: Array, w: Array | None
-) -> Array:
-    """Sum weights, weighted losses and weighted right answers over the rows: an array (3,)."""
-    z = logits(xp, model, parameters, X)
-    w = xp.ones_like(z[:, 0]) if w is None else w
-    loss = model.loss.value(xp, y, z)
-    right = _right(xp, model, y, z)
-    loss = xp.where(w > 0.0, loss, xp.zeros_like(loss))  # 0 times infinity were NaN
-    return xp.stack([xp.sum(w), xp.sum(w * loss), xp.sum(w * right)])
-
-
-def _right(xp: Namespace, model: Model, y: Array, z: Array) -> Array:
-    """Write 1 where every label of an example is right, else 0; 0 for regression."""
-    if model.loss.targets == "labels":
-        truth = xp.argmax(one_hot(xp, y, z), axis=1)
-        return xp.astype(xp.argmax(z, axis=1) == truth, z.dtype)
-    if model.loss.targets == "probabilities":
-        return xp.astype(xp.all((z > 0.0) == (y > 0.5), axis=1), z.dtype)
-    return xp.zeros_like(z[:, 0])

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from bpnet import backprop, inference
-from bpnet._applied import Applied
+from bpnet import _modelfile, _resume, backprop, inference
+from bpnet._resume import FinishedRun, Resumption
+from bpnet._saving import document, weights
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
-from bpnet.common.checks import check_flag, kind_of
-from bpnet.optimizers import Adam
+from bpnet.callbacks import with_progress
+from bpnet.common.checks import check_flag, check_path, kind_of
+from bpnet.model.model import Model
+from bpnet.model.summary import summary
+from bpnet.model.trace import Trace, trace
+from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
-
-if TYPE_CHECKING:
-    from bpnet.callbacks import Callback
-    from bpnet.history import History
-    from bpnet.optimizers import Optimizer
-    from bpnet.trace import Trace
+from bpnet.training import Callback, History, Training
+from bpnet.training.state import TrainingState
+from bpnet.training.validation_split import hold_out
 
 
-class Network(Applied):
+class Network(Model):
     """A feed-forward network trained by backpropagation.
 
     The network is built, that is its weights are drawn, by :meth:`build` or when it first
@@ -68,6 +70,10 @@ class Network(Applied):
     >>> net.predict(X).shape
     (200,)
     """
+
+    # The state of the last training run, which `save` writes if the weights are still its own.
+    _finished: FinishedRun | None = None
+    _NOT_COPIED: ClassVar[dict[str, Any]] = Model._NOT_COPIED | {"_finished": None}
 
     # --- the passes -----------------------------------------------------------------------
 
@@ -210,8 +216,6 @@ class Network(Applied):
         >>> trace.entries[5].equation, trace.entries[5].line.text
         ('dW1 = X^T delta1', 'xp.matmul(a_previous.T, delta)')
         """
-        from bpnet.trace import trace
-
         return trace(self, X, y, backend)
 
     def fit(
@@ -301,33 +305,29 @@ class Network(Applied):
         OutOfMemoryError
             If memory did not suffice; the network has the weights of the last good epoch.
         """
-        from bpnet._continuation import Continuation  # these need Network
-        from bpnet._resume import Resumption, Trained
-        from bpnet._validation import hold_out
-        from bpnet.training import Training
-
         resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
-        past = (
-            resumed.past
+        state = (
+            resumed.state
             if resumed
-            else Continuation(
+            else TrainingState(
                 Adam() if optimizer is None else optimizer, self.steps_taken, self.epochs_taken
             )
         )
-        order = self._shuffled if check_flag("shuffle", shuffle) else _in_order
+        shuffle = check_flag("shuffle", shuffle)
         data, validation = hold_out(
             self, self.check_data(X, y, sample_weight), validation_data, validation_split
         )
         training = Training(
             self, data,
-            validation=validation, epochs=epochs, batch_size=batch_size, order=order,
-            callbacks=callbacks, backend=backend, progress=progress, past=past,
+            validation=validation, epochs=epochs, batch_size=batch_size,
+            order=self._shuffled if shuffle else _in_order, shuffle=shuffle,
+            callbacks=with_progress(callbacks, progress), backend=backend, state=state,
             on_nonfinite=on_nonfinite, run_eagerly=run_eagerly,
         )  # fmt: skip
         if resumed:
             resumed.hand_over(training)
         history = training.run()
-        self.trained = Trained(training)
+        self._finished = FinishedRun(training)
         return history
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
@@ -359,9 +359,12 @@ class Network(Applied):
         --------
         bpnet.Checkpoint : Writes such a file while the network trains.
         """
-        from bpnet._saving import save
-
-        save(self, path)
+        path, run = check_path("path", path), self._finished
+        if run is not None and run.can_go_on(self):
+            content = _modelfile.encode(*_resume.snapshot(self, run, _resume.agreed(run)))
+        else:
+            content = _modelfile.encode({"network": document(self)}, weights(self))
+        _modelfile.write(path, content)
 
     def summary(self) -> str:
         """Describe the layers in a table: shapes and numbers of parameters.
@@ -377,8 +380,6 @@ class Network(Applied):
         2  Dense(1, 'identity')   (m, 1)     4  W (3, 1), b (1,)
         loss binary_crossentropy, float32 on numpy:cpu, 13 parameters
         """
-        from bpnet._summary import summary
-
         return summary(self)
 
 
@@ -391,3 +392,15 @@ def check_network(net: Any) -> Network:
 
 def _in_order(epoch: int, rows: int) -> Any:
     return range(rows)
+
+
+def clone(net: Network) -> Network:
+    """Return a network of the same layers, loss, seed and weights; unbuilt if `net` is.
+
+    Parameters are shared until one of the two trains, which copies before it writes.
+    """
+    other = Network(net.layers, net.loss, net.seed, net.dtype)
+    if net.n_inputs is not None:
+        other.build(net.n_inputs, net.backend)
+        other.set_parameters(*net.placement)
+    return other

@@ -19,7 +19,7 @@ from bpnet.common.checks import check_flag, check_number
 from bpnet.common.component import settings
 from bpnet.schedules import Schedule
 
-Slots = list[dict[str, tuple[Array, ...]]]
+OptimizerState = list[dict[str, tuple[Array, ...]]]
 
 
 class Optimizer(ABC):
@@ -76,7 +76,7 @@ class Optimizer(ABC):
         """
         return settings(self, without="learning_rate")
 
-    def init(self, xp: Namespace, parameters: Parameters) -> Slots:
+    def init(self, xp: Namespace, parameters: Parameters) -> OptimizerState:
         """Give the slots of all parameters at the start: zeros."""
         return [
             {
@@ -101,10 +101,10 @@ class Optimizer(ABC):
         rule: Callable[..., Any],
         parameters: Parameters,
         gradients: Parameters,
-        slots: Slots,
+        slots: OptimizerState,
         learning_rate: Array,
         t: Array,
-    ) -> tuple[Parameters, Slots]:
+    ) -> tuple[Parameters, OptimizerState]:
         """Apply the (fused) rule to all parameters.
 
         Parameters
@@ -122,7 +122,7 @@ class Optimizer(ABC):
         """
         numbers = (learning_rate, *self.scalars(xp, learning_rate, t))
         new_parameters: Parameters = []
-        new_slots: Slots = []
+        new_slots: OptimizerState = []
         for layer, g, s in zip(parameters, self._clip(xp, gradients), slots, strict=True):
             results = {
                 name: rule(xp, p, g[name], *s[name], *numbers) for name, p in layer.items()

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet._step import make_step
-from bpnet._twin import twin
 from bpnet.backend.memory import check_room
 from bpnet.backend.transfer import copy_parameters
 from bpnet.common.checks import check_integer, check_number
 from bpnet.data.dataset import Dataset
-from bpnet.network import Network, check_network
+from bpnet.network import Network, check_network, clone
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
+from bpnet.training.step import make_step
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -139,7 +138,7 @@ def find_learning_rate(
     smoothed: list[float] = []
     mean = 0.0
     diverged = False
-    trial = _losses(twin(net), data, place, optimizer, rates, batch_size)
+    trial = _losses(clone(net), data, place, optimizer, rates, batch_size)
     # An overflow is what ends the test.
     with contextlib.closing(trial), np.errstate(over="ignore", invalid="ignore"):
         for loss in trial:
@@ -189,7 +188,7 @@ def _losses(
             "rates": place.asarray(rates, net.dtype),
             "total": place.asarray(float(rows), net.dtype),
         }  # fmt: skip
-        step = make_step(place, net.model, optimizer, rows, rows)
+        step = make_step(place, net.spec, optimizer, rows, rows)
         for _ in rates:
             state = step(state | {"loss": place.xp.asarray(zero, copy=True)}, batches)
             yield float(state["loss"])

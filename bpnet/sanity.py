@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet.callbacks import Callback
 from bpnet.common.checks import check_integer
+from bpnet.common.history import check_history, figures
 from bpnet.gradcheck import check_gradients
 from bpnet.gradient_flow import GradientFlow
-from bpnet.history import check_history, figures
 from bpnet.layers import Dense, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
+from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
     from bpnet._facts import Facts
-    from bpnet.history import History
+    from bpnet.common.history import History
     from bpnet.layers import Layer
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 # Default initial weights give logits of variance about 1 to 2, whose loss is above that of
 # logits 0 (chance): sound nets of 1 to 4 layers and any activation had up to 2.6 times chance

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bpnet.callbacks import Callback
 from bpnet.common.checks import check_integer
+from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
     from bpnet.backend.typing import Parameters
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 
 class Snapshot(NamedTuple):

@@ -89,7 +89,7 @@ class CountCalls(bpnet.Callback):
     """Note in the end how many calls each program of a training's steps takes."""
 
     def on_train_end(self, training):
-        self.counts = [len(run.calls) for run in runs_of(training.steps.values())]
+        self.counts = [len(run.calls) for run in runs_of(training.runner.steps.values())]
 
 
 def runs_of(steps):

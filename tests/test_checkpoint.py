@@ -96,15 +96,15 @@ def test_a_network_is_loaded_as_it_was_saved(path, backend, dtype):
 
 def test_a_penalty_that_is_shared_stays_so(path):
     net = network().build(3)
-    net.model = net.model._replace(shared_penalty=True)
+    net.spec = net.spec._replace(average_penalty=True)
     net.save(path)
-    assert bpnet.load(path).model.shared_penalty is True
-    assert bpnet.load(path).model.keys == net.model.keys
+    assert bpnet.load(path).spec.average_penalty is True
+    assert bpnet.load(path).spec.keys == net.spec.keys
 
 
 def test_weights_that_are_not_finite_are_kept_too(path):
     net = network().build(3)
-    net.adopt(
+    net.set_parameters(
         net.backend, [{n: p * np.nan for n, p in layer.items()} for layer in net.placement[1]]
     )
     net.save(path)
@@ -331,7 +331,7 @@ def test_a_training_of_one_backend_goes_on_upon_another(path, backend):
 def test_the_seconds_before_the_stop_count_too(path, monkeypatch):
     clock = types.SimpleNamespace(now=100.0)
     clock.perf_counter = lambda: clock.now
-    monkeypatch.setattr("bpnet.training.time", clock)
+    monkeypatch.setattr("bpnet.training.loop.time", clock)
 
     class TenSeconds(bpnet.Callback):
         def on_epoch_begin(self, training):
@@ -434,7 +434,7 @@ def test_a_copy_is_saved_without_the_training(path, duplicate):
     net = network()
     train(net, epochs=2)
     twin = duplicate(net)
-    assert twin.trained is None
+    assert twin._finished is None
     twin.save(path)
     assert_equal(bpnet.load(path), net)
     with pytest.raises(bpnet.ModelFileError, match="without a training"):

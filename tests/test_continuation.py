@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
-from bpnet._continuation import Continuation
 from bpnet.losses import LOSSES
-from bpnet.training import Training
+from bpnet.training.loop import Training
+from bpnet.training.state import TrainingState
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
@@ -22,16 +22,17 @@ WEIGHTS = np.linspace(0.0, 3.0, 20)  # 30 in sum, not the number of rows
 def network(shared=True, loss="categorical_crossentropy"):
     layers = [bpnet.Dense(4, "tanh", l1=0.01, l2=0.3), bpnet.Dense(3, l2=0.2)]
     net = bpnet.Network(layers, loss, seed=0, dtype="float64").build(3)
-    net.model = net.model._replace(shared_penalty=shared)
+    net.spec = net.spec._replace(average_penalty=shared)
     return net
 
 
-def train(net, past, epochs, order=None, w=None, shares="weight", callbacks=()):
+def train(net, state, epochs, order=None, w=None, loss_weighting="weight", callbacks=()):
     training = Training(
         net, net.check_data(X, LABELS, w),
         validation=None, epochs=epochs, batch_size=8,
         order=order or (lambda epoch, rows: np.roll(np.arange(rows), epoch)),
-        callbacks=callbacks, backend=None, progress=False, past=past, shares=shares,
+        shuffle=False, callbacks=callbacks, backend=None, state=state,
+        loss_weighting=loss_weighting,
     )  # fmt: skip
     return training.run()
 
@@ -68,58 +69,58 @@ def test_value_and_error_together_are_both(name, xp, backend):
 )
 def test_two_trainings_in_turn_are_one(optimizer):
     one, two = network(), network()
-    expected = train(one, Continuation(optimizer), 6)
-    past = Continuation(optimizer)
-    curve = train(two, past, 2)["loss"]
-    past = pickle.loads(pickle.dumps(past))
-    assert (past.epoch, past.step) == (2, 6)
-    assert curve + train(two, past, 4)["loss"] == expected["loss"]
+    expected = train(one, TrainingState(optimizer), 6)
+    state = TrainingState(optimizer)
+    curve = train(two, state, 2)["loss"]
+    state = pickle.loads(pickle.dumps(state))
+    assert (state.epoch, state.step) == (2, 6)
+    assert curve + train(two, state, 4)["loss"] == expected["loss"]
     for layer, reference in zip(two.parameters, one.parameters, strict=True):
         for name, p in layer.items():
             assert_array_equal(p, reference[name])
 
 
 def test_an_optimizer_inherits_slots_of_its_own_kind_only():
-    old = Continuation(bpnet.Adam())
+    old = TrainingState(bpnet.Adam())
     train(network(), old, 1)
-    same, other = Continuation(bpnet.Adam(0.1)), Continuation(bpnet.SGD(0.1, momentum=0.9))
-    same.inherit(old)
-    other.inherit(old)
-    assert (same.slots, same.step, same.epoch) == (old.slots, 3, 1)
-    assert (other.slots, other.step, other.epoch) == (None, 0, 1)
+    same, other = TrainingState(bpnet.Adam(0.1)), TrainingState(bpnet.SGD(0.1, momentum=0.9))
+    same.warm_start(old)
+    other.warm_start(old)
+    assert (same.optimizer_state, same.step, same.epoch) == (old.optimizer_state, 3, 1)
+    assert (other.optimizer_state, other.step, other.epoch) == (None, 0, 1)
     assert (same.steps_taken, other.steps_taken) == (3, 3)
     assert same.learning_rate == 0.1
 
 
 def test_slots_are_inherited_if_there_are_as_many():
-    old = Continuation(bpnet.SGD(0.1))
+    old = TrainingState(bpnet.SGD(0.1))
     train(network(), old, 1)
-    new = Continuation(bpnet.SGD(0.1, momentum=0.9))
-    new.inherit(old)
-    assert (new.slots, new.step, new.steps_taken) == (None, 0, 3)
+    new = TrainingState(bpnet.SGD(0.1, momentum=0.9))
+    new.warm_start(old)
+    assert (new.optimizer_state, new.step, new.steps_taken) == (None, 0, 3)
 
 
 def test_slots_held_from_before_keep_their_values(backend):
     """So wide that NumPy updates them in place; JAX gives their memory away."""
     layers = [bpnet.Dense(30_000, "tanh"), bpnet.Dense(3)]
     net = bpnet.Network(layers, "categorical_crossentropy", seed=0).build(3, backend)
-    past = Continuation(bpnet.SGD(0.1, momentum=0.9))
-    train(net, past, 1)
-    (held,) = past.slots[0]["W"]
+    state = TrainingState(bpnet.SGD(0.1, momentum=0.9))
+    train(net, state, 1)
+    (held,) = state.optimizer_state[0]["W"]
     before = backend.to_numpy(held).copy()
-    train(net, past, 1)
+    train(net, state, 1)
     assert_array_equal(backend.to_numpy(held), before)
-    assert not np.array_equal(backend.to_numpy(past.slots[0]["W"][0]), before)
+    assert not np.array_equal(backend.to_numpy(state.optimizer_state[0]["W"][0]), before)
 
 
 def test_it_travels_with_arrays_of_the_host(backend):
-    past = Continuation(bpnet.Adam())
-    assert vars(pickle.loads(pickle.dumps(past))).keys() == vars(past).keys()
-    assert pickle.loads(pickle.dumps(past)).slots is None
-    train(network().to(backend), past, 1)
-    arrived = pickle.loads(pickle.dumps(past))
-    assert vars(arrived).keys() == vars(past).keys()
-    for layer, reference in zip(arrived.slots, past.slots, strict=True):
+    state = TrainingState(bpnet.Adam())
+    assert vars(pickle.loads(pickle.dumps(state))).keys() == vars(state).keys()
+    assert pickle.loads(pickle.dumps(state)).optimizer_state is None
+    train(network().to(backend), state, 1)
+    arrived = pickle.loads(pickle.dumps(state))
+    assert vars(arrived).keys() == vars(state).keys()
+    for layer, reference in zip(arrived.optimizer_state, state.optimizer_state, strict=True):
         for name, slots in layer.items():
             for slot, original in zip(slots, reference[name], strict=True):
                 assert type(slot) is np.ndarray
@@ -133,11 +134,11 @@ def test_the_order_comes_from_outside():
         asked.append((epoch, rows))
         return np.arange(rows)[::-1]
 
-    past = Continuation(bpnet.Adam())
+    state = TrainingState(bpnet.Adam())
     forward, backward = network(), network()
-    train(forward, Continuation(bpnet.Adam()), 1, lambda epoch, rows: range(rows))
-    train(backward, past, 1, order)
-    train(backward, past, 1, order)
+    train(forward, TrainingState(bpnet.Adam()), 1, lambda epoch, rows: range(rows))
+    train(backward, state, 1, order)
+    train(backward, state, 1, order)
     assert asked == [(0, 20), (1, 20)]
     assert not np.allclose(forward.parameters[0]["W"], backward.parameters[0]["W"])
 
@@ -147,12 +148,12 @@ def test_batches_count_by_weight_or_by_rows():
 
     class Batches(bpnet.Callback):
         def on_batch_end(self, training):
-            losses.append(float(training.state["loss"]))
+            losses.append(float(training.runner.arrays["loss"]))
 
-    for shares in ("weight", "rows"):
+    for loss_weighting in ("weight", "rows"):
         net, callbacks = network(), [Batches()]
-        rate = Continuation(bpnet.SGD(1e-12))
-        train(net, rate, 1, lambda epoch, rows: range(rows), WEIGHTS, shares, callbacks)
+        rate = TrainingState(bpnet.SGD(1e-12))
+        train(net, rate, 1, lambda epoch, rows: range(rows), WEIGHTS, loss_weighting, callbacks)
     by_weight, by_rows = np.diff([0.0, *losses[:3]]), np.diff([0.0, *losses[3:]])
     parts = [WEIGHTS[:8].sum(), WEIGHTS[8:16].sum(), WEIGHTS[16:].sum()] / WEIGHTS.sum()
     assert_allclose(by_weight / by_rows, parts / (np.array([8, 8, 4]) / 20), rtol=1e-9)

@@ -36,8 +36,9 @@ ARRAY_LIBRARIES = {
 }  # fmt: skip
 # Here an array is whatever was passed in. NumPy has no place, as there is no host edge.
 CORE = (
-    "_step", "_summary", "activations", "backend/special", "backprop", "callbacks", "inference",
-    "layers", "losses", "network", "optimizers", "schedules", "training",
+    "activations", "backend/special", "backprop", "callbacks", "inference",
+    "layers", "losses", "metrics", "model/model", "model/recorder", "model/summary", "network",
+    "optimizers", "schedules", "training/loop", "training/runner", "training/step",
 )  # fmt: skip
 
 

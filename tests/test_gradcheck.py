@@ -119,8 +119,8 @@ def test_dropout_is_active():
     assert check_gradients(net, X, Y).passed
     step = np.asarray(1)
     arguments = net.placement.parameters, X, Y, None, step
-    active = gradcheck.training_loss(net.backend.xp, net.model, *arguments)
-    passive = gradcheck.training_loss(net.backend.xp, net.model, *arguments[:-1], None)
+    active = gradcheck.training_loss(net.backend.xp, net.spec, *arguments)
+    passive = gradcheck.training_loss(net.backend.xp, net.spec, *arguments[:-1], None)
     assert abs(float(active) - float(passive)) > 1e-3
 
 

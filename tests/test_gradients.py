@@ -87,7 +87,7 @@ def torch_gradients(activation, loss, dtype):
         {name: torch.tensor(p.astype(float), requires_grad=True) for name, p in layer.items()}
         for layer in net.parameters
     ]
-    bits = uniform_bits(array_api_compat.numpy, (M, 5), net.model.keys[1], np.asarray(STEP))
+    bits = uniform_bits(array_api_compat.numpy, (M, 5), net.spec.keys[1], np.asarray(STEP))
     mask = torch.tensor((bits >= RATE * 2**32) / (1.0 - RATE))
     a = torch.tensor(X.astype(dtype).astype(float))
     dense = [layer for layer in net.layers if isinstance(layer, bpnet.Dense)]
@@ -117,7 +117,7 @@ def test_gradients_are_those_of_autograd_with_every_loss(
         parameters = net.placement.moved(backend).parameters
         y = backend.asarray(y, "int64" if y.ndim == 1 else dtype)
         value, gradients = backprop.loss_and_gradients(
-            xp, net.model, parameters, placed[0], y, placed[1], step
+            xp, net.spec, parameters, placed[0], y, placed[1], step
         )
         expected_value, expected = torch_gradients(activation, loss, dtype)
         assert_allclose(float(value), expected_value, rtol=tolerance, err_msg=loss)
@@ -136,7 +136,7 @@ def test_the_networks_own_gradients_are_those_of_its_pure_function(loss, backend
     net, y = network("Tanh()", loss), LOSS_CASES[loss][1]
     value, gradients = net.loss_and_gradients(X, y, WEIGHTS, backend=backend)
     expected_value, expected = backprop.loss_and_gradients(
-        array_api_compat.numpy, net.model, net.placement.parameters, X, y, WEIGHTS
+        array_api_compat.numpy, net.spec, net.placement.parameters, X, y, WEIGHTS
     )
     assert_allclose(value, expected_value, rtol=1e-12)
     for layer, reference in zip(gradients, (g for g in expected if g), strict=True):
@@ -149,11 +149,11 @@ def test_parameters_of_another_number_of_layers_are_refused():
     xp, net = array_api_compat.numpy, network("Tanh()", "squared")
     fewer = net.placement.parameters[:-1]
     with pytest.raises(ValueError, match="shorter"):
-        backprop.forward(xp, net.model, fewer, X)
+        backprop.forward(xp, net.spec, fewer, X)
     with pytest.raises(ValueError, match="shorter"):
-        backprop.penalty(xp, net.model, fewer, 1.0)
+        backprop.penalty(xp, net.spec, fewer, 1.0)
     with pytest.raises(ValueError, match="shorter"):
-        backprop.add_penalties(xp, net.model, net.placement.parameters, 0.0, fewer, 1.0)
+        backprop.add_penalties(xp, net.spec, net.placement.parameters, 0.0, fewer, 1.0)
 
 
 # --- finite differences -----------------------------------------------------------------------

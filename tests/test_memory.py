@@ -99,7 +99,7 @@ def test_a_training_says_what_it_asked_for(backend):
 def test_what_an_epoch_had_no_memory_for_is_undone(error, backend):
     class Fail(bpnet.Callback):
         def on_batch_end(self, training):
-            if training.epoch == 1 and int(training.state["batch"]) == 2:
+            if training.epoch == 1 and int(training.runner.arrays["batch"]) == 2:
                 raise error
 
     layers = [bpnet.Dense(4, "tanh"), bpnet.Dense(1)]

@@ -79,8 +79,8 @@ def test_the_first_bad_step_is_named(optimizer, batch, backend):
         ({"Y": Y * 1e200}, 2, "loss", "infinite", "targets up to"),
         ({"optimizer": bpnet.SGD(1e308), "Y": Y * 10.0}, 1, "W", "infinite",
          "the learning rate 1e+308"),
-        ({"optimizer": bpnet.Adam(0.1), "X": X * 1e10, "Y": Y * 1e150}, 1, "slots of W",
-         "infinite", "features up to"),
+        ({"optimizer": bpnet.Adam(0.1), "X": X * 1e10, "Y": Y * 1e150}, 1,
+         "optimizer state of W", "infinite", "features up to"),
     ],
 )  # fmt: skip
 def test_layer_quantity_and_cause(settings, layer, quantity, value, cause, backend):

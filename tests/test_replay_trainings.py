@@ -108,8 +108,10 @@ def test_new_parameters_are_copied_to_their_place_on_numpy(rows, units):
 
     class Look(bpnet.Callback):
         def on_train_end(self, training):
-            (run,) = runs_of(training.steps.values())
-            layers = zip(training.parameters, training.state["slots"], strict=True)
+            (run,) = runs_of(training.runner.steps.values())
+            layers = zip(
+                training.parameters, training.runner.arrays["optimizer_state"], strict=True
+            )
             arrays = [
                 (kind, array)
                 for parameters, slots in layers

@@ -9,11 +9,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
-from bpnet._code import line_of
 from bpnet.activations import ACTIVATIONS
 from bpnet.learn.gradient_checking import ForgetfulDense
 from bpnet.losses import LOSSES
-from bpnet.trace import short
+from bpnet.model.trace import line_of, short
 
 X = np.array([[0.5, -1.0], [2.0, 0.3], [-0.7, 0.1]])
 Y = np.array([1, 0, 1])
@@ -136,7 +135,7 @@ def test_each_layer_runs_once_forward_and_once_back(net, monkeypatch):
             return original(self, *args, **options)
 
         monkeypatch.setattr(bpnet.Dense, pass_, counted)
-    monkeypatch.setattr("bpnet.trace.line_of", lambda *args: None)
+    monkeypatch.setattr("bpnet.model.trace.line_of", lambda *args: None)
     net.trace(X, Y)
     assert calls == [
         ("forward", 3), ("forward", 2), ("forward", 1),

@@ -170,7 +170,7 @@ def test_the_epochs_loss_is_summed_in_the_networks_dtype(dtype, backend):
 
     class Look(bpnet.Callback):
         def on_batch_end(self, training):
-            dtypes.add(training.backend.to_numpy(training.state["loss"]).dtype.name)
+            dtypes.add(training.backend.to_numpy(training.runner.arrays["loss"]).dtype.name)
 
     network(dtype).fit(X, Y, epochs=2, batch_size=BATCH, callbacks=Look(), backend=backend)
     assert dtypes == {dtype}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, assert_type
 
 import bpnet
-from bpnet.training import Training
+from bpnet.training.loop import Training
 
 
 class StopBelow(bpnet.Callback):

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from bpnet.backend.base import Backend
 from bpnet.errors import OutOfMemoryError
-
-if TYPE_CHECKING:
-    from bpnet.backend.base import Backend
-    from bpnet.layers import Layer
-
-ITEMSIZE = {"float32": 4, "float64": 8}
 
 
 @contextlib.contextmanager
@@ -63,23 +57,3 @@ def in_units(nbytes: int) -> str:
     while size >= 1024.0 and len(units) > 1:
         size, units = size / 1024.0, units[1:]
     return f"{size:.3g} {units[0]}"
-
-
-def parameter_bytes(layers: Sequence[Layer], n_inputs: int, dtype: str) -> int:
-    """Count the bytes of the weights and biases of layers with units."""
-    widths = _widths(layers, n_inputs)
-    pairs = zip(layers, widths, widths[1:], strict=False)
-    count = sum((n + 1) * units for layer, n, units in pairs if hasattr(layer, "units"))
-    return ITEMSIZE[dtype] * count
-
-
-def activation_bytes(layers: Sequence[Layer], n_inputs: int, rows: int, dtype: str) -> int:
-    """Count the bytes of all z and a of some rows."""
-    return ITEMSIZE[dtype] * rows * 2 * sum(_widths(layers, n_inputs)[1:])
-
-
-def _widths(layers: Sequence[Layer], n_inputs: int) -> list[int]:
-    widths = [n_inputs]
-    for layer in layers:
-        widths.append(layer.n_outputs(widths[-1]))
-    return widths

@@ -24,30 +24,32 @@ class Loader:
     ----------
     data : Dataset
         Checked examples, of the host or of any library.
-    place : Backend
+    backend : Backend
         Where they are needed.
     batch_size : int
         Examples in a batch.
-    shares : {"weight", "rows"}
+    loss_weighting : {"weight", "rows"}
         What a batch's share of the epoch's loss is counted in.
     """
 
     def __init__(
-        self, data: Dataset, place: Backend, batch_size: int, shares: str = "weight"
+        self, data: Dataset, backend: Backend, batch_size: int, loss_weighting: str = "weight"
     ) -> None:
-        self.place = place
+        self.backend = backend
         self.batch_size = batch_size
         self.rows = data.n_rows
-        self.resident = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
-        self.data = data.to_device(place) if self.resident else data.to_host()
+        self.resident = not data.is_sparse and (
+            data.owner == backend or backend.fits(data.nbytes)
+        )
+        self.data = data.to_device(backend) if self.resident else data.to_host()
         self.piece = self.rows if self.resident else self._fitting_rows()
-        self.by_weight = shares == "weight" and data.w is not None
+        self.by_weight = loss_weighting == "weight" and data.w is not None
         total = data.total_weight if self.by_weight else float(self.rows)
-        self.total = place.asarray(total, data.dtype)
+        self.total = backend.asarray(total, data.dtype)
         dtype = data.dtype
         # Most often all epochs have the same rates.
         self._rates_there = functools.lru_cache(1)(
-            lambda rates: place.asarray(np.asarray(rates), dtype)
+            lambda rates: backend.asarray(np.asarray(rates), dtype)
         )
 
     @property
@@ -95,18 +97,18 @@ class Loader:
         if self.resident:
             X, y, w = self.data[:3]
             if order is not None:
-                order = self.place.asarray(np.asarray(order, dtype=np.int64))
+                order = self.backend.asarray(np.asarray(order, dtype=np.int64))
             return X, y, w, order
         if order is None:
-            return (*self.data.arrays_on(self.place), None)
+            return (*self.data.arrays_on(self.backend), None)
         piece = self.data.take(np.asarray(order)[rows])
         local = np.arange(rows.stop - rows.start, dtype=np.int64)
-        return (*piece.arrays_on(self.place), self.place.asarray(local))
+        return (*piece.arrays_on(self.backend), self.backend.asarray(local))
 
     def _fitting_rows(self) -> int:
         """Halve the piece until it fits; one batch must fit."""
         batches = 1 if self.data.is_sparse else self.n_batches
         bytes_per_batch = self.data.nbytes * self.batch_size / self.rows
-        while batches > 1 and not self.place.fits(int(batches * bytes_per_batch)):
+        while batches > 1 and not self.backend.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size

@@ -206,7 +206,7 @@ class BaseMLP(Stochastic, ABC):
         if self._network is None or architecture != self._architecture:
             self._network, self._architecture = architecture.network(), architecture
         parameters = architecture.parameters(self.coefs_, self.intercepts_, place)
-        self._network.adopt(place, parameters)
+        self._network.set_parameters(place, parameters)
         return self._network
 
     # --- travelling -----------------------------------------------------------------------

@@ -125,5 +125,5 @@ def minimise(
             callback=say if verbose else None,
             options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
         )
-        network.adopt(place, objective.unpack(result.x))
+        network.set_parameters(place, objective.unpack(result.x))
     return result

@@ -14,11 +14,10 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend import Backend
-from bpnet.callbacks import Callback
 from bpnet.common.checks import check_integer, check_number
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
-from bpnet.training import check_callbacks
+from bpnet.training.loop import Callback, check_callbacks
 
 _ACTIVATIONS = {*activations.ACTIVATIONS, "logistic"}
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bpnet.callbacks import Callback
 from bpnet.schedules import Constant
+from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
     from bpnet.backend.typing import Parameters
     from bpnet.estimators._base import BaseMLP
-    from bpnet.training import Training
+    from bpnet.training.loop import Training
 
 
 class Record(Callback):
@@ -74,7 +74,7 @@ class Record(Callback):
             f"{figure} did not improve more than tol={e.tol:f} for "
             f"{e.n_iter_no_change} consecutive epochs."
         )
-        rate = training.past.schedule if e._is_adaptive else None
+        rate = training.state.schedule if e._is_adaptive else None
         if isinstance(rate, Constant) and rate.learning_rate > 1e-6:
             rate.learning_rate /= 5.0
             e._no_improvement_count = 0

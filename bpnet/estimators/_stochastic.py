@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from bpnet._continuation import Continuation
 from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters, to_host
 from bpnet.backend.typing import Array, Parameters
+from bpnet.callbacks import with_progress
 from bpnet.data.dataset import Dataset
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._record import Record
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
 from bpnet.network import Network
-from bpnet.training import Training
+from bpnet.training.loop import Training
+from bpnet.training.state import TrainingState
 
 
 class Stochastic(MLPParameters):
@@ -42,7 +43,7 @@ class Stochastic(MLPParameters):
     coefs_: list[Array]
     intercepts_: list[Array]
 
-    _optimizer: Continuation | None = None
+    _optimizer: TrainingState | None = None
     _settings: tuple[Any, ...] = ()
     _random_state: Any = None
     _order: Any = None
@@ -81,7 +82,7 @@ class Stochastic(MLPParameters):
     ) -> None:  # fmt: skip
         """Run the epochs, and leave the network with its last or best parameters."""
         if self._last is not None and self._has_best_weights():
-            network.adopt(place, copy_parameters(self._last, place))
+            network.set_parameters(place, copy_parameters(self._last, place))
         record = Record(self, self._best and copy_parameters(self._best, place))
         training = Training(
             network,
@@ -90,11 +91,11 @@ class Stochastic(MLPParameters):
             epochs=1 if incremental else self.max_iter,
             batch_size=self._batch_rows(data.n_rows),
             order=self._shuffled if self.shuffle else _in_order,
-            callbacks=[record, *self._callback_list()],
+            shuffle=self.shuffle,
+            callbacks=with_progress([record, *self._callback_list()], bool(self.progress)),
             backend=place,
-            progress=bool(self.progress),
-            past=self._continued(data.n_rows),
-            shares="rows",
+            state=self._continued(data.n_rows),
+            loss_weighting="rows",
             on_nonfinite="ignore",  # scikit-learn has an error of its own
         )
         self.n_iter_ = 0
@@ -105,7 +106,7 @@ class Stochastic(MLPParameters):
         self._warn(stopped, incremental)
         if record.best is not None:
             self._last, self._best = network.placement.parameters, record.best
-            network.adopt(place, copy_parameters(record.best, place))
+            network.set_parameters(place, copy_parameters(record.best, place))
         if not (self.warm_start or incremental):
             self._last = self._best = self._order = None
 
@@ -154,19 +155,19 @@ class Stochastic(MLPParameters):
             )
         return min(int(self.batch_size), rows)
 
-    def _continued(self, rows: int) -> Continuation:
+    def _continued(self, rows: int) -> TrainingState:
         """Give the optimiser that goes on; one of other settings inherits what fits it."""
         settings, old = self._solver_settings(), self._optimizer
         if old is None or settings != self._settings:
-            new = Continuation(optimizer_of(self))
+            new = TrainingState(optimizer_of(self))
             if old is not None:
-                new.inherit(old)
+                new.warm_start(old)
             self._optimizer, self._settings = new, settings
-        past = self._optimizer
-        assert past is not None
-        if isinstance(past.schedule, InverseScaling):
-            past.schedule.rows, past.schedule.seen = rows, self.t_
-        return past
+        state = self._optimizer
+        assert state is not None
+        if isinstance(state.schedule, InverseScaling):
+            state.schedule.rows, state.schedule.seen = rows, self.t_
+        return state
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
         """Shuffle the last order as :func:`sklearn.utils.shuffle` does."""

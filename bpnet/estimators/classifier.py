@@ -19,7 +19,7 @@ from bpnet.backend import Backend
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.backprop import Model
+from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_number
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
@@ -28,7 +28,7 @@ from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
-from bpnet.training import Training
+from bpnet.training.loop import Training
 
 
 @documented
@@ -286,7 +286,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return tags
 
 
-def log_probabilities(xp: Namespace, model: Model, parameters: Parameters, X: Array) -> Array:
+def log_probabilities(
+    xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array
+) -> Array:
     """Compute ln p; where p underflows, from the logits, so that it stays finite."""
     z = inference.logits(xp, model, parameters, X)
     z = xp.concat([-z, z], axis=1) if z.shape[1] == 1 else z

@@ -22,7 +22,7 @@ from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
-from bpnet.training import Training
+from bpnet.training.loop import Training
 
 
 @documented

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bpnet._twin import twin
+from bpnet.network import clone
 
 if TYPE_CHECKING:
     from bpnet.backend.typing import Parameters
@@ -50,7 +50,7 @@ def numerical_gradient(f: Callable[[Any], float], x: Any, h: float = STEP) -> An
 
 def numerical_gradients(net: Network, X: Any, y: Any, h: float = STEP) -> Parameters:
     """Compute dL/dp of every parameter of a network by central differences, on the host."""
-    other = twin(net)
+    other = clone(net)
     start = [
         {name: np.array(other.backend.to_numpy(p)) for name, p in layer.items()}
         for layer in other.parameters

@@ -10,8 +10,8 @@ from bpnet.common.checks import check_integer
 from bpnet.layers import Dense
 from bpnet.learn.differences import numerical_gradients
 from bpnet.learn.lesson import Lesson
+from bpnet.model.trace import Trace, short
 from bpnet.network import Network
-from bpnet.trace import Trace, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ def backprop(*, seed: int = 0) -> Lesson:
     Returns
     -------
     Lesson
-        Its numbers: "trace", the :class:`bpnet.trace.Trace`; "differences", {name: what
+        Its numbers: "trace", the :class:`bpnet.model.trace.Trace`; "differences", {name: what
         finite differences give}; "error", the largest difference between the two.
     """
     seed = check_integer("seed", seed, 0)

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bpnet._twin import twin
 from bpnet.common.checks import check_number, check_path, kind_of
+from bpnet.network import clone
 from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
 from bpnet.plot.style import axes_or_new
 from bpnet.snapshots import Snapshots
@@ -113,7 +113,7 @@ def animate(
         )
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)  # frames are pixels, whatever canvas the figure had
-    actor, frames = twin(net), []
+    actor, frames = clone(net), []
     for snapshot in snapshots.taken:
         actor.parameters = snapshot.parameters
         ax.clear()

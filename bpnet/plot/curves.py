@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from bpnet.common.checks import check_choice
-from bpnet.history import check_history, figures
+from bpnet.common.history import check_history, figures
 from bpnet.plot.style import Figures, axes_or_new, look
 
 # The legend of more layers stands beside the picture.

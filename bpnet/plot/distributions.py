@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from bpnet.backend.memory import check_room
 from bpnet.common.checks import check_integer
+from bpnet.model.trace import layer_activations
 from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, axes_or_new
-from bpnet.trace import layer_activations
 
 # Bars reach this share of the way to the row above.
 _HEIGHT = 0.8

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from bpnet import backprop, losses
-from bpnet._code import Line, line_of
 from bpnet.activations import Identity
+from bpnet.backend import Backend
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import to_device, to_input_type
 from bpnet.backend.typing import Array, LayerParameters, Namespace, Parameters
 from bpnet.common.tables import align
 from bpnet.data.validation import as_array, check_features
-from bpnet.layers import Context, Dense, Dropout, Layer
-
-if TYPE_CHECKING:
-    from bpnet.backend import Backend
-    from bpnet.network import Network
+from bpnet.layers import Dense, Dropout, Layer
+from bpnet.model.model import Model
+from bpnet.model.recorder import Recorder, recording
 
 # Elements that are printed of an array; of a longer one the first and the last.
 _SHOWN = 6
@@ -36,6 +38,32 @@ _ERRORS = {
     "huber": "clip(a - y) / n",
     "poisson": "(p - y) / n",
 }
+
+
+class Line(NamedTuple):
+    """A line of code; prints as ``layers.py:203   z = xp.matmul(...)``.
+
+    Attributes
+    ----------
+    file : str
+        Name of the file, in the package.
+    number : int
+        Number of the line, from 1.
+    text : str
+        The statement, without its indentation.
+    """
+
+    file: str
+    number: int
+    text: str
+
+    @property
+    def place(self) -> str:
+        """File and number."""
+        return f"{self.file}:{self.number}"
+
+    def __str__(self) -> str:
+        return f"{self.place}   {self.text}"
 
 
 class Entry(NamedTuple):
@@ -102,7 +130,7 @@ class Trace(Mapping[str, Array]):
         return f"Trace({', '.join(self)})"
 
 
-def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) -> Trace:
+def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> Trace:
     """Run one forward and one backward pass, and note every quantity on the way.
 
     See :meth:`bpnet.Network.trace`, which calls this.
@@ -114,12 +142,10 @@ def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) ->
     data = net.check_data(X, y, None)
     place = net.choose_backend(backend, data.owner)
     parameters = net.parameters_on(place, data.X)
-    recorders = tuple(_Recorder(layer) for layer in net.layers)
+    recorders, recorded = recording(net.spec)
     with place.activate():
         X, y, _ = data.arrays_on(place)
-        loss, gradients = backprop.loss_and_gradients(
-            place.xp, net.model._replace(layers=recorders), parameters, X, y
-        )
+        loss, gradients = backprop.loss_and_gradients(place.xp, recorded, parameters, X, y)
         entries = [
             *_forward(place.xp, net, recorders, y, loss),
             *_backward(place.xp, recorders, gradients),
@@ -129,7 +155,7 @@ def trace(net: Network, X: Any, y: Any, backend: str | Backend | None = None) ->
     return Trace(tuple(entries), host)
 
 
-def layer_activations(net: Network, X: Any) -> list[tuple[str, Any]]:
+def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
     """Compute what each layer but the last gives out, on the host, with the layer's name.
 
     A network of one layer gives that layer's.
@@ -137,55 +163,17 @@ def layer_activations(net: Network, X: Any) -> list[tuple[str, Any]]:
     X, owner = check_features(X, net.dtype, net.n_inputs)
     place = net.choose_backend(None, owner)
     parameters = net.parameters_on(place, X)
-    recorders = tuple(_Recorder(layer) for layer in net.layers)
-    model = net.model._replace(layers=recorders)
+    recorders, recorded = recording(net.spec)
     with place.activate():
-        backprop.forward(place.xp, model, parameters, to_device(X, place))
+        backprop.forward(place.xp, recorded, parameters, to_device(X, place))
         return [
             (f"{number}  {recorder.layer!r}", place.to_numpy(recorder.a))
             for number, recorder in enumerate(recorders[:-1] or recorders, start=1)
         ]
 
 
-class _Recorder(Layer):
-    """A layer that does what another does, and keeps what went through it."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self.a: Array = None
-        self.cache: Any = None
-        self.error: Array = None
-
-    def forward(
-        self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
-    ) -> tuple[Array, Any]:
-        """Call the layer's own forward."""
-        self.a, self.cache = self.layer.forward(xp, parameters, a_previous, context)
-        return self.a, self.cache
-
-    def backward(
-        self,
-        xp: Namespace,
-        parameters: LayerParameters,
-        cache: Any,
-        error: Array,
-        propagate: bool = True,
-    ) -> tuple[Array | None, LayerParameters]:
-        """Call the layer's own backward."""
-        self.error = error
-        return self.layer.backward(xp, parameters, cache, error, propagate)
-
-    def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
-        """Call the layer's own."""
-        return self.layer.penalty(xp, parameters)
-
-    def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
-        """Call the layer's own."""
-        return self.layer.penalty_gradients(xp, parameters)
-
-
 def _forward(
-    xp: Namespace, net: Network, recorders: Sequence[_Recorder], y: Array, loss: Array
+    xp: Namespace, net: Model, recorders: Sequence[Recorder], y: Array, loss: Array
 ) -> Iterator[Entry]:
     """Give z and a of all layers, the prediction, and the loss with its error."""
     for k, recorder in enumerate(recorders, start=1):
@@ -212,7 +200,7 @@ def _forward(
 
 
 def _backward(
-    xp: Namespace, recorders: Sequence[_Recorder], gradients: Parameters
+    xp: Namespace, recorders: Sequence[Recorder], gradients: Parameters
 ) -> Iterator[Entry]:
     """Give the error, delta and gradients of all layers, the last one first."""
     L = len(recorders)
@@ -240,7 +228,7 @@ def _backward(
 def _dense_backward(
     xp: Namespace,
     k: int,
-    recorder: _Recorder,
+    recorder: Recorder,
     layer: Dense,
     gradients: LayerParameters,
     has_delta: bool,
@@ -294,3 +282,59 @@ def short(values: Any) -> str:
         width = values.shape[1]
         rows = [" ".join(flat[i : i + width]) for i in range(0, len(flat), width)]
     return "; ".join(rows)
+
+
+def line_of(function: Callable[..., Any], target: str, which: int = -1) -> Line:
+    """Find where a function computes something.
+
+    Parameters
+    ----------
+    function : callable
+        A function or method written in Python.
+    target : str
+        The name of a variable, for the statement(s) that assign it; a string that is a key
+        of a dict, for its entry; "return", for a return statement.
+    which : int, default -1
+        Which of several return statements; -1 is the last.
+
+    Raises
+    ------
+    LookupError
+        If the function does no such thing.
+
+    Examples
+    --------
+    >>> from bpnet.activations import tanh
+    >>> line_of(tanh.df, "return").text
+    'return 1.0 - a * a'
+    """
+    source, first = inspect.getsourcelines(function)
+    source_text = textwrap.dedent("".join(source))
+    found = sorted(_matching(ast.parse(source_text), target), key=lambda node: node.lineno)
+    if not found:
+        raise LookupError(f"{function.__qualname__} computes no {target!r}")
+    if target == "return":
+        found = [found[which]]
+    parts = [ast.get_source_segment(source_text, node) or "" for node in found]
+    return Line(
+        Path(inspect.getsourcefile(function) or "").name,
+        first + found[0].lineno - 1,
+        "; ".join(" ".join(part.split()) for part in parts),
+    )
+
+
+def _matching(tree: ast.AST, target: str) -> Iterator[ast.stmt | ast.expr]:
+    """Give what computes the target."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Return() if target == "return":
+                yield node
+            case (
+                ast.Assign(targets=[ast.Name(id=name)])
+                | ast.AugAssign(target=ast.Name(id=name))
+            ) if name == target:
+                yield node
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == target:
+                        yield value

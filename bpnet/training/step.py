@@ -6,7 +6,7 @@ changes from step to step is an array of the state.
 
 State
 -----
-parameters, slots
+parameters, optimizer_state
     In the structure of the layers.
 step : 0-d int64
     Steps that the network has ever taken, which masks are drawn for.
@@ -38,22 +38,22 @@ from typing import Any
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace
-from bpnet.backprop import Model, loss_and_gradients
+from bpnet.backprop import ModelSpec, loss_and_gradients
 from bpnet.layers import Dense
 from bpnet.optimizers import Optimizer
 
-State = dict[str, Any]
+StepState = dict[str, Any]
 
 
 def make_step(
     place: Backend,
-    model: Model,
+    model: ModelSpec,
     optimizer: Optimizer,
     batch_size: int,
     rows: int,
     by_weight: bool = False,
     eagerly: bool = False,
-) -> Callable[[State, dict[str, Any]], State]:
+) -> Callable[[StepState, dict[str, Any]], StepState]:
     """Make the compiled step for a batch of `rows` examples.
 
     Parameters
@@ -75,26 +75,26 @@ def make_step(
     """
     rule = optimizer.decayed_rule if eagerly else place.fuse(optimizer.decayed_rule)
 
-    def step(xp: Namespace, state: State, data: dict[str, Any]) -> State:
+    def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
         loss, gradients = loss_and_gradients(
             xp, model, state["parameters"], X, y, w, state["step"]
         )
         t = state["t"] + 1
         rate = xp.reshape(xp.take(data["rates"], xp.reshape(state["batch"], (1,))), ())
-        parameters, slots = optimizer.update(
+        parameters, optimizer_state = optimizer.update(
             xp,
             rule,
             state["parameters"],
             gradients,
-            state["slots"],
+            state["optimizer_state"],
             rate,
             xp.astype(t, X.dtype),
         )
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
             "parameters": parameters,
-            "slots": slots,
+            "optimizer_state": optimizer_state,
             "step": state["step"] + 1,
             "t": t,
             "batch": state["batch"] + 1,
@@ -106,7 +106,7 @@ def make_step(
     return place.compile(step, own=all(map(_is_own, _parts(model, optimizer))))
 
 
-def _parts(model: Model, optimizer: Optimizer) -> Iterator[Any]:
+def _parts(model: ModelSpec, optimizer: Optimizer) -> Iterator[Any]:
     """Give all whose code a step runs."""
     yield from (optimizer, model.loss, *model.layers)
     yield from (layer.activation for layer in model.layers if isinstance(layer, Dense))

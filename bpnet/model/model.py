@@ -1,4 +1,13 @@
-"""What a network is made of, and the backend on which its parameters live."""
+"""A model: layers, a loss and their parameters on some backend, applied to examples.
+
+Who owns the parameters
+-----------------------
+The model does, in its :class:`~bpnet.model.parameters.Placement`. While ``fit`` runs, the
+:class:`bpnet.training.runner.Runner` that takes the steps does: the model asks it at each look,
+so nothing has to be kept in step, and takes the parameters over when the run ends. A copy of
+the last good epoch belongs to the guard (:mod:`bpnet.training.nan_guard`), which hands it to
+the runner on the way back.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +15,38 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
-from bpnet import activations, inference, losses
-from bpnet._placement import Placement, drawn
-from bpnet._step import make_step
+from bpnet import activations, backprop, inference, losses, metrics
 from bpnet.backend import Backend
-from bpnet.backend.memory import activation_bytes, explained, parameter_bytes
-from bpnet.backend.precision import wanted_precision
+from bpnet.backend.memory import explained
 from bpnet.backend.registry import current_block, get_backend
+from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
-from bpnet.backprop import Model
+from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_choice, check_integer
 from bpnet.common.component import settings
+from bpnet.data.dataset import Dataset
+from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Dense, Layer
 from bpnet.losses import Loss
+from bpnet.model.parameters import Placement, activation_bytes, drawn, parameter_bytes
 from bpnet.random import fresh_seed, mask_key
 
-if TYPE_CHECKING:
-    from bpnet._resume import Trained
-    from bpnet.optimizers import Optimizer
+
+class Owner(Protocol):
+    """Whoever owns a model's parameters while it trains."""
+
+    @property
+    def placement(self) -> Placement:
+        """The parameters of all layers at this moment, and their backend."""
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Go on with a copy of these parameters."""
 
 
-class Parametrised:
-    """Layers and a loss with their parameters: a :class:`bpnet.Network` less its passes."""
+class Model:
+    """Layers and a loss with their parameters: a :class:`bpnet.Network` below training."""
 
     def __init__(
         self,
@@ -43,12 +60,12 @@ class Parametrised:
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)
         keys = tuple(mask_key(self.seed, number) for number in range(len(self.layers)))
-        self.model = Model(self.layers, self.loss, keys)
+        self.spec = ModelSpec(self.layers, self.loss, keys)
         self.n_inputs: int | None = None
         self._placed: Placement | None = None
+        self._owners: list[Owner] = []
         self.steps_taken = self.epochs_taken = 0
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
-        self.trained: Trained | None = None
 
     # --- parameters -----------------------------------------------------------------------
 
@@ -65,7 +82,7 @@ class Parametrised:
     @property
     def is_built(self) -> bool:
         """Whether the weights have been drawn."""
-        return self._placed is not None
+        return self._placed is not None or bool(self._owners)
 
     @property
     def backend(self) -> Backend:
@@ -83,7 +100,7 @@ class Parametrised:
 
     @parameters.setter
     def parameters(self, values: Sequence[dict[str, Any]]) -> None:
-        self._placed = self.placement.replaced(values, self.dtype)
+        self.set_parameters(*self.placement.replaced(values, self.dtype))
 
     @property
     def n_parameters(self) -> int:
@@ -120,13 +137,27 @@ class Parametrised:
         self._placed = self.placement.moved(get_backend(backend))
         return self
 
-    def adopt(self, backend: Backend, parameters: Parameters) -> None:
-        """Take over the parameters of all layers, as a training has left them."""
-        self._placed = Placement(backend, parameters)
+    def set_parameters(self, backend: Backend, parameters: Parameters) -> None:
+        """Take parameters of all layers that have been checked; no copy is made."""
+        if self._owners:
+            self._owners[-1].set_parameters(parameters)
+        else:
+            self._placed = Placement(backend, parameters)
+
+    def lend(self, owner: Owner) -> None:
+        """Let a training run own the parameters from here on."""
+        self._owners.append(owner)
+
+    def take_back(self, owner: Owner) -> None:
+        """Own the parameters again, as a training run has left them."""
+        self._owners.remove(owner)
+        self._placed = owner.placement
 
     @property
     def placement(self) -> Placement:
         """The parameters of all layers, {} where a layer has none, and their backend."""
+        if self._owners:
+            return self._owners[-1].placement
         if self._placed is None:
             raise ValueError(
                 "the network has no parameters yet; call build(n_inputs), or fit it to data"
@@ -150,8 +181,8 @@ class Parametrised:
         """Choose a backend: argument, arrays, block, where the parameters live, default."""
         if backend is not None:
             return get_backend(backend)
-        home = self._placed.backend if self._placed else None
-        return owner or current_block() or home or get_backend()
+        current = self.backend if self.is_built else None
+        return owner or current_block() or current or get_backend()
 
     def parameters_on(self, place: Backend, X: Array) -> Parameters:
         """Give the parameters on a backend, drawing them if X is the first data seen."""
@@ -161,7 +192,7 @@ class Parametrised:
 
     def compiled(self, place: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
         """Bind a pure function to namespace and model, and compile it once for a backend."""
-        bound = functools.partial(function, place.xp, self.model)
+        bound = functools.partial(function, place.xp, self.spec)
         return self.compiled_once((place, function), lambda: place.compile_pure(bound))
 
     def compiled_once(
@@ -177,52 +208,99 @@ class Parametrised:
         """All that a pass depends on and that may be changed: the settings of the layers."""
         return tuple(map(settings, self.layers))
 
-    def compiled_step(
-        self,
-        place: Backend,
-        optimizer: Optimizer,
-        batch_size: int,
-        rows: int,
-        by_weight: bool,
-        eagerly: bool,
-    ) -> Callable[..., Any]:
-        """Give the compiled training step, the same for all with the same settings."""
-        details = (batch_size, rows, by_weight, eagerly)
-        # A CUDA graph multiplies as precisely as it did when it was captured.
-        return self.compiled_once(
-            (place, self.settings, optimizer.settings, wanted_precision(), *details),
-            lambda: make_step(place, self.model, optimizer, *details),
-        )
-
     def release_steps(self) -> None:
         """Give back the memory that compiled steps keep between calls."""
         for function in self._compiled.values():
             if release := getattr(function, "release", None):
                 release()
 
-    # --- travelling -----------------------------------------------------------------------
+    # --- applied to examples ----------------------------------------------------------------
+
+    def check_data(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        suffix: str = "",
+        n_inputs: int | None = None,
+        dtype: str | None = None,
+    ) -> Dataset:
+        """Check examples against this network; nothing changes."""
+        return check_data(
+            X, y, sample_weight,
+            dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
+            n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
+        )  # fmt: skip
+
+    def evaluate_data(
+        self, place: Backend, parameters: Parameters, data: Dataset
+    ) -> dict[str, float]:
+        """Measure parameters on checked examples, in blocks of rows; waits once, at the end."""
+        compute = self.compiled(place, metrics.sums)
+        shape = data.X.shape
+        with place.activate(), explained(place, lambda: self._needs(*map(int, shape[::-1]))):
+            totals = None
+            for rows in inference.row_blocks(data.n_rows, data.is_sparse):
+                part = compute(parameters, *data.arrays_on(place, rows))
+                totals = part if totals is None else totals + part
+            total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
+            penalty = float(backprop.penalty(place.xp, self.spec, parameters, total_weight))
+        measured = {"loss": total_loss / total_weight + penalty}
+        if self.is_classifier:
+            measured["accuracy"] = total_right / total_weight
+        return measured
+
+    def _infer(
+        self, function: Callable[..., Any], X: Any, backend: str | Backend | None
+    ) -> Array:
+        X, owner = check_features(X, self.dtype, self.n_inputs)
+        return self.infer(function, X, owner, backend)
+
+    def infer(
+        self,
+        function: Callable[..., Any],
+        X: Array,
+        owner: Backend | None,
+        backend: str | Backend | None,
+    ) -> Array:
+        """Compute a function of :mod:`bpnet.inference` on checked features, block by block."""
+        place = self.choose_backend(backend, owner)
+        parameters = self.parameters_on(place, X)
+        compute = self.compiled(place, function)
+        with place.activate(), explained(place, lambda: self._needs(*map(int, X.shape[::-1]))):
+            parts = [
+                compute(parameters, to_device(X, place, rows))
+                for rows in inference.row_blocks(X.shape[0], is_sparse(X))
+            ]
+            result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
+            return to_input_type(result, place, owner)
+
+    # --- copying and pickling ---------------------------------------------------------------
+
+    _NOT_COPIED: ClassVar[dict[str, Any]] = {"_placed": None, "_owners": [], "_compiled": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy all there is, on the same backend."""
-        twin = object.__new__(type(self))
-        memo[id(self)] = twin
-        state = self.__dict__ | {"_placed": None, "_compiled": {}, "trained": None}
-        twin.__dict__.update(copy.deepcopy(state, memo))
-        twin._placed = None if self._placed is None else self._placed.copied()
-        return twin
+        clone = object.__new__(type(self))
+        memo[id(self)] = clone
+        clone.__dict__.update(copy.deepcopy(self.__dict__ | self._NOT_COPIED, memo))
+        clone._placed = self.placement.copied() if self.is_built else None
+        return clone
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel as arrays of the host, so that a machine without the device can open it."""
-        state = self.__dict__ | {"_compiled": {}, "trained": None}
-        if self._placed is not None:
+        """Pickle host (NumPy) arrays, so that a machine without the device can open them."""
+        state = self.__dict__ | self._NOT_COPIED
+        if self.is_built:
             state["_placed"] = [
                 {name: self.backend.to_numpy(p) for name, p in layer.items()}
-                for layer in self._placed.parameters
+                for layer in self.placement.parameters
             ]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._owners, self._compiled = [], {}
         if self._placed is not None:
             host = Placement(get_backend("numpy"), state["_placed"])
             self._placed = host.moved(get_backend())

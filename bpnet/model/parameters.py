@@ -1,4 +1,4 @@
-"""Where parameters and data live, and how they move from one backend to another."""
+"""The parameters of all layers: where they live, how they are drawn, what they take."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.data.validation import as_parameter
 from bpnet.layers import Layer
 from bpnet.random import generator
+
+ITEMSIZE = {"float32": 4, "float64": 8}
 
 
 class Placement(NamedTuple):
@@ -118,3 +120,23 @@ def check_like(expected: Parameters, got: Any) -> None:
 
     if form(expected) != form(got):
         raise ValueError(f"parameters must be {form(expected)}")
+
+
+def parameter_bytes(layers: Sequence[Layer], n_inputs: int, dtype: str) -> int:
+    """Count the bytes of the weights and biases of layers with units."""
+    widths = _widths(layers, n_inputs)
+    pairs = zip(layers, widths, widths[1:], strict=False)
+    count = sum((n + 1) * units for layer, n, units in pairs if hasattr(layer, "units"))
+    return ITEMSIZE[dtype] * count
+
+
+def activation_bytes(layers: Sequence[Layer], n_inputs: int, rows: int, dtype: str) -> int:
+    """Count the bytes of all z and a of some rows."""
+    return ITEMSIZE[dtype] * rows * 2 * sum(_widths(layers, n_inputs)[1:])
+
+
+def _widths(layers: Sequence[Layer], n_inputs: int) -> list[int]:
+    widths = [n_inputs]
+    for layer in layers:
+        widths.append(layer.n_outputs(widths[-1]))
+    return widths

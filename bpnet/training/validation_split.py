@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bpnet.common.checks import check_number
 from bpnet.data.dataset import Dataset
+from bpnet.model.model import Model
 from bpnet.random import generator
-
-if TYPE_CHECKING:
-    from bpnet.network import Network
 
 
 def hold_out(
-    network: Network,
+    network: Model,
     data: Dataset,
     validation_data: tuple[Any, ...] | None,
     validation_split: float,
@@ -42,7 +40,7 @@ def hold_out(
     return parts
 
 
-def _checked(network: Network, validation_data: tuple[Any, ...], n_inputs: int) -> Dataset:
+def _checked(network: Model, validation_data: tuple[Any, ...], n_inputs: int) -> Dataset:
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
     X, y, *w = validation_data

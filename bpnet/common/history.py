@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bpnet.common.checks import kind_of
-
-if TYPE_CHECKING:
-    from bpnet._facts import Facts
 
 
 class History(Mapping[str, list[float]]):
@@ -39,7 +36,7 @@ class History(Mapping[str, list[float]]):
         self.stopped: str | None = None
         self.best_epoch: int | None = None
         self.seconds = 0.0
-        self.facts: Facts | None = None
+        self.facts: Any = None
 
     @property
     def epochs(self) -> int:

@@ -1,29 +1,76 @@
-"""Training: epochs of minibatches over checked examples that stay on the device."""
+"""The loop over epochs, and the callbacks that look in on it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from bpnet._continuation import Continuation
-from bpnet._interrupt import Interrupt
-from bpnet._nonfinite import Guard, NonFinite
-from bpnet._step import State
 from bpnet.backend import Backend
-from bpnet.backend.memory import activation_bytes, explained, parameter_bytes
+from bpnet.backend.memory import explained
 from bpnet.backend.transfer import copy_parameters
-from bpnet.backend.typing import Array, Parameters
-from bpnet.callbacks import Callback, ProgressBar
+from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_choice, check_flag, check_integer
+from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
-from bpnet.errors import NonFiniteError
-from bpnet.history import History
+from bpnet.errors import NonFinite, NonFiniteError
+from bpnet.model.model import Model
+from bpnet.model.parameters import activation_bytes, parameter_bytes
 from bpnet.random import generator
+from bpnet.training.interrupt import Interrupt
+from bpnet.training.nan_guard import Guard
+from bpnet.training.runner import Order, Runner
+from bpnet.training.state import TrainingState
 
-if TYPE_CHECKING:
-    from bpnet.network import Network
+
+class Callback:
+    """The hooks of a training, all of which do nothing.
+
+    Examples
+    --------
+    Stop as soon as the loss is small enough:
+
+    >>> import bpnet
+    >>> class StopBelow(bpnet.Callback):
+    ...     def on_epoch_end(self, training):
+    ...         if training.logs["loss"] < 0.5:
+    ...             training.stop("loss below 0.5")
+    """
+
+    def on_train_begin(self, training: Training) -> None:
+        """Run before the first epoch."""
+
+    def on_epoch_begin(self, training: Training) -> None:
+        """Run before each epoch; ``training.epoch`` counts from 0."""
+
+    def on_batch_end(self, training: Training) -> None:
+        """Run after each step. To read an array here makes training wait for the device."""
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Run after each epoch; ``training.logs`` has its figures and takes more."""
+
+    def on_epoch_recorded(self, training: Training) -> None:
+        """Run when all have seen the epoch and its figures stand in the history."""
+
+    def on_train_end(self, training: Training) -> None:
+        """Run after the last epoch, however training ended, unless by an error."""
+
+    def on_close(self, training: Training) -> None:
+        """Run after all else, also if an error ended training, to free what it took.
+
+        Where the error came early, no other hook may have run.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint must keep of this callback; {} if that is nothing.
+
+        Values are what JSON can hold, or NumPy arrays of float32 or float64.
+        """
+        return {}
+
+    def restore(self, training: Training, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state` gave: before training, to check it, and when it begins."""
 
 
 class Training:
@@ -35,18 +82,20 @@ class Training:
 
     Parameters
     ----------
-    network : Network
+    network : Model
         The network to train.
     data, validation : Dataset, Dataset or None
         Checked examples.
-    epochs, batch_size, callbacks, backend, progress
+    epochs, batch_size, callbacks, backend
         As in ``Network.fit``.
     order : callable
         ``order(epoch, rows)`` gives the order of the examples in an epoch: `rows` integers.
         The epoch counts from 0, over all trainings of the network.
-    past : Continuation
-        What the training before has left; a fresh one starts anew.
-    shares : {"weight", "rows"}
+    shuffle : bool
+        Whether that order is drawn anew in each epoch; a resumed run must agree.
+    state : TrainingState
+        What the run before has left; a fresh one starts anew.
+    loss_weighting : {"weight", "rows"}
         How much a batch counts in the epoch's loss: by the sum of its weights, or by its
         number of examples, as in scikit-learn.
     on_nonfinite, run_eagerly
@@ -78,31 +127,30 @@ class Training:
 
     def __init__(
         self,
-        network: Network,
+        network: Model,
         data: Dataset,
         *,
         validation: Dataset | None,
         epochs: int,
         batch_size: int | None,
-        order: Callable[[int, int], Any],
+        order: Order,
+        shuffle: bool,
         callbacks: Iterable[Callback],
         backend: str | Backend | None,
-        progress: bool,
-        past: Continuation,
-        shares: str = "weight",
+        state: TrainingState,
+        loss_weighting: str = "weight",
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
     ) -> None:
         self.network, self.data, self.validation = network, data, validation
-        self.order, self.past, self.shares = order, past, shares
+        self.order, self.shuffle = order, shuffle
+        self.state, self.loss_weighting = state, loss_weighting
         self.on_nonfinite = check_choice(
             "on_nonfinite", on_nonfinite, ("raise", "restore", "ignore")
         )
         self.run_eagerly = check_flag("run_eagerly", run_eagerly)
         self.epochs = check_integer("epochs", epochs, 1)
         self.callbacks = check_callbacks(callbacks)
-        if check_flag("progress", progress):
-            self.callbacks.append(ProgressBar())
         rows = self.data.n_rows
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.batch_size = min(limit, rows)
@@ -110,8 +158,7 @@ class Training:
         self.epoch = 0
         self.history = History()
         self.logs: dict[str, float] = {}
-        self.state: State = {}
-        self.steps: dict[int, Callable[..., State]] = {}
+        self._runner: Runner | None = None
         self.nonfinite: NonFinite | None = None
         self._guard: Guard | None = None
 
@@ -121,12 +168,18 @@ class Training:
 
         Assigning takes a copy, with which training goes on.
         """
-        return self.state["parameters"]  # type: ignore[no-any-return]
+        return self.runner.parameters
 
     @parameters.setter
     def parameters(self, values: Parameters) -> None:
-        self.state["parameters"] = copy_parameters(values, self.backend)
-        self.network.adopt(self.backend, self.parameters)
+        self.runner.set_parameters(values)
+
+    @property
+    def runner(self) -> Runner:
+        """The runner, which owns the arrays from the first hook on."""
+        if self._runner is None:
+            raise RuntimeError("training has no arrays of its own before it begins")
+        return self._runner
 
     def copy_parameters(self) -> Parameters:
         """Copy the parameters of all layers on their device."""
@@ -153,7 +206,8 @@ class Training:
         self._started = time.perf_counter() - self.history.seconds
         memory = explained(self.backend, self._needs)
         with self.backend.activate(), memory, Interrupt() as interrupt:
-            self._begin()
+            runner = self._runner = self._begin()
+            self.network.lend(runner)
             try:
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
@@ -163,12 +217,12 @@ class Training:
                         self.stop("interrupted")
                 self._call("on_train_end")
             finally:
-                self._guard = None  # which holds this training, and copies of the weights
+                self._guard = None  # which holds copies of the weights
                 self.network.release_steps()
-                self.network.adopt(self.backend, self.parameters)
-                self.past.keep(self.state)
-                self.network.steps_taken = self.past.steps_taken
-                self.network.epochs_taken = self.past.epochs_taken
+                self.network.take_back(runner)
+                self.state.store(runner.arrays)
+                self.network.steps_taken = self.state.steps_taken
+                self.network.epochs_taken = self.state.epochs_taken
                 self.history.seconds = time.perf_counter() - self._started
                 for callback in self.callbacks:
                     callback.on_close(self)
@@ -187,29 +241,26 @@ class Training:
         network, inputs = self.network, int(self.data.X.shape[1])
         one = parameter_bytes(network.layers, inputs, network.dtype)
         batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
-        copies = 3 + 2 * self.past.optimizer.n_slots  # with gradients and the last good epoch
+        copies = 3 + 2 * self.state.optimizer.n_slots  # with gradients and the last good epoch
         return {
             f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
             "the examples": (self.data.nbytes, "the number of examples, or use float32"),
             "weights, gradients and slots": (copies * one, "the units of the layers"),
         }
 
-    def _begin(self) -> None:
-        """Set up the state; the parameters are copied, as a step overwrites its state."""
-        place, data = self.backend, self.data
-        self._begun = (self.past.steps_taken, self.past.step, self.epoch)
-        self._source = Loader(data, place, self.batch_size, self.shares)
-        start = self.network.parameters_on(place, data.X)
-        self.state = {
-            "parameters": copy_parameters(start, place),
-            "slots": self.past.slots_on(place, start),
-            **self.counters(self.epoch),
-        }
-        held_out = self.validation
-        if held_out and not held_out.is_sparse and place.fits(held_out.nbytes):
-            self.validation = held_out.to_device(place)
+    def _begin(self) -> Runner:
+        """Put data, parameters and optimizer state where they are needed."""
+        backend, data, held_out = self.backend, self.data, self.validation
+        loader = Loader(data, backend, self.batch_size, self.loss_weighting)
+        start = self.network.parameters_on(backend, data.X)
+        runner = Runner(
+            self.network, start, loader, self.state, self.order, self.epoch, self.run_eagerly
+        )
+        if held_out and not held_out.is_sparse and backend.fits(held_out.nbytes):
+            self.validation = held_out.to_device(backend)
         if self.on_nonfinite != "ignore":
-            self._guard = Guard(self)
+            self._guard = Guard(runner, self.epoch)
+        return runner
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
         """Take the steps of one epoch, and read its figures.
@@ -234,42 +285,20 @@ class Training:
 
         Nothing here waits for the device.
         """
-        n_batches, past = self.n_batches, self.past
-        steps = {
-            rows: self.network.compiled_step(
-                self.backend,
-                past.optimizer,
-                self.batch_size,
-                rows,
-                self._source.by_weight,
-                self.run_eagerly,
-            )
-            for rows in self._source.sizes
-        }
-        if steps != self.steps:  # a callback has changed a layer
-            self.network.release_steps()
-        self.steps = steps
-        self.rates = [
-            past.schedule(past.epoch + batch / n_batches) for batch in range(n_batches)
-        ]
-        self._order = None  # one batch takes all rows
-        if n_batches > 1:
-            self._order = self.order(past.epochs_taken, self._source.rows)
-        self.state["loss"] = self.zero_loss()
-        for data, sizes in self.passes():
-            self.state["batch"] = self.scalar(0)
-            for rows in sizes:
-                if interrupt.requested:
-                    return False
-                self.state = self.steps[rows](self.state, data)
-                self._call("on_batch_end")
+        runner = self.runner
+        runner.begin_epoch()
+        for data, rows in runner.batches():
+            if interrupt.requested:
+                return False
+            runner.take_step(data, rows)
+            self._call("on_batch_end")
         return True
 
     def _end_epoch(self) -> None:
         """Read the epoch's figures: the one place where training waits for the device."""
         self.epoch += 1
-        self.past.epoch += 1
-        self.logs = {"loss": self._read_loss(), "learning_rate": self.rates[-1]}
+        self.state.epoch += 1
+        self.logs = {"loss": self._read_loss(), "learning_rate": self.runner.rates[-1]}
         if self.validation is not None:
             measured = self.network.evaluate_data(
                 self.backend, self.parameters, self.validation
@@ -277,7 +306,7 @@ class Training:
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
         self.history.append(self.logs)
-        self.past.schedule.observe(self.logs)
+        self.state.schedule.observe(self.logs)
         if self._guard is not None:
             self._keep_or_go_back(self._guard)
         self.history.seconds = time.perf_counter() - self._started
@@ -287,7 +316,7 @@ class Training:
     def _read_loss(self) -> float:
         """Read the loss of the epoch so far, and look whether all is finite."""
         if self._guard is None:
-            return float(self.state["loss"])
+            return float(self.runner.arrays["loss"])
         loss, finite = self._guard.read()
         if not finite:
             self.nonfinite = self._guard.find()
@@ -298,39 +327,15 @@ class Training:
         if self.nonfinite is not None:
             self._go_back(guard)
         elif self.epoch < self.epochs and self.history.stopped is None:
-            guard.keep()
+            guard.keep(self.epoch)
 
     def _go_back(self, guard: Guard) -> None:
         guard.go_back()
-        self.past.epoch -= self.epoch - guard.epochs
-
-    def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Give the data of this epoch's steps, piece by piece, with the sizes of batches."""
-        return self._source.passes(self._order, self.rates)
-
-    def zero_loss(self) -> Array:
-        """Give the loss with which an epoch begins."""
-        return self.scalar(0.0, self.network.dtype)
-
-    @property
-    def n_batches(self) -> int:
-        """Number of steps in an epoch."""
-        return self._source.n_batches
-
-    def counters(self, epochs: int) -> State:
-        """Give step and t as they are after so many epochs, with those that it resumed."""
-        step, t, epoch = self._begun
-        steps = (epochs - epoch) * self.n_batches
-        return {"step": self.scalar(step + steps), "t": self.scalar(t + steps)}
+        self.state.epoch -= self.epoch - guard.epoch
 
     def _call(self, hook: str) -> None:
-        self.network.adopt(self.backend, self.parameters)
         for callback in self.callbacks:
             getattr(callback, hook)(self)
-
-    def scalar(self, value: float, dtype: str = "int64") -> Array:
-        """Put a number on the device."""
-        return self.backend.asarray(value, dtype)
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from bpnet.common.tables import align
-
-if TYPE_CHECKING:
-    from bpnet.network import Network
+from bpnet.model.model import Model
 
 
-def summary(network: Network) -> str:
+def summary(network: Model) -> str:
     """Describe a network, built or not."""
     rows = [("layer", "output", "parameters")]
     n = network.n_inputs
@@ -28,7 +25,7 @@ def summary(network: Network) -> str:
     )
 
 
-def _sizes(network: Network, number: int) -> str:
+def _sizes(network: Model, number: int) -> str:
     if not network.is_built:
         return "not built"
     parameters = network.placement.parameters[number]

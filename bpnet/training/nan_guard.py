@@ -1,0 +1,234 @@
+"""The stop at a NaN or an infinity: look after each epoch, name where it began, go back.
+
+A look copies weights and slots into one array and sums it, which is read together with the
+epoch's loss; the copy waits on the device for the way back. Only when something is no longer
+finite the epoch is run once more from that copy, step by step, to find the first quantity
+that went wrong: orders and masks are the same again, so it fails again in the same step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bpnet.backend.typing import Array, Namespace
+from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
+from bpnet.errors import NonFinite
+from bpnet.layers import Dense
+from bpnet.losses import sum_of_weights
+from bpnet.model.recorder import recording
+from bpnet.training.runner import Runner
+from bpnet.training.step import StepState, gather
+
+# Features, targets and weights this large make a likely cause: initialisers assume a variance
+# near 1, and what is a thousand times larger is so in the square, too.
+LARGE = 1e3
+
+
+class Guard:
+    """Keeps weights and optimizer state of the last good epoch, and looks at what comes after.
+
+    Parameters
+    ----------
+    runner : Runner
+        The run to watch.
+    epoch : int
+        Number of epochs that it has completed.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of completed epochs when the copy that it goes back to was made.
+    """
+
+    def __init__(self, runner: Runner, epoch: int) -> None:
+        self.runner, self.epoch = runner, epoch
+        self._good = self._last = self._look(runner.arrays | {"loss": runner.zero_loss()})[1]
+        self._seen = runner.parameters
+
+    def read(self) -> tuple[float, bool]:
+        """Read the epoch's loss, and whether it, weights and optimizer state are finite."""
+        self._seen = self.runner.parameters
+        (loss, total), self._last = self._look(self.runner.arrays)
+        return loss, math.isfinite(loss) and self._all_finite(total, self._last)
+
+    def keep(self, epoch: int) -> None:
+        """Keep what was read, or what a callback has set since."""
+        if self.runner.parameters is not self._seen:
+            self._last = self._look(self.runner.arrays)[1]
+        self._good, self.epoch = self._last, epoch
+
+    def go_back(self) -> None:
+        """Give the runner the arrays of the last good epoch."""
+        self.runner.arrays |= self._restored(self._good)
+
+    def _look(self, state: StepState) -> tuple[list[float], Array]:
+        """Give loss and sum on the host, and the copy that was summed."""
+        place = self.runner.backend
+        look = self.runner.model.compiled(place, _sum_and_copy)
+        with np.errstate(over="ignore", invalid="ignore"):
+            figures, copy = look(state["parameters"], state["optimizer_state"], state["loss"])
+            return place.to_numpy(figures).tolist(), copy
+
+    def _all_finite(self, total: float, flat: Array) -> bool:
+        """Judge by the sum; it may overflow though all its terms are finite."""
+        return math.isfinite(total) or _is_finite(self._xp, flat)
+
+    def _restored(self, flat: Array) -> StepState:
+        """Cut a copy into weights and slots, with the counters of the last good epoch."""
+        runner, xp = self.runner, self._xp
+        pieces = iter(_cut(xp, flat, [array.shape for *_, array in _gathered(runner.arrays)]))
+        parameters, optimizer_state = [], []
+        for layer, layer_state in zip(
+            runner.parameters, runner.arrays["optimizer_state"], strict=True
+        ):
+            parameters.append({name: next(pieces) for name in layer})
+            optimizer_state.append(
+                {name: tuple(next(pieces) for _ in s) for name, s in layer_state.items()}
+            )
+        return {
+            "parameters": parameters,
+            "optimizer_state": optimizer_state,
+            **runner.counters(self.epoch),
+        }
+
+    def find(self) -> NonFinite:
+        """Name the first bad quantity of the epoch after the last good one."""
+        with np.errstate(all="ignore"):
+            return self._replayed() or self._at_the_end()
+
+    @property
+    def _xp(self) -> Namespace:
+        return self.runner.backend.xp
+
+    def _replayed(self) -> NonFinite | None:
+        """Run the epoch again, up to the step that fails."""
+        runner, number = self.runner, 0
+        state = self._restored(self._good)
+        state["loss"] = runner.zero_loss()
+        for data, sizes in runner.passes():
+            state["batch"] = runner.scalar(0)
+            for batch, rows in enumerate(sizes):
+                number += 1
+                flat, step = self._look(state)[1], int(state["step"])
+                state = runner.steps[rows](state, data)
+                (loss, total), after = self._look(state)
+                if not (math.isfinite(loss) and self._all_finite(total, after)):
+                    before = self._restored(flat)
+                    before |= {"step": runner.scalar(step), "batch": runner.scalar(batch)}
+                    return self._within(number, before, state, data, rows)
+        return None
+
+    def _within(
+        self, number: int, before: StepState, after: StepState, data: dict[str, Any], rows: int
+    ) -> NonFinite | None:
+        """Name the first bad quantity of a step."""
+        runner, xp = self.runner, self._xp
+        X, y, w = gather(xp, data, before["batch"], runner.loader.batch_size, rows)
+        model = runner.model.spec
+        for layer, quantity, array in (
+            *_computed(xp, model, before, X, y, w),
+            *_gathered(after),
+        ):
+            if not _is_finite(xp, array):
+                cause = self._cause(before, X, y)
+                return self._named(number, layer, quantity, array, cause)
+        return None
+
+    def _at_the_end(self) -> NonFinite:
+        """Name what is bad now, as the epoch itself went well."""
+        cause = "a callback has set the weights"
+        for layer, quantity, array in _gathered(self.runner.arrays):
+            if not _is_finite(self._xp, array):
+                return self._named(None, layer, quantity, array, cause)
+        depth = len(self.runner.parameters)
+        return self._named(None, depth - 1, "loss", self.runner.arrays["loss"], cause)
+
+    def _named(
+        self, step: int | None, layer: int, quantity: str, array: Array, cause: str
+    ) -> NonFinite:
+        xp = self._xp
+        weighted = sum(bool(p) for p in self.runner.parameters[: layer + 1])
+        value = "NaN" if bool(xp.any(xp.isnan(array))) else "infinite"
+        return NonFinite(self.epoch + 1, step, max(1, weighted), quantity, value, cause)
+
+    def _cause(self, before: StepState, X: Array, y: Array) -> str:
+        """Judge by sizes: what is far from 1 is suspected first."""
+        if not all(_is_finite(self._xp, array) for *_, array in _gathered(before)):
+            return "weights or optimizer state were so before training; start from others"
+        if (size := self._largest(X)) > LARGE:
+            return f"features up to {size:.3g} in size; scale them to variance 1"
+        if y.ndim == 2 and (size := self._largest(y)) > LARGE:
+            return f"targets up to {size:.3g} in size; scale them to variance 1"
+        size = max(self._largest(p) for layer in before["parameters"] for p in layer.values())
+        grown = f"weights have grown to {size:.3g}, so " if size > LARGE else ""
+        return (
+            f"{grown}the learning rate {self.runner.rates[-1]:.3g} is too high; lower it "
+            f"(see bpnet.find_learning_rate), or clip the gradients with clip_norm"
+        )
+
+    def _largest(self, array: Array) -> float:
+        return float(self._xp.max(self._xp.abs(array)))
+
+
+def _sum_and_copy(
+    xp: Namespace, model: ModelSpec, parameters: Any, optimizer_state: Any, loss: Array
+) -> tuple[Array, Array]:
+    """Copy loss, weights and slots into one array; give loss and sum, and that copy."""
+    state = {"parameters": parameters, "optimizer_state": optimizer_state}
+    arrays = [loss, *(array for *_, array in _gathered(state))]
+    flat = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
+    return xp.stack([loss, xp.sum(flat)]), flat
+
+
+def _cut(xp: Namespace, flat: Array, shapes: list[tuple[int, ...]]) -> Iterator[Array]:
+    """Copy the arrays of these shapes out of what :func:`_sum_and_copy` has made."""
+    start = 1  # after the loss
+    for shape in shapes:
+        stop = start + math.prod(shape)
+        yield xp.asarray(xp.reshape(flat[start:stop], shape), copy=True)
+        start = stop
+
+
+def _is_finite(xp: Namespace, array: Array) -> bool:
+    return bool(xp.all(xp.isfinite(array)))
+
+
+def _gathered(state: StepState) -> Iterator[tuple[int, str, Array]]:
+    """Give the weights and slots of each layer, with their names."""
+    for number, (layer, layer_state) in enumerate(
+        zip(state["parameters"], state["optimizer_state"], strict=True)
+    ):
+        for name, p in layer.items():
+            yield number, name, p
+        for name, arrays in layer_state.items():
+            yield from ((number, f"optimizer state of {name}", s) for s in arrays)
+
+
+def _computed(
+    xp: Namespace, model: ModelSpec, state: StepState, X: Array, y: Array, w: Array | None
+) -> Iterator[tuple[int, str, Array]]:
+    """Yield what one step computes up to the gradients, in its order, with names."""
+    parameters, last = state["parameters"], len(model.layers) - 1
+    recorders, recorded = recording(model)
+    loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w, state["step"])
+    for number, recorder in enumerate(recorders):
+        if isinstance(recorder.layer, Dense):
+            yield number, "z", recorder.cache[1]
+        yield number, "a", recorder.a
+    yield last, "loss", loss
+    yield last, "delta", recorders[last].error
+    for number in reversed(range(last + 1)):
+        yield from ((number, f"d{name}", g) for name, g in gradients[number].items())
+        if number > 0:
+            yield number - 1, "dL/da", recorders[number - 1].error
+    total = sum_of_weights(xp, X, w)
+    loss, sums = add_penalties(xp, model, parameters, loss, gradients, total)
+    yield last, "loss with penalties", loss
+    for number, layer_gradients in enumerate(sums):
+        yield from (
+            (number, f"d{name} with penalties", g) for name, g in layer_gradients.items()
+        )
