@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpnet import _modelfile
-from bpnet._description import describe
-from bpnet._resume import settings, snapshot
-from bpnet._saving import architecture
 from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet.common.patience import Patience
+from bpnet.serialization import safetensors_file
+from bpnet.serialization.config import describe
+from bpnet.serialization.model_state import architecture
+from bpnet.serialization.training_state import settings, snapshot
 from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ class Checkpoint(Callback):
         self._epochs.append(training.epoch)
         path = self._name(training.epoch)
         training.state.store(training.runner.arrays)
-        _modelfile.write(
-            path, _modelfile.encode(*snapshot(training.network, training, self._settings))
+        safetensors_file.write(
+            path, safetensors_file.encode(*snapshot(training.network, training, self._settings))
         )
         self.last, self._written = path, time.monotonic()
         if self.keep_last is not None:

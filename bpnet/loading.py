@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from bpnet import _modelfile
-from bpnet._saving import check_rest, file_errors, restored
 from bpnet.backend import Backend, get_backend
 from bpnet.common.checks import check_path
 from bpnet.network import Network
+from bpnet.serialization import safetensors_file
+from bpnet.serialization.model_state import check_rest, file_errors, restored
 
 
 def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> Network:
@@ -51,7 +51,7 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> 
     True
     """
     path, on = check_path("path", path), get_backend(backend)
-    described, tensors = _modelfile.read(path)
+    described, tensors = safetensors_file.read(path)
     with file_errors(path):
         network = restored(described["network"], tensors, Network)
         # a checkpoint has the state of its training, too

@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from bpnet import _modelfile, _resume, backprop, inference
-from bpnet._resume import FinishedRun, Resumption
-from bpnet._saving import document, weights
+from bpnet import backprop, inference
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
@@ -19,6 +17,9 @@ from bpnet.model.summary import summary
 from bpnet.model.trace import Trace, trace
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
+from bpnet.serialization import safetensors_file, training_state
+from bpnet.serialization.model_state import document, weights
+from bpnet.serialization.training_state import FinishedRun, Resumption
 from bpnet.training import Callback, History, Training
 from bpnet.training.state import TrainingState
 from bpnet.training.validation_split import hold_out
@@ -361,10 +362,12 @@ class Network(Model):
         """
         path, run = check_path("path", path), self._finished
         if run is not None and run.can_go_on(self):
-            content = _modelfile.encode(*_resume.snapshot(self, run, _resume.agreed(run)))
+            content = safetensors_file.encode(
+                *training_state.snapshot(self, run, training_state.agreed(run))
+            )
         else:
-            content = _modelfile.encode({"network": document(self)}, weights(self))
-        _modelfile.write(path, content)
+            content = safetensors_file.encode({"network": document(self)}, weights(self))
+        safetensors_file.write(path, content)
 
     def summary(self) -> str:
         """Describe the layers in a table: shapes and numbers of parameters.

@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bpnet
-from bpnet import _modelfile, schedules
+from bpnet import schedules
+from bpnet.serialization import safetensors_file
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(16, 2)).astype("float32")
@@ -55,7 +56,7 @@ def genuine():
         try:
             fit(network(), [bpnet.Checkpoint(path), Stop()])
         except KeyboardInterrupt:
-            return path.read_bytes(), *_modelfile.read(path)
+            return path.read_bytes(), *safetensors_file.read(path)
     raise AssertionError("training was not stopped")
 
 
@@ -173,7 +174,7 @@ def changed_contents(draw):
 
 def sign(document, tensors):
     """Give the bytes of a file with a checksum that is right; json allows lone surrogates."""
-    return _modelfile.encode(json.loads(json.dumps(document)), tensors)
+    return safetensors_file.encode(json.loads(json.dumps(document)), tensors)
 
 
 def fuzz(contents, examples, folder):

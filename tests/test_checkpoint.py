@@ -15,9 +15,9 @@ from numpy.testing import assert_array_equal
 
 import bpnet
 from bpnet import initializers, schedules
-from bpnet._description import build, describe
 from bpnet.activations import ACTIVATIONS, ELU, LeakyReLU
 from bpnet.losses import LOSSES, Huber
+from bpnet.serialization.config import build, describe
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(37, 3))

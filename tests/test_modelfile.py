@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import bpnet
-from bpnet import _modelfile
+from bpnet.serialization import safetensors_file
 
 CONTENT, HEADER = hostile.CONTENT, hostile.HEADER
 
@@ -73,7 +73,7 @@ def test_each_byte_flipped(path, mask):
         "not of bpnet": (raw({"__metadata__": {"format": "pt"}}), "KeyError: 'bpnet'"),
         "deep": (raw(b"[" * 100_000), "RecursionError|header"),
         "deep inside": (raw({"__metadata__": {"bpnet": "[" * 99_999, "sha256": ""}}), "header"),
-        "giant": (raw(b" " * (_modelfile.HEADER_LIMIT + 1)), "at most 4194304"),
+        "giant": (raw(b" " * (safetensors_file.HEADER_LIMIT + 1)), "at most 4194304"),
         "a giant number": (raw(b'{"__metadata__": ' + b"9" * 10_000 + b"}"), "header"),
         "from the future": (raw(metadata(version=2)), "version 2 .* install a newer bpnet"),
         "no version": (raw(metadata(version="1")), "no version"),
@@ -261,7 +261,7 @@ def test_numbers_that_end_the_training_are_named(path, tensor, value, cause):
 
 
 def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
-    monkeypatch.setattr(_modelfile, "HEADER_LIMIT", 100)
+    monkeypatch.setattr(safetensors_file, "HEADER_LIMIT", 100)
     with pytest.raises(ValueError, match="save fewer layers"):
         hostile.network().build(2).save(path)
     assert not path.exists()

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import bpnet
-from bpnet import _modelfile
+from bpnet.serialization import safetensors_file
 
 HERE = pathlib.Path(__file__).parent
 
@@ -67,7 +67,7 @@ def test_a_folder_that_may_only_be_read(saved):
     program = (
         "import os, sys, bpnet\n"
         "net = bpnet.Network([bpnet.Dense(1)], 'huber', seed=0).build(2)\n"
-        "import safetensors.numpy, bpnet._saving\n"
+        "import safetensors.numpy, bpnet.serialization.model_state\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "try: net.save(sys.argv[1])\n"
         "except PermissionError as error: print(error)\n"
@@ -150,7 +150,7 @@ def test_an_error_while_writing_leaves_the_file_before(saved, monkeypatch, name)
     def fail(*arguments):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(_modelfile.os, name, fail)
+    monkeypatch.setattr(safetensors_file.os, name, fail)
     with pytest.raises(OSError, match="nothing was written"):
         network(3).save(saved)
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bpnet._description import build, describe, short
-from bpnet._modelfile import Tensors
 from bpnet.backend.registry import get_backend
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.errors import ModelFileError
 from bpnet.layers import Dense, Layer
 from bpnet.model.model import Model
+from bpnet.serialization.config import build, describe, short
+from bpnet.serialization.safetensors_file import Tensors
 
 Kind = TypeVar("Kind", bound=Model)
 

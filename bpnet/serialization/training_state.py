@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bpnet import _modelfile
-from bpnet._description import build, describe, short
-from bpnet._modelfile import Tensors
-from bpnet._saving import (
+from bpnet.common.checks import check_number, check_path
+from bpnet.common.history import History
+from bpnet.data.dataset import Dataset
+from bpnet.model.model import Model
+from bpnet.serialization import safetensors_file
+from bpnet.serialization.config import build, describe, short
+from bpnet.serialization.model_state import (
     architecture,
     check_rest,
     counter,
@@ -24,11 +27,8 @@ from bpnet._saving import (
     restored,
     take,
     weights,
-)  # fmt: skip
-from bpnet.common.checks import check_number, check_path
-from bpnet.common.history import History
-from bpnet.data.dataset import Dataset
-from bpnet.model.model import Model
+)
+from bpnet.serialization.safetensors_file import Tensors
 from bpnet.training.loop import Callback
 from bpnet.training.state import TrainingState
 
@@ -200,7 +200,7 @@ class Resumption:
         self, network: Model, path: str | os.PathLike[str], optimizer: Optimizer | None
     ) -> None:
         path = check_path("resume_from", path)
-        described, tensors = _modelfile.read(path)
+        described, tensors = safetensors_file.read(path)
         self.path = path
         with file_errors(path):
             self.network = restored(described["network"], tensors, Model)
