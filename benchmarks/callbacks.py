@@ -52,7 +52,7 @@ def entrants(folder: str) -> dict[str, Make]:
         "Snapshots": lambda: [bpnet.Snapshots()],
     }
     if has("tqdm"):
-        makers["ProgressBar"] = lambda: [bpnet.callbacks.ProgressBar()]
+        makers["ProgressBar"] = lambda: [bpnet.callbacks.progress.ProgressBar()]
     if has("safetensors"):
         path = Path(folder) / "network.safetensors"
         makers["Checkpoint"] = lambda: [bpnet.Checkpoint(path)]

@@ -6,7 +6,7 @@ from bpnet import activations, datasets, initializers, losses, optimizers, sched
 from bpnet.backend import Backend, BackendInfo
 from bpnet.backend.precision import matmul_precision
 from bpnet.backend.registry import available_backends, get_backend, use_backend
-from bpnet.callbacks import EarlyStopping
+from bpnet.callbacks.early_stopping import EarlyStopping
 from bpnet.common.history import History
 from bpnet.errors import (
     BackendError,
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from bpnet import learn as learn
     from bpnet import plot as plot
     from bpnet import sanity
-    from bpnet.checkpoint import Checkpoint
+    from bpnet.callbacks.checkpoint import Checkpoint
+    from bpnet.callbacks.snapshots import Snapshots
     from bpnet.contract import Parity, parity
     from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
     from bpnet.loading import load
     from bpnet.rate_finder import RateTest, find_learning_rate
-    from bpnet.snapshots import Snapshots
 
 __version__ = "0.1.0"
 
@@ -93,14 +93,14 @@ __all__ = [
 
 # What `import bpnet` leaves out to stay light: its module is imported when it is asked for.
 _LATER = {
-    "Checkpoint": "bpnet.checkpoint",
+    "Checkpoint": "bpnet.callbacks.checkpoint",
     "Diagnosis": "bpnet.diagnosis",
     "Doctor": "bpnet.diagnosis",
     "MLPClassifier": "bpnet.estimators",
     "MLPRegressor": "bpnet.estimators",
     "Parity": "bpnet.contract",
     "RateTest": "bpnet.rate_finder",
-    "Snapshots": "bpnet.snapshots",
+    "Snapshots": "bpnet.callbacks.snapshots",
     "TrainingWarning": "bpnet.diagnosis",
     "diagnose": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.rate_finder",

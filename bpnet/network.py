@@ -10,7 +10,7 @@ from bpnet import backprop, inference
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
-from bpnet.callbacks import with_progress
+from bpnet.callbacks.progress import with_progress
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.model.model import Model
 from bpnet.model.summary import summary

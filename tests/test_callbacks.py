@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 from on_host import assert_same, flat
 
 import bpnet
-from bpnet.callbacks import ProgressBar
+from bpnet.callbacks.progress import ProgressBar
 from bpnet.random import generator
 from bpnet.schedules import ReduceOnPlateau
 

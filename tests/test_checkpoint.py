@@ -473,7 +473,7 @@ def test_every_and_keep_last(tmp_path):
 
 def test_minutes(tmp_path, monkeypatch):
     now = iter(range(0, 10000, 25))
-    monkeypatch.setattr("bpnet.checkpoint.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("bpnet.callbacks.checkpoint.time.monotonic", lambda: float(next(now)))
     train(network(), epochs=8, callbacks=[bpnet.Checkpoint(tmp_path / "{epoch}", minutes=1.0)])
     assert written(tmp_path) == ["3", "6", "8"]
 

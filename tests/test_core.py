@@ -36,7 +36,7 @@ ARRAY_LIBRARIES = {
 }  # fmt: skip
 # Here an array is whatever was passed in. NumPy has no place, as there is no host edge.
 CORE = (
-    "activations", "backend/special", "backprop", "callbacks", "inference",
+    "activations", "backend/special", "backprop", "callbacks/early_stopping", "inference",
     "layers", "losses", "metrics", "model/model", "model/recorder", "model/summary", "network",
     "optimizers", "schedules", "training/loop", "training/runner", "training/step",
 )  # fmt: skip

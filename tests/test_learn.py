@@ -373,7 +373,7 @@ def test_help_names_every_lesson(capsys):
 def test_lessons_are_light_until_they_draw():
     program = (
         "import sys, bpnet\n"
-        "later = {'bpnet.learn', 'bpnet.plot', 'bpnet.rate_finder', 'bpnet.snapshots'}\n"
+        "later = {'bpnet.learn', 'bpnet.plot', 'bpnet.rate_finder', 'bpnet.callbacks.snapshots'}\n"
         "assert not later & set(sys.modules)\n"
         "bpnet.learn.gradient_check(steps=(1e-5,))\n"
         "assert 'matplotlib' not in sys.modules\n"

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters, to_host
 from bpnet.backend.typing import Array, Parameters
-from bpnet.callbacks import with_progress
+from bpnet.callbacks.progress import with_progress
 from bpnet.data.dataset import Dataset
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._record import Record

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_number, check_path, kind_of
 from bpnet.network import clone
 from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
 from bpnet.plot.style import axes_or_new
-from bpnet.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from bpnet.network import Network

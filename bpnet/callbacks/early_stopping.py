@@ -1,14 +1,9 @@
-"""Callbacks: code that looks in on a training and may end it.
-
-A callback overrides the hooks it needs. Each gets the :class:`bpnet.training.Training`,
-whose ``network`` and ``parameters`` are those of the moment; the next step may overwrite
-these arrays, so copy what you keep (``training.copy_parameters()``).
-"""
+"""The end of a run that no longer improves."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bpnet.backend.transfer import to_host
@@ -16,7 +11,7 @@ from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_flag, check_integer, check_text
 from bpnet.common.patience import Patience
 from bpnet.model.parameters import check_like
-from bpnet.training.loop import Callback, Training, check_callbacks
+from bpnet.training.loop import Callback, Training
 
 
 class EarlyStopping(Callback):
@@ -106,46 +101,3 @@ class EarlyStopping(Callback):
         if state["parameters"]:
             check_like(training.network.placement.parameters, state["parameters"])
             self._best_parameters = state["parameters"]
-
-
-class ProgressBar(Callback):
-    """A bar of the epochs with their figures, on stderr; quiet if that is no terminal.
-
-    Raises
-    ------
-    ImportError
-        If tqdm is not installed.
-    """
-
-    def __init__(self) -> None:
-        try:
-            from tqdm import tqdm
-        except ImportError as error:
-            raise ImportError(
-                "the progress bar needs tqdm; install it with: pip install tqdm"
-            ) from error
-        self._tqdm = tqdm
-        self._bar: Any = None
-
-    def on_train_begin(self, training: Training) -> None:
-        """Open the bar."""
-        self._bar = self._tqdm(total=training.epochs, unit="epoch", disable=None)
-
-    def on_epoch_end(self, training: Training) -> None:
-        """Move it on."""
-        shown = {
-            name: f"{value:.4g}" for name, value in training.logs.items() if "/" not in name
-        }
-        self._bar.set_postfix(shown, refresh=False)
-        self._bar.update()
-
-    def on_close(self, training: Training) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-def with_progress(callbacks: Callback | Iterable[Callback], progress: bool) -> list[Callback]:
-    """Return callbacks as a list, with a progress bar if one is wanted."""
-    checked = check_callbacks(callbacks)
-    return [*checked, ProgressBar()] if check_flag("progress", progress) else checked

@@ -1,0 +1,52 @@
+"""A progress bar for the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bpnet.common.checks import check_flag
+from bpnet.training.loop import Callback, Training, check_callbacks
+
+
+class ProgressBar(Callback):
+    """A bar of the epochs with their figures, on stderr; quiet if that is no terminal.
+
+    Raises
+    ------
+    ImportError
+        If tqdm is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from tqdm import tqdm
+        except ImportError as error:
+            raise ImportError(
+                "the progress bar needs tqdm; install it with: pip install tqdm"
+            ) from error
+        self._tqdm = tqdm
+        self._bar: Any = None
+
+    def on_train_begin(self, training: Training) -> None:
+        """Open the bar."""
+        self._bar = self._tqdm(total=training.epochs, unit="epoch", disable=None)
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Move it on."""
+        shown = {
+            name: f"{value:.4g}" for name, value in training.logs.items() if "/" not in name
+        }
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def on_close(self, training: Training) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def with_progress(callbacks: Callback | Iterable[Callback], progress: bool) -> list[Callback]:
+    """Return callbacks as a list, with a progress bar if one is wanted."""
+    checked = check_callbacks(callbacks)
+    return [*checked, ProgressBar()] if check_flag("progress", progress) else checked
