@@ -1,13 +1,23 @@
 """bpnet: backpropagation, every equation in plain sight, on any array API library."""
 
+import importlib
+import sys
+import warnings
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from bpnet import activations, datasets, initializers, losses, optimizers, schedules
-from bpnet.backend import Backend, BackendInfo
-from bpnet.backend.precision import matmul_precision
-from bpnet.backend.registry import available_backends, get_backend, use_backend
-from bpnet.callbacks.early_stopping import EarlyStopping
+from bpnet.backend import (
+    Backend,
+    BackendInfo,
+    available_backends,
+    get_backend,
+    matmul_precision,
+    use_backend,
+)
 from bpnet.common.history import History
+from bpnet.common.version import __version__ as __version__
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -17,27 +27,29 @@ from bpnet.errors import (
     OutOfMemoryError,
     UnknownBackendError,
 )
-from bpnet.gradcheck import GradientReport, check_gradients
-from bpnet.gradient_flow import GradientFlow
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from bpnet.training.loop import Callback
 
 if TYPE_CHECKING:
     from bpnet import learn as learn
     from bpnet import plot as plot
-    from bpnet import sanity
-    from bpnet.callbacks.checkpoint import Checkpoint
-    from bpnet.callbacks.snapshots import Snapshots
-    from bpnet.contract import Parity, parity
-    from bpnet.diagnosis import Diagnosis, Doctor, TrainingWarning, diagnose
+    from bpnet.callbacks import Callback, Checkpoint, EarlyStopping, Snapshots
+    from bpnet.diagnosis import (
+        Diagnosis,
+        Doctor,
+        GradientFlow,
+        RateTest,
+        TrainingWarning,
+        diagnose,
+        find_learning_rate,
+        sanity,
+    )
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
     from bpnet.loading import load
-    from bpnet.rate_finder import RateTest, find_learning_rate
-
-__version__ = "0.1.0"
+    from bpnet.testing.gradcheck import GradientReport, check_gradients
+    from bpnet.testing.parity import Parity, parity
 
 # Not listed: MLPClassifier, MLPRegressor, learn and plot, as `from bpnet import *` must work
 # without scikit-learn and matplotlib.
@@ -91,37 +103,80 @@ __all__ = [
 ]
 
 
-# What `import bpnet` leaves out to stay light: its module is imported when it is asked for.
+# What `import bpnet` leaves out to stay light: its package is imported when it is asked for.
 _LATER = {
-    "Checkpoint": "bpnet.callbacks.checkpoint",
+    "Callback": "bpnet.training",
+    "Checkpoint": "bpnet.callbacks",
     "Diagnosis": "bpnet.diagnosis",
     "Doctor": "bpnet.diagnosis",
+    "EarlyStopping": "bpnet.callbacks",
+    "GradientFlow": "bpnet.diagnosis",
+    "GradientReport": "bpnet.testing.gradcheck",
     "MLPClassifier": "bpnet.estimators",
     "MLPRegressor": "bpnet.estimators",
-    "Parity": "bpnet.contract",
-    "RateTest": "bpnet.rate_finder",
-    "Snapshots": "bpnet.callbacks.snapshots",
+    "Parity": "bpnet.testing.parity",
+    "RateTest": "bpnet.diagnosis",
+    "Snapshots": "bpnet.callbacks",
     "TrainingWarning": "bpnet.diagnosis",
+    "check_gradients": "bpnet.testing.gradcheck",
     "diagnose": "bpnet.diagnosis",
-    "find_learning_rate": "bpnet.rate_finder",
+    "diagnosis": "bpnet.diagnosis",
+    "find_learning_rate": "bpnet.diagnosis",
     "learn": "bpnet.learn",
     "load": "bpnet.loading",
-    "parity": "bpnet.contract",
+    "parity": "bpnet.testing.parity",
     "plot": "bpnet.plot",
-    "sanity": "bpnet.sanity",
+    "sanity": "bpnet.diagnosis.sanity",
 }
 
+# Where public modules stood before they had packages.
+_MOVED = {
+    "bpnet.checkpoint": "bpnet.callbacks.checkpoint",
+    "bpnet.contract": "bpnet.testing.parity",
+    "bpnet.demo": "bpnet.cli.demo",
+    "bpnet.gradcheck": "bpnet.testing.gradcheck",
+    "bpnet.gradient_flow": "bpnet.diagnosis.gradient_flow",
+    "bpnet.history": "bpnet.common.history",
+    "bpnet.precision": "bpnet.backend.precision",
+    "bpnet.rate_finder": "bpnet.diagnosis.lr_finder",
+    "bpnet.registry": "bpnet.backend.registry",
+    "bpnet.sanity": "bpnet.diagnosis.sanity",
+    "bpnet.snapshots": "bpnet.callbacks.snapshots",
+    "bpnet.trace": "bpnet.model.trace",
+}
+
+
+class _Moved:
+    """Finds a module under the name that it had before, and warns."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Return a spec for a module that has moved, None for all others."""
+        return ModuleSpec(name, _Moved()) if name in _MOVED else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave that to Python."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module the names of the one that took its place."""
+        old, new = module.__name__, _MOVED[module.__name__]
+        warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=2)
+        names = vars(importlib.import_module(new)).items()
+        vars(module).update({name: value for name, value in names if name[:2] != "__"})
+
+
+sys.meta_path.append(_Moved)
 
 if not TYPE_CHECKING:  # or a type checker would take any name for one of these
 
     def __getattr__(name: str) -> object:
         """Import what is needed seldom only when it is asked for."""
-        if name not in _LATER:
-            raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
-        import importlib
-
-        module = importlib.import_module(_LATER[name])
-        return module if _LATER[name] == f"bpnet.{name}" else getattr(module, name)
+        if name in _LATER:
+            module = importlib.import_module(_LATER[name])
+            return getattr(module, name, module)
+        if f"bpnet.{name}" in _MOVED:
+            return importlib.import_module(f"bpnet.{name}")
+        raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

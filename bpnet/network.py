@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bpnet import backprop, inference
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
-from bpnet.callbacks.progress import with_progress
 from bpnet.common.checks import check_flag, check_path, kind_of
+from bpnet.common.history import History
 from bpnet.model.model import Model
 from bpnet.model.summary import summary
-from bpnet.model.trace import Trace, trace
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
-from bpnet.serialization import safetensors_file, training_state
-from bpnet.serialization.model_state import document, weights
-from bpnet.serialization.training_state import FinishedRun, Resumption
-from bpnet.training import Callback, History, Training
-from bpnet.training.state import TrainingState
-from bpnet.training.validation_split import hold_out
+
+if TYPE_CHECKING:  # the methods import these when they need them: `import bpnet` stays light
+    from bpnet.model.trace import Trace
+    from bpnet.serialization.training_state import FinishedRun
+    from bpnet.training.loop import Callback
 
 
 class Network(Model):
@@ -217,6 +215,8 @@ class Network(Model):
         >>> trace.entries[5].equation, trace.entries[5].line.text
         ('dW1 = X^T delta1', 'xp.matmul(a_previous.T, delta)')
         """
+        from bpnet.model.trace import trace
+
         return trace(self, X, y, backend)
 
     def fit(
@@ -306,6 +306,12 @@ class Network(Model):
         OutOfMemoryError
             If memory did not suffice; the network has the weights of the last good epoch.
         """
+        from bpnet.callbacks.progress import with_progress
+        from bpnet.serialization.training_state import FinishedRun, Resumption
+        from bpnet.training.loop import Training
+        from bpnet.training.state import TrainingState
+        from bpnet.training.validation_split import hold_out
+
         resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
         state = (
             resumed.state
@@ -360,14 +366,11 @@ class Network(Model):
         --------
         bpnet.Checkpoint : Writes such a file while the network trains.
         """
-        path, run = check_path("path", path), self._finished
-        if run is not None and run.can_go_on(self):
-            content = safetensors_file.encode(
-                *training_state.snapshot(self, run, training_state.agreed(run))
-            )
-        else:
-            content = safetensors_file.encode({"network": document(self)}, weights(self))
-        safetensors_file.write(path, content)
+        from bpnet.serialization import training_state
+        from bpnet.serialization.safetensors_file import encode, write
+
+        path = check_path("path", path)
+        write(path, encode(*training_state.contents(self, self._finished)))
 
     def summary(self) -> str:
         """Describe the layers in a table: shapes and numbers of parameters.

@@ -22,7 +22,8 @@ from bad_data import (
 from bad_values import Bad
 
 import bpnet
-from bpnet import plot, sanity
+from bpnet import plot
+from bpnet.diagnosis import sanity
 
 
 class Entry(NamedTuple):

@@ -11,7 +11,9 @@ from bad_values import Bad
 from entries import EPSILON, Entry, network
 
 import bpnet
-from bpnet import cli, learn, plot, random, sanity, schedules
+from bpnet import learn, plot, random, schedules
+from bpnet.cli import main
+from bpnet.diagnosis import sanity
 
 
 @functools.cache
@@ -331,5 +333,5 @@ REST = {
         {"steps": bad.sequence(FLOATS), "seed": bad.integer(0)},
     ),
     "learn.backprop": Entry(learn.backprop, {}, {"seed": bad.integer(0)}),
-    "cli.main": Entry(cli.main, {}, {"argv": NO_OPTIONS}),
+    "cli.main": Entry(main.main, {}, {"argv": NO_OPTIONS}),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import re
 import pytest
 
 import bpnet
-from bpnet.cli import _parser, main
+from bpnet.cli.main import _parser, main
 
 NO_NUMBER = ("ten", "2 3", "nan", "", "-1", "1e3x", "größe")
 BAD = {

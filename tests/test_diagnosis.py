@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import bpnet
-from bpnet import _symptoms
-from bpnet._thresholds import THRESHOLDS
-from bpnet.diagnosis import ILLNESSES, TrainingWarning
+from bpnet.diagnosis import rules
+from bpnet.diagnosis.report import ILLNESSES, TrainingWarning
+from bpnet.diagnosis.thresholds import THRESHOLDS
 from bpnet.initializers import Constant, Normal
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -165,7 +165,7 @@ def test_causes_come_before_their_consequences():
 
 
 def test_every_limit_has_a_reason_and_a_source_and_is_used():
-    code = Path(_symptoms.__file__).read_text()
+    code = Path(rules.__file__).read_text()
     code += Path(sys.modules["bpnet.diagnosis"].__file__).read_text()
     for name, threshold in THRESHOLDS.items():
         assert f'"{name}"' in code, name

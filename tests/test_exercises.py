@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bpnet
-from bpnet.cli import main
+from bpnet.cli.main import main
 from bpnet.learn.exercise import AnswerError
 from bpnet.learn.exercises import EXERCISES
 from bpnet.learn.grading import Quantity, marked

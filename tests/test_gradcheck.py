@@ -11,8 +11,9 @@ import pytest
 from refusals import bits
 
 import bpnet
-from bpnet import backprop, check_gradients, gradcheck
+from bpnet import backprop, check_gradients
 from bpnet.activations import ReLU
+from bpnet.testing import gradcheck
 
 M, N_IN, N_OUT = 7, 3, 2
 rng = np.random.default_rng(0)

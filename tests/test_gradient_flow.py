@@ -12,9 +12,9 @@ from scipy.optimize import minimize
 
 import bpnet
 from bpnet import losses
-from bpnet._facts import best_loss, chance_loss
 from bpnet.activations import ACTIVATIONS
-from bpnet.gradient_flow import FIGURES, flatness
+from bpnet.diagnosis.data_profile import best_loss, chance_loss
+from bpnet.diagnosis.gradient_flow import FIGURES, flatness
 from bpnet.initializers import Constant
 
 rng = np.random.default_rng(2)

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 
 import bpnet
 from bpnet import learn
-from bpnet.cli import main
+from bpnet.cli.main import main
 from bpnet.learn import architecture as architecture_module
 from bpnet.learn.differences import numerical_gradient, numerical_gradients
 from bpnet.learn.lesson import factor_per_layer
@@ -373,7 +373,7 @@ def test_help_names_every_lesson(capsys):
 def test_lessons_are_light_until_they_draw():
     program = (
         "import sys, bpnet\n"
-        "later = {'bpnet.learn', 'bpnet.plot', 'bpnet.rate_finder', 'bpnet.callbacks.snapshots'}\n"
+        "later = {'bpnet.learn', 'bpnet.plot', 'bpnet.diagnosis', 'bpnet.testing'}\n"
         "assert not later & set(sys.modules)\n"
         "bpnet.learn.gradient_check(steps=(1e-5,))\n"
         "assert 'matplotlib' not in sys.modules\n"

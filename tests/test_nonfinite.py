@@ -13,7 +13,7 @@ import pytest
 from on_host import assert_same, flat
 
 import bpnet
-from bpnet.cli import main
+from bpnet.cli.main import main
 
 M, BATCH = 10, 4  # three batches in an epoch
 RNG = np.random.default_rng(0)

@@ -10,9 +10,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import bpnet
-from bpnet import contract
-from bpnet.cli import main
+from bpnet.cli.main import main
 from bpnet.random import generator
+from bpnet.testing import parity
 
 X, Y = bpnet.datasets.make_spiral(60, seed=0)
 QUANTITIES = [
@@ -34,7 +34,7 @@ def test_parity_holds(dtype, backend):
     assert report.passed, str(report)
     assert [d.quantity for d in report.differences] == QUANTITIES
     assert {d.backend for d in report.differences} == {backend.spec}
-    assert (report.dtype, report.epochs, report.skipped) == (dtype, contract.EPOCHS, {})
+    assert (report.dtype, report.epochs, report.skipped) == (dtype, parity.EPOCHS, {})
 
 
 def test_without_backends_every_device_is_compared():
@@ -154,18 +154,18 @@ def test_ulps_count_the_floats_between(dtype):
         (1.0, 2.0, 2 ** np.finfo(dtype).nmant),
     ]:
         pair = np.array([0.5, a], dtype), np.array([0.5, b], dtype)
-        assert contract._ulps(*pair) == expected
+        assert parity._ulps(*pair) == expected
     largest = np.finfo(dtype).max
-    between = contract._ulps(np.array([largest]), np.array([-largest]))
-    assert between == 2 * contract._ulps(np.array([largest]), np.zeros(1, dtype)) > 2**31
+    between = parity._ulps(np.array([largest]), np.array([-largest]))
+    assert between == 2 * parity._ulps(np.array([largest]), np.zeros(1, dtype)) > 2**31
 
 
 def test_relative_is_by_the_largest_entry():
-    assert contract._relative(np.array([100.0, 1.0]), np.array([100.0, 2.0])) == 0.01
-    assert contract._relative(np.zeros(2), np.zeros(2)) == 0.0
-    assert contract._relative(np.array([math.inf]), np.array([math.inf])) == 0.0
-    wrong = contract.Difference("a", "loss curve", 0, math.nan, 1e-9)
-    assert math.isnan(contract._relative(np.array([1.0]), np.array([math.inf])))
+    assert parity._relative(np.array([100.0, 1.0]), np.array([100.0, 2.0])) == 0.01
+    assert parity._relative(np.zeros(2), np.zeros(2)) == 0.0
+    assert parity._relative(np.array([math.inf]), np.array([math.inf])) == 0.0
+    wrong = parity.Difference("a", "loss curve", 0, math.nan, 1e-9)
+    assert math.isnan(parity._relative(np.array([1.0]), np.array([math.inf])))
     assert not wrong.passed
 
 
@@ -200,7 +200,7 @@ def test_the_command_prints_the_table(capsys):
 
 def test_its_exit_status_tells_of_a_difference(monkeypatch, capsys):
     table = {"float64": dict.fromkeys(QUANTITIES, -1.0)}
-    monkeypatch.setattr(contract, "TOLERANCES", table)
+    monkeypatch.setattr(parity, "TOLERANCES", table)
     assert main(["parity", "--backends", "numpy", "--epochs", "1"]) == 1
     assert "parity broken" in capsys.readouterr().out
 

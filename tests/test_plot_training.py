@@ -14,7 +14,7 @@ from PIL import Image
 
 import bpnet
 from bpnet import plot
-from bpnet.gradient_flow import FIGURES
+from bpnet.diagnosis.gradient_flow import FIGURES
 from bpnet.plot.curves import LABELS
 
 X, Y = bpnet.datasets.make_moons(60, seed=0)

@@ -58,7 +58,7 @@ def test_a_chance_dip_of_the_first_batches_suggests_nothing(make, seed):
 
 
 def test_the_suggestion_is_halfway_down():
-    from bpnet.rate_finder import _halfway
+    from bpnet.diagnosis.lr_finder import _halfway
 
     rates = [float(k) for k in range(20)]
     smoothed = [1.0, 0.2, *[1.0] * 8, 0.8, 0.6, 0.4, 0.2, 0.0, 0.1, 0.7, 2.0, 3.0, 4.0]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import bpnet
-from bpnet import sanity
 from bpnet.activations import ReLU, Tanh
+from bpnet.diagnosis import sanity
 from bpnet.initializers import Constant, Normal
 
 X, Y = bpnet.datasets.make_xor(200, noise=0.1, seed=0)

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet.common.patience import Patience
@@ -16,10 +16,7 @@ from bpnet.serialization import safetensors_file
 from bpnet.serialization.config import describe
 from bpnet.serialization.model_state import architecture
 from bpnet.serialization.training_state import settings, snapshot
-from bpnet.training.loop import Callback
-
-if TYPE_CHECKING:
-    from bpnet.training.loop import Training
+from bpnet.training.loop import Callback, Training
 
 
 class Checkpoint(Callback):

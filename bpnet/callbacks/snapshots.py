@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_integer
-from bpnet.training.loop import Callback
-
-if TYPE_CHECKING:
-    from bpnet.backend.typing import Parameters
-    from bpnet.training.loop import Training
+from bpnet.training.loop import Callback, Training
 
 
 class Snapshot(NamedTuple):

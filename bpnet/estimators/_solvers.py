@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from bpnet import optimizers
 from bpnet.backend.typing import Array, Namespace
+from bpnet.estimators._parameters import MLPParameters
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Constant, Schedule
-
-if TYPE_CHECKING:
-    from bpnet.estimators._base import BaseMLP
 
 
 class Adam(optimizers.Adam):
@@ -62,7 +59,7 @@ class InverseScaling(Schedule):
         self.learning_rate = self.initial / (self.seen + 1) ** self.power
 
 
-def optimizer_of(estimator: BaseMLP) -> Optimizer:
+def optimizer_of(estimator: MLPParameters) -> Optimizer:
     """Give the optimiser that an estimator's parameters describe."""
     if estimator.optimizer is not None:
         return estimator.optimizer
@@ -80,7 +77,7 @@ def optimizer_of(estimator: BaseMLP) -> Optimizer:
     return SGD(rate, momentum, nesterov, estimator.clip_norm)
 
 
-def _schedule(estimator: BaseMLP) -> Schedule:
+def _schedule(estimator: MLPParameters) -> Schedule:
     """Give scikit-learn's schedule; "adaptive" is a constant that stopping divides."""
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         return InverseScaling(estimator.learning_rate_init, estimator.power_t)

@@ -15,11 +15,11 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.callbacks.progress import with_progress
 from bpnet.data.dataset import Dataset
 from bpnet.estimators._parameters import MLPParameters
-from bpnet.estimators._record import Record
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
 from bpnet.network import Network
-from bpnet.training.loop import Training
+from bpnet.schedules import Constant
+from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
 
@@ -83,7 +83,7 @@ class Stochastic(MLPParameters):
         """Run the epochs, and leave the network with its last or best parameters."""
         if self._last is not None and self._has_best_weights():
             network.set_parameters(place, copy_parameters(self._last, place))
-        record = Record(self, self._best and copy_parameters(self._best, place))
+        record = _Record(self, self._best and copy_parameters(self._best, place))
         training = Training(
             network,
             data,
@@ -190,3 +190,78 @@ class Stochastic(MLPParameters):
 
 def _in_order(epoch: int, rows: int) -> Any:
     return range(rows)
+
+
+class _Record(Callback):
+    """Fill the estimator's curves, count epochs without improvement, keep the best weights.
+
+    scikit-learn's count differs from :class:`bpnet.EarlyStopping`'s: an improvement by less
+    than `tol` moves the best figure, but does not reset the count.
+
+    Attributes
+    ----------
+    best : Parameters or None
+        The weights of the best validation score.
+    """
+
+    def __init__(self, estimator: Stochastic, best: Parameters | None) -> None:
+        self.estimator = estimator
+        self.best = best
+
+    def on_train_begin(self, training: Training) -> None:
+        """Take the first weights for the best, for what is scored may never be a number."""
+        if self.estimator.early_stopping and self.best is None:
+            self.best = training.copy_parameters()
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Write the epoch down, and stop or slow down where nothing improves."""
+        e = self.estimator
+        e.n_iter_ += 1
+        e.t_ += training.data.n_rows
+        e.loss_ = training.logs["loss"]
+        e.loss_curve_.append(e.loss_)
+        self._say(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
+        if e.early_stopping:
+            self._observe_score(training)
+        else:
+            self._count(e.loss_ > e.best_loss_ - e.tol)
+            if e.loss_ < e.best_loss_:
+                e.best_loss_ = e.loss_
+        if e._no_improvement_count > e.n_iter_no_change:
+            self._give_up(training)
+
+    def _observe_score(self, training: Training) -> None:
+        e = self.estimator
+        score = e._validation_score(training)
+        e.validation_scores_.append(score)
+        e.validation_loss_curve_.append(training.logs["val_loss"])
+        self._say(f"Validation score: {score:f}")
+        self._count(score < e.best_validation_score_ + e.tol)
+        if score > e.best_validation_score_:
+            e.best_validation_score_ = score
+            self.best = training.copy_parameters()
+
+    def _count(self, no_improvement: bool) -> None:
+        e = self.estimator
+        e._no_improvement_count = e._no_improvement_count + 1 if no_improvement else 0
+
+    def _give_up(self, training: Training) -> None:
+        """End the training; with the adaptive learning rate first divide that by 5."""
+        e = self.estimator
+        figure = "Validation score" if e.early_stopping else "Training loss"
+        message = (
+            f"{figure} did not improve more than tol={e.tol:f} for "
+            f"{e.n_iter_no_change} consecutive epochs."
+        )
+        rate = training.state.schedule if e._is_adaptive else None
+        if isinstance(rate, Constant) and rate.learning_rate > 1e-6:
+            rate.learning_rate /= 5.0
+            e._no_improvement_count = 0
+            self._say(f"{message} Setting learning rate to {rate.learning_rate:f}")
+            return
+        self._say(f"{message}{' Learning rate too small.' if rate else ''} Stopping.")
+        training.stop(message)
+
+    def _say(self, message: str) -> None:
+        if self.estimator.verbose:
+            print(message)

@@ -7,8 +7,9 @@ import functools
 import sys
 from typing import Any
 
-import bpnet
+from bpnet.backend import get_backend, use_backend
 from bpnet.common.options import directory, integer, writable
+from bpnet.errors import BackendError
 from bpnet.learn import LESSONS
 from bpnet.learn.exercise import AnswerError, Exercise
 from bpnet.learn.exercises import EXERCISES
@@ -66,13 +67,13 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
     """Run an experiment; everything is checked before it begins."""
     picture = f"{name}.png"
     try:
-        backend = bpnet.get_backend(options.get("backend"))
+        backend = get_backend(options.get("backend"))
         from bpnet import plot  # noqa: F401 - needs matplotlib, so say so at once
 
         out = writable(options["out"], [picture])
-    except (OSError, ImportError, bpnet.BackendError) as error:
+    except (OSError, ImportError, BackendError) as error:
         parser.error(str(error))
-    with bpnet.use_backend(backend):
+    with use_backend(backend):
         lesson = LESSONS[name](seed=options["seed"])
     lesson.draw().savefig(out / picture, dpi=150)
     print(lesson)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bpnet.network import clone
-
-if TYPE_CHECKING:
-    from bpnet.backend.typing import Parameters
-    from bpnet.network import Network
+from bpnet.backend.typing import Parameters
+from bpnet.network import Network, clone
 
 # Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).
 STEP = float(np.finfo(np.float64).eps) ** (1.0 / 3.0)

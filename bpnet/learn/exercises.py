@@ -9,7 +9,6 @@ import numpy as np
 from bpnet import datasets
 from bpnet.activations import Activation, Tanh, tanh
 from bpnet.backend.typing import Array, LayerParameters, Namespace
-from bpnet.gradcheck import check_gradients
 from bpnet.layers import Dense
 from bpnet.learn.differences import numerical_gradient
 from bpnet.learn.exercise import Answer, Exercise
@@ -17,6 +16,7 @@ from bpnet.learn.grading import Mark, Quantity
 from bpnet.losses import BinaryCrossentropy, Loss, output_error
 from bpnet.network import Network
 from bpnet.optimizers import SGD
+from bpnet.testing.gradcheck import check_gradients
 
 # Examples, and units of two layers: all different, so that no wrong shape fits by chance.
 _M, _IN, _OUT = 7, 3, 2

@@ -10,12 +10,12 @@ import numpy as np
 from bpnet import datasets
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import check_integer, check_sequence
-from bpnet.gradcheck import check_gradients
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
 from bpnet.learn.differences import STEP, numerical_gradients
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
+from bpnet.testing.gradcheck import check_gradients
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

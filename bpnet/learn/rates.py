@@ -10,12 +10,12 @@ import numpy as np
 
 from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.diagnosis.lr_finder import RateTest, find_learning_rate
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network, clone
 from bpnet.optimizers import SGD
-from bpnet.rate_finder import RateTest, find_learning_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +13,9 @@ from matplotlib.figure import Figure
 
 from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_number, check_path, kind_of
-from bpnet.network import clone
+from bpnet.network import Network, clone
 from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
 from bpnet.plot.style import axes_or_new
-
-if TYPE_CHECKING:
-    from bpnet.network import Network
 
 # How long the last frame stays before the film begins anew, in seconds.
 _LAST = 2.0

@@ -108,7 +108,7 @@ def gradient_flow(
     figure : str, default "gradient_norm"
         What to draw: "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
         "activation_std" on a logarithmic scale, "activation_mean", "dead", "saturated",
-        "spread" on a linear one. :mod:`bpnet.gradient_flow` says what they are.
+        "spread" on a linear one. :mod:`bpnet.diagnosis.gradient_flow` says what they are.
 
     Returns
     -------

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from matplotlib.axes import Axes
 
 from bpnet.common.checks import kind_of
+from bpnet.diagnosis.lr_finder import RateTest
 from bpnet.plot.style import COLORS, axes_or_new
-
-if TYPE_CHECKING:
-    from bpnet.rate_finder import RateTest
 
 
 def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
@@ -43,7 +39,7 @@ def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
     >>> ax.get_xscale(), ax.get_xlabel()
     ('log', 'learning rate')
     """
-    from bpnet.rate_finder import RateTest
+    from bpnet.diagnosis.lr_finder import RateTest
 
     if not isinstance(test, RateTest):
         raise TypeError(

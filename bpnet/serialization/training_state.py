@@ -6,7 +6,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bpnet.common.checks import check_number, check_path
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.model.model import Model
+from bpnet.optimizers import Optimizer
 from bpnet.serialization import safetensors_file
 from bpnet.serialization.config import build, describe, short
 from bpnet.serialization.model_state import (
@@ -29,12 +30,8 @@ from bpnet.serialization.model_state import (
     weights,
 )
 from bpnet.serialization.safetensors_file import Tensors
-from bpnet.training.loop import Callback
+from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
-
-if TYPE_CHECKING:
-    from bpnet.optimizers import Optimizer
-    from bpnet.training.loop import Training
 
 # Dataset is told apart by its shape and by this many of its rows: all would take too long.
 _ROWS = 256
@@ -149,6 +146,13 @@ def snapshot(
     }
     taken = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
     return {"network": document(network) | taken, "training": described}, tensors
+
+
+def contents(network: Model, run: FinishedRun | None) -> tuple[dict[str, Any], Tensors]:
+    """Return what a file holds of a network, and of its last run if that can go on."""
+    if run is not None and run.can_go_on(network):
+        return snapshot(network, run, agreed(run))
+    return {"network": document(network)}, weights(network)
 
 
 def _pack(value: Any, tensors: Tensors) -> Any:

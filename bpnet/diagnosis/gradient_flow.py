@@ -31,22 +31,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet.activations import Activation
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.common.checks import check_integer
 from bpnet.layers import Dense
 from bpnet.losses import sum_of_weights
 from bpnet.model.recorder import recording
-from bpnet.training.loop import Callback
-
-if TYPE_CHECKING:
-    from bpnet.activations import Activation
-    from bpnet.optimizers import Optimizer, OptimizerState
-    from bpnet.training.loop import Training
+from bpnet.optimizers import Optimizer, OptimizerState
+from bpnet.training.loop import Callback, Training
 
 FIGURES = (
     "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
@@ -64,7 +61,7 @@ COST = 0.02
 class GradientFlow(Callback):
     """Record gradients, weights, steps and activations of each layer, epoch by epoch.
 
-    The history gets the figures that :mod:`bpnet.gradient_flow` lists, such as
+    The history gets the figures that :mod:`bpnet.diagnosis.gradient_flow` lists, such as
     ``"gradient_norm/1"``, and ``history.facts``: what the data and the network were like
     before the first step. Together they are what :func:`bpnet.diagnose` reads. Where the
     first layers' gradients are many times smaller than the last's, gradients vanish
@@ -99,7 +96,7 @@ class GradientFlow(Callback):
 
     def on_train_begin(self, training: Training) -> None:
         """Put the sample on the device, and note what is so before the first step."""
-        from bpnet._facts import facts
+        from bpnet.diagnosis.data_profile import facts
 
         self._meter = Meter(training, self.rows)
         self._period = self.every or _affordable(training, self.rows)

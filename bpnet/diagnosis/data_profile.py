@@ -9,18 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import array_api_compat.numpy as xp
 import numpy as np
 
+from bpnet.data.dataset import Dataset
 from bpnet.layers import Dense
-from bpnet.losses import mean_loss
-
-if TYPE_CHECKING:
-    from bpnet.data.dataset import Dataset
-    from bpnet.losses import Loss
-    from bpnet.training.loop import Training
+from bpnet.losses import Loss, mean_loss
+from bpnet.training.loop import Training
 
 # Nearest neighbours take time in rows squared; this many tell signal from noise.
 ROWS = 512
@@ -30,7 +27,7 @@ COPY = 1.0 - 1e-6
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-class Facts(NamedTuple):
+class DataProfile(NamedTuple):
     """What was so before the first step.
 
     Attributes
@@ -48,7 +45,7 @@ class Facts(NamedTuple):
     best_loss : float
         Mean loss of perfect predictions: 0, but for counts and soft labels.
     start : dict of str to float
-        The figures of :mod:`bpnet.gradient_flow`.
+        The figures of :mod:`bpnet.diagnosis.gradient_flow`.
     feature_rms : float
         Largest root mean square of a feature; `feature_rms_of` is its number from 0.
     feature_rms_of : int
@@ -101,14 +98,14 @@ class Facts(NamedTuple):
     neighbour_loss: float
 
 
-def facts(training: Training, start: dict[str, float]) -> Facts:
+def facts(training: Training, start: dict[str, float]) -> DataProfile:
     """Examine the data of a training that is about to begin."""
     kind, data = training.network.loss, training.data
     sample = training.sample(ROWS).to_host()
     X = np.asarray(sample.X, np.float64)
     every_y, every_w = _to_host(data, data.y), _to_host(data, data.w)
     n_outputs = training.network.n_outputs
-    return Facts(
+    return DataProfile(
         n_rows=data.n_rows,
         n_features=X.shape[1],
         n_batches=math.ceil(data.n_rows / training.batch_size),

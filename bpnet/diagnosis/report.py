@@ -10,18 +10,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from bpnet._evidence import Evidence
-from bpnet._symptoms import Finding, examine
-from bpnet._thresholds import THRESHOLDS, limit
 from bpnet.common.history import check_history
-from bpnet.gradient_flow import FIGURES, GradientFlow
-from bpnet.sanity import Check, initial_loss, update_ratio
-
-if TYPE_CHECKING:
-    from bpnet._facts import Facts
-    from bpnet.training.loop import Training
+from bpnet.diagnosis.data_profile import DataProfile
+from bpnet.diagnosis.evidence import Evidence, Finding
+from bpnet.diagnosis.gradient_flow import FIGURES, GradientFlow
+from bpnet.diagnosis.rules import examine
+from bpnet.diagnosis.sanity import Check, initial_loss, update_ratio
+from bpnet.diagnosis.thresholds import THRESHOLDS, limit
+from bpnet.training.loop import Training
 
 __all__ = [
     "ILLNESSES",
@@ -236,14 +234,14 @@ def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
     }
 
 
-def _check(history: Mapping[str, Sequence[float]]) -> Facts:
+def _check(history: Mapping[str, Sequence[float]]) -> DataProfile:
     """Give the facts of a history that can be diagnosed."""
     if not check_history(history).get("loss"):
         raise ValueError(
             "history has no epoch to diagnose: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"
         )
-    facts: Facts | None = getattr(history, "facts", None)
+    facts: DataProfile | None = getattr(history, "facts", None)
     missing = [name for name in FIGURES if f"{name}/1" not in history]
     if facts is None or missing or "data_loss" not in history:
         raise ValueError(
@@ -253,7 +251,9 @@ def _check(history: Mapping[str, Sequence[float]]) -> Facts:
     return facts
 
 
-def _not_examined(history: Mapping[str, Sequence[float]], facts: Facts) -> Mapping[str, str]:
+def _not_examined(
+    history: Mapping[str, Sequence[float]], facts: DataProfile
+) -> Mapping[str, str]:
     reasons = {}
     if not history.get("val_loss"):
         reasons["overfitting"] = "no validation data; pass fit validation_data"

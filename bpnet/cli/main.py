@@ -12,12 +12,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import bpnet
+from bpnet import datasets
 from bpnet.activations import ACTIVATIONS
+from bpnet.backend import available_backends
 from bpnet.common.checks import check_sequence, check_text
 from bpnet.common.options import Parser, directory, integer, names, number, one_line, sizes
 from bpnet.common.tables import align
+from bpnet.common.version import __version__
+from bpnet.errors import BackendError
+from bpnet.layers import Dense, Dropout
 from bpnet.learn import command
+from bpnet.network import Network
+from bpnet.testing.parity import parity
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="bpnet", description="Backpropagation on any array library.")
-    parser.add_argument("--version", action="version", version=f"bpnet {bpnet.__version__}")
+    parser.add_argument("--version", action="version", version=f"bpnet {__version__}")
     parser.set_defaults(run=lambda options: parser.print_help())
     commands = parser.add_subparsers(metavar="COMMAND")
 
@@ -74,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo_options(demo)
     demo.set_defaults(run=functools.partial(_demo, demo))
 
-    parity = commands.add_parser(
+    compare = commands.add_parser(
         "parity",
         help="train the same network on every backend, and compare",
         description="Train a network with dropout on a spiral, once on each device, and "
@@ -82,32 +88,32 @@ def _parser() -> argparse.ArgumentParser:
         "1 if they differ by more than is allowed.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    _add_parity_options(parity)
-    parity.set_defaults(run=functools.partial(_parity, parity))
+    _add_parity_options(compare)
+    compare.set_defaults(run=functools.partial(_parity, compare))
     command.add_to(commands)
     return parser
 
 
 def _demo(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
-    from bpnet.demo import Demo
+    from bpnet.cli.demo import Demo
 
     try:
         demo = Demo(**options)
-    except (ValueError, OSError, ImportError, bpnet.BackendError) as error:
+    except (ValueError, OSError, ImportError, BackendError) as error:
         parser.error(str(error))
     return demo.run()
 
 
 def _parity(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     """Train a network in which all that can differ appears, and print the table."""
-    X, y = bpnet.datasets.make_spiral(200, seed=0)
+    X, y = datasets.make_spiral(200, seed=0)
     layers = [
-        bpnet.Dense(16, "tanh"), bpnet.Dropout(0.2), bpnet.Dense(16, "relu"), bpnet.Dense(1)
+        Dense(16, "tanh"), Dropout(0.2), Dense(16, "relu"), Dense(1)
     ]  # fmt: skip
-    net = bpnet.Network(layers, "binary_crossentropy", seed=0, dtype=options["dtype"])
+    net = Network(layers, "binary_crossentropy", seed=0, dtype=options["dtype"])
     try:
-        report = bpnet.parity(net, X, y, options["backends"], epochs=options["epochs"])
-    except (ValueError, bpnet.BackendError) as error:
+        report = parity(net, X, y, options["backends"], epochs=options["epochs"])
+    except (ValueError, BackendError) as error:
         parser.error(f"argument --backends: {error}")
     print(report)
     return 0 if report.passed else 1
@@ -116,7 +122,7 @@ def _parity(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
 def _backends() -> str:
     """Write the table of backends, with the reason why one cannot be used."""
     rows = [("backend", "version", "devices", "why not")]
-    for name, info in bpnet.available_backends().items():
+    for name, info in available_backends().items():
         devices = ", ".join(info.devices) or "-"
         rows.append((name, info.version or "-", devices, one_line(info.reason or "")))
     return "\n".join(align(rows))

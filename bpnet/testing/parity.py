@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,13 +21,9 @@ from bpnet.common.tables import align
 from bpnet.data.dataset import Dataset
 from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
-from bpnet.optimizers import Adam
-from bpnet.training.loop import Callback
+from bpnet.optimizers import Adam, Optimizer
+from bpnet.training.loop import Callback, Training
 from bpnet.training.step import gather
-
-if TYPE_CHECKING:
-    from bpnet.optimizers import Optimizer
-    from bpnet.training.loop import Training
 
 REFERENCE = "numpy:cpu"
 EPOCHS = 20

@@ -1,8 +1,9 @@
 """From the figures of a training to the illnesses that they show: one function each.
 
-Each takes the :class:`bpnet._evidence.Evidence` and gives a :class:`Finding` or None. `RULES`
-lists them with causes before their consequences, so the first finding is the one to treat: a
-network whose inputs are unscaled may also diverge, or die, for that reason.
+Each takes the :class:`~bpnet.diagnosis.evidence.Evidence` and returns a
+:class:`~bpnet.diagnosis.evidence.Finding` or None. `RULES` lists causes before their
+consequences, so the first finding is the one to treat: a network whose inputs are unscaled may
+also diverge, or die, for that reason.
 """
 
 from __future__ import annotations
@@ -13,31 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet._evidence import Evidence
-from bpnet._thresholds import limit
-
-
-class Finding(NamedTuple):
-    """One illness, and what to do.
-
-    Attributes
-    ----------
-    name : str
-        The illness, one of :data:`bpnet.diagnosis.ILLNESSES`.
-    layer : int or None
-        The layer that shows it most, from 1 among those with weights; None if it is no
-        matter of one layer.
-    evidence : str
-        The measured numbers, beside what they should be.
-    remedy : str
-        What to try, the likeliest first.
-    """
-
-    name: str
-    layer: int | None
-    evidence: str
-    remedy: str
-
+from bpnet.diagnosis.evidence import Evidence, Finding
+from bpnet.diagnosis.thresholds import limit
 
 # --- the data ---------------------------------------------------------------------------------
 

@@ -9,21 +9,19 @@ check is worth more after a short training than at the random start.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpnet import backprop
+from bpnet.backend import Backend
+from bpnet.backend.typing import Array, Namespace, Parameters
+from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.common.tables import align
 from bpnet.losses import mean_loss, sum_of_weights
 from bpnet.network import Network, check_network
 from bpnet.random import generator
-
-if TYPE_CHECKING:
-    from bpnet.backend import Backend
-    from bpnet.backend.typing import Array, Namespace, Parameters
-    from bpnet.backprop import ModelSpec
 
 _EPSILON = float(np.finfo(np.float64).eps)
 # Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).

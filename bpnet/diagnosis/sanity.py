@@ -11,24 +11,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpnet.common.checks import check_integer
-from bpnet.common.history import check_history, figures
-from bpnet.gradcheck import check_gradients
-from bpnet.gradient_flow import GradientFlow
-from bpnet.layers import Dense, Dropout
+from bpnet.common.history import History, check_history, figures
+from bpnet.diagnosis.data_profile import DataProfile
+from bpnet.diagnosis.gradient_flow import GradientFlow
+from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
-from bpnet.training.loop import Callback
-
-if TYPE_CHECKING:
-    from bpnet._facts import Facts
-    from bpnet.common.history import History
-    from bpnet.layers import Layer
-    from bpnet.training.loop import Training
+from bpnet.testing.gradcheck import check_gradients
+from bpnet.training.loop import Callback, Training
 
 # Default initial weights give logits of variance about 1 to 2, whose loss is above that of
 # logits 0 (chance): sound nets of 1 to 4 layers and any activation had up to 2.6 times chance
@@ -91,7 +86,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     >>> print(bpnet.sanity.check_initial_loss(net, X, y))
     ok: loss at chance before training: 0.632, and 0.693 by chance
     """
-    from bpnet._facts import best_loss, constant_loss
+    from bpnet.diagnosis.data_profile import best_loss, constant_loss
 
     data = check_network(net).check_data(X, y, sample_weight).to_host()
     kind, targets = net.loss, (data.y, data.w)
@@ -102,7 +97,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     )
 
 
-def initial_loss(facts: Facts) -> Check:
+def initial_loss(facts: DataProfile) -> Check:
     """Check the same from what a training has noted before its first step."""
     return _initial_loss(facts.start["data_loss"], facts.zero_loss, facts.best_loss)
 
@@ -160,7 +155,7 @@ def check_overfit(
     >>> bpnet.sanity.check_overfit(net, X, y).passed
     True
     """
-    from bpnet._facts import best_loss
+    from bpnet.diagnosis.data_profile import best_loss
 
     data = check_network(net).check_data(X, y, None).to_host()
     rng = np.random.default_rng(check_integer("seed", seed, 0))

@@ -8,16 +8,20 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-import bpnet
+from bpnet import datasets, schedules
+from bpnet.backend import get_backend
+from bpnet.common.history import History
 from bpnet.common.options import writable
 from bpnet.common.tables import align
-
-if TYPE_CHECKING:
-    from bpnet.common.history import History
+from bpnet.diagnosis.gradient_flow import GradientFlow
+from bpnet.errors import NonFiniteError
+from bpnet.layers import Dense
+from bpnet.network import Network
+from bpnet.optimizers import Adam
 
 PICTURES = ("loss.png", "decision_boundary.png", "gradient_flow.png")
 
@@ -59,17 +63,17 @@ class Demo:
         from bpnet import plot  # needs matplotlib, so say so before training
 
         self.plot = plot
-        self.backend = bpnet.get_backend(backend)
+        self.backend = get_backend(backend)
         with _blaming("--samples"):
-            self.X, self.y = bpnet.datasets.make_spiral(samples, classes, noise, seed)
+            self.X, self.y = datasets.make_spiral(samples, classes, noise, seed)
         self.classes, self.activation = classes, activation
         self.epochs, self.batch_size = epochs, batch_size
-        self.optimizer = bpnet.Adam(bpnet.schedules.Cosine(learning_rate, epochs))
+        self.optimizer = Adam(schedules.Cosine(learning_rate, epochs))
         binary = classes == 2
-        self.net = bpnet.Network(
+        self.net = Network(
             [
-                *(bpnet.Dense(units, activation) for units in hidden),
-                bpnet.Dense(1 if binary else classes),
+                *(Dense(units, activation) for units in hidden),
+                Dense(1 if binary else classes),
             ],
             loss="binary_crossentropy" if binary else "categorical_crossentropy",
             seed=seed,
@@ -89,11 +93,11 @@ class Demo:
                     optimizer=self.optimizer,
                     epochs=self.epochs,
                     batch_size=self.batch_size,
-                    callbacks=[bpnet.GradientFlow()],
+                    callbacks=[GradientFlow()],
                     progress=_has_tqdm(),
                 )
                 measured = self.net.evaluate(self.X, self.y)
-        except bpnet.NonFiniteError as error:
+        except NonFiniteError as error:
             return _diverged(f"in {error.found}")
         if not math.isfinite(measured["loss"]):  # the last step has left weights too large
             return _diverged(f"the loss is {measured['loss']}")

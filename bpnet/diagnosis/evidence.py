@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bpnet._facts import Facts
+from bpnet.diagnosis.data_profile import DataProfile
+
+
+class Finding(NamedTuple):
+    """One illness, and what to do.
+
+    Attributes
+    ----------
+    name : str
+        The illness, one of :data:`bpnet.diagnosis.ILLNESSES`.
+    layer : int or None
+        The layer that shows it most, from 1 among those with weights; None if it is no
+        matter of one layer.
+    evidence : str
+        The measured numbers, beside what they should be.
+    remedy : str
+        What to try, the likeliest first.
+    """
+
+    name: str
+    layer: int | None
+    evidence: str
+    remedy: str
 
 
 class Evidence:
@@ -26,7 +47,7 @@ class Evidence:
     """
 
     def __init__(
-        self, figures: Mapping[str, Sequence[float]], facts: Facts, ended: bool
+        self, figures: Mapping[str, Sequence[float]], facts: DataProfile, ended: bool
     ) -> None:
         self.figures, self.facts, self.ended = figures, facts, ended
         self.depth = len(facts.activations)

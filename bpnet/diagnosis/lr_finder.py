@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bpnet.backend import Backend
 from bpnet.backend.memory import check_room
 from bpnet.backend.transfer import copy_parameters
 from bpnet.common.checks import check_integer, check_number
@@ -19,8 +20,6 @@ from bpnet.training.step import make_step
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
-
-    from bpnet.backend import Backend
 
 # Weight of the past in the smoothed loss; fastai's lr_find uses 0.98 for steps three times
 # as many. The test has diverged when the smoothed loss is this many times its least.

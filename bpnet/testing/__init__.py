@@ -1,0 +1,1 @@
+"""Checks of gradients and of backends: `gradcheck`, and `parity` between devices."""
