@@ -40,7 +40,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
         }
         state: dict[str, Any] = {
             "parameters": net.placement.parameters,
-            "slots": rule.init(backend.xp, net.placement.parameters),
+            "optimizer_state": rule.init(backend.xp, net.placement.parameters),
             "step": backend.asarray(0, "int64"),
             "t": backend.asarray(0, "int64"),
             "loss": backend.asarray(0.0, "float32"),

@@ -141,9 +141,9 @@ class Network(Model):
             label is right.
         """
         data = self.check_data(X, y, sample_weight)
-        place = self.choose_backend(backend, data.owner)
-        parameters = self.parameters_on(place, data.X)
-        return self.evaluate_data(place, parameters, data)
+        backend = self.choose_backend(backend, data.owner)
+        parameters = self.parameters_on(backend, data.X)
+        return self.evaluate_data(backend, parameters, data)
 
     def loss_and_gradients(
         self,
@@ -174,13 +174,13 @@ class Network(Model):
             dL/dW and dL/db in the structure of :attr:`parameters`.
         """
         data = self.check_data(X, y, sample_weight)
-        place = self.choose_backend(backend, data.owner)
-        parameters = self.parameters_on(place, data.X)
-        compute = self.compiled(place, backprop.loss_and_gradients)
-        with place.activate():
-            loss, gradients = compute(parameters, *data.arrays_on(place))
+        backend = self.choose_backend(backend, data.owner)
+        parameters = self.parameters_on(backend, data.X)
+        compute = self.compiled(backend, backprop.loss_and_gradients)
+        with backend.activate():
+            loss, gradients = compute(parameters, *data.arrays_on(backend))
             return float(loss), [
-                {name: to_input_type(g, place, data.owner) for name, g in layer.items()}
+                {name: to_input_type(g, backend, data.owner) for name, g in layer.items()}
                 for layer in gradients
                 if layer
             ]

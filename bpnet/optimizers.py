@@ -1,8 +1,8 @@
 """Optimisers: pure elementwise rules that move a parameter p against its gradient g.
 
-A rule takes a parameter, its gradient, the optimiser's slots (arrays like the parameter,
-0 at the start), the learning rate and other numbers of the step as 0-d arrays, and gives the
-new parameter and slots. It knows no shapes and no layers, so a backend may run it in blocks
+A rule takes a parameter, its gradient, the optimizer's state (arrays like the parameter,
+0 at the start), the learning rate and other numbers of the step as 0-d arrays, and returns the
+new parameter and state. It knows no shapes and no layers, so a backend may run it in blocks
 or as one fused kernel (``Backend.fuse``).
 """
 
@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar
+from typing import Any
 
 from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.common.checks import check_flag, check_number
 from bpnet.common.component import settings
+from bpnet.common.deprecation import renamed_property, warn_renamed
 from bpnet.schedules import Schedule
 
 OptimizerState = list[dict[str, tuple[Array, ...]]]
@@ -40,7 +41,16 @@ class Optimizer(ABC):
         (Pascanu, Mikolov and Bengio 2013, algorithm 1). After `clip_value`, if both are set.
     """
 
-    slots: ClassVar[int] = 0
+    slots = renamed_property("slots", "n_state")
+    n_slots = renamed_property("n_slots", "n_state")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Take the number of state arrays by its former names, too."""
+        super().__init_subclass__(**options)
+        for old in ("slots", "n_slots"):
+            if old in vars(cls):
+                warn_renamed(f"{cls.__name__}.{old}", "n_state")
+                cls.n_state = vars(cls)[old]  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -57,16 +67,16 @@ class Optimizer(ABC):
 
     @abstractmethod
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
-        """Give the new (p, *slots) from p, g, *slots, learning_rate, *scalars."""
+        """Return the new (p, *state) from p, g, *state, learning_rate, *scalars."""
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
         """Give the rule's further numbers in step t = 1, 2, ... (a 0-d float array)."""
         return ()
 
     @property
-    def n_slots(self) -> int:
-        """Number of slots that each parameter needs."""
-        return self.slots
+    def n_state(self) -> int:
+        """Number of state arrays that each parameter needs: 0, unless a rule overrides it."""
+        return 0
 
     @property
     def settings(self) -> Hashable:
@@ -77,10 +87,10 @@ class Optimizer(ABC):
         return settings(self, without="learning_rate")
 
     def init(self, xp: Namespace, parameters: Parameters) -> OptimizerState:
-        """Give the slots of all parameters at the start: zeros."""
+        """Return the state of all parameters at the start: zeros."""
         return [
             {
-                name: tuple(xp.zeros_like(p) for _ in range(self.n_slots))
+                name: tuple(xp.zeros_like(p) for _ in range(self.n_state))
                 for name, p in layer.items()
             }
             for layer in parameters
@@ -91,7 +101,7 @@ class Optimizer(ABC):
     ) -> tuple[Array, ...]:
         """Shrink p by the weight decay, then apply the rule."""
         if self.weight_decay:
-            learning_rate = rest[self.n_slots]
+            learning_rate = rest[self.n_state]
             p = p * (1.0 - learning_rate * self.weight_decay)
         return self.rule(xp, p, g, *rest)
 
@@ -101,7 +111,7 @@ class Optimizer(ABC):
         rule: Callable[..., Any],
         parameters: Parameters,
         gradients: Parameters,
-        slots: OptimizerState,
+        state: OptimizerState,
         learning_rate: Array,
         t: Array,
     ) -> tuple[Parameters, OptimizerState]:
@@ -113,7 +123,7 @@ class Optimizer(ABC):
             Array API namespace.
         rule : callable
             :meth:`decayed_rule`, as the backend runs it.
-        parameters, gradients, slots
+        parameters, gradients, state
             In the structure of the layers.
         learning_rate : 0-d array
             eta of this step.
@@ -122,14 +132,14 @@ class Optimizer(ABC):
         """
         numbers = (learning_rate, *self.scalars(xp, learning_rate, t))
         new_parameters: Parameters = []
-        new_slots: OptimizerState = []
-        for layer, g, s in zip(parameters, self._clip(xp, gradients), slots, strict=True):
+        new_state: OptimizerState = []
+        for layer, g, s in zip(parameters, self._clip(xp, gradients), state, strict=True):
             results = {
                 name: rule(xp, p, g[name], *s[name], *numbers) for name, p in layer.items()
             }
             new_parameters.append({name: result[0] for name, result in results.items()})
-            new_slots.append({name: tuple(result[1:]) for name, result in results.items()})
-        return new_parameters, new_slots
+            new_state.append({name: tuple(result[1:]) for name, result in results.items()})
+        return new_parameters, new_state
 
     def _clip(self, xp: Namespace, gradients: Parameters) -> Parameters:
         if self.clip_value is not None:
@@ -186,8 +196,8 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum > 0, got 0.0")
 
     @property
-    def n_slots(self) -> int:
-        """One slot, the velocity, where there is momentum."""
+    def n_state(self) -> int:
+        """One array, the velocity, where there is momentum."""
         return 1 if self.momentum else 0
 
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
@@ -216,7 +226,7 @@ class Adagrad(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    slots = 1
+    n_state = 1
 
     def __init__(
         self,
@@ -251,7 +261,7 @@ class RMSprop(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    slots = 1
+    n_state = 1
 
     def __init__(
         self,
@@ -291,7 +301,7 @@ class Adam(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    slots = 2
+    n_state = 2
 
     def __init__(
         self,

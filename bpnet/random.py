@@ -38,8 +38,8 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     >>> bool((a == b).all())
     True
     """
-    place = _PURPOSES.index(check_choice("purpose", purpose, _PURPOSES))
-    key = (place, *(check_integer("counters", counter, 0) for counter in counters))
+    backend = _PURPOSES.index(check_choice("purpose", purpose, _PURPOSES))
+    key = (backend, *(check_integer("counters", counter, 0) for counter in counters))
     entropy = check_integer("seed", seed, 0)
     return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
 

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from bpnet.common.checks import check_choice, check_integer, check_number, check_text
+from bpnet.common.deprecation import renamed_argument, renamed_property
 from bpnet.common.patience import Patience
 
 
@@ -127,13 +128,13 @@ class Cosine(Schedule):
 
 
 class WarmUp(Schedule):
-    """Rise in a line from `start` times the learning rate to all of it, then follow `then`.
+    """Rise in a line from `start` times the learning rate to all of it, then follow a schedule.
 
     Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2.
 
     Parameters
     ----------
-    then : float or Schedule
+    schedule : float or Schedule
         The learning rate after the warm-up; its time starts at 0 when the warm-up ends.
     epochs : float
         How long the warm-up takes.
@@ -146,20 +147,23 @@ class WarmUp(Schedule):
     0.025
     """
 
-    def __init__(self, then: float | Schedule, epochs: float, start: float = 0.0) -> None:
-        self.then = get(then, "then")
+    then = renamed_property("then", "schedule")
+
+    @renamed_argument("then", "schedule")
+    def __init__(self, schedule: float | Schedule, epochs: float, start: float = 0.0) -> None:
+        self.schedule = get(schedule, "schedule")
         self.epochs = check_number("epochs", epochs, 0.0, above=True)
         self.start = check_number("start", start, 0.0, 1.0)
 
     def __call__(self, epoch: float) -> float:
         """Give the learning rate at this time."""
         if epoch >= self.epochs:
-            return self.then(epoch - self.epochs)
-        return self.then(0.0) * (self.start + (1.0 - self.start) * epoch / self.epochs)
+            return self.schedule(epoch - self.epochs)
+        return self.schedule(0.0) * (self.start + (1.0 - self.start) * epoch / self.epochs)
 
     def observe(self, logs: Mapping[str, float]) -> None:
         """Hand the figures on."""
-        self.then.observe(logs)
+        self.schedule.observe(logs)
 
 
 class ReduceOnPlateau(Schedule):

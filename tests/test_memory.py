@@ -87,9 +87,9 @@ def test_a_training_says_what_it_asked_for(backend):
     X = np.ones((4, 3), np.float32)
     with pytest.raises(bpnet.OutOfMemoryError) as caught:
         net.fit(X, X[:, 0], batch_size=2, callbacks=[Fail()], backend=backend)
-    # Weights, their copies and gradients, and two copies of Adam's two slots: 7 * 84 bytes.
+    # Weights, their copies and gradients, two copies of Adam's two state arrays: 7 * 84 bytes.
     assert str(caught.value).endswith(
-        "asked for: 588 bytes for weights, gradients and slots, "
+        "asked for: 588 bytes for weights, gradients and optimizer state, "
         "128 bytes for the activations of a batch of 2, 64 bytes for the examples. "
         "Lower the units of the layers"
     )

@@ -209,7 +209,7 @@ def test_the_fused_rule_gives_what_the_rule_gives_on_large_arrays(name, backend,
     shape = (410, 330)  # more than two blocks, and a rest
     draw = np.random.default_rng(0)
     host = [draw.normal(size=shape) for _ in range(2)]
-    host += [draw.uniform(size=shape) for _ in range(optimizer.n_slots)]
+    host += [draw.uniform(size=shape) for _ in range(optimizer.n_state)]
 
     def arguments():
         p, g, *slots = (backend.asarray(array.copy()) for array in host)
@@ -220,7 +220,7 @@ def test_the_fused_rule_gives_what_the_rule_gives_on_large_arrays(name, backend,
     expected = [backend.to_numpy(result) for result in rule(xp, *arguments())]
     given = arguments()
     results = backend.fuse(rule)(xp, *given)
-    assert len(results) == 1 + optimizer.n_slots
+    assert len(results) == 1 + optimizer.n_state
     for result, reference in zip(results, expected, strict=True):
         assert_allclose(backend.to_numpy(result), reference, rtol=1e-14, atol=1e-15)
     assert_array_equal(backend.to_numpy(given[1]), host[1])  # the gradient is not consumed

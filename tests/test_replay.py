@@ -48,7 +48,7 @@ def test_a_rule_is_replayed_with_the_bits_of_the_rule(name, dtype, backend):
 
     step = step_of(optimizer.decayed_rule)
     for shape in PLACES:
-        compiled = assert_same_bits(backend, step, shape, dtype, optimizer.n_slots, numbers_of)
+        compiled = assert_same_bits(backend, step, shape, dtype, optimizer.n_state, numbers_of)
         assert is_replayed(compiled)
 
 

@@ -14,13 +14,13 @@ from bpnet.errors import OutOfMemoryError
 
 @contextlib.contextmanager
 def explained(
-    place: Backend, needs: Callable[[], dict[str, tuple[int, str]]]
+    backend: Backend, needs: Callable[[], dict[str, tuple[int, str]]]
 ) -> Iterator[None]:
     """Turn a library's error into one that names the needs, largest first.
 
     Parameters
     ----------
-    place : Backend
+    backend : Backend
         Where it was computed.
     needs : callable
         Gives for each need its bytes, and what lowers it.
@@ -32,11 +32,11 @@ def explained(
             raise
         ordered = sorted(needs().items(), key=lambda item: -item[1][0])
         beyond = ordered[0][1][0] > sys.maxsize  # of which libraries say it is no shape
-        if not (beyond or place.is_out_of_memory(error)):
+        if not (beyond or backend.is_out_of_memory(error)):
             raise
         asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered if size)
         raise OutOfMemoryError(
-            f"{place.spec} ran out of memory, where about this was asked for: {asked}. "
+            f"{backend.spec} ran out of memory, where about this was asked for: {asked}. "
             f"Lower {ordered[0][1][1]}"
         ) from error
 

@@ -40,7 +40,7 @@ class ProgressBar(Callback):
         self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
 
-    def on_close(self, training: Training) -> None:
+    def teardown(self, training: Training) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()

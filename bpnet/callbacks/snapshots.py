@@ -72,9 +72,9 @@ class Snapshots(Callback):
             self._take(training, training.logs["loss"])
 
     def _take(self, training: Training, loss: float | None) -> None:
-        place = training.backend
+        backend = training.backend
         parameters: list[dict[str, Any]] = [
-            {name: np.array(place.to_numpy(p)) for name, p in layer.items()}
+            {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
             for layer in training.parameters
             if layer
         ]

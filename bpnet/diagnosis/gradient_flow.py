@@ -110,7 +110,7 @@ class GradientFlow(Callback):
             self._figures = self._meter.read(training, training.logs["learning_rate"])
         training.logs |= self._figures
 
-    def on_close(self, training: Training) -> None:
+    def teardown(self, training: Training) -> None:
         """Free the sample."""
         self._meter = None
 
@@ -155,33 +155,33 @@ class Meter:
     """The compiled measurement and the sample it is made on."""
 
     def __init__(self, training: Training, rows: int) -> None:
-        network, place = training.network, training.backend
+        network, backend = training.network, training.backend
         depth = sum("W" in layer for layer in training.parameters)
         layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES)
         self.names = ["data_loss", *layers]
-        self.sample = training.sample(rows).arrays_on(place)
+        self.sample = training.sample(rows).arrays_on(backend)
         flats = tuple(
             flatness(layer.activation) if isinstance(layer, Dense) else None
             for layer in network.layers
         )
         optimizer = training.state.optimizer
-        bound = functools.partial(measure, place.xp, network.spec, optimizer, flats)
+        bound = functools.partial(measure, backend.xp, network.spec, optimizer, flats)
         self.compute = network.compiled_once(
-            (place, measure, network.settings, optimizer.settings),
-            lambda: place.compile_pure(bound),
+            (backend, measure, network.settings, optimizer.settings),
+            lambda: backend.compile_pure(bound),
         )
 
     def read(self, training: Training, rate: float) -> dict[str, float]:
         """Measure the network as it is, for a learning rate; give the figures by name."""
-        place, arrays = training.backend, training.runner.arrays
+        backend, arrays = training.backend, training.runner.arrays
         figures = self.compute(
             arrays["parameters"],
             arrays["optimizer_state"],
             *self.sample,
-            place.asarray(rate, training.network.dtype),
+            backend.asarray(rate, training.network.dtype),
             arrays["t"],
         )
-        return dict(zip(self.names, place.to_numpy(figures).tolist(), strict=True))
+        return dict(zip(self.names, backend.to_numpy(figures).tolist(), strict=True))
 
 
 def measure(

@@ -129,7 +129,7 @@ def find_learning_rate(
     steps = check_integer("steps", steps, 10)
     batch_size = check_integer("batch_size", batch_size, 1)
     data = net.check_data(X, y, None)
-    place = net.choose_backend(backend, data.owner)
+    backend = net.choose_backend(backend, data.owner)
     row = 8 + data.nbytes // data.n_rows
     check_room("steps", steps, steps * min(batch_size, data.n_rows) * row)
     rates = np.geomspace(low, high, steps)
@@ -137,7 +137,7 @@ def find_learning_rate(
     smoothed: list[float] = []
     mean = 0.0
     diverged = False
-    trial = _losses(clone(net), data, place, optimizer, rates, batch_size)
+    trial = _losses(clone(net), data, backend, optimizer, rates, batch_size)
     # An overflow is what ends the test.
     with contextlib.closing(trial), np.errstate(over="ignore", invalid="ignore"):
         for loss in trial:
@@ -160,7 +160,7 @@ def find_learning_rate(
 def _losses(
     net: Network,
     data: Dataset,
-    place: Backend,
+    backend: Backend,
     optimizer: Optimizer,
     rates: Any,
     batch_size: int,
@@ -170,26 +170,26 @@ def _losses(
     needed = len(rates) * rows
     epochs = range(-(-needed // data.n_rows))
     orders = [generator(net.seed, "shuffle", k).permutation(data.n_rows) for k in epochs]
-    with place.activate():
-        X, y, _ = data.take(np.concatenate(orders)[:needed]).arrays_on(place)
-        start = net.parameters_on(place, data.X)
-        zero = place.asarray(0.0, net.dtype)
+    with backend.activate():
+        X, y, _ = data.take(np.concatenate(orders)[:needed]).arrays_on(backend)
+        start = net.parameters_on(backend, data.X)
+        zero = backend.asarray(0.0, net.dtype)
         state = {
-            "parameters": copy_parameters(start, place),
-            "slots": optimizer.init(place.xp, start),
-            "step": place.asarray(0, "int64"),
-            "t": place.asarray(0, "int64"),
-            "batch": place.asarray(0, "int64"),
+            "parameters": copy_parameters(start, backend),
+            "optimizer_state": optimizer.init(backend.xp, start),
+            "step": backend.asarray(0, "int64"),
+            "t": backend.asarray(0, "int64"),
+            "batch": backend.asarray(0, "int64"),
         }
         batches = {
             "X": X, "y": y, "w": None,
-            "order": place.asarray(np.arange(needed, dtype=np.int64)),
-            "rates": place.asarray(rates, net.dtype),
-            "total": place.asarray(float(rows), net.dtype),
+            "order": backend.asarray(np.arange(needed, dtype=np.int64)),
+            "rates": backend.asarray(rates, net.dtype),
+            "total": backend.asarray(float(rows), net.dtype),
         }  # fmt: skip
-        step = make_step(place, net.spec, optimizer, rows, rows)
+        step = make_step(backend, net.spec, optimizer, rows, rows)
         for _ in rates:
-            state = step(state | {"loss": place.xp.asarray(zero, copy=True)}, batches)
+            state = step(state | {"loss": backend.xp.asarray(zero, copy=True)}, batches)
             yield float(state["loss"])
 
 

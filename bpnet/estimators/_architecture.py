@@ -88,12 +88,12 @@ class Architecture(NamedTuple):
         return _cast(coefs, self.dtype), _cast(intercepts, self.dtype)
 
     def parameters(
-        self, coefs: Sequence[Array], intercepts: Sequence[Array], place: Backend
+        self, coefs: Sequence[Array], intercepts: Sequence[Array], backend: Backend
     ) -> Parameters:
         """Put weights and biases on a backend, in the structure of the network's layers."""
         layers: Parameters = []
         for W, b, rate in zip(coefs, intercepts, (*self._rates, 0.0), strict=True):
-            placed = [place.asarray(to_device(a, place), self.dtype) for a in (W, b)]
+            placed = [backend.asarray(to_device(a, backend), self.dtype) for a in (W, b)]
             layers.append(dict(zip("Wb", placed, strict=True)))
             if rate:
                 layers.append({})

@@ -100,19 +100,19 @@ class BaseMLP(Stochastic, ABC):
                 self, X, y, self.dtype, reset=first, y_numeric=self._y_numeric
             )
             weights = check_weights(sample_weight, features.X.shape[0], features.dtype)
-            place = self._place(features.owner)
+            backend = self._place(features.owner)
             with naming("y"):
                 targets = self._encode(y, incremental, y_owner)
             factors = self._class_weights(y, incremental)
             self.n_outputs_ = self._count_outputs(targets)
             architecture = self._prepare(features, layers, first)
             data = _on_owner(features, targets, _product(weights, factors), architecture.dtype)
-            network = self._network_on(place, architecture)
+            network = self._network_on(backend, architecture)
         if self._is_stochastic:
             train, validation = self._split(data, targets, weights)
-            self._fit_stochastic(network, place, train, validation, incremental)
+            self._fit_stochastic(network, backend, train, validation, incremental)
         else:
-            self._fit_lbfgs(network, place, data)
+            self._fit_lbfgs(network, backend, data)
         self._adopt(network, features.owner)
         return self
 
@@ -151,9 +151,9 @@ class BaseMLP(Stochastic, ABC):
         architecture.check(self.coefs_)
         return architecture
 
-    def _fit_lbfgs(self, network: Network, place: Backend, data: Dataset) -> None:
+    def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> None:
         result = minimise(
-            Objective(network, place, data),
+            Objective(network, backend, data),
             max_iter=self.max_iter,
             max_fun=self.max_fun,
             tol=self.tol,
@@ -164,13 +164,13 @@ class BaseMLP(Stochastic, ABC):
 
     def _adopt(self, network: Network, owner: Backend | None) -> None:
         """Take over the network's weights as arrays of the kind of X."""
-        place, xp = network.backend, network.backend.xp
-        with place.activate():
+        backend, xp = network.backend, network.backend.xp
+        with backend.activate():
             layers = network.parameters
             finite = [xp.all(xp.isfinite(p)) for layer in layers for p in layer.values()]
             is_finite = bool(xp.all(xp.stack(finite)))
             self.coefs_, self.intercepts_ = (
-                [to_input_type(p[k], place, owner) for p in layers] for k in ("W", "b")
+                [to_input_type(p[k], backend, owner) for p in layers] for k in ("W", "b")
             )
         if not is_finite:
             raise ValueError(
@@ -193,20 +193,20 @@ class BaseMLP(Stochastic, ABC):
         check_is_fitted(self)
         assert self._architecture is not None
         features = check_features(self, X, self._architecture.dtype, reset=False)
-        place = self._place(features.owner)
-        network = self._network_on(place, self._architecture)
-        return network.infer(function, features.X, features.owner, place), features.owner
+        backend = self._place(features.owner)
+        network = self._network_on(backend, self._architecture)
+        return network.infer(function, features.X, features.owner, backend), features.owner
 
     def _place(self, owner: Backend | None) -> Backend:
         """Choose a backend: the parameter, where X lives, the block or the default."""
         return get_backend(self.backend) if self.backend is not None else owner or get_backend()
 
-    def _network_on(self, place: Backend, architecture: Architecture) -> Network:
+    def _network_on(self, backend: Backend, architecture: Architecture) -> Network:
         """Give the network with the present weights; it keeps what it has compiled."""
         if self._network is None or architecture != self._architecture:
             self._network, self._architecture = architecture.network(), architecture
-        parameters = architecture.parameters(self.coefs_, self.intercepts_, place)
-        self._network.set_parameters(place, parameters)
+        parameters = architecture.parameters(self.coefs_, self.intercepts_, backend)
+        self._network.set_parameters(backend, parameters)
         return self._network
 
     # --- travelling -----------------------------------------------------------------------

@@ -29,14 +29,14 @@ class Objective:
     ----------
     network : Network
         Its parameters are the start.
-    place : Backend
+    backend : Backend
         Where to compute.
     data : Dataset
         Checked examples.
     """
 
-    def __init__(self, network: Network, place: Backend, data: Dataset) -> None:
-        self.network, self.place, self.data = network, place, data
+    def __init__(self, network: Network, backend: Backend, data: Dataset) -> None:
+        self.network, self.backend, self.data = network, backend, data
         self.n_layers = len(network.layers)
         self.names = [
             (number, name, tuple(layer[name].shape))
@@ -45,20 +45,20 @@ class Objective:
             if layer
         ]
         self.total = data.total_weight
-        fits = not data.is_sparse and (data.owner == place or place.fits(data.nbytes))
-        self.resident = data.arrays_on(place) if fits else None
+        fits = not data.is_sparse and (data.owner == backend or backend.fits(data.nbytes))
+        self.resident = data.arrays_on(backend) if fits else None
 
     def __call__(self, vector: Any) -> tuple[float, Any]:
         """Compute the loss, and its gradient in the order of the vector."""
         parameters = self.unpack(vector)
-        compute = self.network.compiled(self.place, backprop.data_loss_and_gradients)
+        compute = self.network.compiled(self.backend, backprop.data_loss_and_gradients)
         loss: Any = 0.0
         gradients: Any = None
         for share, block in self._blocks():
             block_loss, block_gradients = compute(parameters, *block)
             loss = loss + share * block_loss
             gradients = _added(gradients, block_gradients, share)
-        penalised = self.network.compiled(self.place, backprop.add_penalties)
+        penalised = self.network.compiled(self.backend, backprop.add_penalties)
         loss, gradients = penalised(parameters, loss, gradients, self.total)
         return float(loss), self.pack(gradients)
 
@@ -70,7 +70,7 @@ class Objective:
         for rows in row_blocks(self.data.n_rows, self.data.is_sparse):
             w = self.data.w
             weight = rows.stop - rows.start if w is None else to_host(w[rows]).sum(dtype=float)
-            yield float(weight) / self.total, self.data.arrays_on(self.place, rows)
+            yield float(weight) / self.total, self.data.arrays_on(self.backend, rows)
 
     def pack(self, layers: Parameters) -> Any:
         """Write parameters or gradients as one vector."""
@@ -84,7 +84,7 @@ class Objective:
         for number, name, shape in self.names:
             stop = start + int(np.prod(shape))
             part = vector[start:stop].reshape(shape)
-            layers[number][name] = self.place.asarray(part, self.network.dtype)
+            layers[number][name] = self.backend.asarray(part, self.network.dtype)
             start = stop
         return layers
 
@@ -108,7 +108,7 @@ def minimise(
 
     Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
-    place, network = objective.place, objective.network
+    backend, network = objective.backend, objective.network
     iterations = 0
 
     def say(intermediate_result: optimize.OptimizeResult) -> None:
@@ -116,7 +116,7 @@ def minimise(
         iterations += 1
         print(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}")
 
-    with place.activate():
+    with backend.activate():
         result = optimize.minimize(
             objective,
             objective.pack(network.placement.parameters),
@@ -125,5 +125,5 @@ def minimise(
             callback=say if verbose else None,
             options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
         )
-        network.set_parameters(place, objective.unpack(result.x))
+        network.set_parameters(backend, objective.unpack(result.x))
     return result

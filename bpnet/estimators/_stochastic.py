@@ -77,13 +77,13 @@ class Stochastic(MLPParameters):
         return hasattr(self, "loss_curve_") and getattr(self, figure, None) is not None
 
     def _fit_stochastic(
-        self, network: Network, place: Backend, data: Dataset, validation: Dataset | None,
+        self, network: Network, backend: Backend, data: Dataset, validation: Dataset | None,
         incremental: bool,
     ) -> None:  # fmt: skip
         """Run the epochs, and leave the network with its last or best parameters."""
         if self._last is not None and self._has_best_weights():
-            network.set_parameters(place, copy_parameters(self._last, place))
-        record = _Record(self, self._best and copy_parameters(self._best, place))
+            network.set_parameters(backend, copy_parameters(self._last, backend))
+        record = _Record(self, self._best and copy_parameters(self._best, backend))
         training = Training(
             network,
             data,
@@ -93,7 +93,7 @@ class Stochastic(MLPParameters):
             order=self._shuffled if self.shuffle else _in_order,
             shuffle=self.shuffle,
             callbacks=with_progress([record, *self._callback_list()], bool(self.progress)),
-            backend=place,
+            backend=backend,
             state=self._continued(data.n_rows),
             loss_weighting="rows",
             on_nonfinite="ignore",  # scikit-learn has an error of its own
@@ -106,7 +106,7 @@ class Stochastic(MLPParameters):
         self._warn(stopped, incremental)
         if record.best is not None:
             self._last, self._best = network.placement.parameters, record.best
-            network.set_parameters(place, copy_parameters(record.best, place))
+            network.set_parameters(backend, copy_parameters(record.best, backend))
         if not (self.warm_start or incremental):
             self._last = self._best = self._order = None
 

@@ -170,10 +170,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def _validation_score(self, training: Training) -> float:
         """Compute R^2 on the host; NaN if training has diverged."""
-        held_out, place = training.validation, training.backend
+        held_out, backend = training.validation, training.backend
         assert held_out is not None
         predicted = training.network.infer(
-            inference.predictions, held_out.X, held_out.owner, place
+            inference.predictions, held_out.X, held_out.owner, backend
         )
         y, predicted = to_host(held_out.y), to_host(predicted)
         if not np.all(np.isfinite(predicted)):

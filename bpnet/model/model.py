@@ -123,9 +123,9 @@ class Model:
             This network.
         """
         n_inputs = check_integer("n_inputs", n_inputs, 1)
-        place = self.choose_backend(backend, None)
-        with explained(place, lambda: self._needs(n_inputs, 0)):
-            self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, place)
+        backend = self.choose_backend(backend, None)
+        with explained(backend, lambda: self._needs(n_inputs, 0)):
+            self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, backend)
         self.n_inputs = n_inputs
         self.steps_taken = self.epochs_taken = 0
         return self
@@ -184,16 +184,16 @@ class Model:
         current = self.backend if self.is_built else None
         return owner or current_block() or current or get_backend()
 
-    def parameters_on(self, place: Backend, X: Array) -> Parameters:
+    def parameters_on(self, backend: Backend, X: Array) -> Parameters:
         """Give the parameters on a backend, drawing them if X is the first data seen."""
         if self._placed is None:
-            self.build(int(X.shape[1]), place)
-        return self.placement.moved(place).parameters
+            self.build(int(X.shape[1]), backend)
+        return self.placement.moved(backend).parameters
 
-    def compiled(self, place: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, backend: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
         """Bind a pure function to namespace and model, and compile it once for a backend."""
-        bound = functools.partial(function, place.xp, self.spec)
-        return self.compiled_once((place, function), lambda: place.compile_pure(bound))
+        bound = functools.partial(function, backend.xp, self.spec)
+        return self.compiled_once((backend, function), lambda: backend.compile_pure(bound))
 
     def compiled_once(
         self, key: Hashable, make: Callable[[], Callable[..., Any]]
@@ -234,18 +234,21 @@ class Model:
         )  # fmt: skip
 
     def evaluate_data(
-        self, place: Backend, parameters: Parameters, data: Dataset
+        self, backend: Backend, parameters: Parameters, data: Dataset
     ) -> dict[str, float]:
         """Measure parameters on checked examples, in blocks of rows; waits once, at the end."""
-        compute = self.compiled(place, metrics.sums)
+        compute = self.compiled(backend, metrics.sums)
         shape = data.X.shape
-        with place.activate(), explained(place, lambda: self._needs(*map(int, shape[::-1]))):
+        with (
+            backend.activate(),
+            explained(backend, lambda: self._needs(*map(int, shape[::-1]))),
+        ):
             totals = None
             for rows in inference.row_blocks(data.n_rows, data.is_sparse):
-                part = compute(parameters, *data.arrays_on(place, rows))
+                part = compute(parameters, *data.arrays_on(backend, rows))
                 totals = part if totals is None else totals + part
-            total_weight, total_loss, total_right = map(float, place.to_numpy(totals))
-            penalty = float(backprop.penalty(place.xp, self.spec, parameters, total_weight))
+            total_weight, total_loss, total_right = map(float, backend.to_numpy(totals))
+            penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total_weight))
         measured = {"loss": total_loss / total_weight + penalty}
         if self.is_classifier:
             measured["accuracy"] = total_right / total_weight
@@ -265,16 +268,19 @@ class Model:
         backend: str | Backend | None,
     ) -> Array:
         """Compute a function of :mod:`bpnet.inference` on checked features, block by block."""
-        place = self.choose_backend(backend, owner)
-        parameters = self.parameters_on(place, X)
-        compute = self.compiled(place, function)
-        with place.activate(), explained(place, lambda: self._needs(*map(int, X.shape[::-1]))):
+        backend = self.choose_backend(backend, owner)
+        parameters = self.parameters_on(backend, X)
+        compute = self.compiled(backend, function)
+        with (
+            backend.activate(),
+            explained(backend, lambda: self._needs(*map(int, X.shape[::-1]))),
+        ):
             parts = [
-                compute(parameters, to_device(X, place, rows))
+                compute(parameters, to_device(X, backend, rows))
                 for rows in inference.row_blocks(X.shape[0], is_sparse(X))
             ]
-            result = parts[0] if len(parts) == 1 else place.xp.concat(parts, axis=0)
-            return to_input_type(result, place, owner)
+            result = parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
+            return to_input_type(result, backend, owner)
 
     # --- copying and pickling ---------------------------------------------------------------
 

@@ -15,12 +15,12 @@ def summary(network: Model) -> str:
     for number, layer in enumerate(network.layers):
         n = layer.n_outputs(n or 0)
         rows.append((f"{number + 1}  {layer!r}", f"(m, {n or '?'})", _sizes(network, number)))
-    place = network.backend.spec if network.is_built else "no backend yet"
+    backend = network.backend.spec if network.is_built else "no backend yet"
     count = f"{network.n_parameters:,}" if network.is_built else "unknown number of"
     return "\n".join(
         [
             *align(rows),
-            f"loss {network.loss.name}, {network.dtype} on {place}, {count} parameters",
+            f"loss {network.loss.name}, {network.dtype} on {backend}, {count} parameters",
         ]
     )
 

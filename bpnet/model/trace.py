@@ -140,18 +140,20 @@ def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> T
     if X.ndim == 1:  # one example is a batch of one
         X, y = X[None, ...], as_array("y", y)[None, ...]
     data = net.check_data(X, y, None)
-    place = net.choose_backend(backend, data.owner)
-    parameters = net.parameters_on(place, data.X)
+    backend = net.choose_backend(backend, data.owner)
+    parameters = net.parameters_on(backend, data.X)
     recorders, recorded = recording(net.spec)
-    with place.activate():
-        X, y, _ = data.arrays_on(place)
-        loss, gradients = backprop.loss_and_gradients(place.xp, recorded, parameters, X, y)
+    with backend.activate():
+        X, y, _ = data.arrays_on(backend)
+        loss, gradients = backprop.loss_and_gradients(backend.xp, recorded, parameters, X, y)
         entries = [
-            *_forward(place.xp, net, recorders, y, loss),
-            *_backward(place.xp, recorders, gradients),
+            *_forward(backend.xp, net, recorders, y, loss),
+            *_backward(backend.xp, recorders, gradients),
         ]
-        host = {entry.name: place.to_numpy(entry.value) for entry in entries}
-        entries = [e._replace(value=to_input_type(e.value, place, data.owner)) for e in entries]
+        host = {entry.name: backend.to_numpy(entry.value) for entry in entries}
+        entries = [
+            e._replace(value=to_input_type(e.value, backend, data.owner)) for e in entries
+        ]
     return Trace(tuple(entries), host)
 
 
@@ -161,13 +163,13 @@ def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
     A network of one layer gives that layer's.
     """
     X, owner = check_features(X, net.dtype, net.n_inputs)
-    place = net.choose_backend(None, owner)
-    parameters = net.parameters_on(place, X)
+    backend = net.choose_backend(None, owner)
+    parameters = net.parameters_on(backend, X)
     recorders, recorded = recording(net.spec)
-    with place.activate():
-        backprop.forward(place.xp, recorded, parameters, to_device(X, place))
+    with backend.activate():
+        backprop.forward(backend.xp, recorded, parameters, to_device(X, backend))
         return [
-            (f"{number}  {recorder.layer!r}", place.to_numpy(recorder.a))
+            (f"{number}  {recorder.layer!r}", backend.to_numpy(recorder.a))
             for number, recorder in enumerate(recorders[:-1] or recorders, start=1)
         ]
 

@@ -37,7 +37,7 @@ _CLASSES: dict[type, tuple[str, ...]] = {
     schedules.Exponential: ("learning_rate", "factor"),
     schedules.InverseScaling: ("learning_rate", "power", "decay"),
     schedules.Cosine: ("learning_rate", "epochs", "minimum"),
-    schedules.WarmUp: ("then", "epochs", "start"),
+    schedules.WarmUp: ("schedule", "epochs", "start"),
     schedules.ReduceOnPlateau: (
         "learning_rate", "monitor", "factor", "minimum", "patience",
     ),
@@ -54,9 +54,12 @@ _KINDS = {
     "init": "initializers",
     "bias_init": "initializers",
     "learning_rate": "schedules",
-    "then": "schedules",
+    "schedule": "schedules",
 }
 
+
+# What files written before call a parameter.
+_FORMER_KEYS = {("schedules.WarmUp", "then"): "schedule"}
 
 # A learning rate may fall to 0, though it cannot start there.
 _TINY = 5e-324
@@ -111,6 +114,7 @@ def build(description: Any, kind: str) -> Any:
     parameters = {key: value for key, value in description.items() if key != "class"}
     if name in _FUNCTIONS and not parameters:
         return _FUNCTIONS[name]
+    parameters = {_FORMER_KEYS.get((name, key), key): v for key, v in parameters.items()}
     cls = _BY_NAME.get(name)
     if cls is None:
         raise ValueError(f"this bpnet has no {short(name)}")

@@ -120,7 +120,7 @@ def snapshot(
     state, history = training.state, training.history
     tensors = weights(network)
     assert state.optimizer_state is not None
-    for number in range(state.optimizer.n_slots):
+    for number in range(state.optimizer.n_state):
         arrays = [
             {name: s[number] for name, s in layer.items()} for layer in state.optimizer_state
         ]
@@ -248,7 +248,7 @@ class Resumption:
                         tensors, f"training.slots.{number}.{layer}.{name}",
                         shape, self.network.dtype,
                     )
-                    for number in range(state.optimizer.n_slots)
+                    for number in range(state.optimizer.n_state)
                 )
                 for name, shape in form.items()
             }

@@ -146,19 +146,19 @@ def check_gradients(
     on = check_flag("regularizer", regularizer)
     exact_of, loss_of = WITH_PENALTIES if on else WITHOUT_PENALTIES
     data = net.check_data(X, y, sample_weight, dtype="float64")
-    place = net.choose_backend(backend, data.owner)
-    parameters = _float64(net.parameters_on(place, data.X), place)
-    with place.activate():
-        arguments = (*data.arrays_on(place), place.asarray(1, "int64"))
-        loss, gradients = net.compiled(place, exact_of)(parameters, *arguments)
+    backend = net.choose_backend(backend, data.owner)
+    parameters = _float64(net.parameters_on(backend, data.X), backend)
+    with backend.activate():
+        arguments = (*data.arrays_on(backend), backend.asarray(1, "int64"))
+        loss, gradients = net.compiled(backend, exact_of)(parameters, *arguments)
         measure = _Perturbed(
-            net.compiled(place, loss_of), parameters, arguments, place, float(loss)
+            net.compiled(backend, loss_of), parameters, arguments, backend, float(loss)
         )
         resolution = _EPSILON * max(1.0, abs(float(loss))) / _STEP
         errors, counts, kinks, scales = {}, {}, {}, {}
         for number, layer in enumerate(gradients):
             for name, gradient in layer.items():
-                exact = place.to_numpy(gradient).ravel()
+                exact = backend.to_numpy(gradient).ravel()
                 chosen = _choose(rng, exact.size, limit)
                 scale = max(float(np.max(np.abs(exact))), resolution / _TOLERANCE)
                 found = [
@@ -213,13 +213,13 @@ class _Perturbed:
         compute: Callable[..., Any],
         parameters: Parameters,
         arguments: Any,
-        place: Backend,
+        backend: Backend,
         unperturbed: float,
     ) -> None:
-        self.compute, self.arguments, self.place = compute, arguments, place
+        self.compute, self.arguments, self.backend = compute, arguments, backend
         self.parameters, self.unperturbed = parameters, unperturbed
         self.host = [
-            {name: np.array(place.to_numpy(p)) for name, p in layer.items()}
+            {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
             for layer in parameters
         ]
 
@@ -263,15 +263,15 @@ class _Perturbed:
         array = self.host[number][name].copy()
         array.flat[index] = value
         changed = list(self.parameters)
-        changed[number] = changed[number] | {name: self.place.asarray(array)}
+        changed[number] = changed[number] | {name: self.backend.asarray(array)}
         return float(self.compute(changed, *self.arguments))
 
 
-def _float64(parameters: Parameters, place: Backend) -> Parameters:
-    with place.activate():
+def _float64(parameters: Parameters, backend: Backend) -> Parameters:
+    with backend.activate():
         return [
             {
-                name: place.asarray(place.to_numpy(p).astype(np.float64))
+                name: backend.asarray(backend.to_numpy(p).astype(np.float64))
                 for name, p in layer.items()
             }
             for layer in parameters

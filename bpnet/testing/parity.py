@@ -191,12 +191,12 @@ def parity(
     }
     expected = _quantities(net, data, get_backend(REFERENCE), settings)
     differences = []
-    for place in places:
-        found = _quantities(net, data, place, settings)
+    for backend in places:
+        found = _quantities(net, data, backend, settings)
         for quantity, reference in expected.items():
             ulps, relative = _difference(found[quantity], reference)
             tolerance = TOLERANCES[net.dtype][quantity]
-            differences.append(Difference(place.spec, quantity, ulps, relative, tolerance))
+            differences.append(Difference(backend.spec, quantity, ulps, relative, tolerance))
     return Parity(tuple(differences), skipped, net.dtype, epochs)
 
 
@@ -216,45 +216,45 @@ class _Record(Callback):
         """Gather the epoch's batches and masks again, as its steps have done."""
         if training.epoch not in (1, training.epochs):
             return
-        place = training.backend
+        backend = training.backend
         steps_before = training.state.steps_before + training.state.step
         number = steps_before + (training.epoch - 1) * training.runner.loader.n_batches
         for data, sizes in training.runner.passes():
             for batch, rows in enumerate(sizes):
                 given = gather(
-                    place.xp, data, training.runner.scalar(batch), training.batch_size, rows
+                    backend.xp, data, training.runner.scalar(batch), training.batch_size, rows
                 )
-                self.batches += [_to_host(place, a) for a in given if a is not None]
+                self.batches += [_to_host(backend, a) for a in given if a is not None]
                 self.masks += _masks(training, given[0], number + batch)
             number += len(sizes)
 
 
 def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
     """Give the masks of one step: what the dropout layers make of ones."""
-    network, place = training.network, training.backend
-    width, xp = int(X.shape[1]), place.xp
+    network, backend = training.network, training.backend
+    width, xp = int(X.shape[1]), backend.xp
     for number, layer in enumerate(network.layers):
         if isinstance(layer, Dropout):
             ones = xp.ones((X.shape[0], width), dtype=X.dtype, device=device(X))
             context = Context(network.spec.keys[number], training.runner.scalar(step))
-            yield _to_host(place, layer.forward(xp, {}, ones, context)[0])
+            yield _to_host(backend, layer.forward(xp, {}, ones, context)[0])
         width = layer.n_outputs(width)
 
 
 def _quantities(
-    net: Network, data: Dataset, place: Backend, settings: dict[str, Any]
+    net: Network, data: Dataset, backend: Backend, settings: dict[str, Any]
 ) -> Quantities:
     """Train a copy on a backend, and give all that is compared, on the host."""
     trained, record = copy.deepcopy(net), _Record()
-    history = trained.fit(data.X, data.y, callbacks=[record], backend=place, **settings)
+    history = trained.fit(data.X, data.y, callbacks=[record], backend=backend, **settings)
     predict = trained.predict_proba if trained.is_classifier else trained.predict
     quantities = {
         "initial weights": record.weights,
         "masks": record.masks,
         "batches": record.batches,
         "loss curve": [np.asarray(history["loss"], net.dtype)],
-        "final weights": list(_host_arrays(place, trained.parameters)),
-        "predictions": [np.asarray(predict(data.X, backend=place))],
+        "final weights": list(_host_arrays(backend, trained.parameters)),
+        "predictions": [np.asarray(predict(data.X, backend=backend))],
     }
     return {name: arrays for name, arrays in quantities.items() if arrays}
 
@@ -272,13 +272,13 @@ def _chosen(
         raise TypeError(f"backends must be spec strings such as 'torch', got {backends!r}")
     places, skipped = [], {}
     for spec in backends:
-        place = get_backend(_not_none(spec))
+        backend = get_backend(_not_none(spec))
         try:
-            place.asarray(0.0, dtype)
+            backend.asarray(0.0, dtype)
         except TypeError as error:  # Apple's MPS has no float64
-            skipped[place.spec] = str(error)
+            skipped[backend.spec] = str(error)
         else:
-            places.append(place)
+            places.append(backend)
     if not places:
         raise ValueError(f"backends must name at least one that computes in {dtype}; {skipped}")
     return places, skipped
@@ -290,12 +290,12 @@ def _not_none(spec: str | Backend | None) -> str | Backend:
     return spec
 
 
-def _to_host(place: Backend, array: Any) -> Any:
-    return np.array(place.to_numpy(array))
+def _to_host(backend: Backend, array: Any) -> Any:
+    return np.array(backend.to_numpy(array))
 
 
-def _host_arrays(place: Backend, parameters: Any) -> Iterator[Any]:
-    return (_to_host(place, p) for layer in parameters for p in layer.values())
+def _host_arrays(backend: Backend, parameters: Any) -> Iterator[Any]:
+    return (_to_host(backend, p) for layer in parameters for p in layer.values())
 
 
 def _difference(found: list[Any], expected: list[Any]) -> tuple[int, float]:

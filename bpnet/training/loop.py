@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bpnet.backend import Backend
@@ -11,6 +11,7 @@ from bpnet.backend.memory import explained
 from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_choice, check_flag, check_integer
+from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
@@ -22,6 +23,8 @@ from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Order, Runner
 from bpnet.training.state import TrainingState
+
+Hook = Callable[["Callback", "Training"], None]
 
 
 class Callback:
@@ -56,11 +59,21 @@ class Callback:
     def on_train_end(self, training: Training) -> None:
         """Run after the last epoch, however training ended, unless by an error."""
 
-    def on_close(self, training: Training) -> None:
+    def teardown(self, training: Training) -> None:
         """Run after all else, also if an error ended training, to free what it took.
 
         Where the error came early, no other hook may have run.
         """
+
+    def on_close(self, training: Training) -> None:
+        """Do nothing: the former name of :meth:`teardown`, which a subclass may override."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Run a hook of the former name, too."""
+        super().__init_subclass__(**options)
+        if "on_close" in vars(cls):
+            warn_renamed(f"{cls.__name__}.on_close", "teardown")
+            cls.teardown = _both(cls.teardown, cls.on_close)  # type: ignore[assignment, method-assign]
 
     def state(self) -> dict[str, Any]:
         """Give what a checkpoint must keep of this callback; {} if that is nothing.
@@ -71,6 +84,14 @@ class Callback:
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state` gave: before training, to check it, and when it begins."""
+
+
+def _both(teardown: Hook, on_close: Hook) -> Hook:
+    def run(self: Callback, training: Training) -> None:
+        on_close(self, training)
+        teardown(self, training)
+
+    return run
 
 
 class Training:
@@ -225,7 +246,7 @@ class Training:
                 self.network.epochs_taken = self.state.epochs_taken
                 self.history.seconds = time.perf_counter() - self._started
                 for callback in self.callbacks:
-                    callback.on_close(self)
+                    callback.teardown(self)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
             raise NonFiniteError(
                 f"training has met a NaN or an infinity in {self.nonfinite}. The network has "
@@ -241,11 +262,11 @@ class Training:
         network, inputs = self.network, int(self.data.X.shape[1])
         one = parameter_bytes(network.layers, inputs, network.dtype)
         batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
-        copies = 3 + 2 * self.state.optimizer.n_slots  # with gradients and the last good epoch
+        copies = 3 + 2 * self.state.optimizer.n_state  # with gradients and the last good epoch
         return {
             f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
             "the examples": (self.data.nbytes, "the number of examples, or use float32"),
-            "weights, gradients and slots": (copies * one, "the units of the layers"),
+            "weights, gradients and optimizer state": (copies * one, "the units of the layers"),
         }
 
     def _begin(self) -> Runner:

@@ -67,11 +67,11 @@ class Guard:
 
     def _look(self, state: StepState) -> tuple[list[float], Array]:
         """Give loss and sum on the host, and the copy that was summed."""
-        place = self.runner.backend
-        look = self.runner.model.compiled(place, _sum_and_copy)
+        backend = self.runner.backend
+        look = self.runner.model.compiled(backend, _sum_and_copy)
         with np.errstate(over="ignore", invalid="ignore"):
             figures, copy = look(state["parameters"], state["optimizer_state"], state["loss"])
-            return place.to_numpy(figures).tolist(), copy
+            return backend.to_numpy(figures).tolist(), copy
 
     def _all_finite(self, total: float, flat: Array) -> bool:
         """Judge by the sum; it may overflow though all its terms are finite."""

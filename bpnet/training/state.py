@@ -51,7 +51,7 @@ class TrainingState:
         """Go on from another optimizer: its time, and its arrays if they mean the same."""
         self.epoch, self.epochs_before = previous.epoch, previous.epochs_before
         old, new = previous.optimizer, self.optimizer
-        if type(old) is type(new) and old.n_slots == new.n_slots:
+        if type(old) is type(new) and old.n_state == new.n_state:
             self.optimizer_state, self.step = previous.optimizer_state, previous.step
             self.steps_before = previous.steps_before
         else:

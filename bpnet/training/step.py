@@ -46,7 +46,7 @@ StepState = dict[str, Any]
 
 
 def make_step(
-    place: Backend,
+    backend: Backend,
     model: ModelSpec,
     optimizer: Optimizer,
     batch_size: int,
@@ -58,7 +58,7 @@ def make_step(
 
     Parameters
     ----------
-    place : Backend
+    backend : Backend
         Compiles the step and fuses the update rule.
     model : Model
         Layers and loss.
@@ -73,7 +73,7 @@ def make_step(
     eagerly : bool, default False
         Whether to run each operation as it is written, with nothing compiled or fused.
     """
-    rule = optimizer.decayed_rule if eagerly else place.fuse(optimizer.decayed_rule)
+    rule = optimizer.decayed_rule if eagerly else backend.fuse(optimizer.decayed_rule)
 
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
@@ -102,8 +102,8 @@ def make_step(
         }
 
     if eagerly:
-        return functools.partial(step, place.xp)
-    return place.compile(step, own=all(map(_is_own, _parts(model, optimizer))))
+        return functools.partial(step, backend.xp)
+    return backend.compile(step, own=all(map(_is_own, _parts(model, optimizer))))
 
 
 def _parts(model: ModelSpec, optimizer: Optimizer) -> Iterator[Any]:

@@ -1,0 +1,91 @@
+"""Names of before: they work, and say what they are called now."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import bpnet
+
+X, Y = bpnet.datasets.make_xor(40, seed=0)
+MOVED = dict(bpnet._MOVED)
+
+
+def trained(optimizer=None, callbacks=()):
+    net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    net.fit(X, Y, epochs=2, optimizer=optimizer or bpnet.SGD(0.1), callbacks=callbacks)
+    return [p for layer in net.parameters for p in layer.values()]
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_a_module_is_found_under_its_former_name(old, monkeypatch):
+    monkeypatch.delitem(sys.modules, old, raising=False)
+    with pytest.warns(DeprecationWarning, match=f"{old} is now {MOVED[old]}"):
+        former = importlib.import_module(old)
+    for name, value in vars(importlib.import_module(MOVED[old])).items():
+        if not name.startswith("_"):
+            assert getattr(former, name) is value
+
+
+def test_a_former_module_is_an_attribute_too(monkeypatch):
+    monkeypatch.delitem(sys.modules, "bpnet.registry", raising=False)
+    monkeypatch.delattr(bpnet, "registry", raising=False)
+    with pytest.warns(DeprecationWarning, match="is now"):
+        assert bpnet.registry.get_backend is bpnet.get_backend
+    with pytest.raises(ModuleNotFoundError, match="nothing_of_the_kind"):
+        importlib.import_module("bpnet.nothing_of_the_kind")
+
+
+class Momentum(bpnet.optimizers.Optimizer):
+    """bpnet's rule in the words of a user."""
+
+    def rule(self, xp, p, g, *numbers):
+        v, learning_rate = numbers
+        v = 0.9 * v - learning_rate * g
+        return p + v, v
+
+
+@pytest.mark.parametrize("old", [{"slots": 1}, {"n_slots": property(lambda self: 1)}])
+def test_an_optimizer_may_name_its_state_as_before(old):
+    (name,) = old
+    with pytest.warns(DeprecationWarning, match=rf"Own\.{name} is now n_state"):
+        own = type("Own", (Momentum,), old)
+    assert own(0.1).n_state == 1
+    for p, q in zip(trained(own(0.1)), trained(bpnet.SGD(0.1, momentum=0.9)), strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["slots", "n_slots"])
+def test_the_state_of_an_optimizer_is_counted_under_its_former_names(name):
+    with pytest.warns(DeprecationWarning, match=rf"Adam\.{name} is now n_state"):
+        assert getattr(bpnet.Adam(), name) == 2
+
+
+def test_a_callback_may_close_as_before():
+    with pytest.warns(DeprecationWarning, match=r"Closing\.on_close is now teardown"):
+
+        class Closing(bpnet.GradientFlow):
+            closed = 0
+
+            def on_close(self, training):
+                super().on_close(training)
+                self.closed += 1
+
+    callback = Closing()
+    trained(callbacks=[callback])
+    assert callback.closed == 1
+    assert callback._meter is None  # the sample of the class above is freed too
+
+
+def test_a_warm_up_takes_what_follows_as_before():
+    with pytest.warns(DeprecationWarning, match="the argument then is now schedule"):
+        former = bpnet.schedules.WarmUp(then=0.1, epochs=2)
+    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then is now schedule"):
+        assert former.then is former.schedule
+    now = bpnet.schedules.WarmUp(0.1, 2)
+    for p, q in zip(trained(bpnet.SGD(former)), trained(bpnet.SGD(now)), strict=True):
+        assert_array_equal(p, q)
