@@ -16,7 +16,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import pytest
 from hypothesis import settings
-from places import backend_or_skip
+from available import backend_or_skip
 
 SPECS = (
     "numpy",

@@ -40,12 +40,13 @@ MODULES = {
     "activations": ("activations",),
     "losses": ("losses", "numerics"),
     "layers": ("layers", "random", "initializers"),
-    "_parametrised": ("network", "network_home", "memory", "arguments"),
+    "model.model": ("network", "model", "memory", "arguments"),
     "optimizers": ("optimizers",),
-    "backprop": ("gradients", "layers", "continuation"),
-    "_step": ("training", "random", "rate_finder"),
-    "_continuation": ("continuation",),
-    "training": ("training", "memory", "callbacks", "nonfinite"),
+    "backprop": ("gradients", "layers", "state"),
+    "training.step": ("loop", "random", "lr_finder"),
+    "training.state": ("state",),
+    "training.runner": ("loop", "memory", "nan_guard"),
+    "training.loop": ("loop", "memory", "callbacks", "nan_guard"),
 }
 MORE = ("checkpoint", "backends", "interrupt")
 FIRST = tuple(dict.fromkeys(name for names in MODULES.values() for name in names))
@@ -69,7 +70,7 @@ def write_mutants(modules: list[str]) -> list[str]:
     shutil.copy(ROOT / "pyproject.toml", MUTANTS)
     names = []
     for module in modules:
-        path = Path("bpnet", f"{module}.py")
+        path = Path("bpnet", *module.split(".")).with_suffix(".py")
         mutated = mutate_file_contents(str(path), (ROOT / path).read_text())
         (MUTANTS / path).write_text(mutated.code)
         names += [f"bpnet.{module}.{name}" for name in mutated.mutant_names]
@@ -77,11 +78,11 @@ def write_mutants(modules: list[str]) -> list[str]:
 
 
 def module_of(mutant: str) -> str:
-    return mutant.split(".")[1]
+    return mutant.removeprefix("bpnet.").rpartition(".")[0]
 
 
 def files(names: tuple[str, ...]) -> list[str]:
-    return [f"tests/test_{name}.py" for name in names]
+    return [str(next(ROOT.glob(f"tests/**/test_{name}.py"))) for name in names]
 
 
 def forked(function: Callable[..., int], *arguments: Any) -> str:
@@ -157,7 +158,7 @@ def second_verdict(mutant: str) -> str:
 
 def change(mutant: str) -> str:
     """The lines that a mutant takes out and puts in."""
-    code = (MUTANTS / "bpnet" / f"{module_of(mutant)}.py").read_text()
+    code = (MUTANTS / "bpnet" / f"{module_of(mutant).replace('.', '/')}.py").read_text()
     name = mutant.rsplit(".", 1)[1]
     original = f"{name.rpartition('__mutmut_')[0]}__mutmut_orig"
     bodies = {

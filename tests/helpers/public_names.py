@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import importlib
 import inspect
 import types
 
 import bpnet
 
 # Public modules whose names are public, too, besides those of `bpnet` itself.
-MODULES = (
-    "activations", "cli", "datasets", "initializers", "learn", "losses", "optimizers", "plot",
-    "random", "sanity", "schedules",
-)  # fmt: skip
+MODULES = {
+    name: f"bpnet.{name}"
+    for name in (
+        "activations", "cli", "datasets", "initializers", "learn", "losses", "optimizers",
+        "plot", "random", "schedules",
+    )
+} | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 
 # What no user hands values to: patterns of names, and why they stand in no table.
 EXEMPT = {
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
-        "*.on_*", "*.state", "*.restore", "*.due",
+        "*.on_*", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.observe",
@@ -33,8 +37,9 @@ EXEMPT = {
         "optimizers.global_norm", "random.uniform_bits", "initializers.draw",
     ),
     "between bpnet's own modules, which check before": (
-        "Network.adopt", "Network.choose_backend", "Network.parameters_on",
-        "Network.compiled", "Network.compiled_once", "Network.compiled_step",
+        "Network.set_parameters", "Network.lend", "Network.take_back",
+        "Network.choose_backend", "Network.parameters_on",
+        "Network.compiled", "Network.compiled_once",
         "Network.check_data", "Network.evaluate_data", "Network.infer",
         "sanity.initial_loss", "sanity.update_ratio",
     ),
@@ -51,7 +56,7 @@ def parameters(exempt=False):
         if not isinstance(value, types.ModuleType):
             _add(found, seen, name, value)
     for module_name in MODULES:
-        module = getattr(__import__(f"bpnet.{module_name}"), module_name)
+        module = importlib.import_module(MODULES[module_name])
         for name, value in vars(module).items():
             own = getattr(value, "__module__", "").startswith(module.__name__)
             if own and not name.startswith("_") and not isinstance(value, types.ModuleType):

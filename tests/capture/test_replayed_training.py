@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from places import backend_or_skip
+from available import backend_or_skip
 from replaying import RULES, is_replayed, runs_of
 
 import bpnet

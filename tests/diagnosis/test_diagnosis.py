@@ -16,7 +16,7 @@ from bpnet.diagnosis.report import ILLNESSES, TrainingWarning
 from bpnet.diagnosis.thresholds import THRESHOLDS
 from bpnet.initializers import Constant, Normal
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 X, Y = bpnet.datasets.make_moons(300, noise=0.1, seed=0)
 X = (X - X.mean(axis=0)) / X.std(axis=0)

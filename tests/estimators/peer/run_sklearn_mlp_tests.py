@@ -1,6 +1,6 @@
 """Run scikit-learn's own tests of its MLPs on bpnet's.
 
-    python tests/peer/run_sklearn_mlp_tests.py [pytest arguments]
+    python tests/estimators/peer/run_sklearn_mlp_tests.py [pytest arguments]
 
 ``sklearn/neural_network/tests/test_mlp.py`` of the installed scikit-learn runs as it is, but
 its names MLPClassifier and MLPRegressor are bpnet's. Left out are the tests named below, which

@@ -12,7 +12,7 @@ from entries import EPSILON, Entry, network
 
 import bpnet
 from bpnet import learn, plot, random, schedules
-from bpnet.cli import main
+from bpnet.cli.main import main
 from bpnet.diagnosis import sanity
 
 
@@ -333,5 +333,5 @@ REST = {
         {"steps": bad.sequence(FLOATS), "seed": bad.integer(0)},
     ),
     "learn.backprop": Entry(learn.backprop, {}, {"seed": bad.integer(0)}),
-    "cli.main": Entry(main.main, {}, {"argv": NO_OPTIONS}),
+    "cli.main": Entry(main, {}, {"argv": NO_OPTIONS}),
 }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 
 import bpnet
 
-NOTEBOOK = Path(__file__).parent.parent / "examples" / "backpropagation_from_scratch.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "backpropagation_from_scratch.ipynb"
 RENEW = f"run it anew: jupyter execute --inplace examples/{NOTEBOOK.name}"
 EXECUTE = """
 import sys

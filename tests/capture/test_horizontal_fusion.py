@@ -11,7 +11,7 @@ from bpnet_backends.capture.graph import Program
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from places import backend_or_skip
+from available import backend_or_skip
 from replaying import OPERATIONS, is_replayed, n_calls
 
 import bpnet

@@ -1,6 +1,6 @@
-"""Model files as an enemy would write them, for tests/test_modelfile.py and for longer runs.
+"""Model files as an enemy would write them, for tests/serialization/test_safetensors_file.py and for longer runs.
 
-    python tests/fuzz_modelfile.py 100000
+    python tests/helpers/fuzz_modelfile.py 100000
 
 tries so many: half with changed bytes, half with a changed document or changed tensors under a
 checksum that is right. Each must be refused with ModelFileError (or resumed not at all, with

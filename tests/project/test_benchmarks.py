@@ -15,7 +15,7 @@ import pytest
 
 import bpnet
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLACES = {"numpy": "numpy", "torch:cpu": "torch", "jax:cpu:0": "jax"}
 # Less of everything: what is tried is that all of it runs.
 FAST = {

@@ -1,6 +1,6 @@
 """The crash test: kill a training at random moments, again and again; nothing may be lost.
 
-    python tests/crash/kill.py 100
+    python tests/serialization/crash/kill.py 100
 
 A child trains and writes a checkpoint after each epoch. It is killed with SIGKILL at a random
 moment, started anew and resumes, until it has been killed so many times. After each kill the

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from places import backend_or_skip
+from available import backend_or_skip
 from replaying import (
     OPERATIONS,
     RULES,
