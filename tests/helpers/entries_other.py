@@ -160,8 +160,8 @@ DESCRIPTIONS = {
     ),
     "schedules.WarmUp": Entry(
         schedules.WarmUp,
-        {"then": 0.1, "epochs": 5},
-        {"then": RATE, "epochs": EPSILON, "start": bad.number(0.0, 1.0)},
+        {"schedule": 0.1, "epochs": 5},
+        {"schedule": RATE, "epochs": EPSILON, "start": bad.number(0.0, 1.0)},
     ),
     "schedules.ReduceOnPlateau": Entry(
         schedules.ReduceOnPlateau,
