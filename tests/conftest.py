@@ -1,11 +1,13 @@
-"""What all tests share: the backends at hand, and hypothesis without chance or clock.
+"""What all tests share: the available backends, the quick and the full run, hypothesis.
 
-A test that takes `backend` runs once on every backend below; one that cannot be had on this
-machine is a skip that says why. A test that takes `xp` computes inside that backend's context.
+A test that takes `backend` runs once on every available backend of `SPECS`; a test that takes
+`xp` computes inside that backend's context. Tests marked `full` run with ``--full`` only. What
+did not run is summed up in the end, a line for each reason.
 """
 
 from __future__ import annotations
 
+import collections
 import os
 
 # The arrays are small and the tests run in several processes: more threads would only collide.
@@ -15,8 +17,10 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import pytest
+from available import available, why_not
 from hypothesis import settings
-from available import backend_or_skip
+
+import bpnet
 
 SPECS = (
     "numpy",
@@ -33,7 +37,7 @@ settings.load_profile("bpnet")
 try:
     import array_api_strict
 except ImportError:
-    pass  # the `backend` fixture will say so
+    pass  # the summary will say so
 else:
     array_api_strict.set_array_api_strict_flags(
         api_version=array_api_strict.__array_api_version__,  # the newest that is not a draft
@@ -43,10 +47,10 @@ else:
     )
 
 
-@pytest.fixture(scope="module", params=SPECS)
+@pytest.fixture(scope="module", params=available(*SPECS))
 def backend(request):
-    """Each backend of `SPECS`, bound to its device."""
-    return backend_or_skip(request.param)
+    """Each available backend of `SPECS`, bound to its device."""
+    return bpnet.get_backend(request.param)
 
 
 @pytest.fixture
@@ -54,6 +58,39 @@ def xp(backend):
     """The namespace of `backend`; its device and precision are current in the whole test."""
     with backend.activate():
         yield backend.xp
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="also run the tests marked full")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "full: takes long; runs with --full only")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave tests marked `full` to the full run."""
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Sum up what did not run, a line for each reason."""
+    skipped = collections.Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+    lines = [f"no {spec}: {reason}" for spec in SPECS if (reason := why_not(spec))]
+    lines += [f"{count} skipped: {reason}" for reason, count in skipped.most_common()]
+    if not config.getoption("--full"):
+        lines.append("the tests marked full: run them with --full")
+    terminalreporter.section("not run")
+    for line in lines:
+        terminalreporter.write_line(" ".join(line.split()))
 
 
 def pytest_make_parametrize_id(val, argname):

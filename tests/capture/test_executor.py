@@ -8,10 +8,10 @@ import weakref
 
 import numpy as np
 import pytest
+from available import available
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from available import backend_or_skip
 from replaying import (
     OPERATIONS,
     RULES,
@@ -30,10 +30,10 @@ from bpnet import Dense
 PLACES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 410)]
 
 
-@pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
+@pytest.fixture(scope="module", params=available("numpy", "torch:cpu"))
 def backend(request):
     """The backends that replay."""
-    return backend_or_skip(request.param)
+    return bpnet.get_backend(request.param)
 
 
 @pytest.mark.parametrize(

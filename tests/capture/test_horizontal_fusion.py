@@ -6,21 +6,21 @@ import functools
 
 import numpy as np
 import pytest
+from available import available
 from bpnet_backends.capture.executor import mapped
 from bpnet_backends.capture.graph import Program
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from available import backend_or_skip
 from replaying import OPERATIONS, is_replayed, n_calls
 
 import bpnet
 
 
-@pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
+@pytest.fixture(scope="module", params=available("numpy", "torch:cpu"))
 def backend(request):
     """The backends that replay."""
-    return backend_or_skip(request.param)
+    return bpnet.get_backend(request.param)
 
 
 def rule_step(backend, shapes, rule, dtype="float32"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from available import available
 from numpy.testing import assert_array_equal
-from available import backend_or_skip
 from replaying import RULES, is_replayed, runs_of
 
 import bpnet
@@ -14,10 +14,10 @@ from bpnet.activations import ACTIVATIONS
 from bpnet.losses import LOSSES
 
 
-@pytest.fixture(scope="module", params=["numpy", "torch:cpu"])
+@pytest.fixture(scope="module", params=available("numpy", "torch:cpu"))
 def backend(request):
     """The backends that replay."""
-    return backend_or_skip(request.param)
+    return bpnet.get_backend(request.param)
 
 
 def fitted(layers, loss, targets, backend, *, n_inputs=3, seed=0, dtype="float32", **options):

@@ -1,14 +1,22 @@
-"""A backend to test, or the reason why it cannot be had."""
+"""Which backends can be tested on this machine, and why the others cannot."""
 
 from __future__ import annotations
 
-import pytest
+import functools
 
 import bpnet
 
 
-def backend_or_skip(spec):
+@functools.cache
+def why_not(spec):
+    """Return why a backend is unavailable here; None if it is available."""
     try:
-        return bpnet.get_backend(spec)
+        bpnet.get_backend(spec)
     except bpnet.BackendError as error:
-        pytest.skip(str(error.__cause__ or error))
+        return str(error.__cause__ or error).partition(";")[0]
+    return None
+
+
+def available(*specs):
+    """Return those of some backends that are available, to parametrize tests with."""
+    return [spec for spec in specs if why_not(spec) is None]

@@ -1,4 +1,4 @@
-"""Model files as an enemy would write them, for tests/serialization/test_safetensors_file.py and for longer runs.
+"""Model files as an enemy would write them, for a short run in the tests and for longer ones.
 
     python tests/helpers/fuzz_modelfile.py 100000
 
