@@ -216,6 +216,7 @@ class Resumption:
             training = described["training"]
             self.settings = dict(training["settings"])
             self.state = self._state(training, tensors)
+            self.settings["optimizer"] = describe(self.state.optimizer)  # in the words of today
             self.history = _history(training, tensors)
             self.completed = counter(training, "completed")
             self.states = [
