@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import warnings
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from bpnet.backend import (
     matmul_precision,
     use_backend,
 )
+from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
 from bpnet.common.version import __version__ as __version__
 from bpnet.errors import (
@@ -159,9 +159,9 @@ class _Moved:
 
     def exec_module(self, module: ModuleType) -> None:
         """Give the module the names of the one that took its place."""
-        old, new = module.__name__, _MOVED[module.__name__]
-        warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=2)
-        names = vars(importlib.import_module(new)).items()
+        old = module.__name__
+        warn_renamed(old, _MOVED[old])
+        names = vars(importlib.import_module(_MOVED[old])).items()
         vars(module).update({name: value for name, value in names if name[:2] != "__"})
 
 
@@ -174,8 +174,9 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of these
         if name in _LATER:
             module = importlib.import_module(_LATER[name])
             return getattr(module, name, module)
-        if f"bpnet.{name}" in _MOVED:
-            return importlib.import_module(f"bpnet.{name}")
+        if (old := f"bpnet.{name}") in _MOVED:
+            warn_renamed(old, _MOVED[old])
+            return importlib.import_module(_MOVED[old])
         raise AttributeError(f"module 'bpnet' has no attribute {name!r}")
 
 

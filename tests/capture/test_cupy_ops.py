@@ -42,6 +42,7 @@ def check(backend):
     return n
 
 
+@pytest.mark.full
 @needs_compiler
 def test_a_step_is_one_graph():
     with stand_in_cupy.installed() as backend:

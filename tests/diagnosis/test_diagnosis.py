@@ -58,6 +58,7 @@ def test_the_benchmark_has_every_illness():
     assert not set(TUNING) & set(HELD_OUT)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("illness", [*ILLNESSES, "healthy"])
 def test_held_out_trainings_get_the_right_diagnosis(illness):
     """Most of the first five that really are ill, of seeds not in tuning or benchmark.

@@ -14,6 +14,7 @@ ESTIMATORS = [bpnet.MLPClassifier(), bpnet.MLPRegressor()]
 EXPECTED_FAILURES: dict[str, str] = {}
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED_FAILURES)
 def test_scikit_learns_checks(estimator, check):

@@ -150,6 +150,7 @@ def test_a_rate_that_ends_in_nan_has_diverged():
     lesson.draw().draw_without_rendering()
 
 
+@pytest.mark.full
 def test_larger_networks_have_the_larger_gap():
     lesson = learn.architecture(widths=(1, 32), depths=(1, 3), networks=2)
     fits = lesson.numbers["fits"]
@@ -229,6 +230,7 @@ def test_a_lesson_prints_a_table_and_two_sentences(name):
     assert len(re.findall(r"\.(?: [A-Z]|$)", reading)) >= 2 or "bpnet." in reading
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SMALL)
 def test_pictures_have_ink_and_nothing_is_cut_off(name):
     figure = small(name).draw()

@@ -108,6 +108,7 @@ def test_speed(section, n_cases, floors, peers, tmp_path, capsys):
     )
 
 
+@pytest.mark.full
 def test_scaling_and_its_picture(tmp_path):
     from benchmarks.__main__ import main
 
@@ -152,6 +153,7 @@ def test_import(tmp_path):
     assert all(is_positive(row["seconds"]) for row in rows.values())
 
 
+@pytest.mark.full
 def test_first(tmp_path):
     """Without PyTorch, which takes seconds for its first step."""
     from benchmarks import contest
@@ -164,6 +166,7 @@ def test_first(tmp_path):
     assert all(is_positive(row["seconds"]) for row in rows.values())
 
 
+@pytest.mark.full
 def test_memory():
     """Only NumPy here: each process that loads a large library takes seconds."""
     from benchmarks import memory

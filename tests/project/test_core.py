@@ -450,6 +450,7 @@ def trained_on_numpy(case):
     return net, train(net, *examples(case), "numpy")[0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("room", [2**60, 500], ids=["resident", "in pieces"])
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("case", ["binary", "labels", "regression"])
@@ -470,6 +471,7 @@ def test_training_touches_arrays_on_their_device_only(case, home, room, guard):
             assert_allclose(place.to_numpy(p), other[name], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("case", CASES)
 def test_use_touches_arrays_on_their_device_only(case, home, guard, monkeypatch):
@@ -521,6 +523,7 @@ def test_moves_and_copies_touch_arrays_on_their_device_only(guard, monkeypatch):
             assert_allclose(twin.predict_proba(X), expected, rtol=1e-9)
 
 
+@pytest.mark.full
 def test_pictures_touch_arrays_on_their_device_only(guard):
     pytest.importorskip("matplotlib")
     net = network("labels")

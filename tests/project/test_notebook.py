@@ -74,6 +74,7 @@ def assert_key_numbers(text):
     assert number(r"largest of all: (\S+)", text) < 1e-9
 
 
+@pytest.mark.full
 def test_it_runs_and_gives_the_key_numbers(executed):
     text = printed(executed)
     assert_key_numbers(text)
@@ -107,6 +108,7 @@ def test_the_stored_outputs_are_complete(stored):
     assert len(pieces(stored, "image/gif")) == 1
 
 
+@pytest.mark.full
 def test_the_stored_code_is_that_of_the_library(stored, executed):
     def shown(notebook):
         return "\n".join(pieces(notebook, "text/markdown"))

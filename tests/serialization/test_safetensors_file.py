@@ -51,6 +51,7 @@ def test_truncated_at_every_length(path):
         refuse(path, CONTENT[:length], "no model file|damaged|header")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mask", [0x01, 0x20, 0xFF])
 def test_each_byte_flipped(path, mask):
     for at in range(len(CONTENT)):
@@ -235,7 +236,7 @@ def test_the_state_of_a_callback_is_checked_before_the_network_changes(path):
 
 def test_a_schedule_that_watches_nothing_is_refused_before_training(path):
     training = copy.deepcopy(hostile.DOCUMENT["training"])
-    training["schedule"]["then"]["monitor"] = None
+    training["schedule"]["schedule"]["monitor"] = None
     path.write_bytes(changed(training=training))
     net = hostile.network()
     with pytest.raises(bpnet.ModelFileError, match="monitor"):
@@ -267,6 +268,7 @@ def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("contents", [hostile.changed_bytes(), hostile.changed_contents()])
 def test_fuzz(contents, tmp_path):
     outcomes = hostile.fuzz(contents, 300, tmp_path)

@@ -181,7 +181,7 @@ def test_counters_go_on_from_the_training_before():
 
     class Look(bpnet.Callback):
         def on_train_begin(self, training):
-            seen.append({name: int(n) for name, n in training.counters(2).items()})
+            seen.append({name: int(n) for name, n in training.runner.counters(2).items()})
 
     net = network()
     for optimizer in (bpnet.SGD(0.1), bpnet.Adam()):  # three steps in an epoch

@@ -40,6 +40,7 @@ def run(program, *arguments):
     )  # fmt: skip
 
 
+@pytest.mark.full
 def test_ten_kills_lose_nothing():
     result = subprocess.run(
         [sys.executable, str(HERE / "kill.py"), "10"],
