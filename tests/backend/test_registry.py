@@ -342,7 +342,7 @@ def test_no_such_device(library, spec, devices):
     device = spec.partition(":")[2]
     message = (
         rf"backend '{library}' has no device '{device}' on this machine; "
-        rf"devices that answer: {devices}{AVAILABLE}"
+        rf"available devices: {devices}{AVAILABLE}"
     )
     with pytest.raises(bpnet.NoDeviceError, match=message):
         bpnet.get_backend(spec)

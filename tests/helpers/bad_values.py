@@ -130,7 +130,7 @@ def optimizer():
 
 
 def backend(*, none=True):
-    message = r"\b({name}|backend) (is a|must be a|must be) spec strings? such as '.*got"
+    message = r"\b({name}|backend) (must be a|must be) spec strings? such as '.*got"
     wrong = {"number": 3, "bytes": b"numpy", "module": np, "class": str}
     if not none:
         wrong["None"] = None
