@@ -70,7 +70,7 @@ LABELS = _values({
 
 WEIGHTS = _values({
     "negative": (W - 1.0, r"^{name} must be >= 0, got -1$"),
-    "all 0": (0.0 * W, f"^{{name}} must have a sum in {FLOAT} that is > 0 and finite, got 0"),
+    "all 0": (0.0 * W, f"^{{name}} must have a finite sum > 0 in {FLOAT}, got 0"),
     "NaN": (with_first(np.nan, W), f"^{{name}} must be finite in {FLOAT}, got 1 NaN"),
     "infinite": (with_first(np.inf, W), f"^{{name}} must be finite in {FLOAT}, got 1 NaN"),
     "scalar": (np.array(1.0), r"^{name} must have shape \(6,\), got \(\)"),
@@ -78,8 +78,10 @@ WEIGHTS = _values({
     "column": (W[:, None], r"^{name} must have shape \(6,\), got \(6, 1\)"),
 })  # fmt: skip
 SMALL_WEIGHTS = _values({
-    "vanishing": (1e-60 * W, "^{name} must have a sum in float32 that is > 0 .*, got 0"),
-    "of infinite sum": (np.full(M, 3e38), "^{name} must have a sum in float32 .*, got inf"),
+    "vanishing": (1e-60 * W, "^{name} must have a finite sum > 0 in float32, got 0"),
+    "of infinite sum": (
+        np.full(M, 3e38), "^{name} must have a finite sum > 0 in float32, got inf"
+    ),
     "overflow": (1e39 * W, "^{name} must be finite in float32, got 5 NaN or infinite"),
 })  # fmt: skip
 
