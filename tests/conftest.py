@@ -1,7 +1,7 @@
-"""What all tests share: the backends at hand, and hypothesis without chance or clock.
+"""Shared fixtures: the available backends, and deterministic hypothesis without deadlines.
 
-A test that takes `backend` runs once on every backend below; one that cannot be had on this
-machine is a skip that says why. A test that takes `xp` computes inside that backend's context.
+A test that takes `backend` runs once per backend below; unavailable ones are skipped with the
+reason. A test that takes `xp` runs in the context of that backend.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def backend(request):
 
 @pytest.fixture
 def xp(backend):
-    """The namespace of `backend`; its device and precision are current in the whole test."""
+    """The namespace of `backend`, with its device and precision current during the test."""
     with backend.activate():
         yield backend.xp
 
 
 def pytest_make_parametrize_id(val, argname):
-    """Name bytes by their argument: their own text may differ from one process to the next."""
+    """Name bytes by their argument, as their text may differ between processes."""
     return argname if isinstance(val, bytes) else None

@@ -155,7 +155,7 @@ def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> T
 
 
 def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
-    """Return the names and host activations of all layers but the last, or of a single layer."""
+    """Return the names and host activations of all layers but the last (or of the only one)."""
     X, owner = check_features(X, net.dtype, net.n_inputs)
     backend = net.choose_backend(None, owner)
     parameters = net.parameters_on(backend, X)

@@ -1,4 +1,4 @@
-"""A backend to test, or the reason why it cannot be had."""
+"""A backend to test, or a skip with the reason why it is unavailable."""
 
 from __future__ import annotations
 
