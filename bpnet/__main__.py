@@ -1,4 +1,4 @@
-"""``python -m bpnet`` is the command ``bpnet``."""
+"""Run the command ``bpnet`` by ``python -m bpnet``."""
 
 import sys
 

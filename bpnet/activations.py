@@ -1,8 +1,8 @@
 """Activation functions, each beside its derivative.
 
 Notation: ``a_l = f_l(z_l)``; :meth:`Activation.f` is f and :meth:`Activation.df` is f'.
-All are elementwise, keep shape and dtype, and are overflow-free for any finite input.
-At a kink (relu at 0) the derivative is the one from the left.
+All are elementwise, preserve shape and dtype, and do not overflow for any finite input.
+At a kink (relu at 0) the left derivative is used.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from bpnet.common.component import Described
 
 
 class Activation(Described, ABC):
-    """A function f applied to each element of z, and its derivative.
+    """An elementwise function f of z and its derivative.
 
-    A new activation implements :meth:`f` and :meth:`df` in operations of the Array API
-    standard; an instance can then be passed wherever a name can.
+    Subclasses implement :meth:`f` and :meth:`df` with Array API operations; an instance can
+    then be passed wherever a name can.
 
     Attributes
     ----------
     name : str
         The name in ``Dense(64, "name")``.
     default_init : str
-        The weight initialiser that keeps the variance of signals with this activation.
+        The weight initializer that preserves the variance of signals with this activation.
     """
 
     name: ClassVar[str] = ""
@@ -41,10 +41,10 @@ class Activation(Described, ABC):
 
     @abstractmethod
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
-        """Compute f'(z); a = f(z) is at hand and often the shorter way."""
+        """Compute f'(z), from a = f(z) where that is cheaper."""
 
     def __call__(self, z: Array) -> Array:
-        """Compute f(z) for an array of any library.
+        """Compute f(z) for an array of any supported library.
 
         Examples
         --------
@@ -56,7 +56,7 @@ class Activation(Described, ABC):
         return self.f(_namespace(z), z)
 
     def derivative(self, z: Array) -> Array:
-        """Compute f'(z) for an array of any library.
+        """Compute f'(z) for an array of any supported library.
 
         Examples
         --------
@@ -70,7 +70,7 @@ class Activation(Described, ABC):
 
 
 def _namespace(z: Any) -> Namespace:
-    """Give the namespace of an array of floating-point numbers."""
+    """Return the namespace of z, which must be a floating-point array."""
     if is_array(z) and (xp := array_namespace(z)).isdtype(z.dtype, "real floating"):
         return xp
     got = f"dtype {z.dtype}" if is_array(z) else kind_of(z)
@@ -78,7 +78,7 @@ def _namespace(z: Any) -> Namespace:
 
 
 class Identity(Activation):
-    """f(z) = z, f'(z) = 1: the linear layer."""
+    """f(z) = z, f'(z) = 1: a linear layer."""
 
     name = "identity"
 
@@ -97,7 +97,7 @@ class Sigmoid(Activation):
     name = "sigmoid"
 
     def f(self, xp: Namespace, z: Array) -> Array:
-        """Compute 1 / (1 + e^-z) through e^-abs(z), which cannot overflow."""
+        """Compute 1 / (1 + e^-z) from e^-abs(z), which cannot overflow."""
         e = xp.exp(-xp.abs(z))
         return xp.where(z >= 0.0, 1.0 / (1.0 + e), e / (1.0 + e))
 
@@ -107,7 +107,7 @@ class Sigmoid(Activation):
 
 
 class Tanh(Activation):
-    """f(z) = tanh z, f'(z) = 1 - a^2; in (-1, 1) and centred on 0."""
+    """f(z) = tanh z, f'(z) = 1 - a^2; in (-1, 1) and centered on 0."""
 
     name = "tanh"
 
@@ -184,9 +184,9 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """f(z) = λ elu(z), with λ and α that make a deep net normalise itself.
+    """f(z) = λ elu(z), with the λ and α that make a deep network self-normalizing.
 
-    Klambauer, Unterthiner, Mayr and Hochreiter 2017, equation 2; it needs LeCun-normal
+    Klambauer, Unterthiner, Mayr and Hochreiter 2017, equation 2. Requires LeCun-normal
     weights, its default.
     """
 
@@ -206,7 +206,7 @@ class SELU(Activation):
 
 
 class GELU(Activation):
-    """f(z) = z Φ(z), f'(z) = Φ(z) + z φ(z), with the normal distribution's Φ and φ.
+    """f(z) = z Φ(z), f'(z) = Φ(z) + z φ(z), with Φ and φ of the normal distribution.
 
     Hendrycks and Gimpel 2016; the exact form, not the tanh approximation.
     """
@@ -273,7 +273,7 @@ class Softsign(Activation):
         return z / (1.0 + xp.abs(z))
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
-        """Compute 1 / (1 + abs(z))^2, squared last: the square of a large z overflows."""
+        """Compute 1 / (1 + abs(z))^2, squared last as the square of a large z overflows."""
         r = 1.0 / (1.0 + xp.abs(z))
         return r * r
 
@@ -281,7 +281,7 @@ class Softsign(Activation):
 class HardSigmoid(Activation):
     """f(z) = clip(z / 6 + 1/2, 0, 1), f'(z) = 1/6 for -3 < z < 3, else 0.
 
-    The slope of Keras 3 and PyTorch (Howard et al. 2019).
+    Howard et al. 2019, as in Keras 3 and PyTorch.
     """
 
     name = "hard_sigmoid"
@@ -318,20 +318,15 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def get(activation: str | Activation) -> Activation:
-    """Give the activation of a name; an activation itself passes through.
+    """Look up an activation by name; an Activation is returned unchanged.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    TypeError
-        If it is neither a name nor an Activation.
+    An unknown name raises ValueError, any other type TypeError.
     """
     if isinstance(activation, Activation):
         return activation
     if not isinstance(activation, str):
         raise TypeError(
-            f"activation is a name or a bpnet Activation, got {kind_of(activation)}"
+            f"activation must be a name or a bpnet Activation, got {kind_of(activation)}"
         )
     if activation not in ACTIVATIONS:
         raise ValueError(

@@ -1,8 +1,8 @@
-"""Backpropagation: the layers forward, then the same layers in reverse.
+"""Backpropagation: a forward pass through the layers, then a backward pass in reverse.
 
-Pure functions of arrays, in the operations of the Array API standard; this is the only
-forward and the only backward pass of bpnet. `parameters` holds one dict per layer, {} for a
-layer that has none, and gradients have the same structure.
+Pure functions of arrays, in Array API operations; these are the only forward and backward
+passes in bpnet. `parameters` holds one dict per layer, {} for a layer without parameters, and
+gradients have the same structure.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from bpnet.losses import Loss, mean_loss, output_error, sum_of_weights
 
 
 class ModelSpec(NamedTuple):
-    """What is computed, without the numbers it is computed with.
+    """The static description of a model, without its parameters.
 
     Attributes
     ----------
     layers : tuple of Layer
         From the input to the logits.
     loss : Loss
-        The loss, which owns the link.
+        The loss, including its link function.
     keys : tuple of int
-        For each layer the 32-bit key of its random masks.
+        The 32-bit key of each layer's random masks.
     average_penalty : bool
-        Whether the penalties are divided by the sum of the examples' weights (their number
-        without weights), as scikit-learn does: the more examples, the less they count.
+        Divide penalties by the sum of the sample weights (the number of examples without
+        weights), as scikit-learn does.
     """
 
     layers: tuple[Layer, ...]
@@ -40,15 +40,7 @@ class ModelSpec(NamedTuple):
 def forward(
     xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array, step: Array | None = None
 ) -> tuple[Array, Sequence[Any]]:
-    """Pass X (m, n_0) through all layers.
-
-    Returns
-    -------
-    z : array (m, n_L)
-        The logits.
-    caches : sequence
-        For each layer, what its backward pass needs.
-    """
+    """Pass X (m, n_0) through all layers; return the logits (m, n_L) and the layers' caches."""
     a, caches = X, []
     for layer, layer_parameters, key in zip(model.layers, parameters, model.keys, strict=True):
         a, cache = layer.forward(xp, layer_parameters, a, Context(key, step))
@@ -59,7 +51,7 @@ def forward(
 def backward(
     xp: Namespace, model: ModelSpec, parameters: Parameters, caches: Sequence[Any], delta: Array
 ) -> Parameters:
-    """Pass the output error delta_L (m, n_L) back through all layers: the gradients."""
+    """Propagate the output error delta_L (m, n_L) back; return the gradients of all layers."""
     error, gradients = delta, []
     for number in reversed(range(len(model.layers))):
         error, layer_gradients = model.layers[number].backward(
@@ -78,7 +70,7 @@ def loss_and_gradients(
     w: Array | None = None,
     step: Array | None = None,
 ) -> tuple[Array, Parameters]:
-    """Compute the loss, a 0-d array, and its gradients by all parameters."""
+    """Compute the loss, a 0-d array, and its gradients with respect to all parameters."""
     loss, gradients = data_loss_and_gradients(xp, model, parameters, X, y, w, step)
     return add_penalties(xp, model, parameters, loss, gradients, sum_of_weights(xp, X, w))
 
@@ -107,10 +99,7 @@ def add_penalties(
     gradients: Parameters,
     total: Array | float,
 ) -> tuple[Array, Parameters]:
-    """Add the regularisers' parts to the loss and to its gradients.
-
-    `total` is the sum of the examples' weights, which an average penalty is divided by.
-    """
+    """Add the penalties to the loss and gradients; `total` is the sum of the sample weights."""
     sums = []
     for layer, p, g in zip(model.layers, parameters, gradients, strict=True):
         extra = layer.penalty_gradients(xp, p)
@@ -123,7 +112,7 @@ def add_penalties(
 def penalty(
     xp: Namespace, model: ModelSpec, parameters: Parameters, total: Array | float
 ) -> Array | float:
-    """Sum the regularisers' parts of the loss; 0.0 where no layer has one."""
+    """Sum the penalties of all layers; 0.0 if no layer has one."""
     parts = [
         part
         for layer, layer_parameters in zip(model.layers, parameters, strict=True)

@@ -1,7 +1,7 @@
-"""Small data sets that need a nonlinear boundary, drawn on the host.
+"""Small toy datasets with a nonlinear decision boundary, generated with NumPy.
 
-Each function gives ``X`` (n_samples, 2) as float64 and ``y`` (n_samples,) as int64, in an
-order that is already shuffled and the same for the same seed.
+Each function returns ``X`` (n_samples, 2) as float64 and ``y`` (n_samples,) as int64,
+already shuffled and reproducible for a given seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bpnet.common.checks import check_integer, check_number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BYTES = 64  # of a sample, while it is drawn and shuffled
+_BYTES = 64  # per sample, at the peak of drawing and shuffling
 
 DataSet: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 
@@ -25,16 +25,15 @@ DataSet: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 def make_spiral(
     n_samples: int = 400, classes: int = 2, noise: float = 0.2, seed: int = 0
 ) -> DataSet:
-    """Draw arms of a spiral that wind around each other, one for each class.
+    """Draw interleaved spiral arms, one per class.
 
-    Arm k follows the angle ``4 r + 2 pi k / classes`` for radii r from 0 to 1, with normal
-    noise on the angle: the data of CS231n (Karpathy, Li and Johnson, 2015) for two or more
-    classes.
+    Arm k has the angle ``4 r + 2 pi k / classes`` for radii r from 0 to 1, with Gaussian noise
+    on the angle, as in CS231n (Karpathy, Li and Johnson, 2015).
 
     Parameters
     ----------
     n_samples : int, default 400
-        Number of points in all, at least one for each class; shared out evenly.
+        Total number of points, at least one per class; split evenly between the classes.
     classes : int, default 2
         Number of arms, >= 2.
     noise : float, default 0.2
@@ -61,7 +60,7 @@ def make_spiral(
 
 
 def make_moons(n_samples: int = 400, noise: float = 0.1, seed: int = 0) -> DataSet:
-    """Draw two half circles that reach into each other, with normal noise.
+    """Draw two interleaving half circles with Gaussian noise.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def make_moons(n_samples: int = 400, noise: float = 0.1, seed: int = 0) -> DataS
 def make_circles(
     n_samples: int = 400, noise: float = 0.1, factor: float = 0.5, seed: int = 0
 ) -> DataSet:
-    """Draw a circle within a circle, with normal noise; the inner one is class 1.
+    """Draw two concentric circles with Gaussian noise; the inner one is class 1.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def make_circles(
     noise : float, default 0.1
         Standard deviation of both coordinates; the outer radius is 1.
     factor : float, default 0.5
-        The inner radius, 0 < factor < 1.
+        Radius of the inner circle, 0 < factor < 1.
     seed : int, default 0
         Seed >= 0.
 
@@ -120,14 +119,14 @@ def make_circles(
 
 
 def make_xor(n_samples: int = 400, noise: float = 0.2, seed: int = 0) -> DataSet:
-    """Draw clouds around (0, 0), (1, 1), (0, 1), (1, 0): exclusive or, with normal noise.
+    """Draw Gaussian clouds around (0, 0), (1, 1), (0, 1), (1, 0), labeled by exclusive or.
 
     Parameters
     ----------
     n_samples : int, default 400
         Number of points, >= 4.
     noise : float, default 0.2
-        Standard deviation of both coordinates; without noise the points are the corners.
+        Standard deviation of both coordinates; with 0, all points lie on the corners.
     seed : int, default 0
         Seed >= 0.
 
@@ -152,7 +151,7 @@ def _noisy_generator(noise: Any, seed: Any) -> np.random.Generator:
 
 
 def _shares(n_samples: Any, parts: int) -> list[int]:
-    """Check the number of samples, and share them out as evenly as they go."""
+    """Check the number of samples, and split it as evenly as possible."""
     n_samples = check_integer("n_samples", n_samples, parts)
     check_room("n_samples", n_samples, _BYTES * n_samples)
     return [n_samples // parts + (k < n_samples % parts) for k in range(parts)]

@@ -1,4 +1,4 @@
-"""What is read off the logits: probabilities and predictions."""
+"""Logits, and the probabilities and predictions computed from them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, forward
 
-# Rows computed at once, which bounds the memory that activations take; fewer of a sparse
-# matrix, which may have many more columns than memory has room for.
+# Rows computed at once, to bound the memory of activations; fewer for a sparse matrix, whose
+# dense rows may be very wide.
 ROWS = 4096
 SPARSE_ROWS = 256
 
 
 def row_blocks(m: int, sparse: bool = False) -> Iterator[slice]:
-    """Cut m rows into blocks that are computed at once."""
+    """Yield slices that split m rows into blocks computed at once."""
     rows = SPARSE_ROWS if sparse else ROWS
     return (slice(start, min(start + rows, m)) for start in range(0, m, rows))
 
@@ -25,15 +25,15 @@ def logits(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) ->
 
 
 def probabilities(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
-    """Compute the probability of each class, or of each label."""
+    """Compute the probability of each class or label."""
     z = logits(xp, model, parameters, X)
-    if z.shape[1] == 1:  # P(0) = sigmoid(-z) keeps its precision where 1 - P(1) would not
+    if z.shape[1] == 1:  # P(0) = sigmoid(-z) is accurate where 1 - P(1) cancels
         z = xp.concat([-z, z], axis=1)
     return model.loss.link(xp, z)
 
 
 def predictions(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
-    """Decide for classes, or give the expected targets; one column becomes 1-D."""
+    """Compute predicted classes or expected targets; a single column becomes 1-D."""
     z = logits(xp, model, parameters, X)
     if model.loss.targets == "labels":
         return xp.astype(xp.argmax(z, axis=1), xp.int64)

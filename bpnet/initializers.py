@@ -1,8 +1,8 @@
-"""How weights start: drawn on the host by NumPy, so the same bits on every backend.
+"""Weight initializers, drawn by NumPy on the host: bit-identical on every backend.
 
-For weights W of shape (n_in, n_out) the variance is chosen so that signals keep theirs
-through a layer, forward (n_in) or backward (n_out). Values are drawn in float64 and then
-rounded, so a float32 network starts at the rounded weights of its float64 twin.
+For weights W of shape (n_in, n_out) the variance is chosen to preserve that of signals through
+a layer, forward (n_in) or backward (n_out). Values are drawn in float64 and then rounded, so a
+float32 network starts from the rounded weights of its float64 counterpart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from bpnet.common.checks import check_number, kind_of
 from bpnet.common.component import Described
 
-if TYPE_CHECKING:  # numpy.random is slow to import, so not before it is needed
+if TYPE_CHECKING:  # numpy.random is slow to import
     from numpy.typing import NDArray
 
     Weights: TypeAlias = NDArray[np.float64]
@@ -24,12 +24,12 @@ if TYPE_CHECKING:  # numpy.random is slow to import, so not before it is needed
 
 
 def zeros(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
-    """All 0: for biases. Hidden units that start equal stay equal, as this can show."""
+    """All 0, for biases. With zero weights, hidden units start equal and stay equal."""
     return np.zeros((n_in, n_out))
 
 
 class Constant(Described):
-    """All weights the same number.
+    """All weights equal to `value`.
 
     Examples
     --------
@@ -42,12 +42,12 @@ class Constant(Described):
         self.value = check_number("value", value)
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
-        """Fill an array (n_in, n_out)."""
+        """Return an array (n_in, n_out) filled with the value."""
         return np.full((n_in, n_out), self.value)
 
 
 class Normal(Described):
-    """N(0, std^2), whatever the layer's size.
+    """N(0, std^2), regardless of the layer's size.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def he_uniform(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
 
 
 def he_normal(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
-    """N(0, 2 / n_in): relu halves the signal's power (He et al. 2015, equation 10)."""
+    """N(0, 2 / n_in), as relu halves the signal's power: He et al. 2015, equation 10."""
     return rng.normal(0.0, math.sqrt(2.0 / n_in), (n_in, n_out))
 
 
@@ -123,22 +123,15 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def get(initializer: str | Initializer, argument: str = "init") -> Initializer:
-    """Give the initialiser of a name; a function ``(rng, n_in, n_out)`` passes through.
+    """Look up an initializer by name; a function ``(rng, n_in, n_out)`` is returned unchanged.
 
-    `argument` is what an error calls it.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    TypeError
-        If it is neither a name nor callable.
+    An unknown name raises ValueError, any other type TypeError; `argument` names it there.
     """
     if callable(initializer) and not isinstance(initializer, type):
         return initializer
     if not isinstance(initializer, str):
         raise TypeError(
-            f"{argument} is a name or a function (rng, n_in, n_out) -> weights, "
+            f"{argument} must be a name or function (rng, n_in, n_out) -> weights, "
             f"got {kind_of(initializer)}"
         )
     if initializer not in INITIALIZERS:
@@ -151,17 +144,17 @@ def get(initializer: str | Initializer, argument: str = "init") -> Initializer:
 def draw(
     argument: str, initializer: Initializer, rng: np.random.Generator, n_in: int, n_out: int
 ) -> Weights:
-    """Draw weights (n_in, n_out), and refuse what is none: the function may be the user's."""
+    """Draw weights (n_in, n_out), and check what a user-defined initializer returns."""
     given = initializer(rng, n_in, n_out)
     try:
         weights = np.asarray(given)
     except ValueError as error:
         raise ValueError(
-            f"{argument} must give real numbers of shape {(n_in, n_out)}; got {error}"
+            f"{argument} must return real numbers of shape {(n_in, n_out)}; got {error}"
         ) from error
     if weights.dtype.kind not in "biuf" or weights.shape != (n_in, n_out):
         raise ValueError(
-            f"{argument} must give real numbers of shape {(n_in, n_out)}; "
+            f"{argument} must return real numbers of shape {(n_in, n_out)}; "
             f"got shape {weights.shape} of {weights.dtype}"
         )
     return weights

@@ -1,25 +1,25 @@
-"""Layers: what happens to activations on the way forward, and to errors on the way back.
+"""Layers: the forward pass of activations and the backward pass of errors.
 
-The contract of a layer
------------------------
-A layer is a frozen description; it holds no arrays. Its parameters are a dict of arrays
-that the caller keeps and passes in, so that a training step stays a pure function.
+The layer interface
+-------------------
+A layer is immutable and holds no arrays. Its parameters are a dict of arrays that the caller
+keeps and passes in, so that a training step stays a pure function.
 
 ``n_outputs(n_inputs)``
-    the width of the output, and the place to refuse a width that does not fit;
+    the width of the output; raises if the width of the input does not fit;
 ``initial_parameters(rng, n_inputs)``
     the initial parameters as NumPy arrays in float64, {} if there are none;
 ``forward(xp, parameters, a_previous, context)``
-    gives ``(a, cache)``: the activations (m, n_out), and what backward will need;
+    returns ``(a, cache)``: the activations (m, n_out), and what the backward pass needs;
 ``backward(xp, parameters, cache, error, propagate)``
-    takes ``error = dL/da`` (m, n_out) and gives ``(dL/da_previous, gradients)``, with the
-    gradients in the structure of the parameters; where `propagate` is false, nobody asks
-    for dL/da_previous and it may be None;
+    takes ``error = dL/da`` (m, n_out) and returns ``(dL/da_previous, gradients)``, with
+    gradients in the structure of the parameters; dL/da_previous may be None if `propagate`
+    is false;
 ``penalty(xp, parameters)`` and ``penalty_gradients(xp, parameters)``
-    a regulariser's part of the loss and of the gradients, or None.
+    the regularization term of the loss, or None, and its gradients, or {}.
 
-All computations use the operations of the Array API standard in the namespace `xp`, keep
-dtype and device, and write into no array that they were given.
+All computations use Array API operations of the namespace `xp`, preserve dtype and device, and
+do not modify their inputs.
 """
 
 from __future__ import annotations
@@ -42,15 +42,14 @@ if TYPE_CHECKING:
 
 
 class Context(NamedTuple):
-    """What a layer may know of the pass it is part of.
+    """What a layer knows about the current pass.
 
     Attributes
     ----------
     key : int
         32-bit key of this layer's random masks.
     step : 0-d integer array or None
-        Number of the training step; None outside of training, when layers such as dropout
-        do nothing.
+        Training step; None outside of training, where layers such as dropout do nothing.
     """
 
     key: int = 0
@@ -58,10 +57,10 @@ class Context(NamedTuple):
 
 
 class Layer(ABC):
-    """The contract above, as an abstract class with the answers of a layer of no parameters."""
+    """The interface above as a base class; the defaults suit a layer without parameters."""
 
     def n_outputs(self, n_inputs: int) -> int:
-        """Give the width of the output."""
+        """Return the width of the output."""
         return n_inputs
 
     def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
@@ -72,7 +71,7 @@ class Layer(ABC):
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
-        """Give the activations and the cache."""
+        """Return the activations and the cache."""
 
     @abstractmethod
     def backward(
@@ -83,14 +82,14 @@ class Layer(ABC):
         error: Array,
         propagate: bool = True,
     ) -> tuple[Array | None, LayerParameters]:
-        """Give the error of the layer before and the gradients of the parameters."""
+        """Return the error of the previous layer and the gradients of the parameters."""
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
-        """Give the regulariser's part of the loss, a 0-d array; None without one."""
+        """Return the regularization term of the loss, a 0-d array, or None."""
         return None
 
     def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
-        """Give the gradients of the penalty, for the parameters that it touches."""
+        """Return the gradients of the penalty, for the penalized parameters only."""
         return {}
 
 
@@ -113,19 +112,19 @@ class Dense(Layer):
         A name from :mod:`bpnet.activations`, or an instance such as ``LeakyReLU(0.2)``.
     init : str or callable or None, default None
         A name from :mod:`bpnet.initializers`, or a function ``(rng, n_in, n_out)``. None
-        takes the activation's own: He-normal for relu, leaky_relu, elu, gelu, softplus and
+        uses the activation's default: He-normal for relu, leaky_relu, elu, gelu, softplus and
         silu; LeCun-normal for selu; Glorot-uniform for identity, sigmoid, tanh, softsign
         and hard_sigmoid.
     bias_init : str or callable, default "zeros"
         The same for the biases, which are drawn as weights (1, n_l).
     l1, l2 : float, default 0.0
-        Strength of the penalty ``l1 * sum(abs(W)) + l2 / 2 * sum(W^2)`` on the loss.
-        Biases are free.
+        Strengths of the penalty ``l1 * sum(abs(W)) + l2 / 2 * sum(W^2)`` added to the loss.
+        Biases are not penalized.
 
     Raises
     ------
     ValueError, TypeError
-        If a parameter is out of its range or of another type.
+        If a parameter is out of range or of the wrong type.
 
     References
     ----------
@@ -157,7 +156,7 @@ class Dense(Layer):
         self.l2 = check_number("l2", l2, 0.0)
 
     def n_outputs(self, n_inputs: int) -> int:
-        """Give the number of units."""
+        """Return the number of units."""
         return self.units
 
     def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
@@ -184,14 +183,14 @@ class Dense(Layer):
         error: Array,
         propagate: bool = True,
     ) -> tuple[Array | None, LayerParameters]:
-        """Compute delta, then dW, db and the error of the layer before."""
+        """Compute delta, then dW, db and the error of the previous layer."""
         a_previous, z, a = cache
         delta = self.delta(xp, z, a, error)
         gradients = {"W": xp.matmul(a_previous.T, delta), "b": xp.sum(delta, axis=0)}
         return xp.matmul(delta, parameters["W"].T) if propagate else None, gradients
 
     def delta(self, xp: Namespace, z: Array, a: Array, error: Array) -> Array:
-        """Compute delta = error * f'(z); for a linear layer that is the error itself."""
+        """Compute delta = error * f'(z), the error itself for a linear layer."""
         if isinstance(self.activation, activations.Identity):
             return error
         return error * self.activation.df(xp, z, a)
@@ -219,19 +218,19 @@ class Dense(Layer):
 
 
 class Dropout(Layer):
-    """Inverted dropout: in training, each activation is 0 with probability `rate`.
+    """Inverted dropout: in training, set each activation to 0 with probability `rate`.
 
-    Those that stay are divided by 1 - rate, so their expectation is kept and prediction
-    needs no change. Srivastava et al., "Dropout: a simple way to prevent neural networks
+    The others are divided by 1 - rate, which preserves the expectation, so that prediction
+    needs no rescaling. Srivastava et al., "Dropout: a simple way to prevent neural networks
     from overfitting", JMLR 15 (2014), section 10.
 
-    The mask is hashed from the network's seed, the layer, the training step and the place
+    The mask is hashed from the network's seed, the layer, the training step and the position
     in the batch (:func:`bpnet.random.uniform_bits`), so it is the same on every backend.
 
     Parameters
     ----------
     rate : float
-        Share of activations set to 0; 0 <= rate < 1.
+        Fraction of activations to drop; 0 <= rate < 1.
 
     Examples
     --------
@@ -246,7 +245,7 @@ class Dropout(Layer):
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
-        """Multiply by a mask of 0 and 1 / (1 - rate) in training; pass through otherwise."""
+        """Multiply by a mask of 0 and 1 / (1 - rate) in training; do nothing otherwise."""
         if context.step is None or self.rate == 0.0:
             return a_previous, None
         bits = uniform_bits(xp, a_previous.shape, context.key, context.step)

@@ -1,14 +1,14 @@
-"""Loss functions, each beside its output error and its link.
+"""Loss functions, each with its output error and its link.
 
 The last Dense layer is linear: its output z_L, shape (m, n_L), is called the logits, and the
-loss owns the link that turns logits into predictions. So every loss is exact for any logit,
-and the output error keeps the form of the textbook, ``delta_L = sigmoid(z_L) - y``.
+loss includes the link from logits to predictions. So every loss is accurate for any logit, and
+the output error has the textbook form ``delta_L = sigmoid(z_L) - y``.
 
-A loss gives the loss of each example and the derivative of that by its logits. The weighted
-mean over the examples is taken once, in :func:`mean_loss` and :func:`output_error`:
+A loss computes the loss of each example and its derivative with respect to the logits. The
+weighted mean over examples is taken once, in :func:`mean_loss` and :func:`output_error`:
 
     L       = sum_i w_i l_i / sum_i w_i
-    delta_L = dL/dz_L = (w_i / sum_i w_i) dl_i/dz_L        (1/m where no weights are given)
+    delta_L = dL/dz_L = (w_i / sum_i w_i) dl_i/dz_L        (1/m without weights)
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ TargetKind = Literal["labels", "probabilities", "counts", "real"]
 
 
 class Loss(Described, ABC):
-    """The loss of one example from its target y and its logits z, and the link.
+    """The loss of one example as a function of its target y and logits z, and the link.
 
-    A new loss implements the three methods in operations of the Array API standard; an
-    instance can then be passed wherever a name can.
+    Subclasses implement :meth:`link`, :meth:`value` and :meth:`error` with Array API
+    operations; an instance can then be passed wherever a name can.
 
     Attributes
     ----------
     name : str
         The name in ``Network(layers, loss="name")``.
     targets : {"labels", "probabilities", "counts", "real"}
-        What a target is: a class (as integer or one-hot), one probability per output,
+        The kind of target: a class (integer or one-hot), one probability per output,
         a number >= 0 or any number.
     identity_link : bool
-        Whether predictions are the logits themselves.
+        Whether predictions equal the logits.
     """
 
     name: ClassVar[str] = ""
@@ -49,7 +49,7 @@ class Loss(Described, ABC):
 
     @abstractmethod
     def link(self, xp: Namespace, z: Array) -> Array:
-        """Turn logits into predictions, shape (m, n_L)."""
+        """Compute predictions from logits, shape (m, n_L)."""
 
     @abstractmethod
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
@@ -60,14 +60,14 @@ class Loss(Described, ABC):
         """Compute dl_i/dz, shape (m, n_L)."""
 
     def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
-        """Compute both, as each step needs them; a loss may share what they have in common."""
+        """Compute value and error; a subclass may share work between them."""
         return self.value(xp, y, z), self.error(xp, y, z)
 
 
 def mean_loss(xp: Namespace, values: Array, w: Array | None) -> Array:
-    """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; weights None are all 1.
+    """Compute L = sum_i w_i l_i / sum_i w_i, a 0-d array; with w None, all weights are 1.
 
-    An example of weight 0 has no effect, whatever its loss: 0 times infinity were NaN.
+    Losses of weight 0 are masked, as 0 times infinity would be NaN.
     """
     if w is None:
         return xp.mean(values)
@@ -76,7 +76,7 @@ def mean_loss(xp: Namespace, values: Array, w: Array | None) -> Array:
 
 
 def output_error(xp: Namespace, errors: Array, w: Array | None) -> Array:
-    """Compute delta_L from the rows dl_i/dz, shape (m, n_L): the only place of 1/m."""
+    """Compute delta_L from the rows dl_i/dz, shape (m, n_L): 1/m is applied only here."""
     if w is None:
         return errors / errors.shape[0]
     errors = xp.where(w[:, None] > 0.0, errors, xp.zeros_like(errors))
@@ -84,9 +84,9 @@ def output_error(xp: Namespace, errors: Array, w: Array | None) -> Array:
 
 
 def sum_of_weights(xp: Namespace, rows: Array, w: Array | None) -> Array | float:
-    """Sum the weights of the examples, their number without weights; 1 if all are 0.
+    """Sum the sample weights (the number of rows if w is None).
 
-    Rows of weight 0 alone have no gradient, and divided by 1 theirs stays 0.
+    The result is 1 if all weights are 0, so that the gradients of such a batch are 0.
     """
     if w is None:
         return float(rows.shape[0])
@@ -97,8 +97,8 @@ def sum_of_weights(xp: Namespace, rows: Array, w: Array | None) -> Array | float
 class BinaryCrossentropy(Loss):
     """l = mean over outputs of -y ln p - (1 - y) ln(1 - p), with p = sigmoid(z).
 
-    Written in logits, ``softplus(z) - y z``. Targets are 0 or 1, or a probability; with
-    several outputs each is a label of its own (multi-label classification).
+    In logits, ``softplus(z) - y z``. Targets are 0, 1 or a probability; several outputs are
+    independent labels (multi-label classification).
     """
 
     name = "binary_crossentropy"
@@ -109,9 +109,9 @@ class BinaryCrossentropy(Loss):
         return sigmoid.f(xp, z)
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute the mean over outputs of softplus(z) - y z, in an order that is exact.
+        """Compute the mean over outputs of softplus(z) - y z, without cancellation.
 
-        For a right and sure prediction the first bracket is 0, so nothing cancels.
+        For a confident correct prediction the linear part is 0.
         """
         linear = xp.maximum(z, 0.0) - y * z
         return xp.mean(linear + xp.log1p(xp.exp(-xp.abs(z))), axis=1)
@@ -132,7 +132,7 @@ class CategoricalCrossentropy(Loss):
     targets = "labels"
 
     def link(self, xp: Namespace, z: Array) -> Array:
-        """Compute p = softmax(z), shifted by the largest logit so that it cannot overflow."""
+        """Compute p = softmax(z), shifted by the largest logit to avoid overflow."""
         e = xp.exp(z - xp.max(z, axis=1, keepdims=True))
         return e / xp.sum(e, axis=1, keepdims=True)
 
@@ -155,13 +155,13 @@ class CategoricalCrossentropy(Loss):
 
     @staticmethod
     def _shifted(xp: Namespace, z: Array) -> Array:
-        """Compute z - max z, finite also where it overflows: 0 times infinity were NaN."""
+        """Compute z - max z, kept finite, as 0 times infinity would be NaN."""
         lowest = float(xp.finfo(z.dtype).min)
         return xp.maximum(z - xp.max(z, axis=1, keepdims=True), lowest)
 
 
 def one_hot(xp: Namespace, y: Array, z: Array) -> Array:
-    """Write integer labels (m,) as rows of 0 and 1 like the logits z; rows pass through."""
+    """One-hot encode integer labels (m,) like the logits z; 2-D targets are unchanged."""
     if y.ndim == 2:
         return y
     classes = xp.arange(z.shape[1], dtype=y.dtype, device=device(y))
@@ -210,12 +210,12 @@ class MeanAbsoluteError(Loss):
 class Huber(Loss):
     """l = mean over outputs of r^2 / 2 for abs(r) <= δ, else δ (abs(r) - δ/2); r = z - y.
 
-    Huber 1964: squared near the target, absolute beyond δ, so outliers pull less.
+    Huber 1964: quadratic near the target, linear beyond δ, so outliers have less influence.
 
     Parameters
     ----------
     delta : float, default 1.0
-        Where the square ends, in units of the target.
+        Where the loss becomes linear, in units of the target.
     """
 
     name = "huber"
@@ -240,10 +240,10 @@ class Huber(Loss):
 
 
 class Poisson(Loss):
-    """l = mean over outputs of e^z - y z: counts y with the expectation e^z.
+    """l = mean over outputs of e^z - y z, for counts y with expectation e^z.
 
-    The negative log-likelihood without ln y!. Where e^z would overflow, beyond the square
-    root of the largest float, the exponential goes on as its tangent.
+    The negative log-likelihood without ln y!. Beyond the square root of the largest float,
+    the exponential continues as its tangent to avoid overflow.
     """
 
     name = "poisson"
@@ -257,7 +257,7 @@ class Poisson(Loss):
         """Compute the mean over outputs of e^z - y z."""
         bounded = self._bounded(xp, z)
         e = xp.exp(bounded)
-        # Beyond the bound z counts once, by its slope: e^z and y z would overflow apart.
+        # Linear beyond the bound: computed separately, e^z and y z would overflow.
         return xp.mean(e - y * bounded + (z - bounded) * (e - y), axis=1)
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
@@ -279,19 +279,14 @@ LOSSES: dict[str, Loss] = {
 
 
 def get(loss: str | Loss) -> Loss:
-    """Give the loss of a name; a loss itself passes through.
+    """Look up a loss by name; a Loss is returned unchanged.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    TypeError
-        If it is neither a name nor a Loss.
+    An unknown name raises ValueError, any other type TypeError.
     """
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
-        raise TypeError(f"loss is a name or a bpnet Loss, got {kind_of(loss)}")
+        raise TypeError(f"loss must be a name or a bpnet Loss, got {kind_of(loss)}")
     if loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}; allowed are {', '.join(sorted(LOSSES))}")
     return LOSSES[loss]

@@ -1,9 +1,9 @@
-"""Optimisers: pure elementwise rules that move a parameter p against its gradient g.
+"""Optimizers: pure elementwise rules that update a parameter p from its gradient g.
 
-A rule takes a parameter, its gradient, the optimizer's state (arrays like the parameter,
-0 at the start), the learning rate and other numbers of the step as 0-d arrays, and returns the
-new parameter and state. It knows no shapes and no layers, so a backend may run it in blocks
-or as one fused kernel (``Backend.fuse``).
+A rule takes a parameter, its gradient, the optimizer state (arrays like the parameter,
+initially 0), the learning rate and other scalars of the step as 0-d arrays, and returns the new
+parameter and state. Being elementwise, it can be run by a backend in blocks or as one fused
+kernel (``Backend.fuse``).
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ OptimizerState = list[dict[str, tuple[Array, ...]]]
 
 
 class Optimizer(ABC):
-    """What all optimisers share: learning rate, decoupled weight decay, gradient clipping.
+    """Base class: learning rate, decoupled weight decay and gradient clipping.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-        Step size eta > 0, or a schedule of :mod:`bpnet.schedules`.
+        Step size eta > 0, or a schedule from :mod:`bpnet.schedules`.
     weight_decay : float, default 0.0
-        Before each step, ``p *= 1 - eta * weight_decay``, for weights and biases alike:
-        decoupled from the gradient (Loshchilov and Hutter 2019, algorithm 2). For a penalty
-        in the loss use ``Dense(l2=...)``.
+        Before each step, ``p *= 1 - eta * weight_decay``, for weights and biases: decoupled
+        from the gradient (Loshchilov and Hutter 2019, algorithm 2). For a penalty in the loss
+        use ``Dense(l2=...)``.
     clip_value : float or None
         Clip each element of the gradients to [-clip_value, clip_value].
     clip_norm : float or None
-        Scale all gradients together so that their global 2-norm is at most this
-        (Pascanu, Mikolov and Bengio 2013, algorithm 1). After `clip_value`, if both are set.
+        Scale all gradients so that their global 2-norm is at most this (Pascanu, Mikolov and
+        Bengio 2013, algorithm 1), after `clip_value` if both are set.
     """
 
     slots = renamed_property("slots", "n_state")
     n_slots = renamed_property("n_slots", "n_state")
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Take the number of state arrays by its former names, too."""
+        """Accept the former names of `n_state` in subclasses."""
         super().__init_subclass__(**options)
         for old in ("slots", "n_slots"):
             if old in vars(cls):
@@ -70,24 +70,24 @@ class Optimizer(ABC):
         """Return the new (p, *state) from p, g, *state, learning_rate, *scalars."""
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
-        """Give the rule's further numbers in step t = 1, 2, ... (a 0-d float array)."""
+        """Compute the rule's other scalars in step t = 1, 2, ... (a 0-d float array)."""
         return ()
 
     @property
     def n_state(self) -> int:
-        """Number of state arrays that each parameter needs: 0, unless a rule overrides it."""
+        """Number of state arrays per parameter, 0 by default."""
         return 0
 
     @property
     def settings(self) -> Hashable:
-        """All that the rule depends on: optimisers that share it share a compiled step.
+        """What the rule depends on, as the key of a compiled step.
 
-        The learning rate is not among it, as each step is given its own.
+        Excludes the learning rate, which is an argument of each step.
         """
         return settings(self, without="learning_rate")
 
     def init(self, xp: Namespace, parameters: Parameters) -> OptimizerState:
-        """Return the state of all parameters at the start: zeros."""
+        """Return the initial state of all parameters: zeros."""
         return [
             {
                 name: tuple(xp.zeros_like(p) for _ in range(self.n_state))
@@ -99,7 +99,7 @@ class Optimizer(ABC):
     def decayed_rule(
         self, xp: Namespace, p: Array, g: Array, *rest: Array
     ) -> tuple[Array, ...]:
-        """Shrink p by the weight decay, then apply the rule."""
+        """Apply the weight decay, then the rule."""
         if self.weight_decay:
             learning_rate = rest[self.n_state]
             p = p * (1.0 - learning_rate * self.weight_decay)
@@ -115,20 +115,9 @@ class Optimizer(ABC):
         learning_rate: Array,
         t: Array,
     ) -> tuple[Parameters, OptimizerState]:
-        """Apply the (fused) rule to all parameters.
+        """Apply `rule`, :meth:`decayed_rule` as fused by the backend, to all parameters.
 
-        Parameters
-        ----------
-        xp : namespace
-            Array API namespace.
-        rule : callable
-            :meth:`decayed_rule`, as the backend runs it.
-        parameters, gradients, state
-            In the structure of the layers.
-        learning_rate : 0-d array
-            eta of this step.
-        t : 0-d float array
-            Number of this step, from 1.
+        `learning_rate` and `t`, the number of this step from 1, are 0-d float arrays.
         """
         numbers = (learning_rate, *self.scalars(xp, learning_rate, t))
         new_parameters: Parameters = []
@@ -158,17 +147,16 @@ class Optimizer(ABC):
 
 
 def global_norm(xp: Namespace, gradients: Parameters) -> Array:
-    """Compute the 2-norm of all gradients taken as one vector, a 0-d array."""
+    """Compute the 2-norm of all gradients as one vector, a 0-d array."""
     return xp.sqrt(sum(xp.sum(g * g) for layer in gradients for g in layer.values()))
 
 
 class SGD(Optimizer):
-    """Gradient descent, plain, with momentum (Polyak 1964) or Nesterov's (1983).
+    """Gradient descent: plain, with momentum (Polyak 1964) or Nesterov momentum (1983).
 
-    Plain: ``p <- p - eta g``. Momentum: ``v <- mu v - eta g; p <- p + v``. Nesterov's, in
-    the form of Sutskever et al. 2013: ``p <- p + mu v - eta g`` with the new v. As in Keras
-    and scikit-learn, eta is inside v; PyTorch has it outside, which is the same while eta is
-    constant.
+    Plain: ``p <- p - eta g``. Momentum: ``v <- mu v - eta g; p <- p + v``. Nesterov, as written
+    by Sutskever et al. 2013: ``p <- p + mu v - eta g`` with the new v. As in Keras and
+    scikit-learn, eta is inside v; PyTorch has it outside, which is equivalent for constant eta.
 
     Parameters
     ----------
@@ -177,7 +165,7 @@ class SGD(Optimizer):
     momentum : float, default 0.0
         mu, 0 <= mu < 1.
     nesterov : bool, default False
-        Look ahead; needs momentum > 0.
+        Use Nesterov momentum; requires momentum > 0.
     **shared
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
@@ -197,11 +185,11 @@ class SGD(Optimizer):
 
     @property
     def n_state(self) -> int:
-        """One array, the velocity, where there is momentum."""
+        """1, the velocity, with momentum; else 0."""
         return 1 if self.momentum else 0
 
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
-        """Take one step down the gradient."""
+        """Take one step."""
         if not self.momentum:
             (learning_rate,) = numbers
             return (p - learning_rate * g,)
@@ -212,7 +200,7 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Divide by the root of the sum of all squared gradients (Duchi et al. 2011).
+    """Divide by the root of the sum of squared gradients (Duchi et al. 2011).
 
     ``s <- s + g^2; p <- p - eta g / (sqrt(s) + epsilon)``
 
@@ -221,7 +209,7 @@ class Adagrad(Optimizer):
     learning_rate : float or Schedule, default 0.01
         Step size eta.
     epsilon : float, default 1e-10
-        Keeps the divisor above 0; PyTorch's value.
+        Added to the divisor; the default is PyTorch's.
     **shared
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
@@ -229,10 +217,7 @@ class Adagrad(Optimizer):
     n_state = 1
 
     def __init__(
-        self,
-        learning_rate: float | Schedule = 0.01,
-        epsilon: float = 1e-10,
-        **shared: Any,
+        self, learning_rate: float | Schedule = 0.01, epsilon: float = 1e-10, **shared: Any
     ) -> None:
         super().__init__(learning_rate, **shared)
         self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
@@ -245,7 +230,7 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Divide by the root of a running mean of squared gradients (Hinton 2012, lecture 6e).
+    """Divide by the root of a moving average of squared gradients (Hinton 2012, lecture 6e).
 
     ``v <- rho v + (1 - rho) g^2; p <- p - eta g / (sqrt(v) + epsilon)``
 
@@ -254,9 +239,9 @@ class RMSprop(Optimizer):
     learning_rate : float or Schedule, default 0.001
         Step size eta.
     rho : float, default 0.9
-        Memory of the mean, 0 <= rho < 1; Hinton's and Keras' value.
+        Decay rate of the average, 0 <= rho < 1; the default is Hinton's and Keras'.
     epsilon : float, default 1e-8
-        Keeps the divisor above 0; PyTorch's value.
+        Added to the divisor; the default is PyTorch's.
     **shared
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
@@ -282,21 +267,21 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma and Ba 2015, algorithm 1).
+    """Adaptive moment estimation (Kingma and Ba 2015, algorithm 1).
 
     ``m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2``,
     ``p <- p - eta m^ / (sqrt(v^) + epsilon)`` with ``m^ = m / (1 - beta1^t)`` and
-    ``v^ = v / (1 - beta2^t)``, computed in the order that the paper's section 2 ends with:
-    the corrections go into the numbers of the step, so no array is divided by them.
+    ``v^ = v / (1 - beta2^t)``, computed in the order given at the end of section 2, which
+    applies the bias corrections to scalars instead of arrays.
 
     Parameters
     ----------
     learning_rate : float or Schedule, default 0.001
         Step size eta.
     beta1, beta2 : float, default 0.9 and 0.999
-        Memory of the two moments, 0 <= beta < 1.
+        Decay rates of the two moments, 0 <= beta < 1.
     epsilon : float, default 1e-8
-        Keeps the divisor above 0.
+        Added to the divisor.
     **shared
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
@@ -317,7 +302,7 @@ class Adam(Optimizer):
         self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
-        """Give eta sqrt(c2) / c1 and epsilon sqrt(c2), with c = 1 - beta^t."""
+        """Compute eta sqrt(c2) / c1 and epsilon sqrt(c2), with c = 1 - beta^t."""
         root = xp.sqrt(_one_minus_power(xp, self.beta2, t))
         corrected = learning_rate * root / _one_minus_power(xp, self.beta1, t)
         return corrected, self.epsilon * root
@@ -338,22 +323,19 @@ class AdamW(Adam):
     learning_rate : float or Schedule, default 0.001
         Step size eta.
     weight_decay : float, default 0.01
-        Before each step, ``p *= 1 - eta * weight_decay``; PyTorch's value.
+        Before each step, ``p *= 1 - eta * weight_decay``; the default is PyTorch's.
     **adam
         The other parameters of :class:`Adam`.
     """
 
     def __init__(
-        self,
-        learning_rate: float | Schedule = 0.001,
-        weight_decay: float = 0.01,
-        **adam: Any,
+        self, learning_rate: float | Schedule = 0.001, weight_decay: float = 0.01, **adam: Any
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **adam)
 
 
 def _one_minus_power(xp: Namespace, base: float, t: Array) -> Array:
-    """Compute 1 - base^t as -expm1(t ln base), which does not cancel for small t."""
+    """Compute 1 - base^t as -expm1(t ln base), which avoids cancellation for small t."""
     return xp.ones_like(t) if base == 0.0 else -xp.expm1(t * math.log(base))
 
 

@@ -1,8 +1,8 @@
-"""Random numbers that are the same on every backend.
+"""Random numbers that are identical on every backend.
 
-The standard has none. Initial weights and shuffles come from NumPy's generator on the host,
-seeded for their purpose. Dropout masks are drawn where they are used, from a counter-based
-hash in standard integer operations: no state, and the same bits on any device.
+The Array API standard has none. Initial weights and shuffles come from NumPy generators on the
+host, one stream per purpose. Dropout masks are computed on the device by a stateless
+counter-based hash in standard integer operations, with the same bits on any device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PURPOSES = ("weights", "shuffle", "mask", "split", "sample")
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """Give NumPy's generator for one purpose, independent of those for all others.
+    """Return a NumPy generator for one purpose, independent of those for all others.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     purpose : {"weights", "shuffle", "mask", "split", "sample"}
         What the numbers are for.
     *counters : int
-        Which one of its kind, such as the layer or the epoch.
+        Index within the purpose, such as the layer or the epoch.
 
     Examples
     --------
@@ -38,19 +38,19 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     >>> bool((a == b).all())
     True
     """
-    backend = _PURPOSES.index(check_choice("purpose", purpose, _PURPOSES))
-    key = (backend, *(check_integer("counters", counter, 0) for counter in counters))
+    index = _PURPOSES.index(check_choice("purpose", purpose, _PURPOSES))
+    key = (index, *(check_integer("counters", counter, 0) for counter in counters))
     entropy = check_integer("seed", seed, 0)
     return np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=key))
 
 
 def mask_key(seed: int, layer: int) -> int:
-    """Give the 32-bit key from which a layer's masks are hashed."""
+    """Return the 32-bit key from which a layer's masks are hashed."""
     return int(generator(seed, "mask", check_integer("layer", layer, 0)).integers(2**32))
 
 
 def fresh_seed() -> int:
-    """Draw a seed from the operating system, for a network that was given none."""
+    """Draw a seed from the operating system, for a network without one."""
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
@@ -66,18 +66,14 @@ def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int, step: Array) -
     key : int
         32-bit key of the stream.
     step : 0-d integer array
-        Number of the training step; its device is the result's.
+        Training step; the result is on its device.
 
     Returns
     -------
     array of int64, shape `shape`
-        Numbers in [0, 2**32). int64, because torch has no arithmetic in uint32.
-
-    Notes
-    -----
-    Rows and columns are hashed apart and combined, which leaves one round of mixing for
-    the full matrix.
+        Numbers in [0, 2**32); int64 because torch has no uint32 arithmetic.
     """
+    # Hashing rows and columns separately leaves one round of mixing for the full matrix.
     where = device(step)
     rows = xp.arange(shape[0], dtype=xp.int64, device=where)
     columns = xp.arange(shape[1], dtype=xp.int64, device=where)
@@ -90,8 +86,8 @@ def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int, step: Array) -
 def _mix(x: Any) -> Any:
     """Mix 32 bits: `lowbias32` of Chris Wellons, "Prospecting for hash functions", 2018.
 
-    The second multiplier is written as the negative number congruent to 0x846CA68B modulo
-    2**32, so that no product of two 32-bit numbers leaves int64.
+    The second multiplier is the negative number congruent to 0x846CA68B modulo 2**32, so that
+    products of 32-bit numbers fit into int64.
     """
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & _LOW_32
     x = ((x ^ (x >> 15)) * (0x846CA68B - 2**32)) & _LOW_32

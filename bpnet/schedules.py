@@ -1,8 +1,8 @@
 """Learning-rate schedules.
 
-A schedule gives the learning rate for a time counted in epochs: 0.0 at the start, 2.5 in
-the middle of the third epoch. It is asked before every step. Pass one wherever an optimiser
-takes a learning rate: ``Adam(Cosine(1e-2, epochs=100))``.
+A schedule maps the time in epochs to the learning rate: 0.0 is the start of training, 2.5 the
+middle of the third epoch. It is called before every step. Pass one wherever an optimizer takes
+a learning rate: ``Adam(Cosine(1e-2, epochs=100))``.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Schedule(ABC):
 
     @abstractmethod
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at this time."""
+        """Return the learning rate at this time."""
 
     def observe(self, logs: Mapping[str, float]) -> None:
-        """Take note of an epoch's figures when it has ended; most schedules need not."""
+        """Receive the metrics at the end of an epoch; does nothing by default."""
 
 
 class Constant(Schedule):
-    """The same learning rate at all times.
+    """A constant learning rate.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Constant(Schedule):
         self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate."""
+        """Return the learning rate."""
         return self.learning_rate
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ class Constant(Schedule):
 
 
 class Step(Schedule):
-    """Multiply by `factor` every so many epochs: eta = eta_0 factor^floor(t / every).
+    """Multiply by `factor` after every `every` epochs: eta = eta_0 factor^floor(t / every).
 
     Examples
     --------
@@ -62,12 +62,12 @@ class Step(Schedule):
         self.factor = check_number("factor", factor, 0.0, 1.0, above=True)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at this time."""
+        """Return the learning rate at this time."""
         return self.learning_rate * self.factor ** math.floor(epoch / self.every)
 
 
 class Exponential(Schedule):
-    """Decay by `factor` in each epoch, smoothly: eta = eta_0 factor^t.
+    """Decay smoothly by `factor` per epoch: eta = eta_0 factor^t.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class Exponential(Schedule):
         self.factor = check_number("factor", factor, 0.0, 1.0, above=True)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at this time."""
+        """Return the learning rate at this time."""
         return self.learning_rate * float(self.factor**epoch)
 
 
@@ -99,12 +99,12 @@ class InverseScaling(Schedule):
         self.decay = check_number("decay", decay, 0.0)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at this time."""
+        """Return the learning rate at this time."""
         return self.learning_rate / float((1.0 + self.decay * epoch) ** self.power)
 
 
 class Cosine(Schedule):
-    """Fall from eta_0 to `minimum` along half a cosine, then stay there.
+    """Decrease from eta_0 to `minimum` along half a cosine in `epochs`, then stay there.
 
     Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts.
 
@@ -120,7 +120,7 @@ class Cosine(Schedule):
         self.minimum = check_number("minimum", minimum, 0.0, self.learning_rate)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at this time."""
+        """Return the learning rate at this time."""
         done = min(epoch / self.epochs, 1.0)
         return self.minimum + (self.learning_rate - self.minimum) * 0.5 * (
             1.0 + math.cos(math.pi * done)
@@ -128,7 +128,7 @@ class Cosine(Schedule):
 
 
 class WarmUp(Schedule):
-    """Rise in a line from `start` times the learning rate to all of it, then follow a schedule.
+    """Warm up linearly from a fraction `start` of a schedule's first rate, then follow it.
 
     Goyal et al., "Accurate, large minibatch SGD", 2017, section 2.2.
 
@@ -137,9 +137,9 @@ class WarmUp(Schedule):
     schedule : float or Schedule
         The learning rate after the warm-up; its time starts at 0 when the warm-up ends.
     epochs : float
-        How long the warm-up takes.
+        Length of the warm-up.
     start : float, default 0.0
-        Share of the first learning rate to begin with; 0 <= start <= 1.
+        Initial fraction of the schedule's first learning rate; 0 <= start <= 1.
 
     Examples
     --------
@@ -156,35 +156,35 @@ class WarmUp(Schedule):
         self.start = check_number("start", start, 0.0, 1.0)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at this time."""
+        """Return the learning rate at this time."""
         if epoch >= self.epochs:
             return self.schedule(epoch - self.epochs)
         return self.schedule(0.0) * (self.start + (1.0 - self.start) * epoch / self.epochs)
 
     def observe(self, logs: Mapping[str, float]) -> None:
-        """Hand the figures on."""
+        """Pass the metrics to the schedule."""
         self.schedule.observe(logs)
 
 
 class ReduceOnPlateau(Schedule):
-    """Multiply by `factor` when a figure has not improved for `patience` epochs.
+    """Multiply by `factor` when a metric has not improved for more than `patience` epochs.
 
     Parameters
     ----------
     learning_rate : float
-        Where to start, > 0.
+        Initial learning rate, > 0.
     monitor : str, default "loss"
-        The figure of the history to watch, such as "val_loss".
+        Metric of the history to monitor, such as "val_loss".
     factor : float, default 0.1
         0 < factor < 1.
     patience : int, default 10
-        Epochs without improvement that are borne.
+        Number of epochs with no improvement that are tolerated.
     min_delta : float, default 1e-4
-        What counts as improvement, in units of the figure.
+        Smallest change that counts as an improvement, in units of the metric.
     minimum : float, default 0.0
-        The learning rate is never less.
+        Lower bound of the learning rate.
     mode : {"min", "max"}, default "min"
-        Whether less or more is better.
+        Whether a lower or a higher metric is better.
     """
 
     def __init__(
@@ -206,11 +206,11 @@ class ReduceOnPlateau(Schedule):
         self.patience = Patience(patience, min_delta, mode)
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at present."""
+        """Return the current learning rate."""
         return self.learning_rate
 
     def observe(self, logs: Mapping[str, float]) -> None:
-        """Reduce the learning rate if patience is at its end."""
+        """Reduce the learning rate if patience is exhausted."""
         self.patience.observe(self.monitor, logs)
         if self.patience.exhausted:
             self.learning_rate = max(self.learning_rate * self.factor, self.minimum)
@@ -218,7 +218,7 @@ class ReduceOnPlateau(Schedule):
 
 
 def get(learning_rate: float | Schedule, argument: str = "learning_rate") -> Schedule:
-    """Give a schedule; a number is a constant one. `argument` is what an error calls it."""
+    """Return a schedule; a number becomes a Constant. Errors name the parameter `argument`."""
     if isinstance(learning_rate, Schedule):
         return learning_rate
     return Constant(check_number(argument, learning_rate, 0.0, above=True))

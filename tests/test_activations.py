@@ -26,7 +26,7 @@ GRID = np.concatenate([np.arange(-40.0, 40.25, 0.25), [1e-30, -1e-30, 1e-4, -1e-
 
 
 def points(dtype):
-    """The grid and numbers up to the largest, in one array: one shape compiles once."""
+    """Return the grid and values up to the largest, in one array so as to compile once."""
     large = np.array([89.0, 104.0, 710.0, 746.0, 1e4, 1e19, LARGEST[dtype]])
     return np.concatenate([GRID, large, -large]).astype(dtype)
 

@@ -1,4 +1,4 @@
-"""The data sets: shapes, balance, determinism, geometry, and what they refuse."""
+"""The datasets: shapes, balance, determinism, geometry and invalid arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_shapes_dtypes_and_balance(make, n, seed):
     assert np.isfinite(X).all()
     counts = np.bincount(y, minlength=2)
     assert len(counts) == 2
-    # xor shares out four clouds, so its two classes may differ by two
+    # xor splits the points into four clouds, so its two classes may differ by two
     assert counts.max() - counts.min() <= (2 if make is make_xor else 1)
 
 

@@ -38,7 +38,7 @@ LOSS_CASES = {
 
 @functools.cache
 def network(activation, loss, dtype="float64"):
-    """Two hidden layers, penalties and dropout; the activation last too, if it may be."""
+    """Two hidden layers, penalties and dropout; the activation also last, if allowed."""
     activation, (loss, _) = ACTIVATION_CASES[activation], LOSS_CASES[loss]
     layers = [
         bpnet.Dense(5, activation, l2=0.01, bias_init="normal"),
@@ -61,7 +61,7 @@ def torch_activation(torch, activation):
 
 
 def torch_loss(F, loss, z, y):
-    """The loss of each example."""
+    """Return the loss of each example."""
     match loss.name:
         case "binary_crossentropy":
             return F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(1)
@@ -108,7 +108,7 @@ def torch_gradients(activation, loss, dtype):
 def test_gradients_are_those_of_autograd_with_every_loss(
     activation, dtype, tolerance, backend, xp
 ):
-    """The pure functions themselves, as compiling 200 networks by JAX would take minutes."""
+    """Uses the pure functions, as compiling 200 networks with JAX would take minutes."""
     pytest.importorskip("torch")
     placed = [backend.asarray(array, dtype) for array in (X, WEIGHTS)]
     step = backend.asarray(STEP, "int64")
@@ -132,7 +132,7 @@ def test_gradients_are_those_of_autograd_with_every_loss(
 
 @pytest.mark.parametrize("loss", LOSS_CASES)
 def test_the_networks_own_gradients_are_those_of_its_pure_function(loss, backend):
-    """`loss_and_gradients`: compiled, without dropout, as arrays of the host."""
+    """`loss_and_gradients`: compiled, without dropout, as NumPy arrays."""
     net, y = network("Tanh()", loss), LOSS_CASES[loss][1]
     value, gradients = net.loss_and_gradients(X, y, WEIGHTS, backend=backend)
     expected_value, expected = backprop.loss_and_gradients(
@@ -194,7 +194,7 @@ def test_every_activation_and_loss_is_in_the_matrix():
     assert {loss.name for loss, _ in LOSS_CASES.values()} == set(LOSSES)
 
 
-# --- the check finds what is wrong ------------------------------------------------------------
+# --- the check finds wrong gradients ----------------------------------------------------------
 
 
 class WrongTanh(Activation):

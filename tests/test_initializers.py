@@ -1,4 +1,4 @@
-"""Initial weights: their distribution, their seed, and what is refused."""
+"""Initial weights: distribution, seed and invalid arguments."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_orthogonal_has_orthonormal_rows_or_columns(shape):
 
 
 def test_orthogonal_is_drawn_uniformly():
-    """Without the signs of R the trace of Q would lean to one side."""
+    """Without the signs of R the trace of Q would be biased."""
     rng = np.random.default_rng(0)
     draws = np.array([initializers.orthogonal(rng, 3, 3) for _ in range(1000)])
     traces = np.trace(draws, axis1=1, axis2=2)  # mean 0, variance 1 for the uniform measure

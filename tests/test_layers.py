@@ -1,4 +1,4 @@
-"""The contract of a layer: Dense by hand, and a layer of the user's own."""
+"""The layer interface: Dense by hand, and a user-defined layer."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_dropout_keeps_the_width():
     assert Dropout(0.5).penalty_gradients(np, {}) == {}
 
 
-# --- a layer of the user's own ----------------------------------------------------------------
+# --- a user-defined layer ---------------------------------------------------------------------
 
 
 class Scale(Layer):

@@ -24,7 +24,7 @@ SOFT = rng.dirichlet(np.ones(N), M)
 COUNTS = rng.poisson(2.0, (M, N)).astype(float)
 ZERO_ONE = rng.integers(0, 2, (M, N)).astype(float)
 
-# Loss, targets, value of each example (SciPy), and the same by PyTorch.
+# Loss, targets, value of each example (SciPy), and its PyTorch equivalent.
 CASES = {
     "binary 0/1": (
         LOSSES["binary_crossentropy"],
@@ -100,12 +100,12 @@ CASES = {
 
 
 def placed(backend, y, dtype):
-    """Targets on a device: labels stay integers."""
+    """Return targets on a device; labels stay integers."""
     return backend.asarray(y, "int64" if y.dtype.kind == "i" else dtype)
 
 
 def central_differences(loss, y, z, h=1e-5):
-    """dl_i/dz_ij from values alone."""
+    """Return dl_i/dz_ij computed from values."""
     xp = array_api_compat.numpy
     columns = []
     for j in range(z.shape[1]):
@@ -218,7 +218,7 @@ def test_poisson_goes_on_as_a_line_where_the_exponential_overflows(backend, xp):
 
 def test_the_slope_of_that_line_holds_the_count_too(backend, xp):
     z = backend.asarray(np.array([[100.0], [200.0]]), "float32")
-    y = backend.asarray(np.full((2, 1), 1e19), "float32")  # e^z is held at 1.8e19
+    y = backend.asarray(np.full((2, 1), 1e19), "float32")  # e^z is capped at 1.8e19
     loss = LOSSES["poisson"]
     value, slope = (
         backend.to_numpy(f(xp, y, z)).astype(float).ravel() for f in (loss.value, loss.error)
@@ -267,7 +267,7 @@ WEIGHTS = np.array([0.0, 1.0, 2.0, 0.0, 0.5, 3.25])
 
 
 def measured(backend, xp, case, w, rows=slice(None)):
-    """Mean loss and output error of a case, on the host."""
+    """Return the mean loss and output error of a case, on the host."""
     loss, y, *_ = CASES[case]
     y, z = placed(backend, y[rows], "float64"), backend.asarray(LOGITS[rows])
     w = None if w is None else backend.asarray(w)
@@ -369,7 +369,7 @@ def test_a_batch_without_weight_moves_nothing_in_training(backend):
 
 
 class Logarithmic(Loss):
-    """A user's own loss: ln cosh(z - y)."""
+    """A user-defined loss: ln cosh(z - y)."""
 
     identity_link = True
 

@@ -1,4 +1,4 @@
-"""Numbers at their limits: huge logits, denormals, kinks, weights of 0; float32 in ulps."""
+"""Numerical limits: huge logits, denormals, kinks, weights of 0; float32 in ulps."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LARGEST = {"float32": 3e38, "float64": 1.7e308}
 
 
 def huge(dtype):
-    """Logits up to the largest, with all signs and sizes."""
+    """Return logits up to the largest float, of all signs and sizes."""
     some = [0.0, 1.0, 1e3, 1e19, 1e30, LARGEST[dtype]]
     return st.sampled_from([*some, *(-z for z in some)])
 
@@ -101,7 +101,7 @@ def test_no_loss_of_huge_logits_is_nan(backend, name, dtype, data):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_huge_gap_costs_what_it_is(xp, backend, dtype):
-    """Where the gap of two logits is a float the loss is that gap; beyond, the largest."""
+    """The loss is the gap of two logits if that is finite, else the largest float."""
     loss, big = LOSSES["categorical_crossentropy"], LARGEST[dtype]
     z = backend.asarray(np.array([[0.0, big], [1000.0, 0.0], [-big, big]]), dtype)
     with np.errstate(over="ignore"):
@@ -125,7 +125,7 @@ def test_the_tangent_of_poisson_is_as_before(xp, backend):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_denormals_are_kept_or_flushed_to_0(xp, backend, name, dtype):
-    """XLA flushes them; no library may make anything else of them."""
+    """XLA flushes them; no other result is allowed."""
     tiny, activation = float(np.finfo(dtype).tiny), ACTIVATIONS[name]
     z = backend.asarray(tiny * np.array([-0.5, -(2.0**-20), 0.0, 2.0**-20, 0.5]), dtype)
     a = activation.f(xp, z)
@@ -141,7 +141,7 @@ def test_denormals_are_kept_or_flushed_to_0(xp, backend, name, dtype):
 
 @given(row=st.integers(0, M - 1))
 def test_relu_has_slope_0_at_its_kink(backend, row):
-    """A unit whose z is 0 exactly neither acts nor learns, on any backend."""
+    """A unit with z = 0 exactly has no activation and no gradient, on any backend."""
     layers = [bpnet.Dense(1, "relu"), bpnet.Dense(1)]
     net = bpnet.Network(layers, "mean_squared_error", seed=0, dtype="float64").build(1, backend)
     net.parameters = [

@@ -1,4 +1,4 @@
-"""Optimisers, through the real training step, against PyTorch's and against NumPy loops."""
+"""Optimizers in the real training step, against PyTorch and NumPy loops."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def network():
 
 @functools.cache
 def initial():
-    """W and b of the first and of the second layer, as float64 on the host."""
+    """Return W and b of the first and second layer, as float64 on the host."""
     return [layer[name] for layer in network().parameters for name in ("W", "b")]
 
 
 @functools.cache
 def trained(name, backend):
-    """Train by `fit` in full batches; give the parameters like `initial`."""
+    """Train by `fit` in full batches; return the parameters like `initial`."""
     net = network()
     net.fit(X, Y, optimizer=OPTIMIZERS[name], epochs=EPOCHS, batch_size=None, backend=backend)
     return [backend.to_numpy(layer[key]) for layer in net.parameters for key in ("W", "b")]
@@ -60,7 +60,7 @@ def trained(name, backend):
 
 def assert_same(result, expected):
     for value, reference, start in zip(result, expected, initial(), strict=True):
-        assert np.max(np.abs(reference - start)) > 1e-2  # it went somewhere
+        assert np.max(np.abs(reference - start)) > 1e-2  # the parameters have changed
         assert_allclose(value, reference, rtol=1e-10, atol=1e-12)
 
 
@@ -68,7 +68,7 @@ def assert_same(result, expected):
 
 
 def torch_optimizer(torch, optimizer, parameters):
-    """PyTorch's counterpart; decay and clipping are done beside it."""
+    """Return PyTorch's counterpart, without decay and clipping."""
     eta = optimizer.learning_rate(0.0)
     match optimizer:
         case SGD():
@@ -128,7 +128,7 @@ def test_fifty_steps_are_those_of_pytorch(name, backend):
 
 
 def gradients_of(parameters):
-    """Of the mean squared error, by hand."""
+    """Return the gradients of the mean squared error, by hand."""
     W1, b1, W2, b2 = parameters
     a = np.tanh(X @ W1 + b1)
     delta2 = 2.0 * (a @ W2 + b2 - Y) / Y.size
@@ -148,7 +148,7 @@ def clipped(gradients, optimizer):
 
 
 def change(optimizer, g, memory, t):
-    """The step of one parameter, as its paper writes it; `memory` is changed."""
+    """Return the step of one parameter as in the paper; updates `memory`."""
     eta = optimizer.learning_rate(0.0)
     match optimizer:
         case SGD():

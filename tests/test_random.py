@@ -1,4 +1,4 @@
-"""Generators for each purpose, and masks that are the same bits on every backend."""
+"""Generators for each purpose, and masks that are bit-identical on every backend."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def lowbias32(x):
 
 @pytest.mark.parametrize(("key", "step"), [(0, 0), (KEY, 1), (2**32 - 1, 123_456_789)])
 def test_bits_are_those_of_the_published_hash(key, step):
-    """So a checkpoint goes on, in any version, with the masks it would have had."""
+    """So a checkpoint continues with the same masks in any version."""
     expected = [
         [
             lowbias32(

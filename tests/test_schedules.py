@@ -192,7 +192,7 @@ def test_a_rate_of_zero_moves_nothing(backend):
 
 
 def test_momentum_holds_the_rate_inside_the_velocity():
-    """As the docstring says: a falling rate does not shrink the steps taken before."""
+    """As documented: a decreasing rate does not scale the steps already in the velocity."""
     schedule, mu = Exponential(0.1, factor=0.5), 0.9
     net, _ = fitted(bpnet.SGD(schedule, momentum=mu), batch_size=None, epochs=5)
     W, b = (linear_network().parameters[0][name] for name in ("W", "b"))
@@ -209,7 +209,7 @@ def test_momentum_holds_the_rate_inside_the_velocity():
 def test_plateau_reduces_in_training_and_leaves_the_users_schedule_alone(backend):
     schedule = ReduceOnPlateau(0.1, factor=0.5, patience=1, min_delta=1e6)
     optimizer = bpnet.SGD(schedule)
-    for _ in range(2):  # the second fit starts anew
+    for _ in range(2):  # the second fit starts over
         _, history = fitted(optimizer, backend, epochs=6)
         assert history["learning_rate"] == [0.1, 0.1, 0.1, 0.05, 0.05, 0.025]
     assert schedule(0) == 0.1

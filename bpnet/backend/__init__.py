@@ -1,8 +1,8 @@
-"""How bpnet meets an array library: what a backend is, and how one is found and used.
+"""The interface between bpnet and array libraries.
 
-`base` is the protocol, `registry` finds and chooses backends, `transfer` moves arrays between
-them, `precision` and `memory` say what products and allocations may do. `compat`, `special`
-and `typing` are what the numerical core needs beside a namespace.
+`base` defines what a backend is, `registry` finds and selects one, `transfer` moves arrays
+between backends, `precision` controls matrix products, `memory` explains failed allocations.
+`compat`, `special` and `typing` complement the array namespace for the numerical core.
 """
 
 from bpnet.backend.base import Backend, BackendInfo, Function

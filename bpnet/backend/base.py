@@ -1,10 +1,9 @@
-"""What a backend is: one array library on one device.
+"""The backend interface: one array library on one device.
 
-The core of bpnet says *what* is computed, in the operations of the Array API standard.
-A backend says *how* it runs: which namespace, which device, how arrays get there and back,
-and how a training step or an elementwise rule is compiled. It never changes the result.
-
-How one is found and chosen stands in :mod:`bpnet.backend.registry`.
+The core of bpnet defines *what* is computed, in Array API operations. A backend defines *how*:
+the namespace, the device, transfers to and from the host, and how a training step or an
+elementwise rule is compiled. It never changes the result. See :mod:`bpnet.backend.registry`
+for how a backend is found and selected.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class BackendInfo(NamedTuple):
-    """What is known of one backend on this machine.
+    """The availability of one backend on this machine.
 
     Attributes
     ----------
     available : bool
-        Whether a device answers.
+        Whether any device is available.
     devices : tuple of str
-        The devices that answer, best first; empty when none does.
+        The available devices, best first.
     reason : str or None
-        Why the backend cannot be used; None when it can.
+        Why the backend is unavailable, if it is.
     version : str or None
-        Version of the array library; None when it is not installed.
+        Version of the array library, if it is installed.
     """
 
     available: bool
@@ -46,20 +45,20 @@ class BackendInfo(NamedTuple):
 class Backend(ABC):
     """One array library, bound to one device.
 
-    A new backend sets the class attributes, implements the four abstract methods and names
-    its class in the entry-point group ``bpnet.backends``. The entry point has the name of
-    the package whose arrays it owns (``torch`` for ``torch.Tensor``), so that arrays passed
-    to bpnet find it.
+    A new backend sets `name` and `xp`, implements the four abstract methods and registers its
+    class in the entry-point group ``bpnet.backends``. The entry point is named after the
+    package of its arrays (``torch`` for ``torch.Tensor``), so that bpnet can find the backend
+    of an array.
 
     Parameters
     ----------
     device : str or None
-        A name from :meth:`devices`; None takes :meth:`default_device`.
+        A name from :meth:`devices`; None selects :meth:`default_device`.
 
     Raises
     ------
     bpnet.errors.NoDeviceError
-        If the device does not answer.
+        If the device is unavailable.
 
     Attributes
     ----------
@@ -79,66 +78,61 @@ class Backend(ABC):
         if chosen not in devices:
             raise NoDeviceError(
                 f"backend {self.name!r} has no device {device or chosen!r} on this machine; "
-                f"devices that answer: {', '.join(devices)}"
+                f"available devices: {', '.join(devices)}"
             )
         self.device = chosen
 
-    # --- what every backend says ----------------------------------------------------------
+    # --- to be implemented ----------------------------------------------------------------
 
     @classmethod
     @abstractmethod
     def devices(cls) -> tuple[str, ...]:
-        """Name the devices that answer, best first.
+        """Return the names of the available devices, best first.
 
         Raises
         ------
         bpnet.errors.NoDeviceError
-            If none answers, with the library's own reason.
+            If none is available, with the reason given by the library.
         """
 
     @classmethod
     @abstractmethod
     def version(cls) -> str:
-        """Version of the array library."""
+        """Return the version of the array library."""
 
     @abstractmethod
     def asarray(self, host_array: Any, dtype: str | None = None) -> Array:
-        """Put an array of the host (or of this library) on this backend's device.
+        """Move a host (NumPy) array, or an array of this library, to this backend's device.
 
-        Parameters
-        ----------
-        host_array : numpy.ndarray or array of this library
-            The values.
-        dtype : str or None
-            Name of the dtype in the standard, such as "float32"; None keeps the given one.
+        `dtype` is an Array API name such as "float32"; None keeps the dtype of the array.
         """
 
     @abstractmethod
     def to_numpy(self, array: Array) -> Any:
-        """Bring an array to the host as a `numpy.ndarray`; waits for the device."""
+        """Copy an array to the host as a `numpy.ndarray`; waits for the device."""
 
-    # --- what a backend may do better -----------------------------------------------------
+    # --- optional -------------------------------------------------------------------------
 
     @classmethod
     def canonical_device(cls, device: str) -> str:
-        """Give the one name of a device that may be written in several ways."""
+        """Return the canonical name of a device that has several spellings."""
         return device
 
     @classmethod
     def default_device(cls) -> str:
-        """Name the device that is used when none is asked for."""
+        """Return the name of the device to use by default."""
         return cls.devices()[0]
 
     @classmethod
     def device_of(cls, array: Array) -> str:
-        """Name the device on which an array of this library lives."""
+        """Return the name of the device of an array of this library."""
         return str(array.device)
 
     def activate(self) -> AbstractContextManager[Any]:
-        """Make this device (and its arithmetic) current while the block runs.
+        """Return a context in which this device (and its precision) is current.
 
-        bpnet enters this context wherever it touches the backend's arrays, but for
-        :meth:`asarray` and :meth:`to_numpy`, which enter it themselves if they need it.
+        bpnet enters it wherever it uses the backend's arrays, except for :meth:`asarray` and
+        :meth:`to_numpy`, which enter it themselves if needed.
         """
         return contextlib.nullcontext()
 
@@ -148,49 +142,48 @@ class Backend(ABC):
         Parameters
         ----------
         step : callable
-            The function; the state is a dict, and the new one has its structure.
+            The function; the state is a dict, and the new state has the same structure.
         own : bool, default True
-            Whether all that the step calls is bpnet's. Where not, a backend that need not
-            compile lets the step run as it is written: it may print, count or draw.
+            Whether the step calls only code of bpnet. If not, a backend that can do without
+            compiling runs it uncompiled, as user code may have side effects.
 
         Returns
         -------
         callable
             ``compiled(state, data) -> state``. It consumes the state: its arrays may be
-            overwritten or freed, and their containers are not to be changed. If it keeps
-            memory between calls, it has a method ``release()`` that gives it back; called
-            when a training ends.
+            overwritten or freed, and its containers must not be changed. If it keeps memory
+            between calls, it has a method ``release()``, called at the end of training.
         """
         return functools.partial(step, self.xp)
 
     def compile_pure(self, function: Function) -> Function:
-        """Compile a pure function of nested containers that consumes nothing."""
+        """Compile a pure function of nested containers that does not consume its arguments."""
         return function
 
     def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Run an elementwise ``rule(xp, p, g, *slots, *scalars) -> (p, *slots)`` faster.
+        """Fuse an elementwise ``rule(xp, p, g, *state, *scalars) -> (p, *state)``.
 
-        The arrays are of one shape and the scalars 0-d. All arguments but the gradient `g`
-        are consumed: the result may stand in their memory.
+        The arrays have one shape and the scalars are 0-d. All arguments but the gradient `g`
+        are consumed: the result may reuse their memory.
         """
         return rule
 
     def fits(self, nbytes: int) -> bool:
-        """Whether so many more bytes can stay on the device beside a running training."""
+        """Return whether `nbytes` more can be kept on the device during training."""
         return True
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Whether an error of the library says that memory does not suffice."""
+        """Return whether an error of the library means that it ran out of memory."""
         return isinstance(error, MemoryError)
 
     def synchronize(self) -> None:
-        """Wait until the device has finished all work given to it."""
+        """Wait until the device has finished all queued work."""
 
     # --- identity -------------------------------------------------------------------------
 
     @property
     def spec(self) -> str:
-        """The string that names this backend and device, such as ``"cupy:1"``."""
+        """The spec string of this backend and device, such as ``"cupy:1"``."""
         return f"{self.name}:{self.device}"
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""When memory does not suffice: an error that says what was asked for, and what to lower."""
+"""Out-of-memory errors that say what was requested and what to reduce."""
 
 from __future__ import annotations
 
@@ -16,14 +16,9 @@ from bpnet.errors import OutOfMemoryError
 def explained(
     backend: Backend, needs: Callable[[], dict[str, tuple[int, str]]]
 ) -> Iterator[None]:
-    """Turn a library's error into one that names the needs, largest first.
+    """Convert a library's out-of-memory error into one that lists the needs, largest first.
 
-    Parameters
-    ----------
-    backend : Backend
-        Where it was computed.
-    needs : callable
-        Gives for each need its bytes, and what lowers it.
+    `needs` returns, for each need by name, its size in bytes and what to lower to reduce it.
     """
     try:
         yield
@@ -31,28 +26,28 @@ def explained(
         if isinstance(error, OutOfMemoryError):
             raise
         ordered = sorted(needs().items(), key=lambda item: -item[1][0])
-        beyond = ordered[0][1][0] > sys.maxsize  # of which libraries say it is no shape
+        beyond = ordered[0][1][0] > sys.maxsize  # which libraries report as an invalid shape
         if not (beyond or backend.is_out_of_memory(error)):
             raise
         asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered if size)
         raise OutOfMemoryError(
-            f"{backend.spec} ran out of memory, where about this was asked for: {asked}. "
+            f"{backend.spec} ran out of memory; approximate needs: {asked}. "
             f"Lower {ordered[0][1][1]}"
         ) from error
 
 
 def check_room(name: str, value: int, nbytes: int) -> None:
-    """Refuse a size for which the host has no memory, before anything is computed."""
+    """Reject a size that exceeds the host's memory, before anything is computed."""
     try:
-        np.empty(min(nbytes, sys.maxsize), np.uint8)  # what is not written to takes no memory
+        np.empty(min(nbytes, sys.maxsize), np.uint8)  # pages not written to take no memory
     except MemoryError as error:
         raise OutOfMemoryError(
-            f"{name} of {value:,} takes about {in_units(nbytes)}, more than there is; lower it"
+            f"{name} of {value:,} takes about {in_units(nbytes)}, more than available; lower it"
         ) from error
 
 
 def in_units(nbytes: int) -> str:
-    """Write bytes in the largest unit of which there is one at least."""
+    """Format a number of bytes in the largest unit that gives a value >= 1."""
     size, units = float(min(nbytes, 2**1000)), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while size >= 1024.0 and len(units) > 1:
         size, units = size / 1024.0, units[1:]

@@ -1,4 +1,4 @@
-"""How exactly matrix products of float32 are computed."""
+"""The precision of float32 matrix products."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 from bpnet.common.checks import check_choice
 
-# From the most exact to the least.
+# From the most to the least precise.
 PRECISIONS = ("highest", "high", "medium")
 
 _wanted: ContextVar[str] = ContextVar("matmul_precision", default="highest")
@@ -16,19 +16,19 @@ _wanted: ContextVar[str] = ContextVar("matmul_precision", default="highest")
 
 @contextlib.contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Allow faster and coarser products of float32 inside a block.
+    """Allow faster, less precise float32 matrix products inside a block.
 
-    Everything else stays in float32, and so do weights, activations and gradients: only the
-    factors of a product are rounded as it is computed, and its sums are taken in float32. The
-    choice is local to the thread and to the asyncio task that made it; where threads differ
-    at the same time, the most exact choice holds on PyTorch, which has one for the process.
+    Weights, activations, gradients and all other operations stay in float32: only the factors
+    of a product are rounded, and it is accumulated in float32. The setting is local to the
+    thread and the asyncio task. PyTorch has one setting per process, so there the most precise
+    setting of concurrent threads is used.
 
     Parameters
     ----------
     precision : {"highest", "high", "medium"}
-        "highest", the default outside of blocks, multiplies float32 as it is: a rounding of
-        2^-24 for each factor. "high" allows TensorFloat-32, 2^-11; "medium" allows bfloat16,
-        2^-9. The words are PyTorch's.
+        "highest", the default outside of blocks, is full float32: a rounding error of 2^-24
+        per factor. "high" allows TensorFloat-32, 2^-11; "medium" allows bfloat16, 2^-9. The
+        names are PyTorch's.
 
     Raises
     ------
@@ -37,11 +37,10 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
     Notes
     -----
-    It allows, and does not ask for: a device without such units, NumPy, and products of
-    float64 stay as they are. CuPy is the exception, as it has a choice of its own: the
-    environment variable ``CUPY_TF32=1``, read when it is imported.
+    Devices without such units, NumPy, and float64 products are not affected. On CuPy it is set
+    by the environment variable ``CUPY_TF32=1`` instead, read on import.
 
-    :func:`bpnet.parity` promises what it does for "highest" alone.
+    The tolerances of :func:`bpnet.parity` hold for "highest" only.
 
     Examples
     --------
@@ -59,5 +58,5 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
 
 def wanted_precision() -> str:
-    """Give the choice of the innermost :func:`matmul_precision` block."""
+    """Return the precision of the innermost :func:`matmul_precision` block."""
     return _wanted.get()

@@ -1,10 +1,10 @@
-"""How a backend is found, chosen and, when it cannot be had, explained.
+"""Finding and selecting backends, and explaining why one is unavailable.
 
-Backends are the entry points of the group ``bpnet.backends``, those of bpnet and those of
-any other installed distribution alike. One is chosen, in this order, by
+Backends are the entry points of the group ``bpnet.backends``, of bpnet or of any other
+installed distribution. One is selected, in this order, by
 
 1. an argument: ``backend="cupy:1"``;
-2. the arrays passed in: CuPy arrays stay on their GPU (host arrays choose nothing);
+2. the arrays passed in: CuPy arrays stay on their GPU (host arrays do not count);
 3. the innermost :func:`use_backend` block;
 4. the environment variable ``BPNET_BACKEND``;
 5. NumPy.
@@ -35,10 +35,10 @@ GROUP = "bpnet.backends"
 VARIABLE = "BPNET_BACKEND"
 DEFAULT = "numpy"
 
-# Accelerators before CPUs: the order in which `auto` asks.
+# The order in which `auto` looks for an accelerator.
 _AUTO = ("cupy", "torch", "jax")
 
-# The pip line of each library whose distribution is not named like its backend.
+# Distributions that are not named like their backend.
 _DISTRIBUTIONS = {
     "cupy": "cupy-cuda12x   (or cupy-cuda13x, after the CUDA driver)",
     "array_api_strict": "array-api-strict",
@@ -48,16 +48,15 @@ _block: ContextVar[Backend | None] = ContextVar("bpnet_backend", default=None)
 
 
 def get_backend(spec: str | Backend | None = None) -> Backend:
-    """Give the backend for a spec string, or the default of this context.
+    """Return the backend for a spec string, or the default of this context.
 
     Parameters
     ----------
     spec : str, Backend or None
-        ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch:cuda:0"``, ``"torch:mps"``, ``"jax"``,
-        ``"array_api_strict:device1"``: the name of a backend, then maybe a device.
-        ``"auto"`` is the best device that answers. None takes the innermost
-        :func:`use_backend` block, else the environment variable ``BPNET_BACKEND``,
-        else NumPy.
+        The name of a backend, optionally with a device: ``"numpy"``, ``"cupy"``, ``"cupy:1"``,
+        ``"torch:cuda:0"``, ``"torch:mps"``, ``"jax"``, ``"array_api_strict:device1"``.
+        ``"auto"`` is the best available device. None selects the backend of the innermost
+        :func:`use_backend` block, else the environment variable ``BPNET_BACKEND``, else NumPy.
 
     Returns
     -------
@@ -69,9 +68,9 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
     bpnet.errors.UnknownBackendError
         If there is no backend of this name.
     bpnet.errors.BackendNotInstalledError
-        If its array library is not installed, or so that it cannot be imported.
+        If its array library is not installed or cannot be imported.
     bpnet.errors.NoDeviceError
-        If it is installed, but the device does not answer.
+        If the device is unavailable.
 
     Examples
     --------
@@ -86,7 +85,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
         return chosen if chosen is not None else _from_environment()
     if not isinstance(spec, str):
         raise TypeError(
-            f"backend is a spec string such as 'numpy' or 'cupy:1', or a Backend; "
+            f"backend must be a spec string such as 'numpy' or 'cupy:1', or a Backend; "
             f"got {type(spec).__name__}"
         )
     if spec.strip() == "auto":
@@ -97,9 +96,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
 
 @contextlib.contextmanager
 def use_backend(spec: str | Backend) -> Iterator[Backend]:
-    """Make a backend the default inside a block.
-
-    The choice is local to the thread and to the asyncio task that made it.
+    """Make a backend the default inside a block, for the current thread and asyncio task.
 
     Parameters
     ----------
@@ -124,28 +121,15 @@ def use_backend(spec: str | Backend) -> Iterator[Backend]:
 
 
 def current_block() -> Backend | None:
-    """Give the backend of the innermost :func:`use_backend` block, or None outside of one."""
+    """Return the backend of the innermost :func:`use_backend` block, or None outside of one."""
     return _block.get()
 
 
 def backend_of(**arrays: Any) -> Backend | None:
-    """Give the backend that owns the device arrays among the arguments.
+    """Return the backend of the device arrays among the arguments, or None if there are none.
 
-    Parameters
-    ----------
-    **arrays
-        Arrays by argument name. None and whatever lives on the host (lists, NumPy arrays,
-        data frames) choose nothing.
-
-    Returns
-    -------
-    Backend or None
-        None if all arrays are on the host.
-
-    Raises
-    ------
-    ValueError
-        If two arrays belong to different libraries or live on different devices.
+    None and host data (lists, NumPy arrays, data frames) are ignored. Arrays of different
+    libraries or on different devices raise ValueError.
     """
     found: tuple[str, Backend] | None = None
     for argument, array in arrays.items():
@@ -163,7 +147,7 @@ def backend_of(**arrays: Any) -> Backend | None:
 
 
 def _owner(argument: str, name: str, array: Any) -> Backend:
-    """Give the backend of a device array, or say which argument has none."""
+    """Return the backend of a device array; errors name the argument."""
     try:
         return _bound(name, _load(name).device_of(array))
     except BackendError as error:
@@ -177,14 +161,9 @@ def _owner(argument: str, name: str, array: Any) -> Backend:
 
 
 def available_backends() -> Mapping[str, BackendInfo]:
-    """Say of every known backend whether it can be used here, and why not.
+    """Return the availability of each known backend, by name, NumPy first.
 
-    This imports each installed array library, to ask it for its devices.
-
-    Returns
-    -------
-    dict of str to BackendInfo
-        By name, NumPy first.
+    This imports each installed array library to query its devices.
 
     Examples
     --------
@@ -214,7 +193,7 @@ def _best() -> Backend:
 
 
 def _bound(name: str, device: str | None) -> Backend:
-    """Bind a backend to a device, and say what else there is if that fails."""
+    """Bind a backend to a device; errors list what is available."""
     try:
         backend = _load(name)
         return _bind(backend, device or backend.default_device())
@@ -224,14 +203,14 @@ def _bound(name: str, device: str | None) -> Backend:
 
 @cache
 def _bind(backend: type[Backend], device: str) -> Backend:
-    """Keep one backend per device, so that what it has compiled is found again."""
+    """Cache one backend per device, so that its compiled functions are reused."""
     return backend(device)
 
 
 def _load(name: str) -> type[Backend]:
     points = _entry_points()
     if name not in points:
-        _entry_points.cache_clear()  # a plug-in may have been installed meanwhile
+        _entry_points.cache_clear()  # a plugin may have been installed meanwhile
         points = _entry_points()
     if name not in points:
         raise UnknownBackendError(
@@ -243,16 +222,16 @@ def _load(name: str) -> type[Backend]:
         raise BackendNotInstalledError(
             f"backend {name!r} is not installed ({error}); install it with: {pip_line(name)}"
         ) from error
-    except Exception as error:  # a broken library may raise anything; the others still work
+    except Exception as error:  # a broken library may raise anything
         raise BackendNotInstalledError(
             f"backend {name!r} is broken ({type(error).__name__}: {error}); "
-            f"install it anew with: {pip_line(name)}"
+            f"reinstall it with: {pip_line(name)}"
         ) from error
 
 
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
-    from importlib.metadata import entry_points  # slow to import, so only when asked
+    from importlib.metadata import entry_points  # slow to import
 
     return {point.name: point for point in entry_points(group=GROUP)}
 
@@ -277,18 +256,18 @@ def _what_is_available() -> str:
 
 
 def pip_line(name: str) -> str:
-    """Give the pip line that installs a backend's array library."""
+    """Return the pip command that installs a backend's array library."""
     return f"pip install {_DISTRIBUTIONS.get(name, name)}"
 
 
 def _library(array: Any) -> str | None:
-    """Name the package that made a device array; None for whatever is on the host."""
+    """Return the package of a device array; None for host data."""
     package = type(array).__module__.partition(".")[0]
     if package in {"builtins", "numpy"}:
         return None
     try:
         namespace = array_namespace(array).__name__
-    except TypeError:  # a data frame or another container of the host
+    except TypeError:  # a data frame or another host container
         return None
     library = namespace.removeprefix("array_api_compat.").partition(".")[0]
     return None if library == "numpy" else str(library)

@@ -35,22 +35,8 @@ _UNDERFLOW = 27.3  # erfc(27.3) < 1e-325 is zero in float64
 def erfc(xp: Namespace, x: Array) -> Array:
     r"""Compute :math:`\mathrm{erfc}(x) = \frac{2}{\sqrt\pi}\int_x^\infty e^{-t^2}\,dt`.
 
-    Parameters
-    ----------
-    xp : namespace
-        Array API namespace of `x`.
-    x : array, any shape, float32 or float64
-        Finite values.
-
-    Returns
-    -------
-    array of the shape and dtype of `x`
-        Accurate to a few ulp relative to the result, in the tail also.
-
-    Notes
-    -----
-    W. J. Cody, Mathematics of Computation 23 (1969), 631-637: three rational
-    approximations, for abs(x) below 0.46875, up to 4 and beyond.
+    For finite `x` of any shape, float32 or float64, accurate to a few ulp including the tail.
+    Uses Cody's three rational approximations, for abs(x) below 0.46875, up to 4 and beyond.
     """
     size = xp.abs(x)
     near = xp.clip(size, max=0.46875)
@@ -70,7 +56,7 @@ def erfc(xp: Namespace, x: Array) -> Array:
 
 
 def _exp_minus_square(xp: Namespace, x: Array) -> Array:
-    """exp(-x^2) without the rounding error of x^2: x is split at 1/16, as Cody does."""
+    """Compute exp(-x^2) without the rounding error of x^2, by splitting x at 1/16 like Cody."""
     coarse = xp.floor(x * 16.0) / 16.0
     return xp.exp(-coarse * coarse) * xp.exp(-(x - coarse) * (x + coarse))
 

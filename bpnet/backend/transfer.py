@@ -1,4 +1,4 @@
-"""Arrays on their way from one backend to another, and back to the host."""
+"""Moving arrays between backends and the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bpnet.backend.typing import Array, Parameters
 def to_device(
     array: Array, backend: Backend, rows: slice | None = None, *, copy: bool = False
 ) -> Array:
-    """Return an array of the host or of any library, or some of its rows, on a backend."""
+    """Move an array of any library, or some of its rows, to a backend."""
     owner = backend_of(array=array)
     if rows is not None:
         with device_context(owner):
@@ -32,18 +32,18 @@ def to_device(
 
 
 def to_host(array: Array) -> Any:
-    """Return an array of the host or of any library as a NumPy array."""
+    """Return an array of any library as a NumPy array."""
     owner = backend_of(array=array)
     return np.asarray(array) if owner is None else owner.to_numpy(array)
 
 
 def to_input_type(array: Array, backend: Backend, owner: Backend | None) -> Array:
-    """Return a result as the same array type that went in: NumPy's if `owner` is None."""
+    """Return a result as the array type of the input: NumPy if `owner` is None."""
     return backend.to_numpy(array) if owner is None else to_device(array, owner)
 
 
 def copy_parameters(parameters: Parameters, backend: Backend) -> Parameters:
-    """Copy parameters to a backend, also if they are there already."""
+    """Copy parameters to a backend, even if they are already there."""
     return [
         {name: to_device(p, backend, copy=True) for name, p in layer.items()}
         for layer in parameters
@@ -51,7 +51,7 @@ def copy_parameters(parameters: Parameters, backend: Backend) -> Parameters:
 
 
 def device_context(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which the device of an array is current; host arrays need none."""
+    """Return a context in which the owner's device is current; a no-op for host arrays."""
     return contextlib.nullcontext() if owner is None else owner.activate()
 
 

@@ -1,10 +1,10 @@
-"""Names for the types that run through the numerical core."""
+"""Type aliases of the numerical core."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-# The standard has no common array type that NumPy, CuPy, torch and JAX satisfy statically.
+# NumPy, CuPy, PyTorch and JAX have no common static array type.
 Array: TypeAlias = Any
 Namespace: TypeAlias = Any
 

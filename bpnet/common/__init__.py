@@ -1,1 +1,1 @@
-"""What many parts of bpnet use and none of them owns: checks, options, tables, patience."""
+"""Utilities shared by several packages: checks, options, tables, patience."""

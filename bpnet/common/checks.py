@@ -1,4 +1,4 @@
-"""Checks of parameters: each error names the argument, what it got and what is allowed."""
+"""Parameter validation: errors name the argument, the given value and what is allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 
 
 def check_integer(name: str, value: Any, minimum: float) -> int:
-    """Give `value` as an int of at least `minimum`; a bool is no number here."""
+    """Return `value` as an int >= `minimum`; bools are rejected."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < minimum:
@@ -32,10 +32,7 @@ def check_number(
     above: bool = False,
     below: bool = False,
 ) -> float:
-    """Give `value` as a finite float from `minimum` to `maximum`.
-
-    `above` and `below` exclude the limit itself.
-    """
+    """Return `value` as a finite float in a range; `above` and `below` exclude its limits."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     try:
@@ -56,14 +53,14 @@ def check_number(
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Give `value`, which must be True or False."""
+    """Return `value`, which must be True or False, as a bool."""
     if not isinstance(value, bool | np.bool):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
-    """Give `value`, which must be one of the allowed words."""
+    """Return `value`, which must be one of the allowed strings."""
     if not isinstance(value, str):
         raise TypeError(
             f"{name} must be a string, one of {', '.join(allowed)}; "
@@ -75,14 +72,14 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def check_text(name: str, value: Any) -> str:
-    """Give `value`, which must be a string."""
+    """Return `value`, which must be a string."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
     return value
 
 
 def check_path(name: str, value: Any) -> str:
-    """Give the path of a file as a string."""
+    """Return a path as a string."""
     if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"{name} must be a str or a Path, got {value!r}")
     path = os.fsdecode(value)
@@ -99,7 +96,7 @@ def check_sequence(
     *,
     rising: bool = False,
 ) -> list[Value]:
-    """Give several values, each of which passes a check."""
+    """Return a sequence as a list, after checking each value."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence, got {values!r} ({type(values).__name__})")
     checked: list[Any] = [check(name, value) for value in values]
@@ -111,7 +108,7 @@ def check_sequence(
 
 
 def kind_of(value: Any) -> str:
-    """Name the type of a value; of a class its own name, as only an instance will do."""
+    """Describe the type of a value for an error, telling a class from its instances."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return type(value).__name__

@@ -1,4 +1,4 @@
-"""Objects that are told apart by their parameters alone: activations, losses, initialisers."""
+"""Objects compared by their parameters: activations, losses, initializers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 class Described:
-    """An object without state: equal to another of its class with equal parameters.
+    """A stateless object, equal to any other of its class with equal parameters.
 
-    Not a dataclass: making two dozen of those would take a third of bpnet's import time.
+    Not a dataclass: creating two dozen of them would take a third of bpnet's import time.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -24,7 +24,7 @@ class Described:
 
 
 def settings(component: Any, *, without: str = "") -> Hashable:
-    """Give all that a component computes with, or its identity if that has no hash."""
+    """Return the type and attributes of a component, or its id if they are not hashable."""
     values = {name: value for name, value in vars(component).items() if name != without}
     if all(isinstance(value, Hashable) for value in values.values()):
         return (type(component), *sorted(values.items()))

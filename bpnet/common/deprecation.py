@@ -1,4 +1,4 @@
-"""Names of before, which still work and say what they are called now."""
+"""Deprecated names, which still work and warn about their new name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ R = TypeVar("R")
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
-    """Warn that something has another name; by default at the caller's caller."""
+    """Warn that something was renamed; by default at the caller's caller."""
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel)
 
 
 def renamed_property(old: str, new: str) -> Any:
-    """Return a read-only property of the old name."""
+    """Return a read-only property for the old name."""
 
     def read(self: Any) -> Any:
         warn_renamed(f"{type(self).__name__}.{old}", new)
@@ -27,7 +27,7 @@ def renamed_property(old: str, new: str) -> Any:
 
 
 def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function take a keyword argument by its old name, too."""
+    """Let a function accept a keyword argument by its old name, too."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""What a training has recorded."""
+"""The record of a training run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from bpnet.common.checks import kind_of
 
 
 class History(Mapping[str, list[float]]):
-    """The figures of each epoch, by name.
-
-    ``history["loss"]`` is a list with one number per epoch; a callback may add figures.
+    """The metrics of each epoch, by name: ``history["loss"]`` has one number per epoch.
 
     Attributes
     ----------
     history : dict of str to list of float
-        All figures: "loss" (mean over the epoch's examples, while it ran, penalties
-        included), "learning_rate" (at the epoch's end), with validation data "val_loss" and
-        for classification "val_accuracy", and what callbacks add.
+        All metrics: "loss" (mean over the examples during the epoch, including penalties),
+        "learning_rate" (at the end of the epoch), with validation data "val_loss" and for
+        classification "val_accuracy", and those added by callbacks.
     stopped : str or None
-        Why training was ended: "interrupted" by Ctrl-C, or what a callback said; None if
-        nothing ended it before its last epoch.
+        Why training stopped early: "interrupted" by Ctrl-C, or the reason given by a
+        callback; None if all epochs were run.
     best_epoch : int or None
         The epoch (from 1) whose weights early stopping restored.
     seconds : float
-        How long training took.
+        Duration of training.
     facts : Facts or None
-        What data and network were like before the first step, noted for
+        Properties of the data and network before the first step, recorded for
         :func:`bpnet.diagnose` by :class:`bpnet.GradientFlow` or :class:`bpnet.Doctor`.
     """
 
@@ -40,11 +38,11 @@ class History(Mapping[str, list[float]]):
 
     @property
     def epochs(self) -> int:
-        """Number of epochs that were completed."""
+        """Number of completed epochs."""
         return len(self.history.get("loss", ()))
 
     def append(self, logs: Mapping[str, float]) -> None:
-        """Add the figures of one epoch."""
+        """Append the metrics of one epoch."""
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
@@ -58,25 +56,25 @@ class History(Mapping[str, list[float]]):
         return len(self.history)
 
     def __repr__(self) -> str:
-        return f"History({self.epochs} epochs: {', '.join(self.history) or 'no figures'})"
+        return f"History({self.epochs} epochs: {', '.join(self.history) or 'no metrics'})"
 
 
 def check_history(history: Any) -> Mapping[str, Any]:
-    """Give `history`, which must be one, or a mapping that stands for one."""
+    """Return `history`, which must be a History or another mapping."""
     if not isinstance(history, Mapping):
         raise TypeError(
-            f"history must be what fit returned, or a mapping of names to figures; "
+            f"history must be what fit returned, or a mapping of names to lists of numbers; "
             f"got {kind_of(history)}"
         )
     return history
 
 
 def figures(history: Mapping[str, Any], name: str) -> list[float]:
-    """Give the figures of one name, which must be numbers."""
+    """Return one metric of all epochs, which must be numbers."""
     values = history[name]
     try:
         return [float(value) for value in values]
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"history must hold numbers, one for each epoch; for {name!r} got {values!r}"
+            f"history must hold numbers, one per epoch; for {name!r} got {values!r}"
         ) from error

@@ -1,4 +1,4 @@
-"""What options may be: each is checked before anything is computed, with one line of error."""
+"""Parsers of command-line options, which reject bad values with a one-line error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bpnet.common.checks import check_number
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """An argument parser with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with status 2 and the message."""
@@ -21,12 +21,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def one_line(text: str) -> str:
-    """Write a text without line breaks."""
+    """Collapse whitespace and line breaks."""
     return " ".join(text.split())
 
 
 def integer(minimum: int) -> Callable[[str], int]:
-    """Give a parser of integers of at least `minimum`."""
+    """Return a parser of integers >= `minimum`."""
 
     def parse(text: str) -> int:
         try:
@@ -43,7 +43,7 @@ def integer(minimum: int) -> Callable[[str], int]:
 def number(
     minimum: float, maximum: float = math.inf, *, above: bool = False
 ) -> Callable[[str], float]:
-    """Give a parser of finite numbers in a range; `above` excludes the minimum."""
+    """Return a parser of finite numbers in a range; `above` excludes the minimum."""
 
     def parse(text: str) -> float:
         try:
@@ -65,29 +65,29 @@ def sizes(text: str) -> tuple[int, ...]:
         return tuple(map(integer(1), text.split(",")))
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(
-            f"must be layer sizes >= 1 with commas between, such as 64,64; got {text!r}"
+            f"must be comma-separated layer sizes >= 1, such as 64,64; got {text!r}"
         ) from None
 
 
 def names(text: str) -> list[str]:
-    """Parse names with commas between."""
+    """Parse comma-separated names."""
     found = [name.strip() for name in text.split(",")]
     if not all(found):
         raise argparse.ArgumentTypeError(
-            f"must be names with commas between, such as torch,jax; got {text!r}"
+            f"must be comma-separated names, such as torch,jax; got {text!r}"
         )
     return found
 
 
 def directory(text: str) -> str:
-    """Refuse what can be no name."""
+    """Parse the name of a directory."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"must name a directory, got {text!r}")
     return text
 
 
 def writable(out: str, names: Iterable[str]) -> Path:
-    """Give the directory, made if need be, after a trial that it takes files."""
+    """Return a directory, created if necessary, after checking that files can be written."""
     directory = Path(out)
     try:
         directory.mkdir(parents=True, exist_ok=True)

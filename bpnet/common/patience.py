@@ -1,4 +1,4 @@
-"""How long to wait for a figure to improve: shared by early stopping and plateau schedule."""
+"""Waiting for a metric to improve, for early stopping and ReduceOnPlateau."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from bpnet.common.checks import check_choice, check_integer, check_number
 
 
 class Patience:
-    """Count the epochs since a figure was at its best.
+    """Count the epochs since the best value of a metric.
 
-    Attributes
-    ----------
-    best : float
-        The best figure so far; an infinity before the first.
-    waited : int
-        Epochs since then.
+    `best` is the best value so far, infinite before the first; `waited` the epochs since then.
     """
 
     def __init__(self, patience: int, min_delta: float, mode: str) -> None:
@@ -26,19 +21,19 @@ class Patience:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Restore the initial state."""
         self.best = self.sign * math.inf
         self.waited = 0
 
     def restore(self, best: float, waited: int) -> None:
-        """Go on from a best figure and the epochs since then."""
+        """Continue from a best value and the number of epochs since then."""
         if not isinstance(best, float):
             raise TypeError(f"best must be a float, got {type(best).__name__}")
         self.waited = check_integer("waited", waited, 0)
         self.best = best
 
     def observe(self, monitor: str, logs: Mapping[str, float]) -> bool:
-        """Take note of an epoch's figures; True if the watched one is the best so far."""
+        """Record the metrics of an epoch; return whether the monitored one is the best yet."""
         if monitor not in logs:
             missing = str(monitor).startswith("val_") and "val_loss" not in logs
             raise ValueError(
@@ -53,5 +48,5 @@ class Patience:
 
     @property
     def exhausted(self) -> bool:
-        """Whether more epochs than are borne have passed without improvement."""
+        """Whether more than `patience` epochs have passed with no improvement."""
         return self.waited > self.patience

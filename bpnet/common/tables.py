@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Set rows of words in columns, three spaces apart."""
+    """Align rows of words in columns, three spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "   ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()

@@ -1,1 +1,1 @@
-"""Examples on their way into training: checked, kept as one dataset, cut into batches."""
+"""Data for training: validation, datasets and batches."""

@@ -1,4 +1,4 @@
-"""Checked examples, and where they live."""
+"""Validated examples and the backend they are on."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from bpnet.backend.typing import Array
 
 
 class Dataset(NamedTuple):
-    """Checked examples.
+    """Validated examples.
 
     Attributes
     ----------
     X : array (m, n_0)
-        Features; an estimator's may be a SciPy CSR matrix of the host, whose rows become
-        dense only when they are used.
+        Features; from an estimator possibly a SciPy CSR matrix, densified row by row.
     y : array (m,) of int64 or (m, n_L)
         Targets.
     w : array (m,) or None
-        Weights.
+        Sample weights.
     owner : Backend or None
-        The backend whose arrays these are; None for host (NumPy) arrays.
+        The backend of the arrays; None for host (NumPy) arrays.
     dtype : str
         Name of the dtype of X.
     """
@@ -43,12 +42,12 @@ class Dataset(NamedTuple):
 
     @property
     def is_sparse(self) -> bool:
-        """Whether X is a sparse matrix of the host."""
+        """Whether X is a SciPy sparse matrix."""
         return is_sparse(self.X)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the arrays take, all of them dense; labels are int64."""
+        """Size of the arrays in bytes when dense; labels are int64."""
         itemsize = 4 if self.dtype == "float32" else 8
         floats = sum(math.prod(a.shape) for a in (self.X, self.y, self.w) if a is not None)
         labels = self.n_rows if self.y.ndim == 1 else 0
@@ -56,7 +55,7 @@ class Dataset(NamedTuple):
 
     @property
     def total_weight(self) -> float:
-        """Sum of the weights, taken on the host; without weights, the number of examples."""
+        """Sum of the weights, computed on the host; without weights, the number of examples."""
         if self.w is None:
             return float(self.n_rows)
         w = self.w if self.owner is None else self.owner.to_numpy(self.w)
@@ -65,7 +64,7 @@ class Dataset(NamedTuple):
     def arrays_on(
         self, backend: Backend, rows: slice | None = None
     ) -> tuple[Array, Array, Array | None]:
-        """Return features, targets and weights, or some rows of them, on a backend."""
+        """Return features, targets and weights on a backend, or some rows of them."""
         w = None if self.w is None else to_device(self.w, backend, rows)
         return to_device(self.X, backend, rows), to_device(self.y, backend, rows), w
 
@@ -81,7 +80,7 @@ class Dataset(NamedTuple):
         return Dataset(X, y, w, None, self.dtype)
 
     def take(self, indices: Any) -> Dataset:
-        """Return some examples, in the order of the indices, which are the host's."""
+        """Return the examples at some indices, a host array."""
         if (owner := self.owner) is None:
             w = None if self.w is None else self.w[indices]
             return Dataset(self.X[indices], self.y[indices], w, None, self.dtype)

@@ -1,4 +1,4 @@
-"""Where batches come from: data that is moved to the device once, or piece by piece."""
+"""Training data on the device: moved there once, or in pieces."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from bpnet.data.dataset import Dataset
 
 
 class Loader:
-    """The training examples, as the passes of an epoch need them.
+    """Provide the training examples of each epoch on a backend.
 
-    If they fit they stay on the device and batches are gathered there. Otherwise each epoch
-    moves them in its order, in pieces of whole batches that fit; sparse ones batch by batch.
-    Either way a batch holds the same examples.
+    If they fit, they stay on the device and batches are gathered there. Otherwise each epoch
+    moves them in shuffled order, in pieces of whole batches that fit; sparse data batch by
+    batch. The batches are the same either way.
 
     Parameters
     ----------
     data : Dataset
-        Checked examples, of the host or of any library.
+        Validated examples, on the host or any backend.
     backend : Backend
-        Where they are needed.
+        Where to put them.
     batch_size : int
-        Examples in a batch.
+        Examples per batch.
     loss_weighting : {"weight", "rows"}
-        What a batch's share of the epoch's loss is counted in.
+        Whether batches count in the epoch's loss by their sample weights or their rows.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Loader:
         self.total = backend.asarray(total, data.dtype)
         dtype = data.dtype
         # Most often all epochs have the same rates.
-        self._rates_there = functools.lru_cache(1)(
+        self._rates_on_device = functools.lru_cache(1)(
             lambda rates: backend.asarray(np.asarray(rates), dtype)
         )
 
@@ -59,22 +59,18 @@ class Loader:
 
     @property
     def sizes(self) -> set[int]:
-        """The numbers of rows that batches have: full, and the remainder."""
+        """The sizes of batches: the batch size and the remainder."""
         return {self.batch_size, self.rows % self.batch_size} - {0}
 
     def passes(
         self, order: Any, rates: Sequence[float]
     ) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Give, piece by piece, the data of a step and the sizes of its batches.
+        """Yield the data of each piece and the sizes of its batches.
 
-        Parameters
-        ----------
-        order : sequence of int or None
-            The order of all examples; None is one batch of all of them.
-        rates : sequence of float
-            The learning rate of each batch of the epoch.
+        `order` holds the order of all examples, or None for a single batch of all of them;
+        `rates` the learning rate of each batch.
         """
-        numbers = np.ravel(rates).tolist()  # a schedule of one's own may give arrays
+        numbers = np.ravel(rates).tolist()  # a user-defined schedule may return arrays
         for start in range(0, self.rows, self.piece):
             rows = slice(start, min(start + self.piece, self.rows))
             first, count = start // self.batch_size, -(-(rows.stop - start) // self.batch_size)
@@ -87,7 +83,7 @@ class Loader:
                     "y": y,
                     "w": w,
                     "order": local,
-                    "rates": self._rates_there(tuple(numbers[first : first + count])),
+                    "rates": self._rates_on_device(tuple(numbers[first : first + count])),
                     "total": self.total,
                 },
                 sizes,
@@ -106,7 +102,7 @@ class Loader:
         return (*piece.arrays_on(self.backend), self.backend.asarray(local))
 
     def _fitting_rows(self) -> int:
-        """Halve the piece until it fits; one batch must fit."""
+        """Halve the piece until it fits; at least one batch."""
         batches = 1 if self.data.is_sparse else self.n_batches
         bytes_per_batch = self.data.nbytes * self.batch_size / self.rows
         while batches > 1 and not self.backend.fits(int(batches * bytes_per_batch)):

@@ -1,7 +1,7 @@
-"""The edge where users' data comes in: every array is checked before anything is changed.
+"""Validation of user data, before anything is computed or changed.
 
-Data of the host becomes a NumPy array; arrays of a device library stay where they are. Each
-error names the argument, what it got and what is allowed.
+Host data becomes NumPy arrays; arrays of a device library stay on their device. Errors name
+the argument, the given value and what is allowed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bpnet.losses import Loss
 
 
 def check_features(X: Any, dtype: str, n_inputs: int | None) -> tuple[Array, Backend | None]:
-    """Check features alone; give them and the backend that owns them."""
+    """Check features; return them and their backend (None for host arrays)."""
     owner = backend_of(X=X)
     with device_context(owner):
         return as_features(X, dtype, n_inputs), owner
@@ -39,20 +39,20 @@ def check_data(
     loss: Loss,
     suffix: str = "",
 ) -> Dataset:
-    """Check features, targets and weights together; `suffix` tells the arguments apart."""
+    """Check features, targets and weights; errors append `suffix` to the argument names."""
     names = {"X": f"X{suffix}", "y": f"y{suffix}", "w": f"sample_weight{suffix}"}
     owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
     with device_context(owner):
         X = as_features(X, dtype, n_inputs, names["X"])
         y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
-        if owner is not None:  # arrays of the host follow those of the device
+        if owner is not None:  # host arrays move to the backend of the device arrays
             X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
     return Dataset(X, y, w, owner, dtype)
 
 
 def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:
-    """Check a matrix of features, (m, n_0), finite, and give it in `dtype`."""
+    """Return a finite feature matrix (m, n_0) in `dtype`."""
     X = as_array(name, X)
     if X.ndim != 2:
         hint = "; for one feature use X.reshape(-1, 1)" if X.ndim == 1 else ""
@@ -65,7 +65,7 @@ def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X"
         )
     if n_inputs is not None and X.shape[1] != n_inputs:
         raise ValueError(
-            f"{name} must have {n_inputs} features, as the network was built for; "
+            f"{name} must have {n_inputs} features, as the network was built with; "
             f"got {X.shape[1]}"
         )
     return _as_finite(name, X, dtype)
@@ -74,7 +74,7 @@ def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X"
 def as_targets(
     y: Any, m: int, n_outputs: int, loss: Loss, dtype: str, name: str = "y"
 ) -> Array:
-    """Check targets for a loss: labels (m,) as int64, everything else (m, n_L) in `dtype`."""
+    """Return targets for a loss: labels (m,) as int64, all others (m, n_L) in `dtype`."""
     y = as_array(name, y)
     if y.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {tuple(y.shape)}")
@@ -97,7 +97,7 @@ def as_targets(
 
 
 def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array | None:
-    """Check weights of examples, (m,), >= 0 and not all 0; None stays None."""
+    """Return sample weights (m,), >= 0 and not all 0, in `dtype`; None stays None."""
     if w is None:
         return None
     w = as_array(name, w)
@@ -110,14 +110,12 @@ def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array
     with np.errstate(over="ignore"):
         total = float(xp.sum(w))
     if not 0.0 < total < math.inf:
-        raise ValueError(
-            f"{name} must have a sum in {dtype} that is > 0 and finite, got {total:g}"
-        )
+        raise ValueError(f"{name} must have a finite sum > 0 in {dtype}, got {total:g}")
     return w
 
 
 def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:
-    """Check an array that is to replace a parameter."""
+    """Return a finite array of the given shape in `dtype`, to replace a parameter."""
     value = as_array(name, value)
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
@@ -126,7 +124,7 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> A
 
 
 def as_array(name: str, value: Any) -> Array:
-    """Give an array of a device library as it is and all else as NumPy array of numbers."""
+    """Return a numeric array: device arrays as they are, all other data as a NumPy array."""
     refuse_masked(name, value)
     if (dense := _sparse(value)) is not None:
         raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.{dense}()")
@@ -139,7 +137,7 @@ def as_array(name: str, value: Any) -> Array:
 
 
 def refuse_masked(name: str, value: Any) -> None:
-    """Refuse an array whose mask no library would know."""
+    """Reject masked arrays, whose mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, whose mask would be lost; fill it first: "
@@ -148,7 +146,7 @@ def refuse_masked(name: str, value: Any) -> None:
 
 
 def _sparse(value: Any) -> str | None:
-    """Name the method that makes a sparse array dense; None for one that is not sparse."""
+    """Return the name of the method that densifies a sparse array; None if not sparse."""
     if "sparse" in str(getattr(value, "layout", "")):
         return "to_dense"
     return next((name for name in ("toarray", "todense") if hasattr(value, name)), None)
@@ -172,7 +170,7 @@ def _as_numpy(name: str, value: Any) -> Any:
 
 
 def _as_finite(name: str, array: Array, dtype: str) -> Array:
-    """Cast to `dtype`, and refuse NaN, infinities and what overflows."""
+    """Cast to `dtype`, rejecting NaN, infinities and overflow."""
     xp = array_namespace(array)
     with np.errstate(over="ignore"):  # an overflow shows as an infinity below
         array = xp.astype(array, getattr(xp, dtype), copy=False)
@@ -187,7 +185,7 @@ def _as_finite(name: str, array: Array, dtype: str) -> Array:
 
 
 def _as_labels(name: str, y: Array, n_classes: int) -> Array:
-    """Check labels; floats in their own dtype, as those beyond int64 have no cast."""
+    """Return labels as int64, checking floats before the cast, which may overflow."""
     xp = array_namespace(y)
     y = xp.reshape(y, (y.shape[0],))
     if xp.isdtype(y.dtype, "real floating"):
@@ -210,7 +208,7 @@ def _as_labels(name: str, y: Array, n_classes: int) -> Array:
 
 
 def _check_range(name: str, y: Array, loss: Loss) -> None:
-    """Check that targets are what the loss can mean: counts, or probabilities."""
+    """Check the range of counts and probabilities."""
     if loss.targets == "real":
         return
     xp = array_namespace(y)
@@ -228,7 +226,7 @@ def _check_range(name: str, y: Array, loss: Loss) -> None:
 
 
 def _check_sums(name: str, y: Array) -> None:
-    """Check that each row is one-hot or a distribution over the classes."""
+    """Check that each row is a distribution over the classes."""
     xp = array_namespace(y)
     sums = xp.sum(y, axis=1)
     if bool(xp.any(xp.abs(sums - 1.0) > 1e-3)):

@@ -1,1 +1,1 @@
-"""A model below training: layers and a loss with parameters on some backend."""
+"""Models without training: layers and a loss, with parameters on a backend."""

@@ -1,12 +1,9 @@
-"""A model: layers, a loss and their parameters on some backend, applied to examples.
+"""A model: layers, a loss and their parameters on a backend, applied to examples.
 
-Who owns the parameters
------------------------
-The model does, in its :class:`~bpnet.model.parameters.Placement`. While ``fit`` runs, the
-:class:`bpnet.training.runner.Runner` that takes the steps does: the model asks it at each look,
-so nothing has to be kept in step, and takes the parameters over when the run ends. A copy of
-the last good epoch belongs to the guard (:mod:`bpnet.training.nan_guard`), which hands it to
-the runner on the way back.
+The model owns its parameters, as a :class:`~bpnet.model.parameters.Placement`. While ``fit``
+runs, the :class:`bpnet.training.runner.Runner` owns them: the model reads them from the runner
+on each access, and takes them back at the end. The copy from the last good epoch belongs to
+:mod:`bpnet.training.nan_guard`, which passes it to the runner to roll back.
 """
 
 from __future__ import annotations
@@ -30,23 +27,23 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Dense, Layer
 from bpnet.losses import Loss
-from bpnet.model.parameters import Placement, activation_bytes, drawn, parameter_bytes
+from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
 from bpnet.random import fresh_seed, mask_key
 
 
 class Owner(Protocol):
-    """Whoever owns a model's parameters while it trains."""
+    """The owner of a model's parameters during training."""
 
     @property
     def placement(self) -> Placement:
-        """The parameters of all layers at this moment, and their backend."""
+        """The current parameters of all layers and their backend."""
 
     def set_parameters(self, parameters: Parameters) -> None:
-        """Go on with a copy of these parameters."""
+        """Continue with a copy of these parameters."""
 
 
 class Model:
-    """Layers and a loss with their parameters: a :class:`bpnet.Network` below training."""
+    """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
     def __init__(
         self,
@@ -86,15 +83,15 @@ class Model:
 
     @property
     def backend(self) -> Backend:
-        """The backend on which the parameters live."""
+        """The backend of the parameters."""
         return self.placement.backend
 
     @property
     def parameters(self) -> Parameters:
-        """The parameters: one ``{"W": ..., "b": ...}`` for each Dense, in layer order.
+        """The parameters: one ``{"W": ..., "b": ...}`` per Dense, in layer order.
 
-        These are the network's own arrays. Assigning takes arrays of any library, checks
-        structure, shapes and values, and keeps the backend.
+        These are the network's own arrays, not copies. Assignment accepts arrays of any
+        library, checks structure, shapes and values, and keeps the backend.
         """
         return [layer for layer in self.placement.parameters if layer]
 
@@ -108,66 +105,65 @@ class Model:
         return sum(math.prod(p.shape) for layer in self.parameters for p in layer.values())
 
     def build(self, n_inputs: int, backend: str | Backend | None = None) -> Self:
-        """Draw the weights for a number of features; anew, if the network was built before.
+        """Draw the initial weights; redraw them if the network is already built.
 
         Parameters
         ----------
         n_inputs : int
             Number of features n_0.
         backend : str, Backend or None
-            Where to put them.
+            Where to place the parameters.
 
         Returns
         -------
-        Network
-            This network.
+        self
         """
         n_inputs = check_integer("n_inputs", n_inputs, 1)
         backend = self.choose_backend(backend, None)
         with explained(backend, lambda: self._needs(n_inputs, 0)):
-            self._placed = drawn(self.layers, n_inputs, self.seed, self.dtype, backend)
+            self._placed = draw_weights(self.layers, n_inputs, self.seed, self.dtype, backend)
         self.n_inputs = n_inputs
         self.steps_taken = self.epochs_taken = 0
         return self
 
     def to(self, backend: str | Backend) -> Self:
-        """Move the parameters to a backend; host arrays will then be computed there."""
+        """Move the parameters to a backend, where host arrays are then computed."""
         if backend is None:
             raise TypeError("backend must be a spec string such as 'torch', got None")
         self._placed = self.placement.moved(get_backend(backend))
         return self
 
     def set_parameters(self, backend: Backend, parameters: Parameters) -> None:
-        """Take parameters of all layers that have been checked; no copy is made."""
+        """Replace the parameters of all layers, without checks or copies."""
         if self._owners:
             self._owners[-1].set_parameters(parameters)
         else:
             self._placed = Placement(backend, parameters)
 
     def lend(self, owner: Owner) -> None:
-        """Let a training run own the parameters from here on."""
+        """Make a training run the owner of the parameters."""
         self._owners.append(owner)
 
     def take_back(self, owner: Owner) -> None:
-        """Own the parameters again, as a training run has left them."""
+        """Take the parameters back from a training run."""
         self._owners.remove(owner)
         self._placed = owner.placement
 
     @property
     def placement(self) -> Placement:
-        """The parameters of all layers, {} where a layer has none, and their backend."""
+        """The parameters of all layers, {} for a layer without any, and their backend."""
         if self._owners:
             return self._owners[-1].placement
         if self._placed is None:
             raise ValueError(
-                "the network has no parameters yet; call build(n_inputs), or fit it to data"
+                "the network has no parameters yet; call build(n_inputs) or fit it"
             )
         return self._placed
 
-    # --- where it computes, and with what --------------------------------------------------
+    # --- backend and compiled functions -----------------------------------------------------
 
     def _needs(self, n_inputs: int, rows: int) -> dict[str, tuple[int, str]]:
-        """Say how many bytes weights and a block of rows take, and what lowers them."""
+        """Return the bytes that weights and a block of rows need, and what reduces them."""
         rows = min(rows, inference.ROWS)
         block = activation_bytes(self.layers, n_inputs, rows, self.dtype)
         return {
@@ -178,43 +174,43 @@ class Model:
         }  # fmt: skip
 
     def choose_backend(self, backend: str | Backend | None, owner: Backend | None) -> Backend:
-        """Choose a backend: argument, arrays, block, where the parameters live, default."""
+        """Select a backend by argument, arrays, block, parameters or default, in this order."""
         if backend is not None:
             return get_backend(backend)
         current = self.backend if self.is_built else None
         return owner or current_block() or current or get_backend()
 
     def parameters_on(self, backend: Backend, X: Array) -> Parameters:
-        """Give the parameters on a backend, drawing them if X is the first data seen."""
+        """Return the parameters on a backend; build the network for X if necessary."""
         if self._placed is None:
             self.build(int(X.shape[1]), backend)
         return self.placement.moved(backend).parameters
 
     def compiled(self, backend: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Bind a pure function to namespace and model, and compile it once for a backend."""
+        """Compile a pure function of this model for a backend, once."""
         bound = functools.partial(function, backend.xp, self.spec)
         return self.compiled_once((backend, function), lambda: backend.compile_pure(bound))
 
     def compiled_once(
         self, key: Hashable, make: Callable[[], Callable[..., Any]]
     ) -> Callable[..., Any]:
-        """Give what `make` compiles, and the same for the same key."""
+        """Return the cached result of `make` for a key."""
         if key not in self._compiled:
             self._compiled[key] = make()
         return self._compiled[key]
 
     @property
     def settings(self) -> Hashable:
-        """All that a pass depends on and that may be changed: the settings of the layers."""
+        """The settings of the layers, on which a compiled pass depends."""
         return tuple(map(settings, self.layers))
 
     def release_steps(self) -> None:
-        """Give back the memory that compiled steps keep between calls."""
+        """Release the memory that compiled steps keep between calls."""
         for function in self._compiled.values():
             if release := getattr(function, "release", None):
                 release()
 
-    # --- applied to examples ----------------------------------------------------------------
+    # --- data and inference -----------------------------------------------------------------
 
     def check_data(
         self,
@@ -226,7 +222,7 @@ class Model:
         n_inputs: int | None = None,
         dtype: str | None = None,
     ) -> Dataset:
-        """Check examples against this network; nothing changes."""
+        """Validate examples for this network."""
         return check_data(
             X, y, sample_weight,
             dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
@@ -236,7 +232,7 @@ class Model:
     def evaluate_data(
         self, backend: Backend, parameters: Parameters, data: Dataset
     ) -> dict[str, float]:
-        """Measure parameters on checked examples, in blocks of rows; waits once, at the end."""
+        """Compute metrics on validated examples, in blocks of rows with one final transfer."""
         compute = self.compiled(backend, metrics.sums)
         shape = data.X.shape
         with (
@@ -267,7 +263,7 @@ class Model:
         owner: Backend | None,
         backend: str | Backend | None,
     ) -> Array:
-        """Compute a function of :mod:`bpnet.inference` on checked features, block by block."""
+        """Apply a function of :mod:`bpnet.inference` to validated features, block by block."""
         backend = self.choose_backend(backend, owner)
         parameters = self.parameters_on(backend, X)
         compute = self.compiled(backend, function)
@@ -287,7 +283,7 @@ class Model:
     _NOT_COPIED: ClassVar[dict[str, Any]] = {"_placed": None, "_owners": [], "_compiled": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copy all there is, on the same backend."""
+        """Copy parameters and settings, on the same backend."""
         clone = object.__new__(type(self))
         memo[id(self)] = clone
         clone.__dict__.update(copy.deepcopy(self.__dict__ | self._NOT_COPIED, memo))
@@ -295,7 +291,7 @@ class Model:
         return clone
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle host (NumPy) arrays, so that a machine without the device can open them."""
+        """Pickle host (NumPy) arrays, to be loaded on machines without the device."""
         state = self.__dict__ | self._NOT_COPIED
         if self.is_built:
             state["_placed"] = [
@@ -333,12 +329,12 @@ def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:
     last = layers[-1]
     if not (loss.identity_link or isinstance(last.activation, activations.Identity)):
         raise ValueError(
-            f"the last Dense must be linear, as the loss {loss.name!r} applies the link "
-            f"itself; got activation {last.activation.name!r}"
+            f"the last Dense must be linear, as the loss {loss.name!r} applies its own link; "
+            f"got activation {last.activation.name!r}"
         )
     if loss.name == "categorical_crossentropy" and last.units < 2:
         raise ValueError(
-            "categorical_crossentropy needs a last Dense of one unit for each class, >= 2, "
+            "categorical_crossentropy needs a last Dense with one unit per class, >= 2, "
             "got 1; for two classes with one unit use binary_crossentropy"
         )
     return layers

@@ -1,4 +1,4 @@
-"""The parameters of all layers: where they live, how they are drawn, what they take."""
+"""The parameters of all layers: placement, initialization and memory size."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ITEMSIZE = {"float32": 4, "float64": 8}
 
 
 class Placement(NamedTuple):
-    """Parameters of all layers, and the backend on which they are."""
+    """The parameters of all layers and their backend."""
 
     backend: Backend
     parameters: Parameters
 
     def moved(self, backend: Backend) -> Placement:
-        """Give the same parameters on a backend; copied only if that is another one."""
+        """Return the parameters on a backend, copied only if it is another one."""
         if backend == self.backend:
             return self
         return Placement(
@@ -36,27 +36,25 @@ class Placement(NamedTuple):
         )
 
     def copied(self) -> Placement:
-        """Give a copy of the parameters on the same backend."""
+        """Return a copy on the same backend."""
         return Placement(self.backend, copy_parameters(self.parameters, self.backend))
 
     def replaced(self, values: Sequence[dict[str, Any]], dtype: str) -> Placement:
-        """Give a placement with other values, after checking structure, shapes and values."""
-        slots = [layer for layer in self.parameters if layer]
+        """Return a placement with new values, after checking structure, shapes and values."""
+        layers = [layer for layer in self.parameters if layer]
         if not isinstance(values, list | tuple):
             raise TypeError(
-                f"parameters must be a list of {len(slots)} dicts, one for each layer that has "
+                f"parameters must be a list of {len(layers)} dicts, one for each layer with "
                 f"parameters; got {type(values).__name__}"
             )
-        if len(values) != len(slots):
+        if len(values) != len(layers):
             raise ValueError(
-                f"parameters must have {len(slots)} dicts, one for each layer that has "
+                f"parameters must have {len(layers)} dicts, one for each layer with "
                 f"parameters; got {len(values)}"
             )
-        checked = iter(
-            [
-                self._checked(number, layer, value, dtype)
-                for number, (layer, value) in enumerate(zip(slots, values, strict=True))
-            ]
+        checked = (
+            self._checked(number, layer, value, dtype)
+            for number, (layer, value) in enumerate(zip(layers, values, strict=True))
         )
         return Placement(
             self.backend, [next(checked) if layer else {} for layer in self.parameters]
@@ -86,10 +84,10 @@ class Placement(NamedTuple):
         }
 
 
-def drawn(
+def draw_weights(
     layers: Sequence[Layer], n_inputs: int, seed: int, dtype: str, backend: Backend
 ) -> Placement:
-    """Draw the weights of all layers on the host and put them on a backend."""
+    """Draw the initial parameters of all layers on the host and move them to a backend."""
     parameters: Parameters = []
     for number, layer in enumerate(layers):
         rng = generator(seed, "weights", number)
@@ -110,7 +108,7 @@ def drawn(
 
 
 def check_like(expected: Parameters, got: Any) -> None:
-    """Refuse parameters of all layers that differ in structure, shapes or dtype."""
+    """Raise ValueError if parameters differ in structure, shapes or dtype."""
 
     def form(parameters: Any) -> list[dict[str, tuple[Any, ...]]]:
         return [
@@ -123,7 +121,7 @@ def check_like(expected: Parameters, got: Any) -> None:
 
 
 def parameter_bytes(layers: Sequence[Layer], n_inputs: int, dtype: str) -> int:
-    """Count the bytes of the weights and biases of layers with units."""
+    """Return the size in bytes of the weights and biases of layers with units."""
     widths = _widths(layers, n_inputs)
     pairs = zip(layers, widths, widths[1:], strict=False)
     count = sum((n + 1) * units for layer, n, units in pairs if hasattr(layer, "units"))
@@ -131,7 +129,7 @@ def parameter_bytes(layers: Sequence[Layer], n_inputs: int, dtype: str) -> int:
 
 
 def activation_bytes(layers: Sequence[Layer], n_inputs: int, rows: int, dtype: str) -> int:
-    """Count the bytes of all z and a of some rows."""
+    """Return the size in bytes of z and a of all layers for some rows."""
     return ITEMSIZE[dtype] * rows * 2 * sum(_widths(layers, n_inputs)[1:])
 
 

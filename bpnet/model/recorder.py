@@ -1,8 +1,7 @@
-"""Layers that keep what passes through them, for whoever wants to look inside a pass.
+"""Layer wrappers that record the intermediate values of a pass.
 
-`backprop` has the only forward and the only backward loop. A trace, the measurement of the
-gradient flow and the search for a NaN run these loops over wrapped layers, and read afterwards
-what the wrappers have kept.
+The trace, the gradient-flow measurement and the NaN guard run the loops of `backprop` over
+wrapped layers and then read the recorded values.
 """
 
 from __future__ import annotations
@@ -15,16 +14,10 @@ from bpnet.layers import Context, Layer
 
 
 class Recorder(Layer):
-    """A layer that does what another does, and keeps what went through it.
+    """A layer that delegates to `layer` and records the values that pass through it.
 
-    Attributes
-    ----------
-    layer : Layer
-        The layer that does the work.
-    a, cache
-        What its forward pass returned.
-    error : array
-        The error dL/da that its backward pass was given.
+    `a` and `cache` are the result of its forward pass, `error` is the error dL/da passed to its
+    backward pass.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -36,7 +29,7 @@ class Recorder(Layer):
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
-        """Call the layer's own forward."""
+        """Delegate, and record the result."""
         self.a, self.cache = self.layer.forward(xp, parameters, a_previous, context)
         return self.a, self.cache
 
@@ -48,20 +41,20 @@ class Recorder(Layer):
         error: Array,
         propagate: bool = True,
     ) -> tuple[Array | None, LayerParameters]:
-        """Call the layer's own backward."""
+        """Delegate, and record the error."""
         self.error = error
         return self.layer.backward(xp, parameters, cache, error, propagate)
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
-        """Call the layer's own."""
+        """Delegate."""
         return self.layer.penalty(xp, parameters)
 
     def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
-        """Call the layer's own."""
+        """Delegate."""
         return self.layer.penalty_gradients(xp, parameters)
 
 
 def recording(model: ModelSpec) -> tuple[tuple[Recorder, ...], ModelSpec]:
-    """Wrap the layers of a model; return the wrappers, and the model made of them."""
+    """Wrap the layers of a model; return the wrappers and the wrapped model."""
     recorders = tuple(map(Recorder, model.layers))
     return recorders, model._replace(layers=recorders)

@@ -1,4 +1,4 @@
-"""The table of layers that ``Network.summary`` prints."""
+"""The layer table of ``Network.summary``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bpnet.model.model import Model
 
 
 def summary(network: Model) -> str:
-    """Describe a network, built or not."""
+    """Return the table of layers of a network, built or not."""
     rows = [("layer", "output", "parameters")]
     n = network.n_inputs
     for number, layer in enumerate(network.layers):

@@ -1,4 +1,4 @@
-"""Every quantity of one forward and one backward pass, with its equation and its code."""
+"""Every quantity of a forward and backward pass, with its equation and line of code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bpnet.layers import Dense, Dropout, Layer
 from bpnet.model.model import Model
 from bpnet.model.recorder import Recorder, recording
 
-# Elements that are printed of an array; of a longer one the first and the last.
+# Maximum number of elements printed of an array.
 _SHOWN = 6
 
-# How the link and the error of each loss read; n is the number of outputs.
+# Formulas of the link and error of each loss; n is the number of outputs.
 _LINKS = {
     "binary_crossentropy": "sigmoid",
     "categorical_crossentropy": "softmax",
@@ -41,16 +41,16 @@ _ERRORS = {
 
 
 class Line(NamedTuple):
-    """A line of code; prints as ``layers.py:203   z = xp.matmul(...)``.
+    """A line of code, printed as ``layers.py:203   z = xp.matmul(...)``.
 
     Attributes
     ----------
     file : str
-        Name of the file, in the package.
+        File name, without its folder.
     number : int
-        Number of the line, from 1.
+        Line number, from 1.
     text : str
-        The statement, without its indentation.
+        The statement, without indentation.
     """
 
     file: str
@@ -59,7 +59,7 @@ class Line(NamedTuple):
 
     @property
     def place(self) -> str:
-        """File and number."""
+        """File and line number."""
         return f"{self.file}:{self.number}"
 
     def __str__(self) -> str:
@@ -72,11 +72,11 @@ class Entry(NamedTuple):
     Attributes
     ----------
     name : str
-        Such as "z1", "delta2" or "dW1"; the number is the layer's, from 1.
+        Such as "z1", "delta2" or "dW1", with the number of the layer, from 1.
     value : array
-        The value, of the kind of array that went in.
+        The value, in the array type of the input.
     equation : str
-        What it is, in the notation of bpnet.
+        Its equation, in the notation of bpnet.
     line : Line
         The line of bpnet that computes it.
     """
@@ -93,10 +93,10 @@ class Entry(NamedTuple):
 
 
 class Trace(Mapping[str, Array]):
-    """What :meth:`bpnet.Network.trace` has seen: values by name; prints as a table.
+    """The result of :meth:`bpnet.Network.trace`: arrays by name, such as ``trace["dW1"]``.
 
-    ``trace["dW1"]`` is an array. The order is that of the computation: forward from "z1" to
-    "loss", then backward from the output error "deltaL" of the last layer L to "db1".
+    Prints as a table. Entries are in order of computation: forward from "z1" to "loss", then
+    backward from the output error "deltaL" of the last layer L to "db1".
 
     Attributes
     ----------
@@ -131,10 +131,7 @@ class Trace(Mapping[str, Array]):
 
 
 def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> Trace:
-    """Run one forward and one backward pass, and note every quantity on the way.
-
-    See :meth:`bpnet.Network.trace`, which calls this.
-    """
+    """Run a forward and backward pass and record every quantity, for `Network.trace`."""
     backend_of(X=X, y=y)
     X = as_array("X", X)
     if X.ndim == 1:  # one example is a batch of one
@@ -158,10 +155,7 @@ def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> T
 
 
 def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
-    """Compute what each layer but the last gives out, on the host, with the layer's name.
-
-    A network of one layer gives that layer's.
-    """
+    """Return the names and host activations of all layers but the last (or of the only one)."""
     X, owner = check_features(X, net.dtype, net.n_inputs)
     backend = net.choose_backend(None, owner)
     parameters = net.parameters_on(backend, X)
@@ -177,7 +171,7 @@ def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
 def _forward(
     xp: Namespace, net: Model, recorders: Sequence[Recorder], y: Array, loss: Array
 ) -> Iterator[Entry]:
-    """Give z and a of all layers, the prediction, and the loss with its error."""
+    """Yield z and a of all layers, the prediction, and the loss with its error."""
     for k, recorder in enumerate(recorders, start=1):
         layer, before = recorder.layer, _input(k)
         if isinstance(layer, Dense):
@@ -186,7 +180,7 @@ def _forward(
             yield Entry(f"z{k}", z, equation, line_of(layer.forward, "z"))
             equation = f"a{k} = " + (f"z{k}" if _is_linear(layer) else f"{_f(layer)}(z{k})")
             yield Entry(f"a{k}", recorder.a, equation, line_of(layer.activation.f, "return"))
-        else:  # what dropout does outside of training stands first in its code
+        else:  # the first return statement of dropout is for outside of training
             line = line_of(layer.forward, "return", 0 if isinstance(layer, Dropout) else -1)
             yield Entry(f"a{k}", recorder.a, f"a{k} = {layer!r} of {before}", line)
     lossname, L, z = net.loss.name, len(recorders), recorders[-1].a
@@ -204,7 +198,7 @@ def _forward(
 def _backward(
     xp: Namespace, recorders: Sequence[Recorder], gradients: Parameters
 ) -> Iterator[Entry]:
-    """Give the error, delta and gradients of all layers, the last one first."""
+    """Yield the error, delta and gradients of all layers, from the last to the first."""
     L = len(recorders)
     for k in range(L, 0, -1):
         recorder, layer = recorders[k - 1], recorders[k - 1].layer
@@ -235,7 +229,7 @@ def _dense_backward(
     gradients: LayerParameters,
     has_delta: bool,
 ) -> Iterator[Entry]:
-    """Give delta, unless it has been given as the output error, then dW and db."""
+    """Yield delta, unless it is the output error already yielded, then dW and db."""
     if not has_delta:
         _, z, a = recorder.cache
         linear = _is_linear(layer)
@@ -249,7 +243,7 @@ def _dense_backward(
 
 
 def _input(k: int) -> str:
-    """Name what goes into layer k."""
+    """Return the name of the input of layer k."""
     return "X" if k == 1 else f"a{k - 1}"
 
 
@@ -262,19 +256,19 @@ def _is_linear(layer: Dense) -> bool:
 
 
 def _penalty(layers: Sequence[Layer], W: str = "") -> str:
-    """Write the regulariser's part of the loss, or of the gradient by W."""
-    penalised = [layer for layer in layers if isinstance(layer, Dense) and layer.l1 + layer.l2]
-    if not penalised:
+    """Format the regularization term of the loss, or of its gradient with respect to W."""
+    penalized = [layer for layer in layers if isinstance(layer, Dense) and layer.l1 + layer.l2]
+    if not penalized:
         return ""
     if not W:
         return " + penalties"
-    (layer,) = penalised
+    (layer,) = penalized
     l1 = f" + {layer.l1:g} sign({W})" if layer.l1 else ""
     return l1 + (f" + {layer.l2:g} {W}" if layer.l2 else "")
 
 
 def short(values: Any) -> str:
-    """Write a few numbers in one line; of more, the first and the last."""
+    """Format numbers on one line, abbreviating long arrays."""
     flat = [f"{value:.4g}" for value in values.ravel().tolist()]
     if len(flat) > _SHOWN:
         flat = [*flat[: _SHOWN - 1], "...", flat[-1]]
@@ -287,22 +281,16 @@ def short(values: Any) -> str:
 
 
 def line_of(function: Callable[..., Any], target: str, which: int = -1) -> Line:
-    """Find where a function computes something.
+    """Find the line where a function computes something; LookupError if it does not.
 
     Parameters
     ----------
     function : callable
         A function or method written in Python.
     target : str
-        The name of a variable, for the statement(s) that assign it; a string that is a key
-        of a dict, for its entry; "return", for a return statement.
+        The name of an assigned variable, the key of an entry in a dict, or "return".
     which : int, default -1
-        Which of several return statements; -1 is the last.
-
-    Raises
-    ------
-    LookupError
-        If the function does no such thing.
+        Index among several return statements.
 
     Examples
     --------
@@ -326,7 +314,7 @@ def line_of(function: Callable[..., Any], target: str, which: int = -1) -> Line:
 
 
 def _matching(tree: ast.AST, target: str) -> Iterator[ast.stmt | ast.expr]:
-    """Give what computes the target."""
+    """Yield the nodes that compute the target."""
     for node in ast.walk(tree):
         match node:
             case ast.Return() if target == "return":

@@ -40,7 +40,7 @@ def test_a_batch_that_is_too_large(backend):
 def test_parameters_that_are_too_many(backend):
     net = network(2**24)
     with pytest.raises(
-        bpnet.OutOfMemoryError, match=r"for: 1 PiB for the weights\. Lower the units"
+        bpnet.OutOfMemoryError, match=r"needs: 1 PiB for the weights\. Lower the units"
     ):
         net.build(2**24, backend)
     assert not net.is_built
@@ -74,7 +74,7 @@ def test_a_prediction_says_what_it_asked_for(rows, asked, backend):
     for compute in (lambda: net.forward(X), lambda: net.evaluate(X, X[:, 0])):
         with pytest.raises(bpnet.OutOfMemoryError) as caught:
             compute()
-        assert str(caught.value).endswith(f"about this was asked for: {asked}")
+        assert str(caught.value).endswith(f"ran out of memory; approximate needs: {asked}")
 
 
 def test_a_training_says_what_it_asked_for(backend):
@@ -89,7 +89,7 @@ def test_a_training_says_what_it_asked_for(backend):
         net.fit(X, X[:, 0], batch_size=2, callbacks=[Fail()], backend=backend)
     # Weights, their copies and gradients, two copies of Adam's two state arrays: 7 * 84 bytes.
     assert str(caught.value).endswith(
-        "asked for: 588 bytes for weights, gradients and optimizer state, "
+        "approximate needs: 588 bytes for weights, gradients and optimizer state, "
         "128 bytes for the activations of a batch of 2, 64 bytes for the examples. "
         "Lower the units of the layers"
     )

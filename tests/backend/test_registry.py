@@ -342,7 +342,7 @@ def test_no_such_device(library, spec, devices):
     device = spec.partition(":")[2]
     message = (
         rf"backend '{library}' has no device '{device}' on this machine; "
-        rf"devices that answer: {devices}{AVAILABLE}"
+        rf"available devices: {devices}{AVAILABLE}"
     )
     with pytest.raises(bpnet.NoDeviceError, match=message):
         bpnet.get_backend(spec)
@@ -576,7 +576,7 @@ def test_cupy_numbers_its_gpus(cupy):
     assert bpnet.available_backends()["cupy"] == (True, ("0", "1"), None, "99.0")
     assert bpnet.get_backend("cupy:1").spec == "cupy:1"
     assert bpnet.get_backend("cupy:cuda:1") == bpnet.get_backend("cupy:1")
-    with pytest.raises(bpnet.NoDeviceError, match=r"no device '2' .* answer: 0, 1\. Avail"):
+    with pytest.raises(bpnet.NoDeviceError, match=r"no device '2' .* devices: 0, 1\. Avail"):
         bpnet.get_backend("cupy:2")
     with library.cuda.Device(1):
         assert bpnet.get_backend("cupy").spec == "cupy:1"  # CuPy's own choice

@@ -433,7 +433,7 @@ def test_a_history_is_a_mapping():
     with pytest.raises(KeyError, match="val_loss"):
         history["val_loss"]
     assert repr(history) == "History(2 epochs: loss, learning_rate, figure)"
-    assert repr(bpnet.History()) == "History(0 epochs: no figures)"
+    assert repr(bpnet.History()) == "History(0 epochs: no metrics)"
 
 
 @pytest.mark.parametrize("copied", [lambda h: pickle.loads(pickle.dumps(h)), copy.deepcopy])

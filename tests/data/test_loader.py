@@ -1,4 +1,4 @@
-"""Data that does not fit on the device: moved piece by piece, the training is the same."""
+"""Data that does not fit on the device is moved in pieces, with the same training results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ W = RNG.uniform(0.0, 2.0, M)
 
 @pytest.fixture
 def watch(backend, monkeypatch):
-    """Call a function with all that is put on the device."""
+    """Call a function with each array moved to the device."""
 
     def watch_with(look):
         original = type(backend).asarray
@@ -41,7 +41,7 @@ def watch(backend, monkeypatch):
 
 @pytest.fixture
 def moved(watch):
-    """The numbers of examples that each call has moved from the host to the device."""
+    """Record the number of examples that each call moves from the host to the device."""
     rows = []
 
     def look(host_array):
@@ -54,7 +54,7 @@ def moved(watch):
 
 @pytest.fixture
 def room(backend, monkeypatch):
-    """Set how many bytes fit on the device."""
+    """Limit how many bytes fit on the device."""
 
     def set_room(nbytes):
         monkeypatch.setattr(type(backend), "fits", lambda self, n: n <= nbytes)
@@ -84,7 +84,7 @@ def trained_at_once(backend):
 
 
 def assert_same(backend, result, expected):
-    """The same bits; a compiler such as XLA may round another shape of data differently."""
+    """Assert equal bits; a compiler such as XLA may round other shapes differently."""
     (parameters, history), (expected_parameters, expected_history) = result, expected
     assert history.keys() == expected_history.keys()
     pairs = [*zip(parameters, expected_parameters, strict=True)]
@@ -105,7 +105,7 @@ def assert_same(backend, result, expected):
         (M * ROW, [M]),
         (M * ROW - 1, [16, 10]),
         (3 * BATCH * ROW, [8, 8, 8, 2]),
-        (0, [4, 4, 4, 4, 4, 4, 2]),  # not even one batch: it is tried nevertheless
+        (0, [4, 4, 4, 4, 4, 4, 2]),  # not even one batch, which is tried nevertheless
     ],
     ids=["all", "two-pieces", "two-batches", "none"],
 )
@@ -215,7 +215,7 @@ def test_arrays_of_another_library_go_by_way_of_the_host(moved, room, backend):
 
 
 def test_arrays_that_are_on_the_device_stay_there(moved, room, backend):
-    room(0)  # they do fit, as they are there
+    room(0)  # they fit, as they are on the device
     net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=1, dtype="float64")
     X_there, y_there = backend.asarray(X), backend.asarray(X[:, 0])
     moved.clear()

@@ -1,4 +1,4 @@
-"""Users' data: every kind of array that is taken, and that none is written to."""
+"""User data: every kind of array is accepted, and none is modified."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_only(array):
 
 
 def unaligned(array):
-    """A field of packed records: neither aligned nor of whole strides."""
+    """Return a field of packed records: unaligned, with odd strides."""
     records = np.zeros(len(array), [("pad", "u1"), ("x", array.dtype, array.shape[1:])])
     records["x"] = array
     return records["x"]
@@ -48,19 +48,19 @@ def spread(array):
 
 
 def negative(array):
-    """The same values, stored backwards."""
+    """Return the same values with negative strides."""
     return np.flip(np.flip(array).copy())
 
 
 class Subclass(np.ndarray):
-    """A subclass whose operations must not be asked for."""
+    """A subclass whose operations must not be used."""
 
     def __array_ufunc__(self, *arguments, **options):
         raise AssertionError("computed with the user's own kind of array")
 
 
 def of_pandas(array):
-    """A frame or series with another index than 0, 1, ..."""
+    """Return a frame or series with an index other than 0, 1, ..."""
     pandas = pytest.importorskip("pandas")
     make = pandas.DataFrame if array.ndim == 2 else pandas.Series
     return make(array, index=range(50, 50 - len(array), -1))
@@ -101,14 +101,14 @@ FORMATS = {
 
 @pytest.fixture(scope="module")
 def built(backend):
-    """A network on the backend, its logits, its loss and a gradient."""
+    """Return a network on the backend, its logits, its loss and a gradient."""
     net = network().build(N_IN, backend)
     loss, gradients = net.loss_and_gradients(X, LABELS, WEIGHTS)
     return net, net.forward(X), loss, gradients[0]["W"]
 
 
 def assert_as_plain(built, X, y, w):
-    """Passes that agree, bit for bit, with those of plain arrays."""
+    """Assert that passes agree, bit for bit, with those of plain arrays."""
     net, logits, loss, gradient = built
     result = net.forward(X)
     assert isinstance(result, np.ndarray)
@@ -125,7 +125,7 @@ def test_every_kind_of_host_array_is_taken(given, built):
 
 
 def probed(value):
-    """Give results as what can be compared: arrays, numbers, text."""
+    """Return results in a comparable form: arrays, numbers, text."""
     if isinstance(value, bpnet.History):
         return probed(dict(value))
     if isinstance(value, dict):
@@ -143,7 +143,7 @@ def taught(model, X, y, w):
 
 SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0, "dtype": "float64"}
 
-# What each entry makes of features, labels and weights.
+# The results of each entry for features, labels and weights.
 ENTRIES = {
     "predict": lambda net, X, y, w: (net.predict(X), net.predict_proba(X)),
     "evaluate": lambda net, X, y, w: net.evaluate(X, y, w),
@@ -171,7 +171,7 @@ ENTRIES = {
 
 @pytest.fixture(scope="module", params=ENTRIES)
 def entry(request):
-    """An entry, and what it makes of plain arrays."""
+    """An entry and its results for plain arrays."""
     use = ENTRIES[request.param]
     return use, probed(use(network(), X, LABELS.astype(float), WEIGHTS))
 
@@ -189,7 +189,7 @@ ODD = ["big-endian", "negative strides", "with gaps", "unaligned", "read-only", 
 
 @pytest.mark.parametrize("shift", range(len(ODD)))
 def test_every_kind_of_host_array_can_be_trained_on(shift, backend, first_epoch):
-    """All of the data go to the device as they are; X, y and weights of different kinds."""
+    """The data are moved to the device as they are: X, y and weights of different kinds."""
     kinds = ODD[shift:] + ODD[:shift]
     data = (FORMATS[kind](array) for kind, array in zip(kinds, REGRESSION, strict=False))
     assert_array_equal(weights_after_an_epoch(backend, *data), first_epoch)

@@ -1,4 +1,4 @@
-"""Arrays of numbers that are no features, targets or weights of the network in `entries`."""
+"""Numeric arrays that are invalid features, targets or weights for the network in `entries`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOAT = r"float(32|64)"  # a gradient check computes in float64
 
 
 def with_first(value, y=Y):
-    """The same as floats, the first of them replaced."""
+    """Return `y` as floats with the first one replaced."""
     y = y.astype(float)
     y[0] = value
     return y
@@ -26,7 +26,7 @@ def _values(cases):
     return {name: Bad(value, ValueError, message) for name, (value, message) in cases.items()}
 
 
-# What any library can hold, and a network for two features may not get.
+# Arrays of any library that a network with two features must reject.
 FEATURES = _values({
     "scalar": (np.array(2.0), r"^{name} must be 2-D \(examples, features\), got shape \(\)$"),
     "1-D": (X[:, 0], r"^{name} must be 2-D .* \(6,\); for one feature use X.reshape\("),
@@ -41,7 +41,7 @@ FEATURES = _values({
 OVERFLOW = _values({
     "overflow": (X * 1e300, r"^{name} must be finite in float32, got \d+ NaN .* \(6, 2\)")
 })  # fmt: skip
-# Only a network that is built knows better.
+# Rejected only by a network that is already built.
 WIDTHS = _values({
     "one feature": (X[:, :1], r"^{name} must have 2 features, as the network .*; got 1"),
     "four features": (np.hstack([X, X]), r"^{name} must have 2 features, .*; got 4"),
@@ -70,7 +70,7 @@ LABELS = _values({
 
 WEIGHTS = _values({
     "negative": (W - 1.0, r"^{name} must be >= 0, got -1$"),
-    "all 0": (0.0 * W, f"^{{name}} must have a sum in {FLOAT} that is > 0 and finite, got 0"),
+    "all 0": (0.0 * W, f"^{{name}} must have a finite sum > 0 in {FLOAT}, got 0"),
     "NaN": (with_first(np.nan, W), f"^{{name}} must be finite in {FLOAT}, got 1 NaN"),
     "infinite": (with_first(np.inf, W), f"^{{name}} must be finite in {FLOAT}, got 1 NaN"),
     "scalar": (np.array(1.0), r"^{name} must have shape \(6,\), got \(\)"),
@@ -78,12 +78,14 @@ WEIGHTS = _values({
     "column": (W[:, None], r"^{name} must have shape \(6,\), got \(6, 1\)"),
 })  # fmt: skip
 SMALL_WEIGHTS = _values({
-    "vanishing": (1e-60 * W, "^{name} must have a sum in float32 that is > 0 .*, got 0"),
-    "of infinite sum": (np.full(M, 3e38), "^{name} must have a sum in float32 .*, got inf"),
+    "vanishing": (1e-60 * W, "^{name} must have a finite sum > 0 in float32, got 0"),
+    "of infinite sum": (
+        np.full(M, 3e38), "^{name} must have a finite sum > 0 in float32, got inf"
+    ),
     "overflow": (1e39 * W, "^{name} must be finite in float32, got 5 NaN or infinite"),
 })  # fmt: skip
 
-# Targets of other losses than the network's: (loss, outputs, value, message).
+# Targets of other losses: (loss, outputs, value, message).
 OTHER_TARGETS = {
     "-1 and 1": ("binary_crossentropy", 1, 2 * (Y % 2) - 1, "y must be from 0 to 1 .*-1 to 1"),
     "three classes": ("binary_crossentropy", 1, Y, "y must be from 0 to 1 for loss .* 0 to 2"),

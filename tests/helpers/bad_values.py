@@ -1,6 +1,6 @@
-"""Values that no argument of a kind may have: by name, with the error that each must give.
+"""Invalid values for each kind of argument, by name, with the expected error.
 
-A kind is a function of what is allowed that gives a dict of cases; in the pattern of an
+A kind is a function of what is allowed that returns a dict of cases; in the pattern of an
 error, {name} stands for the argument.
 """
 
@@ -18,7 +18,7 @@ import bpnet
 
 
 class Bad(NamedTuple):
-    """A value that is refused, the error, and the pattern of its message."""
+    """An invalid value, the expected error and the pattern of its message."""
 
     value: Any
     error: type[Exception] | tuple[type[Exception], ...]
@@ -26,7 +26,7 @@ class Bad(NamedTuple):
 
 
 def each(values, error, message):
-    """Give a case for each of the values, which all give the same error."""
+    """Return a case for each value, all with the same error."""
     return {name: Bad(value, error, message) for name, value in values.items()}
 
 
@@ -92,7 +92,7 @@ def text():
 
 
 def named(what, *, none=False):
-    """Give cases of what is a name or an object of its own kind."""
+    """Return cases for an argument that is a name or an object of its own class."""
     wrong = {"number": 0.1, "array": np.zeros(2), "list": ["tanh"], "bytes": b"relu"}
     if not none:
         wrong["None"] = None
@@ -108,7 +108,7 @@ def named(what, *, none=False):
 
 
 def instance(pattern, *, none=False):
-    """Give cases of what only one kind of object is, as the pattern says."""
+    """Return cases for an argument that must be an instance, with a message pattern."""
     wrong = {
         "number": 3, "text": "adam", "list": [1], "class": bpnet.Network, "array": np.ones(2),
     }  # fmt: skip
@@ -130,7 +130,7 @@ def optimizer():
 
 
 def backend(*, none=True):
-    message = r"\b({name}|backend) (is a|must be a|must be) spec strings? such as '.*got"
+    message = r"\b({name}|backend) (must be a|must be) spec strings? such as '.*got"
     wrong = {"number": 3, "bytes": b"numpy", "module": np, "class": str}
     if not none:
         wrong["None"] = None
@@ -165,7 +165,7 @@ def path(*, none=False, nul=True):
 
 
 def sequence(numbers, minimum=1, *, rising=True):
-    """Give cases of several numbers, each of which must be one of the cases `numbers`."""
+    """Return cases for a sequence of numbers, given the cases `numbers` for each of them."""
     wrong = {"None": None, "number": 3, "text": "12", "function": len}
     cases = each(wrong, TypeError, r"^{name} must be a sequence, got")
     cases["empty"] = Bad((), ValueError, rf"^{{name}} must have {minimum} or more values")
@@ -178,7 +178,7 @@ def sequence(numbers, minimum=1, *, rising=True):
 
 
 def words():
-    """Give cases of several names of activations."""
+    """Return cases for a sequence of activation names."""
     wrong = {"None": None, "number": 3, "text": "tanh", "function": len}
     cases = each(wrong, TypeError, r"^{name} must be a sequence, got")
     cases["empty"] = Bad((), ValueError, "^{name} must have 1 or more values")
@@ -203,7 +203,7 @@ class Frame:
 
 
 class Foreign:
-    """An array of a library that has no backend."""
+    """An array of a library without a backend."""
 
     __module__ = "dask.array.core"
     shape, ndim, dtype = (6, 2), 2, np.dtype(float)
@@ -220,7 +220,7 @@ CONVERT = r"object; if all of it is numbers, convert it with np.asarray\(..., dt
 TEXT = r"<U\d+; encode text as numbers, labels as 0, 1, ..."
 
 
-# Those of `no_numbers` that each entry is shown.
+# The cases of `no_numbers` that are tried on every entry.
 FEW = (
     "generator", "string", "text", "objects", "ragged", "complex", "masked", "csr_matrix",
     "unknown library", "torch meta",
@@ -228,13 +228,13 @@ FEW = (
 
 
 def few_of(cases):
-    """Give all cases but those of `no_numbers` that one entry stands for."""
+    """Return the cases without those of `no_numbers` that need only be tried on one entry."""
     left_out = no_numbers(np.ones((6, 2))).keys() - FEW
     return {name: case for name, case in cases.items() if name not in left_out}
 
 
 def no_numbers(X):
-    """Give what is no array of real numbers, and so none of X, y and sample_weight."""
+    """Return values that are not arrays of real numbers, for X, y and sample_weight."""
     m = len(X)
     return {
         "dict": Bad({"a": X}, TypeError, NO_ARRAY + "dict"),
@@ -271,7 +271,7 @@ def no_numbers(X):
 
 
 def _of_libraries(X):
-    """Give what pandas, PyTorch and JAX have, where they are installed."""
+    """Return such values of pandas, PyTorch and JAX, where these are installed."""
     cases = {}
     try:
         import pandas

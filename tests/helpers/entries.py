@@ -1,4 +1,4 @@
-"""The rows of networks in the table of refusals: what each argument may not be."""
+"""Invalid arguments of networks and functions of networks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bpnet.diagnosis import sanity
 
 
 class Entry(NamedTuple):
-    """One callable; `good` are arguments that it takes, `bad` cases of those it does not."""
+    """One callable, `good` arguments that it accepts and `bad` cases that it rejects."""
 
     call: Callable[..., Any]
     good: dict[str, Any]
@@ -42,7 +42,7 @@ def network():
 
 @functools.cache
 def trained():
-    """A network that has something to lose."""
+    """A trained network, whose state would show any change."""
     net = network()
     net.fit(X, Y, epochs=2, callbacks=[bpnet.Snapshots(), bpnet.GradientFlow()])
     return net
@@ -73,7 +73,7 @@ XYW_BAD = {name: bad.few_of(cases) for name, cases in XYW_ALL.items()}
 XY_BAD = {name: XYW_BAD[name] for name in ("X", "y")}
 BATCHES = {
     name: case for name, case in XY_BAD["X"].items() if name != "1-D"
-}  # one example is 1-D
+}  # a single example may be 1-D
 HERE = {"backend": bad.backend()}
 
 
@@ -148,7 +148,7 @@ NETWORKS = {
         EXAMPLES,
         {
             "net": bad.network(),
-            "X": bad.few_of(features()),  # in float64 fewer numbers overflow
+            "X": bad.few_of(features()),  # no OVERFLOW: computed in float64
             "y": XY_BAD["y"],
             "sample_weight": bad.few_of(weights()),
             "samples": bad.integer(1, none=True),

@@ -1,4 +1,4 @@
-"""The rows of all that is no network in the table of refusals."""
+"""Invalid arguments of everything but networks: layers, losses, optimizers and so on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LAYERS = {
         [bpnet.Dense(3, "sigmoid")], ValueError, "last Dense must be linear, as the loss .*"
     ),
     "one unit": Bad(
-        [bpnet.Dense(1)], ValueError, "a last Dense of one unit for each class, >= 2, got 1"
+        [bpnet.Dense(1)], ValueError, "a last Dense with one unit per class, >= 2, got 1"
     ),
 }
 

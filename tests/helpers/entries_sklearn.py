@@ -94,7 +94,7 @@ PARAMETERS = {
     "optimizer": one(text="adam", its_class=bpnet.Adam, number=0.1),
     "schedule": one(number=0.1, text="cosine", its_class=bpnet.schedules.Cosine),
     "init": one(unknown="he", number=0.1)
-    | each("class", bpnet.initializers.Normal, "^init is a name or a function .*the class"),
+    | each("class", bpnet.initializers.Normal, "^init must be a name or function .*the class"),
     "callbacks": each("function", print, "^The 'callbacks' parameter of MLP|^callbacks must be")
     | each("among", [print], "^callbacks must be bpnet callbacks, got")
     | each("its class", [bpnet.Callback], "^callbacks must be bpnet callbacks, got")

@@ -1,4 +1,4 @@
-"""The network on which laws of loss and gradients are tried."""
+"""The network for property tests of the loss and gradients."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def law_network():
 
 
 def gradients(backend, X, Y, w):
-    """The loss and all gradients as one vector."""
+    """Return the loss and all gradients as one vector."""
     loss, layers = law_network().loss_and_gradients(X, Y, w, backend=backend)
     return np.concatenate([[loss], *(g.ravel() for layer in layers for g in layer.values())])

@@ -1,4 +1,4 @@
-"""Parameters as NumPy arrays of their own, to compare and to keep."""
+"""Parameters copied to NumPy arrays, to compare them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 
 
 def host(backend, parameters):
-    """Give the parameters in the structure of the layers."""
+    """Return the parameters as one dict per layer."""
     return [
         {name: np.array(backend.to_numpy(p)) for name, p in layer.items()}
         for layer in parameters
@@ -15,7 +15,7 @@ def host(backend, parameters):
 
 
 def flat(backend, parameters):
-    """Give the parameters one after the other."""
+    """Return the parameters as a flat list."""
     return [p for layer in host(backend, parameters) for p in layer.values()]
 
 

@@ -1,4 +1,4 @@
-"""Every public callable of bpnet and its parameters, found by looking."""
+"""Every public callable of bpnet and its parameters, found by introspection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import types
 
 import bpnet
 
-# Public modules whose names are public, too, besides those of `bpnet` itself.
+# Modules whose names are public, too, besides those of `bpnet` itself.
 MODULES = {
     name: f"bpnet.{name}"
     for name in (
@@ -19,7 +19,7 @@ MODULES = {
     )
 } | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 
-# What no user hands values to: patterns of names, and why they stand in no table.
+# Names to which users pass no values, by the reason why the tables omit them.
 EXEMPT = {
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
@@ -27,7 +27,7 @@ EXEMPT = {
         "Layer.*", "Dense.*", "Dropout.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.observe",
-        "schedules.*.__call__",  # asked before each step, for the time
+        "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",
         "History.append",
@@ -48,7 +48,7 @@ EXEMPT = {
 
 @functools.cache
 def parameters(exempt=False):
-    """Give ``{"Network.fit": ("X", "y", ...), ...}``, without what is exempt, or all."""
+    """Return ``{"Network.fit": ("X", "y", ...), ...}``, with or without exempt names."""
     found = {}
     seen = set()
     for name in (*bpnet.__all__, "MLPClassifier", "MLPRegressor"):
@@ -80,7 +80,7 @@ def _add(found, seen, name, value):
         seen.add(value)
         is_result = issubclass(value, tuple) and hasattr(value, "_fields")
         if is_result or issubclass(value, BaseException):
-            return  # bpnet makes it
+            return  # created by bpnet only
         for method, function in inspect.getmembers_static(value):
             _add_method(found, seen, name, value, method, function)
 
@@ -90,7 +90,7 @@ def _add_method(found, seen, owner, kind, method, function):
         if function.fset is not None and not method.startswith("_"):
             found[f"{owner}.{method}"] = (method,)
         return
-    function = getattr(function, "fn", function)  # of sklearn's available_if
+    function = getattr(function, "fn", function)  # unwrap sklearn's available_if
     ours = str(getattr(function, "__module__", "")).startswith("bpnet")
     public = not method.startswith("_") or method in ("__init__", "__call__")
     if not (ours and public and inspect.isfunction(function)):
@@ -102,7 +102,7 @@ def _add_method(found, seen, owner, kind, method, function):
 
 
 def _with_shared(kind, function):
-    """Give the names of parameters; **shared are those of the base class."""
+    """Return the parameter names, replacing **shared by those of the base class."""
     names = [name for name in _names(function)[1:] if not name.startswith("**")]
     if any(name.startswith("**") for name in _names(function)):
         names += _with_shared(kind.__base__, kind.__base__.__init__)

@@ -1,4 +1,4 @@
-"""What a refusal is: an error that bpnet raises by itself, and nothing has changed."""
+"""Check a refusal: bpnet itself raises the error, and nothing has changed."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bpnet.backend import Backend
 from bpnet.backend.registry import backend_of
 
 CACHES = ("_compiled", "_network")
-# Whose checks may refuse: bpnet's, and scikit-learn's of estimators.
+# The packages whose checks may raise: bpnet, and scikit-learn for estimators.
 CHECKERS = tuple(Path(package.__file__).parent for package in (bpnet, bpnet_backends, sklearn))
 
 
 class Unchanged:
-    """Objects that no refusal may change: networks, estimators, arrays, dicts of them."""
+    """Objects that a refusal must not change: networks, estimators, arrays, dicts of them."""
 
     def __init__(self, *objects):
         self.objects = objects
         self.before = bits(objects)
 
     def refuses(self, use, error, message):
-        """See that ``use()`` is refused, and that nothing has changed."""
+        """Assert that ``use()`` raises and changes nothing."""
         with pytest.raises(error, match=message) as caught:
             use()
         assert bits(self.objects) == self.before
@@ -36,7 +36,7 @@ class Unchanged:
 
 
 def assert_raised_by_a_check(error):
-    """The innermost frame of an error is a `raise` in the code of one who checks."""
+    """Assert that the error comes from a `raise` statement in one of the CHECKERS."""
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
@@ -47,17 +47,14 @@ def assert_raised_by_a_check(error):
 
 @functools.cache
 def raises(path):
-    """Give the first and last line of each `raise` in a file."""
+    """Return the first and last line of each `raise` in a file."""
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc)
     return [(node.lineno, node.end_lineno) for node in nodes]
 
 
 def bits(value):
-    """Give all that an object holds as nested tuples, arrays bit for bit.
-
-    What was compiled, and where an estimator keeps that, is left out: it can be had anew.
-    """
+    """Return the state of an object as nested tuples, arrays bit for bit, without CACHES."""
     if isinstance(value, np.ndarray | np.generic):
         listed = value.tolist() if value.dtype.hasobject else value.tobytes()
         return type(value).__name__, str(value.dtype), value.shape, listed
@@ -70,7 +67,7 @@ def bits(value):
     try:
         owner = backend_of(value=value)
         on_host = None if owner is None else owner.to_numpy(value)
-    except Exception:  # no array that could be trained on
+    except Exception:  # not an array that bpnet accepts
         return id(value)
     if owner is not None:
         return owner.spec, bits(on_host)

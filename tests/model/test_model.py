@@ -1,4 +1,4 @@
-"""The life of a network: building, parameters, the backend it lives on, copies, summary."""
+"""The life cycle of a network: building, parameters, backend, copies, summary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network(dtype="float64", seed=3):
 
 
 def assert_same(parameters, expected):
-    """Two lists of parameters on the host, bit for bit."""
+    """Assert that two lists of host parameters are bit-identical."""
     assert len(parameters) == len(expected)
     for layer, reference in zip(parameters, expected, strict=True):
         assert layer.keys() == reference.keys()
@@ -166,7 +166,7 @@ def test_a_network_can_take_over_its_own_parameters(backend):
     assert_same(host(backend, net.parameters), before)
 
 
-# --- where it lives ---------------------------------------------------------------------------
+# --- the backend ------------------------------------------------------------------------------
 
 
 def test_to_moves_the_parameters(backend):
@@ -204,13 +204,13 @@ def test_arrays_come_before_the_block_and_the_block_before_the_home(backend):
     with bpnet.use_backend(strict):
         net = network()
         net.forward(backend.asarray(X))
-        at_home = backend.name == "numpy"  # host arrays choose nothing
-        assert net.backend == (strict if at_home else backend)
+        on_host = backend.name == "numpy"  # host arrays do not select a backend
+        assert net.backend == (strict if on_host else backend)
         net.build(N_IN, backend)
         net.fit(X, Y, epochs=1)
         assert net.backend == strict
     net.fit(X, Y, epochs=1)
-    assert net.backend == strict  # its home now
+    assert net.backend == strict  # where its parameters now are
 
 
 def test_the_home_comes_before_the_environment(backend, monkeypatch):
@@ -230,7 +230,7 @@ def test_an_environment_that_cannot_be_had_changes_nothing(monkeypatch):
         net.fit(X, Y)
     assert not net.is_built
     assert net.fit(X, Y, epochs=1, backend="numpy").epochs == 1
-    assert net.predict(X).shape == (M,)  # at home
+    assert net.predict(X).shape == (M,)  # on its own backend
 
 
 def test_inference_leaves_the_parameters_where_they_are(backend):
@@ -325,7 +325,7 @@ def test_a_copy_of_what_refers_to_itself_does_so_too():
     assert twin.teacher is twin
 
 
-# --- what it says of itself -------------------------------------------------------------------
+# --- summary and repr -------------------------------------------------------------------------
 
 
 def test_summary_before_and_after_building(backend):

@@ -1,4 +1,4 @@
-"""Every quantity of a pass: right, made by the layers' own code, and shown with its lines."""
+"""Every quantity of a pass: correct, computed by the layers, and shown with its line."""
 
 from __future__ import annotations
 

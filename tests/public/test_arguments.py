@@ -47,7 +47,7 @@ def test_what_stands_for_a_number_or_a_flag_is_taken():
 )
 def test_weights_of_another_shape_or_type_are_refused(argument, function, message):
     n_in = N_IN if argument == "init" else 1
-    message = rf"^{argument} must give real numbers of shape \({n_in}, 4\); got .*{message}"
+    message = rf"^{argument} must return real numbers of shape \({n_in}, 4\); got .*{message}"
     layers = [Dense(4, **{argument: function}), Dense(1)]
     net = Network(layers, BINARY, seed=0)
     for use in (lambda: net.build(N_IN), lambda: net.fit(X, Y)):
@@ -84,7 +84,7 @@ GOOD = [
     {"W": np.ones((4, 1)), "b": np.zeros(1)},
 ]
 FIRST, LAST = GOOD
-LIST = r"parameters must be a list of 2 dicts, one for each layer that has parameters; got "
+LIST = r"parameters must be a list of 2 dicts, one for each layer with parameters; got "
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_its_exit_status_tells_of_a_difference(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["--backends", "nonsense"], "argument --backends: unknown backend"),
-        (["--backends", "numpy,"], "must be names with commas between"),
+        (["--backends", "numpy,"], "must be comma-separated names"),
         (["--epochs", "0"], "must be an integer >= 1"),
         (["--dtype", "float16"], "--dtype"),
     ],

@@ -490,7 +490,7 @@ ONE_WEIGHT = np.where(np.arange(M) == 3, 1.0, 0.0)
         ({"callbacks": bpnet.EarlyStopping}, TypeError, "callbacks must be .* got <class"),
         ({"callbacks": [print]}, TypeError, "callbacks must be bpnet callbacks, got <built-in"),
         ({"backend": "nonsense"}, bpnet.UnknownBackendError, "unknown backend 'nonsense'"),
-        ({"backend": 3}, TypeError, "backend is a spec string .* got int"),
+        ({"backend": 3}, TypeError, "backend must be a spec string .* got int"),
         ({"sample_weight": W[:5]}, ValueError, r"sample_weight must have shape \(23,\)"),
         ({"sample_weight": -W}, ValueError, "sample_weight must be >= 0"),
         ({"sample_weight": 0.0 * W}, ValueError, "sample_weight must have a .* > 0"),
