@@ -1,4 +1,4 @@
-"""One seed, the same training on every backend; and the laws of the full-batch gradient."""
+"""Identical training on every backend for one seed; invariants of the full-batch gradient."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_initial_weights_are_bit_identical(dtype, backend):
 @pytest.mark.parametrize("step", [0, 1, 999])
 def test_dropout_masks_are_bit_identical(step, backend):
     def mask(place):
-        key, layer = spiral_network().model.keys[1], bpnet.Dropout(0.2)
+        key, layer = spiral_network().spec.keys[1], bpnet.Dropout(0.2)
         with place.activate():
             ones = place.asarray(np.ones((64, 48)))
             context = Context(key, place.asarray(step, "int64"))
@@ -56,7 +56,7 @@ def test_dropout_masks_are_bit_identical(step, backend):
 
 
 class Batches(bpnet.Callback):
-    """Which examples each step has seen, when example i alone moves row i of W."""
+    """Records the examples of each step, given that only example i changes row i of W."""
 
     def __init__(self):
         self.seen = []
@@ -120,7 +120,7 @@ def test_after_fifty_epochs_the_weights_agree(backend):
 
 
 def test_the_seed_decides():
-    """Another seed gives other weights: what agrees above could differ."""
+    """Another seed gives different weights, so the agreement above is not trivial."""
     X, y = bpnet.datasets.make_spiral(90, seed=0)
     first, again, other = spiral_network(), spiral_network(), spiral_network()
     other = bpnet.Network(other.layers, other.loss, seed=12, dtype="float64")
