@@ -1,4 +1,4 @@
-"""The passes of a network: what goes in, what is computed, and what comes out."""
+"""The passes of a network: inputs, computation and outputs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def network(case, dtype="float64", *, seed=3, **settings):
 
 
 class Reference:
-    """The network of a case written out in float64, from the parameters of `net`."""
+    """The network of a case in plain float64 NumPy, from the parameters of `net`."""
 
     def __init__(self, case, net, X=X, y=None, w=None):
         loss, n_outputs, targets = CASES[case]
@@ -178,7 +178,7 @@ def test_penalties_are_part_of_the_loss(case, backend):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
 def test_small_probabilities_are_precise(dtype, tolerance, backend):
-    """P(0) would be 0 or off by an eps of 1, were it computed as 1 - P(1)."""
+    """Computed as 1 - P(1), P(0) would be 0 or off by one eps."""
     z = np.array([-80.0, -36.0, -1.0, 0.0, 1.0, 36.0, 80.0])
     sigmoid = np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z)))
     net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0, dtype=dtype)
@@ -245,12 +245,12 @@ def test_weights_of_whole_blocks_may_be_zero(many, backend):
     assert_allclose(measured["accuracy"], expected.accuracy, rtol=1e-12)
 
 
-# --- what went in is what comes out -----------------------------------------------------------
+# --- array types of inputs and outputs --------------------------------------------------------
 
 
 @pytest.mark.parametrize("home", ["numpy", "own"])
 def test_results_are_of_the_kind_that_went_in(home, backend):
-    """Arrays of a library are computed where they live, wherever the parameters are."""
+    """Arrays are processed where they live, wherever the parameters are."""
     net = network("binary").build(N_IN, "numpy" if home == "numpy" else backend)
     plain = network("binary").build(N_IN)
     given, y = backend.asarray(X), backend.asarray(LABELS % 2)
@@ -290,7 +290,7 @@ def test_host_arrays_follow_those_of_a_library(backend):
 
 
 def test_a_result_belongs_to_the_caller(backend):
-    """It can be written to, and neither input nor network feels it."""
+    """Writing to it changes neither the input nor the network."""
     given = X.copy()
     net = bpnet.Network([bpnet.Dense(N_IN)], "mean_squared_error", seed=0, dtype="float64")
     net.build(N_IN, backend).parameters = [{"W": np.eye(N_IN), "b": np.zeros(N_IN)}]
