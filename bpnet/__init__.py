@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from bpnet.testing.gradcheck import GradientReport, check_gradients
     from bpnet.testing.parity import Parity, parity
 
-# Not listed: MLPClassifier, MLPRegressor, learn and plot, as `from bpnet import *` must work
-# without scikit-learn and matplotlib.
+# MLPClassifier, MLPRegressor, learn and plot are left out, because `from bpnet import *` must
+# work without scikit-learn and matplotlib.
 __all__ = [
     "SGD",
     "Adagrad",
@@ -103,8 +103,8 @@ __all__ = [
 ]
 
 
-# What `import bpnet` leaves out to stay light: its package is imported when it is asked for.
-_LATER = {
+# Names imported lazily from these packages, to keep `import bpnet` light.
+_LAZY = {
     "Callback": "bpnet.training",
     "Checkpoint": "bpnet.callbacks",
     "Diagnosis": "bpnet.diagnosis",
@@ -129,7 +129,7 @@ _LATER = {
     "sanity": "bpnet.diagnosis.sanity",
 }
 
-# Where public modules stood before they had packages.
+# Former names of public modules.
 _MOVED = {
     "bpnet.checkpoint": "bpnet.callbacks.checkpoint",
     "bpnet.contract": "bpnet.testing.parity",
@@ -146,33 +146,33 @@ _MOVED = {
 }
 
 
-class _Moved:
-    """Finds a module under the name that it had before, and warns."""
+class _Finder:
+    """Import a module by its former name, with a DeprecationWarning."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Return a spec for a module that has moved, None for all others."""
-        return ModuleSpec(name, _Moved()) if name in _MOVED else None  # type: ignore[arg-type]
+        return ModuleSpec(name, _Finder()) if name in _MOVED else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave that to Python."""
+        """Use the default module creation."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module the names of the one that took its place."""
+        """Fill the module with the names of its replacement."""
         old = module.__name__
         warn_renamed(old, _MOVED[old])
         names = vars(importlib.import_module(_MOVED[old])).items()
         vars(module).update({name: value for name, value in names if name[:2] != "__"})
 
 
-sys.meta_path.append(_Moved)
+sys.meta_path.append(_Finder)
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+if not TYPE_CHECKING:  # otherwise type checkers would accept any attribute name
 
     def __getattr__(name: str) -> object:
-        """Import what is needed seldom only when it is asked for."""
-        if name in _LATER:
-            module = importlib.import_module(_LATER[name])
+        """Import lazy names on first access."""
+        if name in _LAZY:
+            module = importlib.import_module(_LAZY[name])
             return getattr(module, name, module)
         if (old := f"bpnet.{name}") in _MOVED:
             warn_renamed(old, _MOVED[old])
@@ -181,5 +181,5 @@ if not TYPE_CHECKING:  # or a type checker would take any name for one of these
 
 
 def __dir__() -> list[str]:
-    """List what is imported later, too."""
-    return sorted({*globals(), *_LATER})
+    """Include the lazy names."""
+    return sorted({*globals(), *_LAZY})

@@ -1,4 +1,4 @@
-"""The errors of bpnet; besides these, bad values raise ValueError, bad types TypeError."""
+"""Exceptions of bpnet; other invalid values raise ValueError, invalid types TypeError."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from bpnet.common.history import History
 
 
 class BackendError(Exception):
-    """A backend was asked for that cannot be had; the base of the three reasons."""
+    """A requested backend is unavailable; base class of the three reasons."""
 
 
 class UnknownBackendError(BackendError, ValueError):
-    """No backend of this name or no device of this form is known."""
+    """The backend name or the form of the device is unknown."""
 
 
 class BackendNotInstalledError(BackendError, ImportError):
@@ -20,37 +20,37 @@ class BackendNotInstalledError(BackendError, ImportError):
 
 
 class NoDeviceError(BackendError, RuntimeError):
-    """The array library is installed, but the device asked for does not answer."""
+    """The array library is installed, but the requested device is unavailable."""
 
 
 class ModelFileError(ValueError):
-    """A file is no model that bpnet can read: damaged, of another kind, or too new."""
+    """A file is not a model that bpnet can read: damaged, of another format, or too new."""
 
 
 class OutOfMemoryError(MemoryError):
-    """A device has no room for data, parameters or a batch; says how much was asked for."""
+    """A device has no memory for data, parameters or a batch; states the amount requested."""
 
 
 class NonFinite(NamedTuple):
-    """Where a training first met a NaN or an infinity.
+    """Where a training run first met a NaN or an infinity.
 
     Attributes
     ----------
     epoch : int
-        The epoch of this training, from 1.
+        The epoch of this run, from 1.
     step : int or None
-        The step in that epoch, from 1; None if the epoch, run again, went well: then a
-        callback has changed the weights.
+        The step in that epoch, from 1; None if replaying the epoch succeeded, which means that
+        a callback changed the weights.
     layer : int
-        The layer, numbered from 1 among those that have weights; a layer without weights
-        counts with the one before it.
+        The layer, numbered from 1 among those with weights; a layer without weights has the
+        number of the one before it.
     quantity : str
-        The first bad quantity, in the order of computation: "z", "a", "loss", "delta", "dW",
+        The first non-finite quantity, in order of computation: "z", "a", "loss", "delta", "dW",
         "db", "dL/da", "W", "b", "optimizer state of W" and so on.
     value : str
         "NaN" or "infinite".
     cause : str
-        What has most likely led to it.
+        The most likely cause.
     """
 
     epoch: int
@@ -69,17 +69,17 @@ class NonFinite(NamedTuple):
 
 
 class NonFiniteError(ArithmeticError):
-    """Training has met a NaN or an infinity, and ended with that epoch.
+    """Training met a NaN or an infinity and stopped after that epoch.
 
-    The network has the weights of the last good epoch, or those that
-    :class:`bpnet.EarlyStopping` has restored.
+    The network has the weights of the last good epoch, or those restored by
+    :class:`bpnet.EarlyStopping`.
 
     Attributes
     ----------
     found : NonFinite
         Where it began: ``found.epoch``, ``step``, ``layer``, ``quantity`` and ``cause``.
     history : History
-        The figures of all epochs with the bad one, for :func:`bpnet.diagnose`.
+        The metrics of all epochs including the failing one, for :func:`bpnet.diagnose`.
     """
 
     def __init__(self, message: str, found: NonFinite, history: History) -> None:

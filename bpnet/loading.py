@@ -1,4 +1,4 @@
-"""From a file back to what was saved."""
+"""Loading of saved networks."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ from bpnet.serialization.model_state import check_rest, file_errors, restored
 
 
 def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> Network:
-    """Read a network that :meth:`Network.save` or :class:`bpnet.Checkpoint` has written.
+    """Load a network saved by :meth:`Network.save` or :class:`bpnet.Checkpoint`.
 
-    A file holds names, numbers and weights; nothing in it is executed. Needs the package
-    safetensors.
+    No code in the file is executed. Requires safetensors.
 
     Parameters
     ----------
     path : path
         The file.
     backend : str, Backend or None
-        Where to put the weights, which may be another than the one they come from; None
-        is the default backend.
+        Where to put the weights, which need not be where they were saved from; None is the
+        default backend.
 
     Returns
     -------
     Network
-        Equal to the one that was saved, bit for bit.
+        Bit-for-bit equal to the saved network.
 
     Raises
     ------
     bpnet.ModelFileError
-        If it is no whole model file, or of a newer version.
+        If the file is not an intact model file, or was written by a newer bpnet.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -46,15 +45,14 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "net.safetensors")
     ...     net.save(path)
-    ...     twin = bpnet.load(path)
-    >>> bool((twin.predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
+    ...     loaded = bpnet.load(path)
+    >>> bool((loaded.predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
     True
     """
     path, on = check_path("path", path), get_backend(backend)
     described, tensors = safetensors_file.read(path)
     with file_errors(path):
         network = restored(described["network"], tensors, Network)
-        # a checkpoint has the state of its training, too
-        allowed = ("training.",) if "training" in described else ()
+        allowed = ("training.",) if "training" in described else ()  # a checkpoint
         check_rest(tensors, allowed)
     return network.to(on)

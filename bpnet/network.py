@@ -1,4 +1,4 @@
-"""A network: layers, a loss, and the parameters, on some backend."""
+"""The network: layers, a loss and parameters on a backend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bpnet.model.summary import summary
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 
-if TYPE_CHECKING:  # the methods import these when they need them: `import bpnet` stays light
+if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
     from bpnet.model.trace import Trace
     from bpnet.serialization.training_state import FinishedRun
     from bpnet.training.loop import Callback
@@ -26,38 +26,38 @@ if TYPE_CHECKING:  # the methods import these when they need them: `import bpnet
 class Network(Model):
     """A feed-forward network trained by backpropagation.
 
-    The network is built, that is its weights are drawn, by :meth:`build` or when it first
-    sees data. Its parameters live on the backend where it was last trained; host arrays are
-    computed there too, and arrays of another library where they live. Results are of the
-    kind of array that went in. A deep copy stays on the backend; a pickle holds arrays of the
-    host and opens on the default backend (:func:`bpnet.get_backend`).
+    The weights are initialized by :meth:`build` or when the network first sees data. The
+    parameters live on the backend where the network was last trained. Host arrays are
+    processed there too, arrays of another library where they live; results are returned as the
+    same array type as the input. A deep copy stays on the backend; pickling stores host
+    (NumPy) arrays, which unpickle to the default backend (:func:`bpnet.get_backend`).
 
     Parameters
     ----------
     layers : sequence of Layer
-        From the first hidden layer to the output. The last is a :class:`Dense`, linear
-        wherever the loss owns a link: binary cross-entropy the sigmoid, categorical
-        cross-entropy the softmax, Poisson the exponential.
+        From the first hidden layer to the output. The last is a :class:`Dense`, which must be
+        linear if the loss has its own link function: sigmoid for binary cross-entropy, softmax
+        for categorical cross-entropy, exponential for Poisson.
     loss : str or Loss
         "binary_crossentropy", "categorical_crossentropy", "mean_squared_error",
         "mean_absolute_error", "huber", "poisson", or an instance of
         :class:`bpnet.losses.Loss`.
     seed : int or None, default None
-        Seed >= 0 of weights, shuffles and masks, which are then the same on every backend.
-        None draws one, kept as `seed`.
+        Seed >= 0 for weights, shuffling and dropout masks, which are identical on every
+        backend. None draws a seed, stored as `seed`.
     dtype : {"float32", "float64"}, default "float32"
-        Type of parameters and of all computations.
+        Dtype of the parameters and of all computations.
 
     Attributes
     ----------
     steps_taken, epochs_taken : int
-        How often it was trained since its weights were drawn: masks and shuffles are drawn
-        for these numbers.
+        Training steps and epochs since the weights were initialized; dropout masks and
+        shuffling are seeded by these counters.
 
     Raises
     ------
     ValueError, TypeError
-        If a parameter is not allowed.
+        If a parameter is invalid.
 
     Examples
     --------
@@ -70,14 +70,12 @@ class Network(Model):
     (200,)
     """
 
-    # The state of the last training run, which `save` writes if the weights are still its own.
+    # The state of the last training run; `save` writes it unless the weights changed since.
     _finished: FinishedRun | None = None
     _NOT_COPIED: ClassVar[dict[str, Any]] = Model._NOT_COPIED | {"_finished": None}
 
-    # --- the passes -----------------------------------------------------------------------
-
     def forward(self, X: Any, *, backend: str | Backend | None = None) -> Array:
-        """Compute the logits z_L, shape (m, n_L): what the link of the loss is applied to.
+        """Return the logits z_L, shape (m, n_L), before the link function of the loss.
 
         Parameters
         ----------
@@ -89,12 +87,12 @@ class Network(Model):
         Raises
         ------
         ValueError, TypeError
-            If X is not allowed; the network is then unchanged.
+            If X is invalid; the network is left unchanged.
         """
         return self._infer(inference.logits, X, backend)
 
     def predict_proba(self, X: Any, *, backend: str | Backend | None = None) -> Array:
-        """Compute the probability of each class, shape (m, n_classes), rows summing to 1.
+        """Return the probability of each class, shape (m, n_classes), rows summing to 1.
 
         With a single output the columns are P(0) and P(1). With several outputs and binary
         cross-entropy, column k is the probability that label k is set.
@@ -102,24 +100,24 @@ class Network(Model):
         Raises
         ------
         ValueError
-            If the loss is not one of classification, or X is not allowed.
+            If the loss is not a classification loss, or X is invalid.
         """
         if not self.is_classifier:
             raise ValueError(
                 f"predict_proba needs the loss binary_crossentropy or "
-                f"categorical_crossentropy; this network's is {self.loss.name!r}"
+                f"categorical_crossentropy; the loss of this network is {self.loss.name!r}"
             )
         return self._infer(inference.probabilities, X, backend)
 
     def predict(self, X: Any, *, backend: str | Backend | None = None) -> Array:
-        """Predict: classes for a classification loss, else the expected targets.
+        """Predict classes for a classification loss, otherwise the expected targets.
 
         Returns
         -------
         array
-            Classes 0, 1, ... as int64, shape (m,); or with several outputs and binary
-            cross-entropy 0 or 1 for each label, (m, n_L). For regression (m,) with one
-            output, else (m, n_L).
+            For classification int64: classes 0, 1, ... of shape (m,), or with binary
+            cross-entropy and several outputs 0 or 1 per label, shape (m, n_L). For regression
+            shape (m,) with one output, otherwise (m, n_L).
         """
         return self._infer(inference.predictions, X, backend)
 
@@ -131,14 +129,13 @@ class Network(Model):
         *,
         backend: str | Backend | None = None,
     ) -> dict[str, float]:
-        """Measure the network on labelled examples; dropout is inactive.
+        """Evaluate the network on labeled examples; dropout is inactive.
 
         Returns
         -------
         dict of str to float
-            "loss", the weighted mean with penalties, as training minimises it; for
-            classification also "accuracy", the weighted share of examples of which every
-            label is right.
+            "loss", the weighted mean with penalties that training minimizes; for classification
+            also "accuracy", the weighted fraction of examples with every label correct.
         """
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
@@ -153,7 +150,7 @@ class Network(Model):
         *,
         backend: str | Backend | None = None,
     ) -> tuple[float, Parameters]:
-        """Compute the loss and its gradients by backpropagation; dropout is inactive.
+        """Return the loss and its gradients by backpropagation; dropout is inactive.
 
         Parameters
         ----------
@@ -171,7 +168,7 @@ class Network(Model):
         loss : float
             Mean loss with penalties.
         gradients : list of dict of str to array
-            dL/dW and dL/db in the structure of :attr:`parameters`.
+            dL/dW and dL/db, structured like :attr:`parameters`.
         """
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
@@ -186,15 +183,15 @@ class Network(Model):
             ]
 
     def trace(self, X: Any, y: Any, *, backend: str | Backend | None = None) -> Trace:
-        """Note every z, a, delta, dW and db of one pass; prints as a table.
+        """Record every z, a, delta, dW and db of one forward and backward pass.
 
-        The layers' own forward and backward run, once, as in :meth:`loss_and_gradients`;
-        each quantity comes with its equation and the line of bpnet that computes it.
+        The layers' own forward and backward run once, as in :meth:`loss_and_gradients`; each
+        quantity comes with its equation and the line of bpnet that computes it.
 
         Parameters
         ----------
         X : array (m, n_0) or (n_0,)
-            Features of some examples, or of one.
+            Features of several examples, or of one.
         y : array (m,) or (m, n_L); for one example also a number or (n_L,)
             Targets.
         backend : str, Backend or None
@@ -203,7 +200,7 @@ class Network(Model):
         Returns
         -------
         Trace
-            A mapping of names, such as "delta1", to arrays; ``print`` it.
+            A mapping of names, such as "delta1", to arrays; prints as a table.
 
         Examples
         --------
@@ -238,12 +235,12 @@ class Network(Model):
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
     ) -> History:
-        """Train by gradient descent; the network keeps what it has learnt so far.
+        """Train by gradient descent, starting from the current weights.
 
-        Shuffles and dropout masks go on where the last call has ended, so calls for one epoch
-        each see the orders that a single call for all of them would.
-        Everything is checked before anything changes. Ctrl-C ends training after the step
-        under way: the network is usable and the history is returned.
+        Shuffling and dropout masks continue where the last call ended, so repeated calls with
+        ``epochs=1`` see the same order as one longer call. All arguments are checked before
+        anything changes. Ctrl-C stops training after the current step: the network remains
+        usable and the history is returned.
 
         Parameters
         ----------
@@ -252,74 +249,70 @@ class Network(Model):
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : Optimizer or None
-            None is ``Adam(0.001)``. Its slots start from 0 in each call.
+            None is ``Adam(0.001)``. The optimizer state is initialized in each call.
         epochs : int, default 100
-            Passes over the examples.
+            Number of passes over the examples.
         batch_size : int or None, default 32
-            Examples in a step; None takes all of them, and more than m is m. A last,
-            smaller batch is used too.
+            Examples per step; None, or more than m, uses all. A smaller last batch is kept.
         shuffle : bool, default True
-            Draw a new order of the examples in each epoch.
+            Shuffle the examples in each epoch.
         sample_weight : array (m,) or None
             Weights >= 0 of the examples.
         validation_data : tuple (X, y) or (X, y, sample_weight) or None
             Examples to evaluate after each epoch.
         validation_split : float, default 0.0
-            Share of the examples, drawn at random, to hold out for that instead.
+            Fraction of the examples to hold out at random for validation instead.
         callbacks : iterable of Callback
-            Called as :class:`bpnet.Callback` describes.
+            See :class:`bpnet.Callback`.
         backend : str, Backend or None
-            Where to train; None takes the backend of the arrays passed in, else a
-            `use_backend` block, else where the parameters live, else ``BPNET_BACKEND``,
-            else NumPy. The parameters stay there.
+            Where to train; None takes the backend of the input arrays, then a `use_backend`
+            block, then where the parameters live, then ``BPNET_BACKEND``, then NumPy. The
+            parameters stay there.
         progress : bool, default False
             Show a progress bar (with tqdm) if stderr is a terminal.
         resume_from : path or None
-            A file of :class:`bpnet.Checkpoint`: its training goes on, up to `epochs` in all,
-            as if it had never stopped; with the same other arguments, bit for bit. The
-            optimiser may be left out.
+            A file written by :class:`bpnet.Checkpoint`. Training continues, up to `epochs` in
+            total, as if it had never stopped: bit for bit if the other arguments are the same.
+            The optimizer may be omitted.
         on_nonfinite : {"raise", "restore", "ignore"}, default "raise"
-            What to do at the end of an epoch in which loss, weights or the optimiser's slots
-            have ceased to be finite, or where Ctrl-C ends it. "raise" and "restore" end
-            training, go back to the weights of the last good epoch and name where it began:
-            "raise" in an error, "restore" in ``history.stopped``. Both keep a copy of weights
-            and slots on the device. "ignore" keeps none, looks at nothing and trains on; if
-            memory then runs out, the weights may be lost on JAX, which notices it too late.
+            What to do at the end of an epoch, or on Ctrl-C, if the loss, weights or optimizer
+            state are no longer finite. "raise" and "restore" stop training, restore the weights
+            of the last good epoch and report where the problem began: "raise" in an error,
+            "restore" in ``history.stopped``. Both keep a copy of weights and optimizer state on
+            the device. "ignore" keeps no copy, checks nothing and continues; the weights may
+            then be lost if JAX runs out of memory, which it reports too late.
         run_eagerly : bool, default False
-            Run each operation of a step as it is written, with nothing compiled, fused or
-            replayed: slower, but a debugger or a print sees the arrays. As in Keras.
+            Run each operation of a step as written, with nothing compiled, fused or replayed:
+            slower, but arrays are visible to a debugger or print. As in Keras.
 
         Returns
         -------
         History
-            The figures of each epoch.
+            The metrics of each epoch.
 
         Raises
         ------
         ValueError, TypeError
-            If an argument is not allowed, or is not that of the training to resume; the
-            network is then unchanged.
+            If an argument is invalid or differs from the run to resume; the network is left
+            unchanged.
         bpnet.ModelFileError
-            If `resume_from` is no whole checkpoint.
+            If `resume_from` is not an intact checkpoint.
         NonFiniteError
-            If training met a NaN or an infinity; its ``history`` has the figures so far.
+            If training met a NaN or an infinity; its ``history`` has the metrics so far.
         OutOfMemoryError
-            If memory did not suffice; the network has the weights of the last good epoch.
+            If memory ran out; the network has the weights of the last good epoch.
         """
         from bpnet.callbacks.progress import with_progress
         from bpnet.serialization.training_state import FinishedRun, Resumption
         from bpnet.training.loop import Training
+        from bpnet.training.runner import in_order
         from bpnet.training.state import TrainingState
         from bpnet.training.validation_split import hold_out
 
         resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
-        state = (
-            resumed.state
-            if resumed
-            else TrainingState(
-                Adam() if optimizer is None else optimizer, self.steps_taken, self.epochs_taken
-            )
-        )
+        optimizer = Adam() if optimizer is None else optimizer
+        fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken)
+        state = resumed.state if resumed else fresh
         shuffle = check_flag("shuffle", shuffle)
         data, validation = hold_out(
             self, self.check_data(X, y, sample_weight), validation_data, validation_split
@@ -327,12 +320,12 @@ class Network(Model):
         training = Training(
             self, data,
             validation=validation, epochs=epochs, batch_size=batch_size,
-            order=self._shuffled if shuffle else _in_order, shuffle=shuffle,
+            order=self._shuffled if shuffle else in_order, shuffle=shuffle,
             callbacks=with_progress(callbacks, progress), backend=backend, state=state,
             on_nonfinite=on_nonfinite, run_eagerly=run_eagerly,
         )  # fmt: skip
         if resumed:
-            resumed.hand_over(training)
+            resumed.apply_to(training)
         history = training.run()
         self._finished = FinishedRun(training)
         return history
@@ -343,24 +336,24 @@ class Network(Model):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and weights to a file, for :func:`bpnet.load`.
 
-        If the weights are those that the last epoch of :meth:`fit` left, the state of that
-        training is in it, too, and ``fit(resume_from=path)`` goes on from there. It is a
-        safetensors file without any code, written whole or not at all: an error or a crash
-        leaves the file before. Needs the package safetensors.
+        If the weights are still those of the last epoch of :meth:`fit`, the file also holds the
+        training state, and ``fit(resume_from=path)`` continues from there. The file is in
+        safetensors format, contains no code and is written atomically: after an error or a
+        crash, the previous file is intact. Requires safetensors.
 
         Parameters
         ----------
         path : path
-            Where to; by custom it ends in ".safetensors".
+            Output file; by convention it ends in ".safetensors".
 
         Raises
         ------
         ValueError
             If the network has no weights yet.
         TypeError
-            If a layer, activation, loss or initialiser is not bpnet's own.
+            If a layer, activation, loss or initializer is not bpnet's own.
         OSError
-            If it cannot be written.
+            If the file cannot be written.
 
         See Also
         --------
@@ -373,7 +366,7 @@ class Network(Model):
         write(path, encode(*training_state.contents(self, self._finished)))
 
     def summary(self) -> str:
-        """Describe the layers in a table: shapes and numbers of parameters.
+        """Return a table of the layers with output shapes and parameter counts.
 
         Examples
         --------
@@ -390,20 +383,16 @@ class Network(Model):
 
 
 def check_network(net: Any) -> Network:
-    """Give `net`, which must be a network."""
+    """Return `net` if it is a network; raise TypeError otherwise."""
     if not isinstance(net, Network):
         raise TypeError(f"net must be a bpnet Network, got {kind_of(net)}")
     return net
 
 
-def _in_order(epoch: int, rows: int) -> Any:
-    return range(rows)
-
-
 def clone(net: Network) -> Network:
-    """Return a network of the same layers, loss, seed and weights; unbuilt if `net` is.
+    """Return a network with the same layers, loss, seed and weights; unbuilt if `net` is.
 
-    Parameters are shared until one of the two trains, which copies before it writes.
+    The two share their parameters until one trains: training copies before it writes.
     """
     other = Network(net.layers, net.loss, net.seed, net.dtype)
     if net.n_inputs is not None:

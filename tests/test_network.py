@@ -51,7 +51,7 @@ def network(case, dtype="float64", *, seed=3, **settings):
 
 
 class Reference:
-    """The network of a case in plain float64 NumPy, with the parameters of `net`."""
+    """The network of a case in plain float64 NumPy, from the parameters of `net`."""
 
     def __init__(self, case, net, X=X, y=None, w=None):
         loss, n_outputs, targets = CASES[case]
@@ -178,7 +178,7 @@ def test_penalties_are_part_of_the_loss(case, backend):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
 def test_small_probabilities_are_precise(dtype, tolerance, backend):
-    """Computed as 1 - P(1), P(0) would be 0 or off by the eps of 1."""
+    """Computed as 1 - P(1), P(0) would be 0 or off by one eps."""
     z = np.array([-80.0, -36.0, -1.0, 0.0, 1.0, 36.0, 80.0])
     sigmoid = np.exp(np.minimum(z, 0.0)) / (1.0 + np.exp(-np.abs(z)))
     net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0, dtype=dtype)
@@ -245,12 +245,12 @@ def test_weights_of_whole_blocks_may_be_zero(many, backend):
     assert_allclose(measured["accuracy"], expected.accuracy, rtol=1e-12)
 
 
-# --- array types ------------------------------------------------------------------------------
+# --- array types of inputs and outputs --------------------------------------------------------
 
 
 @pytest.mark.parametrize("home", ["numpy", "own"])
 def test_results_are_of_the_kind_that_went_in(home, backend):
-    """Device arrays are computed on their device, wherever the parameters are."""
+    """Arrays are processed where they live, wherever the parameters are."""
     net = network("binary").build(N_IN, "numpy" if home == "numpy" else backend)
     plain = network("binary").build(N_IN)
     given, y = backend.asarray(X), backend.asarray(LABELS % 2)

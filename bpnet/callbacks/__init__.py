@@ -1,9 +1,8 @@
-"""Callbacks: code that looks in on a training run and may end it.
+"""Callbacks, which monitor a training run and may stop it.
 
-A callback overrides the hooks of :class:`bpnet.Callback` that it needs. Each hook gets the
-:class:`bpnet.training.Training`, whose ``network`` and ``parameters`` are those of the moment;
-the next step may overwrite these arrays, so copy what you keep
-(``training.copy_parameters()``).
+A callback overrides the hooks of :class:`bpnet.Callback` that it needs. Each hook receives the
+:class:`bpnet.training.Training`. The next step may overwrite its current ``parameters``, so
+copy what you keep (``training.copy_parameters()``).
 """
 
 from bpnet.callbacks.checkpoint import Checkpoint

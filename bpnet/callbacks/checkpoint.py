@@ -1,4 +1,4 @@
-"""Checkpoints: a training on the disk, to resume it after a crash."""
+"""Checkpoints: training runs on disk, to resume after a crash."""
 
 from __future__ import annotations
 
@@ -20,51 +20,50 @@ from bpnet.training.loop import Callback, Training
 
 
 class Checkpoint(Callback):
-    """Write the network and the state of its training to a file, every so often.
+    """Save the network and the training state to a file at regular intervals.
 
-    ``fit(resume_from=path)`` with the same other arguments goes on from it as if training
-    had never stopped, bit for bit; :func:`bpnet.load` takes the network alone. A file is
-    written whole or not at all (:meth:`bpnet.Network.save`). Needs the package safetensors.
+    ``fit(resume_from=path)`` with the same other arguments continues as if training had never
+    stopped, bit for bit; :func:`bpnet.load` loads only the network. Files are written
+    atomically (:meth:`bpnet.Network.save`). Requires safetensors.
 
     Parameters
     ----------
     path : path
-        Where to. "{epoch}" in its name, which is optional, becomes the number of completed
-        epochs; without it each file takes the place of the one before.
+        Output file. An optional "{epoch}" in its name is replaced by the number of completed
+        epochs; without it, each file replaces the previous one.
     every : int or None
-        Write after each epoch that this divides, and after the last. None is 1, or with
-        `minutes` never.
+        Save every this many epochs, and after the last. None is 1, or never if `minutes` is
+        given.
     minutes : float or None
-        Write after the first epoch that ends so long after the last writing, and after the
-        last.
+        Save after the first epoch that ends this long after the last save, and after the last.
     best_only : bool, default False
-        Write only what is better than all that was written before, by `monitor`.
+        Save only if `monitor` is better than in all earlier saves.
     monitor : str, default "val_loss"
-        The figure that tells; one of the history's names.
+        The metric to compare; one of the history's names.
     mode : {"min", "max"}, default "min"
-        Whether less or more of it is better.
+        Whether lower or higher is better.
     keep_last : int or None
-        Keep so many files and remove older ones; needs "{epoch}" in `path`. None keeps all.
+        Keep this many files and remove older ones; needs "{epoch}" in `path`. None keeps all.
 
     Attributes
     ----------
     last : str or None
-        The file that was written last.
+        The last file written.
 
     Raises
     ------
     OSError
-        In ``fit``, if a file cannot be written; the one before is then as it was.
+        In ``fit``, if a file cannot be written; the previous one is left unchanged.
     TypeError
-        When ``fit`` begins, if the network or its optimiser has parts that are not bpnet's.
+        At the start of ``fit``, if parts of the network or optimizer are not bpnet's own.
 
     Notes
     -----
-    An estimator's training is not written: its loss is scikit-learn's, which no file names.
-    Pickle the estimator, or save a network that has its weights.
+    Estimators are not supported, because files cannot represent scikit-learn's losses. Pickle
+    the estimator, or save a network with its weights.
 
-    What callbacks know is written, too (:meth:`bpnet.Callback.state`): early stopping goes on
-    waiting. Snapshots are not; they begin anew.
+    Files include the :meth:`bpnet.Callback.state` of callbacks such as early stopping.
+    Snapshots have none; they start anew.
 
     Examples
     --------
@@ -116,12 +115,10 @@ class Checkpoint(Callback):
         self._epochs: list[int] = []
 
     def on_train_begin(self, training: Training) -> None:
-        """Refuse what could not be written later."""
+        """Check that the folder exists and that everything can be saved."""
         folder = Path(self.path).absolute().parent
         if not folder.is_dir():
-            raise FileNotFoundError(
-                errno.ENOENT, "there is no such folder for checkpoints", str(folder)
-            )
+            raise FileNotFoundError(errno.ENOENT, "no such folder for checkpoints", str(folder))
         architecture(training.network)
         describe(training.state.schedule)
         self._settings = settings(training)
@@ -129,11 +126,11 @@ class Checkpoint(Callback):
         self.last, self._epochs, self._written = None, [], time.monotonic()
 
     def on_epoch_recorded(self, training: Training) -> None:
-        """Write, if it is time."""
-        if not self._due(training):
+        """Save if due."""
+        if not self._is_due(training):
             return
-        figures = {name: values[-1] for name, values in training.history.items()}
-        if self.best_only and not self.patience.observe(self.monitor, figures):
+        logs = {name: values[-1] for name, values in training.history.items()}
+        if self.best_only and not self.patience.observe(self.monitor, logs):
             return
         self._epochs.append(training.epoch)
         path = self._name(training.epoch)
@@ -146,7 +143,7 @@ class Checkpoint(Callback):
             while len(self._epochs) > self.keep_last:
                 Path(self._name(self._epochs.pop(0))).unlink(missing_ok=True)
 
-    def _due(self, training: Training) -> bool:
+    def _is_due(self, training: Training) -> bool:
         if training.epoch == training.epochs or training.history.stopped:
             return True
         if self.every is not None and training.epoch % self.every == 0:
@@ -159,10 +156,10 @@ class Checkpoint(Callback):
         return os.path.join(folder, name.replace("{epoch}", str(epoch)))
 
     def state(self) -> dict[str, Any]:
-        """Give the best figure and the epochs whose files are kept."""
+        """Return the best value and the epochs of the files kept."""
         return {"best": float(self.patience.best), "epochs": list(self._epochs)}
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
-        """Go on comparing, and removing the files that the training before has left."""
+        """Restore the best value and the files of the previous run, to be removed in turn."""
         self.patience.restore(state["best"], self.patience.waited)
         self._epochs = [check_integer("epoch", epoch, 0) for epoch in state["epochs"]]

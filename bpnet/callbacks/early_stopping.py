@@ -1,4 +1,4 @@
-"""The end of a run that no longer improves."""
+"""Early stopping."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from bpnet.training.loop import Callback, Training
 
 
 class EarlyStopping(Callback):
-    """End training when a figure no longer improves, and restore the best weights.
+    """Stop training when a metric no longer improves, and restore the best weights.
 
     Prechelt, "Early stopping - but when?", 1998.
 
     Parameters
     ----------
     monitor : str, default "val_loss"
-        The figure to watch; one of the history's names.
+        The metric to monitor; one of the history's names.
     patience : int, default 10
-        Epochs without improvement that are borne.
+        Epochs with no improvement that are tolerated.
     min_delta : float, default 0.0
-        What counts as improvement, in units of the figure.
+        Minimum change that counts as an improvement.
     mode : {"min", "max"}, default "min"
-        Whether less or more is better.
+        Whether lower or higher is better.
     restore_best : bool, default True
-        Give the network the weights of its best epoch in the end, however training ended.
+        Restore the weights of the best epoch at the end, however training ended.
 
     Attributes
     ----------
     best : float
-        The best figure.
+        The best value.
     best_epoch : int or None
         Its epoch, from 1.
     """
@@ -57,12 +57,12 @@ class EarlyStopping(Callback):
         self._best_parameters: Parameters | None = None
 
     def on_train_begin(self, training: Training) -> None:
-        """Forget a training before."""
+        """Reset."""
         self.patience.reset()
         self.best, self.best_epoch, self._best_parameters = math.nan, None, None
 
     def on_epoch_end(self, training: Training) -> None:
-        """Keep the best weights, or lose patience."""
+        """Keep the best weights, or stop if patience is exhausted."""
         if self.patience.observe(self.monitor, training.logs):
             self.best, self.best_epoch = self.patience.best, training.epoch
             if self.restore_best:
@@ -81,7 +81,7 @@ class EarlyStopping(Callback):
             self._best_parameters = None
 
     def state(self) -> dict[str, Any]:
-        """Give the best figure, its epoch and weights, and the epochs since then."""
+        """Return the best value, its epoch and weights, and the epochs since then."""
         return {
             "best": float(self.patience.best),
             "waited": self.patience.waited,
@@ -93,7 +93,7 @@ class EarlyStopping(Callback):
         }
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
-        """Go on waiting where the training before has stopped."""
+        """Continue waiting where the previous run stopped."""
         self.patience.restore(state["best"], state["waited"])
         if state["best_epoch"] is not None:
             self.best = state["best"]

@@ -1,4 +1,4 @@
-"""A progress bar for the epochs."""
+"""The progress bar."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bpnet.training.loop import Callback, Training, check_callbacks
 
 
 class ProgressBar(Callback):
-    """A bar of the epochs with their figures, on stderr; quiet if that is no terminal.
+    """A progress bar over epochs with their metrics, on stderr; silent if not a terminal.
 
     Raises
     ------
@@ -33,7 +33,7 @@ class ProgressBar(Callback):
         self._bar = self._tqdm(total=training.epochs, unit="epoch", disable=None)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Move it on."""
+        """Update the bar."""
         shown = {
             name: f"{value:.4g}" for name, value in training.logs.items() if "/" not in name
         }
@@ -47,6 +47,6 @@ class ProgressBar(Callback):
 
 
 def with_progress(callbacks: Callback | Iterable[Callback], progress: bool) -> list[Callback]:
-    """Return callbacks as a list, with a progress bar if one is wanted."""
+    """Return callbacks as a list, with a progress bar if `progress`."""
     checked = check_callbacks(callbacks)
     return [*checked, ProgressBar()] if check_flag("progress", progress) else checked

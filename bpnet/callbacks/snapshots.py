@@ -1,4 +1,4 @@
-"""The parameters as they were while a network trained."""
+"""Snapshots of the parameters during training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bpnet.training.loop import Callback, Training
 
 
 class Snapshot(NamedTuple):
-    """The network at one moment of its training.
+    """The network at one point of training.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class Snapshot(NamedTuple):
     loss : float or None
         The loss of that epoch; None before the first.
     parameters : list of dict of str to numpy.ndarray
-        In the structure of ``Network.parameters``, on the host.
+        Structured like ``Network.parameters``, on the host.
     """
 
     epoch: int
@@ -30,20 +30,19 @@ class Snapshot(NamedTuple):
 
 
 class Snapshots(Callback):
-    """Keep the parameters before training and after every few epochs.
+    """Keep copies of the parameters, on the host, before training and every few epochs.
 
-    They are copied to the host, so each costs the memory of the network's parameters there.
-    ``bpnet.plot.animate`` draws them as a film.
+    ``bpnet.plot.animate`` animates them.
 
     Parameters
     ----------
     every : int, default 1
-        Keep one in so many epochs, >= 1.
+        Number of epochs between snapshots, >= 1.
 
     Attributes
     ----------
     taken : list of Snapshot
-        What was kept in the last training, oldest first.
+        The snapshots of the last training run, oldest first.
 
     Examples
     --------
@@ -62,12 +61,12 @@ class Snapshots(Callback):
         self.taken: list[Snapshot] = []
 
     def on_train_begin(self, training: Training) -> None:
-        """Forget a training before, and keep the start."""
+        """Reset, and keep the initial parameters."""
         self.taken = []
         self._take(training, None)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Keep this epoch, if it is one of those asked for."""
+        """Keep this epoch if due."""
         if training.epoch % self.every == 0:
             self._take(training, training.logs["loss"])
 

@@ -1,7 +1,7 @@
-"""scikit-learn's multi-layer perceptrons, on any array library and any device.
+"""scikit-learn compatible multi-layer perceptrons on any array library and device.
 
-`MLPClassifier` and `MLPRegressor` have the parameters, attributes and methods of
-:mod:`sklearn.neural_network`'s and more; they train with :class:`bpnet.Network`.
+`MLPClassifier` and `MLPRegressor` extend the parameters, attributes and methods of those in
+:mod:`sklearn.neural_network`; they train a :class:`bpnet.Network`.
 """
 
 try:

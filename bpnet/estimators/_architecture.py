@@ -1,4 +1,4 @@
-"""What a fitted estimator computes: its layers and loss, without the weights."""
+"""The architecture of a fitted estimator: its layers and loss, without the weights."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from bpnet.network import Network
 
 
 class Architecture(NamedTuple):
-    """The description from which a network is made; equal ones make equal networks.
+    """A description from which a network is built; equal ones build equal networks.
 
     Attributes
     ----------
     hidden : tuple of int
         Units of the hidden layers.
     activations : tuple of Activation
-        Theirs; one that only sets the range of the first weights if there are none.
+        Their activations; without hidden layers, one that only sets the initial weight range.
     dropout : tuple of float
-        The rates after them.
+        Their dropout rates.
     n_inputs, n_outputs : int
-        Features, and units of the last layer.
+        Number of features, and of units of the last layer.
     loss : Loss
-        The loss with its link.
+        The loss with its link function.
     alpha : float
-        Strength of the L2 penalty, which the examples share.
+        Strength of the L2 penalty, averaged over the examples.
     init : str, callable or None
-        How weights are drawn; None draws them as scikit-learn does.
+        Weight initializer; None initializes like scikit-learn.
     dtype : str
-        Of the computations.
+        Dtype of the computations.
     seed : int
-        Seed of the masks, and of weights that `init` draws.
+        Seed of dropout masks, and of weights initialized by `init`.
     """
 
     hidden: tuple[int, ...]
@@ -60,7 +60,7 @@ class Architecture(NamedTuple):
         return (self.n_inputs, *self.hidden, self.n_outputs)
 
     def network(self) -> Network:
-        """Make the network, which is not built yet."""
+        """Return the network, not yet built."""
         layers: list[Layer] = []
         for units, activation, rate in zip(
             self.hidden, self.activations, self.dropout, strict=False
@@ -73,13 +73,13 @@ class Architecture(NamedTuple):
         network.spec = network.spec._replace(average_penalty=True)
         return network
 
-    def drawn(self, random_state: np.random.RandomState) -> tuple[list[Any], list[Any]]:
-        """Draw the first weights and biases, on the host."""
+    def init_weights(self, random_state: np.random.RandomState) -> tuple[list[Any], list[Any]]:
+        """Return initial weights and biases as host arrays."""
         if self.init is not None:
             parameters = self.network().build(self.n_inputs, "numpy").parameters
             return [p["W"] for p in parameters], [p["b"] for p in parameters]
         coefs, intercepts = [], []
-        # the last layer draws like the last hidden one, as in scikit-learn
+        # as in scikit-learn, the last layer is initialized like the last hidden one
         activations = (*self.activations, self.activations[-1])
         for n_in, n_out, f in zip(self.sizes[:-1], self.sizes[1:], activations, strict=False):
             bound = math.sqrt((2.0 if f.name == "sigmoid" else 6.0) / (n_in + n_out))
@@ -90,9 +90,10 @@ class Architecture(NamedTuple):
     def parameters(
         self, coefs: Sequence[Array], intercepts: Sequence[Array], backend: Backend
     ) -> Parameters:
-        """Put weights and biases on a backend, in the structure of the network's layers."""
+        """Put weights and biases on a backend, structured like the network's layers."""
         layers: Parameters = []
-        for W, b, rate in zip(coefs, intercepts, (*self._rates, 0.0), strict=True):
+        rates = (*self.dropout[: len(self.hidden)], 0.0)
+        for W, b, rate in zip(coefs, intercepts, rates, strict=True):
             placed = [backend.asarray(to_device(a, backend), self.dtype) for a in (W, b)]
             layers.append(dict(zip("Wb", placed, strict=True)))
             if rate:
@@ -100,18 +101,14 @@ class Architecture(NamedTuple):
         return layers
 
     def check(self, coefs: Sequence[Array]) -> None:
-        """Refuse to go on with weights of another structure."""
+        """Raise ValueError unless the weights fit this architecture."""
         shapes = [tuple(W.shape) for W in coefs]
         expected = list(itertools.pairwise(self.sizes))
         if shapes != expected:
             raise ValueError(
-                f"the weights to go on with have the shapes {shapes}, but hidden_layer_sizes, "
-                f"X and y now need {expected}; fit anew with warm_start=False"
+                f"the weights to continue from have shapes {shapes}, but hidden_layer_sizes, X "
+                f"and y now need {expected}; fit anew with warm_start=False"
             )
-
-    @property
-    def _rates(self) -> tuple[float, ...]:
-        return self.dropout[: len(self.hidden)]
 
 
 def _cast(arrays: list[Any], dtype: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What classifier and regressor share: fitting, continuing, predicting, travelling."""
+"""The base class of classifier and regressor: fitting, warm starts, prediction, pickling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bpnet.estimators._inputs import (
     check_weights,
     naming,
 )
-from bpnet.estimators._lbfgs import Objective, minimise
+from bpnet.estimators._lbfgs import Objective, minimize
 from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
 from bpnet.losses import Loss
@@ -36,30 +36,30 @@ from bpnet.network import Network
 
 
 class BaseMLP(Stochastic, ABC):
-    """The estimator without its kind of target; :class:`bpnet.Network` does the work."""
+    """Base estimator, independent of the kind of target; trains a :class:`bpnet.Network`."""
 
     _architecture: Architecture | None = None
     _network: Network | None = None
     _seed: int = 0
 
-    # --- what the kind of target decides --------------------------------------------------
+    # --- what depends on the kind of target -----------------------------------------------
 
     _y_numeric: ClassVar[bool] = False
 
     @abstractmethod
     def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
-        """Check targets of the host, which came from `owner`, and give what the loss wants."""
+        """Check host targets, which came from `owner`, and encode them for the loss."""
 
     @abstractmethod
     def _loss_and_link(self) -> tuple[Loss, str]:
-        """Give the loss for the targets seen, and scikit-learn's name of its link."""
+        """Return the loss for the encoded targets, and scikit-learn's name of its link."""
 
     def _count_outputs(self, targets: Any) -> int:
-        """Give the number of units that the targets need."""
+        """Return the number of output units."""
         return int(targets.shape[1])
 
     def _class_weights(self, y: Any, incremental: bool) -> Any:
-        """Give what each example's weight is multiplied by in training, or None."""
+        """Return a factor for the weight of each example in training, or None."""
         return None
 
     # --- fitting --------------------------------------------------------------------------
@@ -71,10 +71,10 @@ class BaseMLP(Stochastic, ABC):
         Parameters
         ----------
         X : array-like, SciPy sparse matrix or device array (n_samples, n_features)
-            Finite features. Arrays of CuPy, PyTorch or JAX are trained on where they live;
-            sparse rows become dense batch by batch.
+            Finite features. CuPy, PyTorch and JAX arrays are processed where they live;
+            sparse rows are made dense batch by batch.
         y : array-like (n_samples,) or (n_samples, n_outputs)
-            Targets: labels of any kind, 0 and 1 for several labels at once, or numbers.
+            Targets: class labels of any type, 0 and 1 for multilabel targets, or numbers.
         sample_weight : array-like (n_samples,) or None
             Weights >= 0 of the examples.
 
@@ -86,13 +86,13 @@ class BaseMLP(Stochastic, ABC):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or an array is not allowed, or the weights do not stay finite.
+            If a parameter or an array is invalid, or the weights become non-finite.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
-        with self._unchanged_if_refused():
-            self._check_together(incremental)
+        with self._unchanged_on_error():
+            self._check_combinations(incremental)
             layers = self._hidden_layers()
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             y_owner = backend_of(y=y)
@@ -113,12 +113,12 @@ class BaseMLP(Stochastic, ABC):
             self._fit_stochastic(network, backend, train, validation, incremental)
         else:
             self._fit_lbfgs(network, backend, data)
-        self._adopt(network, features.owner)
+        self._store_weights(network, features.owner)
         return self
 
     @contextlib.contextmanager
-    def _unchanged_if_refused(self) -> Iterator[None]:
-        """Take back what checks have noted on the way to an error."""
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Restore all attributes if a check fails."""
         before = dict(self.__dict__)
         try:
             yield
@@ -128,7 +128,7 @@ class BaseMLP(Stochastic, ABC):
             raise
 
     def _prepare(self, features: Features, layers: HiddenLayers, first: bool) -> Architecture:
-        """Draw the first weights and begin the record, or check what is to be continued."""
+        """Initialize weights and record, or check the weights to continue from."""
         widths = (int(features.X.shape[1]), *layers[0], self.n_outputs_)
         weights = sum(n * m for n, m in itertools.pairwise(widths))
         check_room("hidden_layer_sizes", max(widths), 8 * weights)
@@ -143,7 +143,7 @@ class BaseMLP(Stochastic, ABC):
             self.init, features.dtype, self._seed,
         )  # fmt: skip
         if first:
-            self.coefs_, self.intercepts_ = architecture.drawn(self._random_state)
+            self.coefs_, self.intercepts_ = architecture.init_weights(self._random_state)
             self.n_layers_ = len(architecture.sizes)
             self.n_iter_ = self.t_ = 0
         if self._is_stochastic and (first or not self._has_record()):
@@ -152,18 +152,16 @@ class BaseMLP(Stochastic, ABC):
         return architecture
 
     def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> None:
-        result = minimise(
+        result = minimize(
             Objective(network, backend, data),
-            max_iter=self.max_iter,
-            max_fun=self.max_fun,
-            tol=self.tol,
+            max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
             verbose=bool(self.verbose),
-        )
+        )  # fmt: skip
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         self.loss_ = float(result.fun)
 
-    def _adopt(self, network: Network, owner: Backend | None) -> None:
-        """Take over the network's weights as arrays of the kind of X."""
+    def _store_weights(self, network: Network, owner: Backend | None) -> None:
+        """Store the network's weights as arrays of the same type as X."""
         backend, xp = network.backend, network.backend.xp
         with backend.activate():
             layers = network.parameters
@@ -186,10 +184,10 @@ class BaseMLP(Stochastic, ABC):
             )
         return True
 
-    # --- predicting -----------------------------------------------------------------------
+    # --- prediction -----------------------------------------------------------------------
 
     def _infer(self, function: Callable[..., Any], X: Any) -> tuple[Array, Backend | None]:
-        """Compute a function of :mod:`bpnet.inference`; give the backend that owns X too."""
+        """Apply a function of :mod:`bpnet.inference`; also return the backend that owns X."""
         check_is_fitted(self)
         assert self._architecture is not None
         features = check_features(self, X, self._architecture.dtype, reset=False)
@@ -198,21 +196,21 @@ class BaseMLP(Stochastic, ABC):
         return network.infer(function, features.X, features.owner, backend), features.owner
 
     def _place(self, owner: Backend | None) -> Backend:
-        """Choose a backend: the parameter, where X lives, the block or the default."""
+        """Return the backend: the parameter, where X lives, a block or the default."""
         return get_backend(self.backend) if self.backend is not None else owner or get_backend()
 
     def _network_on(self, backend: Backend, architecture: Architecture) -> Network:
-        """Give the network with the present weights; it keeps what it has compiled."""
+        """Return the network with the current weights; it keeps its compiled functions."""
         if self._network is None or architecture != self._architecture:
             self._network, self._architecture = architecture.network(), architecture
         parameters = architecture.parameters(self.coefs_, self.intercepts_, backend)
         self._network.set_parameters(backend, parameters)
         return self._network
 
-    # --- travelling -----------------------------------------------------------------------
+    # --- pickling and tags ----------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel with arrays of the host, so that a machine without the device can open it."""
+        """Pickle host (NumPy) arrays, which load on machines without the device."""
         state = dict(super().__getstate__())
         state.pop("_network", None)
         for name in ("coefs_", "intercepts_"):
@@ -220,16 +218,14 @@ class BaseMLP(Stochastic, ABC):
                 state[name] = [to_host(a) for a in state[name]]
         for name in ("_best", "_last"):
             if state.get(name) is not None:
-                state[name] = [
-                    {k: to_host(p) for k, p in layer.items()} for layer in state[name]
-                ]
+                state[name] = [{k: to_host(p) for k, p in p_l.items()} for p_l in state[name]]
         return state
 
     def __sklearn_tags__(self) -> Any:
-        """Say that features may be sparse.
+        """Declare support for sparse features.
 
-        Arrays of any library are welcome, yet `array_api_support` stays False: it promises
-        also that a model refuses arrays of another library than it was fitted to.
+        `array_api_support` stays False although arrays of any library are accepted: it would
+        also promise to reject arrays of another library than the one fitted to.
         """
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -237,7 +233,7 @@ class BaseMLP(Stochastic, ABC):
 
 
 def _on_owner(features: Features, targets: Any, weights: Any, dtype: str) -> Dataset:
-    """Bring targets and weights to where the features are, all in one dtype."""
+    """Move targets and weights to the device of the features, all in one dtype."""
     X, owner, _ = features
 
     def placed(array: Any, kind: str) -> Array:

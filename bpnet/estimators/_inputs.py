@@ -1,7 +1,7 @@
-"""The estimators' edge: what scikit-learn checks on the host, and arrays of devices.
+"""Input validation of the estimators.
 
-Features of the host pass scikit-learn's own checks; sparse ones stay sparse. Features on a
-device stay there, and only targets, whose checks need the host, are brought to it.
+Host features pass scikit-learn's own checks; sparse ones stay sparse. Device features stay on
+the device; only targets, whose checks need the host, are copied to it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,7 @@ _FLOATS = (np.float64, np.float32)
 
 
 class Features(NamedTuple):
-    """Checked features.
-
-    Attributes
-    ----------
-    X : array or CSR matrix (m, n_0)
-        Of the host, or of a device library.
-    owner : Backend or None
-        The backend whose array this is; None for the host.
-    dtype : str
-        Name of its dtype.
-    """
+    """Checked features (m, n_0): an array or CSR matrix, its owner (None: host) and dtype."""
 
     X: Array
     owner: Backend | None
@@ -51,26 +41,25 @@ class Features(NamedTuple):
 
 
 def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Features:
-    """Check features alone; `dtype` None keeps float32 and makes all else float64."""
+    """Check features; `dtype` None keeps float32 and converts everything else to float64."""
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
     refuse_masked("X", X)
     with naming("X"):
-        X = validate_data(
-            estimator, X, accept_sparse="csr", dtype=_host_dtype(dtype), reset=reset
-        )
+        allowed: Any = _FLOATS if dtype is None else np.dtype(dtype)
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=allowed, reset=reset)
     return Features(X, None, X.dtype.name)
 
 
 def check_examples(
     estimator: Any, X: Any, y: Any, dtype: str | None, *, reset: bool, y_numeric: bool
 ) -> tuple[Features, Any]:
-    """Check features and targets together; the targets come back as an array of the host."""
+    """Check features and targets together; the targets are returned as a host array."""
     features = check_features(estimator, X, dtype, reset)
     with naming("y"):
         y = host_array(y, "y")
-        if y is None:  # in the words of scikit-learn
+        if y is None:  # scikit-learn's error message
             raise ValueError("fit requires y to be passed, but the target y is None")
         y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
         check_consistent_length(features.X, y)
@@ -78,16 +67,14 @@ def check_examples(
 
 
 def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
-    """Check weights of examples, >= 0 and not all 0; give an array of the host."""
+    """Check that example weights are >= 0 and not all 0; return a host array."""
     if weights is None:
         return None
     with naming("sample_weight"):
         rows = np.empty((n_rows, 1), dtype)
+        weights = host_array(weights, "sample_weight")
         weights = _check_sample_weight(
-            host_array(weights, "sample_weight"),
-            rows,
-            dtype=rows.dtype,
-            ensure_non_negative=True,
+            weights, rows, dtype=rows.dtype, ensure_non_negative=True
         )
         if not np.any(weights > 0.0):
             raise ValueError("sample_weight must have a weight > 0, got only 0")
@@ -98,9 +85,9 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
 
 @contextlib.contextmanager
 def naming(argument: str) -> Iterator[None]:
-    """Let errors of scikit-learn's checks, and of NumPy below them, name the argument.
+    """Add the argument's name to errors of scikit-learn's checks and of NumPy.
 
-    An overflow is an infinity, which they refuse.
+    Overflow warnings are silenced, because the checks reject the resulting infinity.
     """
     try:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -115,32 +102,28 @@ def naming(argument: str) -> Iterator[None]:
 
 
 def host_array(value: Any, name: str = "value") -> Any:
-    """Bring an array of a device to the host; whatever else without a mask passes through."""
+    """Copy a device array to the host; return anything else unchanged, but reject masks."""
     refuse_masked(name, value)
     return value if backend_of(**{name: value}) is None else to_host(value)
 
 
 def as_truth(y: Any) -> Any:
-    """Give targets to compare predictions with: a NumPy array, or a sparse matrix."""
+    """Return targets to compare with predictions, as a NumPy array or a sparse matrix."""
     y = host_array(y, "y")
     return y if is_sparse(y) else np.asarray(y)
-
-
-def _host_dtype(dtype: str | None) -> Any:
-    return _FLOATS if dtype is None else np.dtype(dtype)
 
 
 def _device_features(
     estimator: Any, X: Array, owner: Backend, dtype: str | None, reset: bool
 ) -> Features:
-    """Check features where they are, and their number as scikit-learn does."""
+    """Check features on their device, and their number as scikit-learn does."""
     with owner.activate():
         if dtype is None:
             xp = array_namespace(X)
             is_float = xp.isdtype(X.dtype, "real floating") and X.dtype != xp.float64
             dtype = "float32" if is_float else "float64"
         X = as_features(X, dtype)
-    if reset:  # a frame that it was fitted to before had names
+    if reset:  # drop the names of a data frame fitted before
         _check_feature_names(estimator, X, reset=True)
     _check_n_features(estimator, X, reset=reset)
     return Features(X, owner, dtype)

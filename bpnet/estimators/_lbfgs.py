@@ -1,4 +1,4 @@
-"""The solver "lbfgs": SciPy's L-BFGS-B on the loss and gradients of bpnet's backprop."""
+"""The solver "lbfgs": SciPy's L-BFGS-B with loss and gradients by backpropagation."""
 
 from __future__ import annotations
 
@@ -18,21 +18,11 @@ from bpnet.network import Network
 
 
 class Objective:
-    """Loss and gradient of all examples, as a function of one vector of the host.
+    """Loss and gradient of all examples, as a function of one host vector.
 
-    Its dtype is the network's, in which SciPy then evaluates.
-
-    The vector holds all weights, then all biases, as scikit-learn packs them. Examples that
-    fit stay on the device and are computed at once; others in blocks of rows.
-
-    Parameters
-    ----------
-    network : Network
-        Its parameters are the start.
-    backend : Backend
-        Where to compute.
-    data : Dataset
-        Checked examples.
+    The vector has the network's dtype, in which SciPy then computes. It holds all weights, then
+    all biases, as scikit-learn packs them. Examples that fit in device memory are processed at
+    once, others in blocks of rows.
     """
 
     def __init__(self, network: Network, backend: Backend, data: Dataset) -> None:
@@ -49,7 +39,7 @@ class Objective:
         self.resident = data.arrays_on(backend) if fits else None
 
     def __call__(self, vector: Any) -> tuple[float, Any]:
-        """Compute the loss, and its gradient in the order of the vector."""
+        """Return the loss and its gradient, packed like the vector."""
         parameters = self.unpack(vector)
         compute = self.network.compiled(self.backend, backprop.data_loss_and_gradients)
         loss: Any = 0.0
@@ -58,12 +48,12 @@ class Objective:
             block_loss, block_gradients = compute(parameters, *block)
             loss = loss + share * block_loss
             gradients = _added(gradients, block_gradients, share)
-        penalised = self.network.compiled(self.backend, backprop.add_penalties)
-        loss, gradients = penalised(parameters, loss, gradients, self.total)
+        penalize = self.network.compiled(self.backend, backprop.add_penalties)
+        loss, gradients = penalize(parameters, loss, gradients, self.total)
         return float(loss), self.pack(gradients)
 
     def _blocks(self) -> Iterator[tuple[float, tuple[Array, Array, Array | None]]]:
-        """Give examples that are computed at once, with their share of all."""
+        """Yield blocks of examples with their fraction of the total weight."""
         if self.resident is not None:
             yield 1.0, self.resident
             return
@@ -73,12 +63,12 @@ class Objective:
             yield float(weight) / self.total, self.data.arrays_on(self.backend, rows)
 
     def pack(self, layers: Parameters) -> Any:
-        """Write parameters or gradients as one vector."""
+        """Pack parameters or gradients into one vector."""
         parts = [to_host(layers[number][name]).reshape(-1) for number, name, _ in self.names]
         return np.concatenate(parts)
 
     def unpack(self, vector: Any) -> Parameters:
-        """Read parameters from a vector."""
+        """Unpack parameters from a vector."""
         layers: Parameters = [{} for _ in range(self.n_layers)]
         start = 0
         for number, name, shape in self.names:
@@ -90,7 +80,7 @@ class Objective:
 
 
 def _added(sums: Parameters | None, gradients: Parameters, share: float) -> Parameters:
-    """Add a block's gradients to the sums; those of a single block are the sums."""
+    """Add a block's weighted gradients to the sums, without copying if it is the only one."""
     if share == 1.0:
         return gradients
     if sums is None:
@@ -101,17 +91,17 @@ def _added(sums: Parameters | None, gradients: Parameters, share: float) -> Para
     ]
 
 
-def minimise(
+def minimize(
     objective: Objective, *, max_iter: int, max_fun: int, tol: float, verbose: bool
 ) -> optimize.OptimizeResult:
-    """Train the objective's network, and give SciPy's report.
+    """Train the objective's network and return SciPy's result.
 
     Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
     backend, network = objective.backend, objective.network
     iterations = 0
 
-    def say(intermediate_result: optimize.OptimizeResult) -> None:
+    def report(intermediate_result: optimize.OptimizeResult) -> None:
         nonlocal iterations
         iterations += 1
         print(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}")
@@ -122,7 +112,7 @@ def minimise(
             objective.pack(network.placement.parameters),
             method="L-BFGS-B",
             jac=True,
-            callback=say if verbose else None,
+            callback=report if verbose else None,
             options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
         )
         network.set_parameters(backend, objective.unpack(result.x))

@@ -1,7 +1,7 @@
-"""scikit-learn's losses: sums over outputs, of probabilities that are kept from 0 and 1.
+"""scikit-learn's losses: sums over outputs, with probabilities clipped away from 0 and 1.
 
-Their values are those of ``sklearn.neural_network._base``, so that losses, stops and numbers
-of epochs are the same; their links and output errors are bpnet's.
+Values match ``sklearn.neural_network._base``, so that losses, stopping and numbers of epochs
+are the same; link functions and output errors are bpnet's.
 """
 
 from __future__ import annotations
@@ -17,50 +17,51 @@ from bpnet.losses import (
 
 
 class LogLoss(CategoricalCrossentropy):
-    """l = -ln p_k of the right class k, with p = softmax(z) kept from 0 and 1."""
+    """l = -ln p_k of the true class k, with p = softmax(z) clipped."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute -ln p of the right class."""
+        """Return -ln p of the true class."""
         return self.value_and_error(xp, y, z)[0]
 
     def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
-        """Compute both from one softmax; of each example one probability counts."""
+        """Return both from one softmax; only the true class contributes."""
         y, p = one_hot(xp, y, z), self.link(xp, z)
-        return -xp.log(_inside(xp, xp.sum(y * p, axis=1))), p - y
+        return -xp.log(_clipped(xp, xp.sum(y * p, axis=1))), p - y
 
 
 class BinaryLogLoss(BinaryCrossentropy):
-    """l = sum over labels of -y ln p - (1 - y) ln(1 - p), with p = sigmoid(z) kept inside."""
+    """l = sum over labels of -y ln p - (1 - y) ln(1 - p), with p = sigmoid(z) clipped."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute the sum over labels."""
+        """Return the sum over labels."""
         return self.value_and_error(xp, y, z)[0]
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute sigmoid(z) - y."""
+        """Return sigmoid(z) - y."""
         return self.link(xp, z) - y
 
     def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
-        """Compute both from one sigmoid; as y is 0 or 1, one logarithm counts."""
+        """Return both from one sigmoid; as y is 0 or 1, only one logarithm contributes."""
         p = self.link(xp, z)
-        right = _inside(xp, xp.where(y > 0.5, p, 1.0 - p))
-        return -xp.sum(xp.log(right), axis=1), p - y
+        true = _clipped(xp, xp.where(y > 0.5, p, 1.0 - p))
+        return -xp.sum(xp.log(true), axis=1), p - y
 
 
 class HalfSquaredError(MeanSquaredError):
-    """l = mean over outputs of (z - y)^2 / 2, descended along the gradient of the sum.
+    """l = mean over outputs of (z - y)^2 / 2, with the gradient of the sum.
 
-    scikit-learn reports the mean but steps as if it were the sum, so with several outputs
-    its gradient is that many times the reported loss's. So is this one, for equal results.
+    scikit-learn reports the mean but descends the sum, so with several outputs its gradient is
+    that many times the gradient of the reported loss. This loss does the same, for equal
+    results.
     """
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute the mean over outputs of (z - y)^2 / 2."""
+        """Return the mean over outputs of (z - y)^2 / 2."""
         r = z - y
         return 0.5 * xp.mean(r * r, axis=1)
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute z - y."""
+        """Return z - y."""
         return z - y
 
 
@@ -68,16 +69,16 @@ class HalfPoissonDeviance(Poisson):
     """l = sum over outputs of y ln(y / e^z) - y + e^z: half the Poisson deviance."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute the sum over outputs, with 0 ln 0 = 0."""
-        own = xp.where(y > 0.0, y, xp.ones_like(y))
-        return xp.sum(y * (xp.log(own) - z) - y + self.link(xp, z), axis=1)
+        """Return the sum over outputs, with 0 ln 0 = 0."""
+        positive = xp.where(y > 0.0, y, xp.ones_like(y))
+        return xp.sum(y * (xp.log(positive) - z) - y + self.link(xp, z), axis=1)
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
-        """Compute e^z - y."""
+        """Return e^z - y."""
         return self.link(xp, z) - y
 
 
-def _inside(xp: Namespace, p: Array) -> Array:
-    """Keep probabilities in [eps, 1 - eps], so that their logarithms are finite."""
+def _clipped(xp: Namespace, p: Array) -> Array:
+    """Clip probabilities to [eps, 1 - eps], so that their logarithms are finite."""
     eps = float(xp.finfo(p.dtype).eps)
     return xp.minimum(xp.maximum(p, eps), 1.0 - eps)

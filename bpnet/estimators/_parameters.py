@@ -1,4 +1,4 @@
-"""The parameters of both estimators: what is allowed, and what fits together."""
+"""The parameters of both estimators and their validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bpnet.training.loop import Callback, check_callbacks
 
 _ACTIVATIONS = {*activations.ACTIVATIONS, "logistic"}
 
-# What has no meaning for L-BFGS.
+# Parameters that L-BFGS does not support.
 _STOCHASTIC_ONLY = (
     "dropout", "clip_norm", "optimizer", "schedule", "callbacks", "progress",
 )  # fmt: skip
@@ -31,7 +31,7 @@ HiddenLayers = tuple[tuple[int, ...], tuple[Activation, ...], tuple[float, ...]]
 
 
 class MLPParameters(BaseEstimator):  # type: ignore[misc]
-    """An estimator that knows its parameters, and no more."""
+    """Base class that declares and validates the parameters."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -105,7 +105,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
     progress: bool
 
     def _set(self, arguments: dict[str, Any]) -> None:
-        """Store the arguments of `__init__`, as they are."""
+        """Store the arguments of `__init__` unchanged."""
         for name, value in arguments.items():
             if name != "self":
                 setattr(self, name, value)
@@ -116,7 +116,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
 
     @property
     def _is_adaptive(self) -> bool:
-        """Whether the learning rate is divided where training would end."""
+        """Whether the learning rate is divided instead of stopping."""
         return (
             self.solver == "sgd"
             and self.learning_rate == "adaptive"
@@ -125,15 +125,15 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
         )
 
     def _solver_settings(self) -> tuple[Any, ...]:
-        """Give all that the optimiser is made of; another one needs another optimiser."""
+        """Return all parameters of the optimizer; if they change, it must be rebuilt."""
         return (
             self.solver, self.learning_rate, self.learning_rate_init, self.power_t,
             self.momentum, self.nesterovs_momentum, self.beta_1, self.beta_2, self.epsilon,
             self.clip_norm, self.optimizer, self.schedule,
         )  # fmt: skip
 
-    def _check_together(self, incremental: bool) -> None:
-        """Refuse parameters that contradict each other."""
+    def _check_combinations(self, incremental: bool) -> None:
+        """Reject parameters that contradict each other."""
         self._callback_list()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -141,8 +141,8 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
             for name in ("schedule", "clip_norm"):
                 if getattr(self, name) is not None:
                     raise ValueError(
-                        f"{name} is the solver's; give it to the optimizer, which replaces "
-                        f"the solver: got {name}={getattr(self, name)!r} and "
+                        f"{name} belongs to the solver, which optimizer replaces; pass it to "
+                        f"the optimizer instead: got {name}={getattr(self, name)!r} and "
                         f"optimizer={self.optimizer!r}"
                     )
         if not self._is_stochastic:
@@ -155,17 +155,17 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
                     )
 
     def _hidden_layers(self) -> HiddenLayers:
-        """Give units, activations and dropout rates of the hidden layers."""
+        """Return units, activations and dropout rates of the hidden layers."""
         sizes = self.hidden_layer_sizes
         units = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         units = [check_integer("hidden_layer_sizes", n, -math.inf) for n in units]
         if min(units, default=1) <= 0:
             raise ValueError(f"hidden_layer_sizes must be > 0, got {units}.")
-        functions = _one_for_each("activation", self.activation, units)
-        rates = _one_for_each("dropout", self.dropout, units)
+        functions = _one_per_layer("activation", self.activation, units)
+        rates = _one_per_layer("dropout", self.dropout, units)
         return (
             tuple(units),
-            tuple(_activation(f) for f in functions),
+            tuple(activations.get("sigmoid" if f == "logistic" else f) for f in functions),
             tuple(check_number("dropout", rate, 0.0, 1.0, below=True) for rate in rates),
         )
 
@@ -173,7 +173,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
         return check_callbacks(() if self.callbacks is None else self.callbacks)
 
 
-def _one_for_each(name: str, value: Any, units: list[Any]) -> list[Any]:
+def _one_per_layer(name: str, value: Any, units: list[Any]) -> list[Any]:
     """Repeat one value for each hidden layer (once if there is none), or check a sequence."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         return [value] * max(1, len(units))
@@ -184,7 +184,3 @@ def _one_for_each(name: str, value: Any, units: list[Any]) -> list[Any]:
             f"got {len(values)}"
         )
     return values
-
-
-def _activation(activation: Any) -> Activation:
-    return activations.get("sigmoid" if activation == "logistic" else activation)

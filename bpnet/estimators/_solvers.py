@@ -1,4 +1,4 @@
-"""scikit-learn's stochastic solvers, as update rules and schedules of bpnet."""
+"""scikit-learn's stochastic solvers as bpnet optimizers and schedules."""
 
 from __future__ import annotations
 
@@ -12,37 +12,27 @@ from bpnet.schedules import Constant, Schedule
 
 
 class Adam(optimizers.Adam):
-    """Adam with the "epsilon hat" of the paper's section 2: it is not corrected for bias."""
+    """Adam with the "epsilon hat" of the paper's section 2, which has no bias correction."""
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
-        """Give eta sqrt(1 - beta2^t) / (1 - beta1^t), and epsilon as it is."""
+        """Return eta sqrt(1 - beta2^t) / (1 - beta1^t), and epsilon uncorrected."""
         corrected, epsilon = super().scalars(xp, learning_rate, t)
         return corrected, self.epsilon * xp.ones_like(epsilon)
 
 
 class SGD(optimizers.SGD):
-    """Gradient descent with momentum up to 1, which scikit-learn allows."""
+    """Gradient descent that allows momentum 1, as scikit-learn does."""
 
     def __init__(
-        self,
-        learning_rate: float | Schedule,
-        momentum: float,
-        nesterov: bool,
+        self, learning_rate: float | Schedule, momentum: float, nesterov: bool,
         clip_norm: float | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(learning_rate, clip_norm=clip_norm)
-        self.momentum = float(momentum)
-        self.nesterov = bool(nesterov)
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
 
 
 class InverseScaling(Schedule):
-    """eta_0 / (t + 1)^power, where t counts examples and changes at an epoch's end.
-
-    Attributes
-    ----------
-    rows : int
-        Examples in an epoch.
-    """
+    """eta_0 / (t + 1)^power, where t is increased by `rows` examples after each epoch."""
 
     def __init__(self, learning_rate: float, power: float) -> None:
         self.initial = self.learning_rate = float(learning_rate)
@@ -50,35 +40,32 @@ class InverseScaling(Schedule):
         self.rows = self.seen = 0
 
     def __call__(self, epoch: float) -> float:
-        """Give the learning rate at present."""
+        """Return the current learning rate."""
         return self.learning_rate
 
     def observe(self, logs: Mapping[str, float]) -> None:
-        """Count the epoch's examples."""
+        """Add the epoch's examples."""
         self.seen += self.rows
         self.learning_rate = self.initial / (self.seen + 1) ** self.power
 
 
 def optimizer_of(estimator: MLPParameters) -> Optimizer:
-    """Give the optimiser that an estimator's parameters describe."""
+    """Return the optimizer for an estimator's parameters."""
     if estimator.optimizer is not None:
         return estimator.optimizer
     rate = estimator.schedule or _schedule(estimator)
     if estimator.solver == "adam":
         return Adam(
-            rate,
-            estimator.beta_1,
-            estimator.beta_2,
-            estimator.epsilon,
+            rate, estimator.beta_1, estimator.beta_2, estimator.epsilon,
             clip_norm=estimator.clip_norm,
-        )
+        )  # fmt: skip
     momentum = estimator.momentum
     nesterov = estimator.nesterovs_momentum and momentum > 0
     return SGD(rate, momentum, nesterov, estimator.clip_norm)
 
 
 def _schedule(estimator: MLPParameters) -> Schedule:
-    """Give scikit-learn's schedule; "adaptive" is a constant that stopping divides."""
+    """Return scikit-learn's schedule; "adaptive" is a constant that stopping divides."""
     if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
         return InverseScaling(estimator.learning_rate_init, estimator.power_t)
     return Constant(estimator.learning_rate_init)

@@ -1,4 +1,4 @@
-"""The validation split of early stopping: scikit-learn's, but stratified as it says."""
+"""The validation split of early stopping: scikit-learn's, but stratified as documented."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sklearn.model_selection import train_test_split
 def train_and_validation(
     rows: int, fraction: float, strata: Any, random_state: np.random.RandomState
 ) -> tuple[Any, Any]:
-    """Draw the indices of training and validation examples.
+    """Return the indices of training and validation examples.
 
     Parameters
     ----------
     rows : int
         Number of examples.
     fraction : float
-        Share to hold out.
+        Fraction to hold out.
     strata : array (rows,) or (rows, 1) or None
-        Classes whose shares are kept. With more than two classes scikit-learn ignores them,
-        so where they cannot be kept a warning says so, and nothing fails that works there.
+        Classes to stratify by. scikit-learn does not stratify more than two classes, so if
+        those cannot be stratified, warn instead of raising.
     random_state : RandomState
-        Draws as scikit-learn's own split does.
+        Used as in scikit-learn's own split.
     """
     indices = np.arange(rows)
     options = {"test_size": fraction, "random_state": random_state}

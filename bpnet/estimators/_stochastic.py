@@ -1,4 +1,4 @@
-"""The solvers "sgd" and "adam": bpnet's training with scikit-learn's rules, and its memory."""
+"""The solvers "sgd" and "adam": bpnet's training loop with scikit-learn's stopping rules."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from bpnet.estimators._split import train_and_validation
 from bpnet.network import Network
 from bpnet.schedules import Constant
 from bpnet.training.loop import Callback, Training
+from bpnet.training.runner import in_order
 from bpnet.training.state import TrainingState
 
 
 class Stochastic(MLPParameters):
-    """Train by minibatches, and keep what a warm start or `partial_fit` goes on with.
+    """Minibatch training that keeps the state for warm starts and `partial_fit`.
 
     Attributes
     ----------
-    _optimizer : Continuation or None
-        Slots, step and learning rate.
+    _optimizer : TrainingState or None
+        Optimizer state, step and learning rate.
     _settings : tuple
-        What the optimiser was made of.
+        The parameters from which the optimizer was built.
     _random_state, _order : RandomState, array
-        Where shuffling stands; as scikit-learn, each epoch shuffles the last one's order.
+        State of the shuffling; as in scikit-learn, each epoch shuffles the order of the last.
     _split_state : tuple or None
-        Where the random state stood before the validation split, for the same split again.
+        The random state before the validation split, to repeat the same split.
     _best, _last : Parameters or None
-        With early stopping, the weights of the best epoch and of the last.
+        With early stopping, the weights of the best and the last epoch.
     """
 
     coefs_: list[Array]
@@ -54,14 +55,14 @@ class Stochastic(MLPParameters):
 
     @abstractmethod
     def _strata(self, targets: Any) -> Any:
-        """Give what the validation split keeps the shares of, or None."""
+        """Return the classes by which to stratify the validation split, or None."""
 
     @abstractmethod
     def _validation_score(self, training: Training) -> float:
-        """Score the held-out examples with the weights of the moment."""
+        """Score the held-out examples with the current weights."""
 
     def _begin_record(self) -> None:
-        """Forget all trainings before."""
+        """Discard the record of earlier training runs."""
         self._optimizer = self._best = self._last = self._order = self._split_state = None
         self._no_improvement_count = 0
         self.loss_curve_: list[float] = []
@@ -72,32 +73,27 @@ class Stochastic(MLPParameters):
         self.best_validation_score_: Any = -np.inf if stops else None
 
     def _has_record(self) -> bool:
-        """Whether trainings before have left a record that this one can go on with."""
-        figure = "best_validation_score_" if self.early_stopping else "best_loss_"
-        return hasattr(self, "loss_curve_") and getattr(self, figure, None) is not None
+        """Whether earlier training runs left a record to continue."""
+        best = "best_validation_score_" if self.early_stopping else "best_loss_"
+        return hasattr(self, "loss_curve_") and getattr(self, best, None) is not None
 
     def _fit_stochastic(
         self, network: Network, backend: Backend, data: Dataset, validation: Dataset | None,
         incremental: bool,
     ) -> None:  # fmt: skip
-        """Run the epochs, and leave the network with its last or best parameters."""
+        """Run the epochs and leave the network with its last or best parameters."""
         if self._last is not None and self._has_best_weights():
             network.set_parameters(backend, copy_parameters(self._last, backend))
         record = _Record(self, self._best and copy_parameters(self._best, backend))
         training = Training(
-            network,
-            data,
-            validation=validation,
-            epochs=1 if incremental else self.max_iter,
+            network, data,
+            validation=validation, epochs=1 if incremental else self.max_iter,
             batch_size=self._batch_rows(data.n_rows),
-            order=self._shuffled if self.shuffle else _in_order,
-            shuffle=self.shuffle,
+            order=self._shuffled if self.shuffle else in_order, shuffle=self.shuffle,
             callbacks=with_progress([record, *self._callback_list()], bool(self.progress)),
-            backend=backend,
-            state=self._continued(data.n_rows),
-            loss_weighting="rows",
-            on_nonfinite="ignore",  # scikit-learn has an error of its own
-        )
+            backend=backend, state=self._training_state(data.n_rows), loss_weighting="rows",
+            on_nonfinite="ignore",  # scikit-learn has its own error
+        )  # fmt: skip
         self.n_iter_ = 0
         try:
             stopped = training.run().stopped
@@ -124,9 +120,9 @@ class Stochastic(MLPParameters):
     def _split(
         self, data: Dataset, targets: Any, weights: Any
     ) -> tuple[Dataset, Dataset | None]:
-        """Hold out examples for early stopping; a warm start holds out the same again.
+        """Hold out examples for early stopping, the same ones in every warm start.
 
-        They have their own weights, without those of their classes.
+        The class weights do not apply to them.
         """
         if not self.early_stopping:
             return data, None
@@ -155,8 +151,8 @@ class Stochastic(MLPParameters):
             )
         return min(int(self.batch_size), rows)
 
-    def _continued(self, rows: int) -> TrainingState:
-        """Give the optimiser that goes on; one of other settings inherits what fits it."""
+    def _training_state(self, rows: int) -> TrainingState:
+        """Return the state to continue, warm-started if the optimizer's settings changed."""
         settings, old = self._solver_settings(), self._optimizer
         if old is None or settings != self._settings:
             new = TrainingState(optimizer_of(self))
@@ -170,7 +166,7 @@ class Stochastic(MLPParameters):
         return state
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
-        """Shuffle the last order as :func:`sklearn.utils.shuffle` does."""
+        """Shuffle the last order like :func:`sklearn.utils.shuffle`."""
         if self._order is None or len(self._order) != rows:
             self._order = np.arange(rows)
         places = np.arange(rows)
@@ -179,7 +175,7 @@ class Stochastic(MLPParameters):
         return self._order
 
     def _has_best_weights(self) -> bool:
-        """Whether the weights are still those that early stopping restored."""
+        """Whether the weights are still those restored by early stopping."""
         best = [layer for layer in self._best or () if layer]
         pairs = [
             *zip(self.coefs_, (layer["W"] for layer in best), strict=True),
@@ -188,33 +184,23 @@ class Stochastic(MLPParameters):
         return all(np.array_equal(to_host(now), to_host(then)) for now, then in pairs)
 
 
-def _in_order(epoch: int, rows: int) -> Any:
-    return range(rows)
-
-
 class _Record(Callback):
-    """Fill the estimator's curves, count epochs without improvement, keep the best weights.
+    """Record curves, count epochs without improvement and keep the best weights.
 
-    scikit-learn's count differs from :class:`bpnet.EarlyStopping`'s: an improvement by less
-    than `tol` moves the best figure, but does not reset the count.
-
-    Attributes
-    ----------
-    best : Parameters or None
-        The weights of the best validation score.
+    scikit-learn counts differently from :class:`bpnet.EarlyStopping`: an improvement by less
+    than `tol` updates the best value, but does not reset the count.
     """
 
     def __init__(self, estimator: Stochastic, best: Parameters | None) -> None:
-        self.estimator = estimator
-        self.best = best
+        self.estimator, self.best = estimator, best
 
     def on_train_begin(self, training: Training) -> None:
-        """Take the first weights for the best, for what is scored may never be a number."""
+        """Start with the initial weights as the best, because every score may be NaN."""
         if self.estimator.early_stopping and self.best is None:
             self.best = training.copy_parameters()
 
     def on_epoch_end(self, training: Training) -> None:
-        """Write the epoch down, and stop or slow down where nothing improves."""
+        """Record the epoch, and stop or reduce the learning rate without improvement."""
         e = self.estimator
         e.n_iter_ += 1
         e.t_ += training.data.n_rows
@@ -228,7 +214,7 @@ class _Record(Callback):
             if e.loss_ < e.best_loss_:
                 e.best_loss_ = e.loss_
         if e._no_improvement_count > e.n_iter_no_change:
-            self._give_up(training)
+            self._stop_or_slow_down(training)
 
     def _observe_score(self, training: Training) -> None:
         e = self.estimator
@@ -245,12 +231,12 @@ class _Record(Callback):
         e = self.estimator
         e._no_improvement_count = e._no_improvement_count + 1 if no_improvement else 0
 
-    def _give_up(self, training: Training) -> None:
-        """End the training; with the adaptive learning rate first divide that by 5."""
+    def _stop_or_slow_down(self, training: Training) -> None:
+        """Stop training; first divide an adaptive learning rate by 5 while it is > 1e-6."""
         e = self.estimator
-        figure = "Validation score" if e.early_stopping else "Training loss"
+        metric = "Validation score" if e.early_stopping else "Training loss"
         message = (
-            f"{figure} did not improve more than tol={e.tol:f} for "
+            f"{metric} did not improve more than tol={e.tol:f} for "
             f"{e.n_iter_no_change} consecutive epochs."
         )
         rate = training.state.schedule if e._is_adaptive else None

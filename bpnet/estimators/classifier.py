@@ -1,4 +1,4 @@
-"""Classification: one of several classes, or several labels at once."""
+"""Classification: binary, multiclass or multilabel."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ from bpnet.training.loop import Training
 
 @documented
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """A multi-layer perceptron that classifies, with scikit-learn's manners.
+    """A multi-layer perceptron classifier with scikit-learn's API.
 
-    A drop-in replacement of :class:`sklearn.neural_network.MLPClassifier`: with the same
-    parameters and `random_state` it draws the same weights and shuffles and finds the same
-    solution, up to rounding. What it adds is keyword-only, from `dropout` on, and off by
-    default.
+    A drop-in replacement for :class:`sklearn.neural_network.MLPClassifier`: with the same
+    parameters and `random_state` it has the same initial weights and shuffling and finds the
+    same solution, up to rounding. Additional parameters, from `dropout` on, are keyword-only
+    and off by default.
 
     Parameters
     ----------
     <parameters>
     class_weight : dict, list of dict, "balanced" or None, default None
-        What the weights of each class's examples are multiplied by; "balanced" makes all
-        classes count the same. Several labels at once take a list, a dict for each.
+        Factors for the example weights of each class; "balanced" gives all classes the same
+        total weight. Multilabel targets take a list with one dict per label.
 
     Attributes
     ----------
     classes_ : array (n_classes,)
-        The labels; for several labels at once their numbers.
+        The class labels; for multilabel targets their column numbers.
     <attributes>
 
     See Also
     --------
-    MLPRegressor : The same for numbers.
-    bpnet.Network : What it is made of.
+    MLPRegressor : The regressor.
+    bpnet.Network : The underlying network.
 
     Examples
     --------
@@ -123,21 +123,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> MLPClassifier:
-        """Take one epoch over some examples, from where the last call ended.
+        """Train for one epoch, continuing from the last call.
 
         Parameters
         ----------
         X, y, sample_weight
             As in `fit`.
         classes : array-like (n_classes,) or None
-            All labels that will ever come; needed in the first call.
+            All labels across all calls; required in the first call.
 
         Returns
         -------
         MLPClassifier
             This estimator.
         """
-        with self._unchanged_if_refused():
+        with self._unchanged_on_error():
             self._check_classes(classes, y)
             return self._fit(X, y, sample_weight, incremental=True)
 
@@ -152,8 +152,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         array (n_samples,) or (n_samples, n_labels)
-            Labels, or 0 and 1 for several labels at once. An array of the kind of X, except
-            that labels which are no numbers are always NumPy's.
+            Labels, or 0 and 1 for multilabel targets, of the same array type as X; non-numeric
+            labels are always a NumPy array.
         """
         codes, owner = self._infer(inference.predictions, X)
         if self._kind == "multilabel":
@@ -165,22 +165,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         )
 
     def predict_proba(self, X: Any) -> Array:
-        """Give the probability of each class, in the order of `classes_`.
+        """Return the probability of each class, in the order of `classes_`.
 
         Returns
         -------
         array (n_samples, n_classes)
-            Of the kind of X. For several labels at once each column is a label's own
-            probability, else rows sum to 1.
+            Of the same array type as X. Rows sum to 1, except for multilabel targets, where
+            each column is the probability of one label.
         """
         return self._infer(inference.probabilities, X)[0]
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Give the logarithms of the probabilities, finite also where those round to 0."""
+        """Return the log-probabilities, finite even where probabilities round to 0."""
         return self._infer(log_probabilities, X)[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Give the weighted share of examples of which every label is right."""
+        """Return the weighted fraction of examples with every label correct."""
         predicted = host_array(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
@@ -189,7 +189,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     # --- targets --------------------------------------------------------------------------
 
     def _check_classes(self, classes: Any, y: Any) -> None:
-        """Check the labels that `partial_fit` is told of, and take them down at first."""
+        """Check the labels passed to `partial_fit`, and store them in the first call."""
         known = getattr(self, "classes_", None)
         if classes is None:
             if known is None:
@@ -200,7 +200,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             classes = unique_labels(host_array(classes, "classes"))
         if known is None:
             with naming("y"):
-                self._see_classes(classes, host_array(y, "y"), owner)
+                self._set_classes(classes, host_array(y, "y"), owner)
         elif not np.array_equal(host_array(known), classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
@@ -208,11 +208,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             )
 
     def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
-        """Check labels; give numbers of classes, or 0 and 1 in columns."""
+        """Check labels; return class indices, or columns of 0 and 1."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._see_classes(unique_labels(y), y, owner)
+            self._set_classes(unique_labels(y), y, owner)
         else:
             self._check_known(unique_labels(y))
         if self._kind == "multilabel":
@@ -220,8 +220,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         codes = np.searchsorted(host_array(self.classes_), y)
         return codes if self._kind == "multiclass" else codes[:, None] == 1
 
-    def _see_classes(self, classes: Any, y: Any, owner: Backend | None) -> None:
-        """Take down the labels, where the targets live, and what they make of these."""
+    def _set_classes(self, classes: Any, y: Any, owner: Backend | None) -> None:
+        """Store the labels, on the device of the targets, and the kind of classification."""
         kind = type_of_target(y)
         if "multioutput" in kind:
             raise ValueError(f"Multioutput target data is not supported, got y of type {kind}")
@@ -257,8 +257,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return None
         if incremental and self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all examples at once, which partial_fit has "
-                "not; pass a dict, as sklearn.utils.class_weight.compute_class_weight computes"
+                "class_weight='balanced' needs all examples at once, so partial_fit does not "
+                "support it; pass a dict from sklearn.utils.class_weight.compute_class_weight"
             )
         if not isinstance(self.class_weight, str):
             weights = self.class_weight
@@ -271,7 +271,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return None if self._kind == "multilabel" else targets
 
     def _validation_score(self, training: Training) -> float:
-        """Give the accuracy, which training has measured."""
         return training.logs["val_accuracy"]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -289,7 +288,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 def log_probabilities(
     xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array
 ) -> Array:
-    """Compute ln p; where p underflows, from the logits, so that it stays finite."""
+    """Return ln p, computed from the logits where p underflows, so that it stays finite."""
     z = inference.logits(xp, model, parameters, X)
     z = xp.concat([-z, z], axis=1) if z.shape[1] == 1 else z
     p, tiny = model.loss.link(xp, z), float(xp.finfo(z.dtype).smallest_normal)

@@ -1,4 +1,4 @@
-"""Regression: one number or several."""
+"""Regression with one or several outputs."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from bpnet.training.loop import Training
 
 @documented
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
-    """A multi-layer perceptron that predicts numbers, with scikit-learn's manners.
+    """A multi-layer perceptron regressor with scikit-learn's API.
 
-    A drop-in replacement of :class:`sklearn.neural_network.MLPRegressor`: with the same
-    parameters and `random_state` it draws the same weights and shuffles and finds the same
-    solution, up to rounding. What it adds is keyword-only, from `dropout` on, and off by
-    default.
+    A drop-in replacement for :class:`sklearn.neural_network.MLPRegressor`: with the same
+    parameters and `random_state` it has the same initial weights and shuffling and finds the
+    same solution, up to rounding. Additional parameters, from `dropout` on, are keyword-only
+    and off by default.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"}, default "squared_error"
-        Half the squared error, or half the Poisson deviance of targets >= 0, whose
-        prediction is the exponential of the last layer.
+        Half the squared error, or half the Poisson deviance of targets >= 0, which predicts
+        the exponential of the last layer.
     <parameters>
 
     Attributes
@@ -47,8 +47,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     See Also
     --------
-    MLPClassifier : The same for classes.
-    bpnet.Network : What it is made of.
+    MLPClassifier : The classifier.
+    bpnet.Network : The underlying network.
 
     Examples
     --------
@@ -112,18 +112,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     @available_if(lambda self: self._partial_fit_is_available())  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Take one epoch over some examples, from where the last call ended.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in `fit`.
-
-        Returns
-        -------
-        MLPRegressor
-            This estimator.
-        """
+        """Train for one epoch, continuing from the last call; arguments as in `fit`."""
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Array:
@@ -137,12 +126,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         array (n_samples,) or (n_samples, n_outputs)
-            Of the kind of X.
+            Predictions of the same array type as X.
         """
         return self._infer(inference.predictions, X)[0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Give R^2, the share of the targets' variance that is explained."""
+        """Return R^2, the fraction of the targets' variance that is explained."""
         predicted = host_array(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
@@ -151,7 +140,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     # --- targets --------------------------------------------------------------------------
 
     def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
-        """Check targets; give them in columns."""
+        """Check targets; return them as columns."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if y.dtype.kind not in "biuf":
@@ -169,7 +158,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return None
 
     def _validation_score(self, training: Training) -> float:
-        """Compute R^2 on the host; NaN if training has diverged."""
+        """Return R^2, computed on the host; NaN if training has diverged."""
         held_out, backend = training.validation, training.backend
         assert held_out is not None
         predicted = training.network.infer(

@@ -1,1 +1,1 @@
-"""Models and training runs as files, which hold names, numbers and arrays, and no code."""
+"""Model and checkpoint files, which contain names, numbers and arrays, but no code."""

@@ -1,7 +1,7 @@
-"""Objects of bpnet as names and numbers, and back: what a model file says of them.
+"""Conversion of bpnet objects to and from the plain data of a model file.
 
-The table is closed: a file can ask for the classes below and for nothing else, and each
-checks its parameters as it does for users.
+Only the classes listed below can be created from a file, and each validates its parameters as
+usual.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bpnet.common.patience import Patience
 _SHARED = ("learning_rate", "weight_decay", "clip_value", "clip_norm")
 _MOMENTS = (*_SHARED, "beta1", "beta2", "epsilon")
 
-# Each class with its parameters, which are its attributes too.
+# Each class with its parameters, which are also its attributes.
 _CLASSES: dict[type, tuple[str, ...]] = {
     layers.Dense: ("units", "activation", "init", "bias_init", "l1", "l2"),
     layers.Dropout: ("rate",),
@@ -42,13 +42,13 @@ _CLASSES: dict[type, tuple[str, ...]] = {
         "learning_rate", "monitor", "factor", "minimum", "patience",
     ),
 }  # fmt: skip
-# The functions among the initialisers, by their names; an alias has the name it stands for.
+# The initializer functions by name; an alias maps to the name of the original.
 _FUNCTIONS = {
     f"initializers.{f.__name__}": f
     for f in initializers.INITIALIZERS.values()
     if hasattr(f, "__name__")
 }
-# What kind of object a parameter may be, where it is no number or word.
+# The module of parameters that are objects instead of numbers or strings.
 _KINDS = {
     "activation": "activations",
     "init": "initializers",
@@ -57,11 +57,9 @@ _KINDS = {
     "schedule": "schedules",
 }
 
-
-# What files written before call a parameter.
+# Parameter names in older files.
 _FORMER_KEYS = {("schedules.WarmUp", "then"): "schedule"}
-
-# A learning rate may fall to 0, though it cannot start there.
+# Stands for a learning rate that has decayed to 0, which the constructor rejects.
 _TINY = 5e-324
 _PATIENCE = ("patience", "min_delta", "mode", "best", "waited")
 
@@ -74,12 +72,12 @@ _BY_NAME = {_name(cls): cls for cls in _CLASSES}
 
 
 def describe(value: Any) -> Any:
-    """Write an object of bpnet as a dict of its class and parameters; a number as itself.
+    """Return a bpnet object as a dict of its class and parameters; other values unchanged.
 
     Raises
     ------
     TypeError
-        If it, or what it holds, is none of bpnet's own.
+        If the object or one of its parameters is not bpnet's own.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -92,32 +90,32 @@ def describe(value: Any) -> Any:
     cls, held = type(value), getattr(value, "__dict__", {})
     if set(held) != set(_CLASSES.get(cls, ("no class of bpnet",))):
         raise TypeError(
-            f"a model file holds bpnet's own layers, activations, losses, initialisers, "
-            f"optimizers and schedules only, as it holds no code; got {value!r}. Save "
-            f"net.parameters as arrays instead, build the network anew in your program and "
-            f"assign them to its parameters"
+            f"a model file holds bpnet's own layers, activations, losses, initializers, "
+            f"optimizers and schedules only, because it contains no code; got {value!r}. Save "
+            f"net.parameters as arrays instead, rebuild the network in your program and assign "
+            f"them to its parameters"
         )
     return {"class": _name(cls)} | {name: describe(v) for name, v in held.items()}
 
 
 def build(description: Any, kind: str) -> Any:
-    """Make the object of a description; `kind` is the module its class must be of.
+    """Create the object of a description, whose class must be in the module `kind`.
 
     Raises
     ------
     ValueError, TypeError
-        If it describes nothing that bpnet has.
+        If the description is invalid.
     """
     name = description.get("class") if isinstance(description, dict) else description
     if not isinstance(name, str) or not name.startswith(f"{kind}."):
-        raise ValueError(f"one of bpnet.{kind} is needed, got {short(description)}")
+        raise ValueError(f"expected one of bpnet.{kind}, got {short(description)}")
     parameters = {key: value for key, value in description.items() if key != "class"}
     if name in _FUNCTIONS and not parameters:
         return _FUNCTIONS[name]
     parameters = {_FORMER_KEYS.get((name, key), key): v for key, v in parameters.items()}
     cls = _BY_NAME.get(name)
     if cls is None:
-        raise ValueError(f"this bpnet has no {short(name)}")
+        raise ValueError(f"this version of bpnet has no {short(name)}")
     if set(parameters) != set(_CLASSES[cls]):
         raise ValueError(
             f"{name} has the parameters {', '.join(_CLASSES[cls]) or 'none'}; "
@@ -133,25 +131,25 @@ def _parameter(name: str, value: Any) -> Any:
         return build(value, _KINDS[name])
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ValueError(f"{name} must be a number or a word, got {short(value)}")
+    raise ValueError(f"{name} must be a number or a string, got {short(value)}")
 
 
 def _plateau(parameters: Mapping[str, Any]) -> schedules.ReduceOnPlateau:
-    """Make the schedule that waits for progress, with what it has seen."""
-    waiting = parameters["patience"]
-    if not isinstance(waiting, dict) or set(waiting) != set(_PATIENCE):
-        raise ValueError(f"patience is malformed: {short(waiting)}")
-    waiting = dict(waiting)
+    """Create a ReduceOnPlateau schedule with its state."""
+    patience = parameters["patience"]
+    if not isinstance(patience, dict) or set(patience) != set(_PATIENCE):
+        raise ValueError(f"patience is malformed: {short(patience)}")
+    patience = dict(patience)
     plain = {key: _parameter(key, v) for key, v in parameters.items() if key != "patience"}
-    best, waited = waiting.pop("best"), waiting.pop("waited")
+    best, waited = patience.pop("best"), patience.pop("waited")
     rate = check_number("learning_rate", plain.pop("learning_rate"), 0.0)
-    schedule = schedules.ReduceOnPlateau(rate or _TINY, **plain, **waiting)
+    schedule = schedules.ReduceOnPlateau(rate or _TINY, **plain, **patience)
     schedule.learning_rate = rate
     schedule.patience.restore(best, waited)
     return schedule
 
 
 def short(value: Any) -> str:
-    """Show the beginning of what a file holds: it may be long."""
+    """Return the repr of a value from a file, truncated to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}..."

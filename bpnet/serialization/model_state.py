@@ -1,4 +1,4 @@
-"""A model as a document and tensors, and back."""
+"""Conversion of a model to and from a JSON document and tensors."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from bpnet.backend.registry import get_backend
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.errors import ModelFileError
-from bpnet.layers import Dense, Layer
+from bpnet.layers import Dense
 from bpnet.model.model import Model
 from bpnet.serialization.config import build, describe, short
 from bpnet.serialization.safetensors_file import Tensors
 
 Kind = TypeVar("Kind", bound=Model)
 
-# The counters of a training are int64 on the device, and exact as float64.
-_MOST = 2**53
+# Counters must be exact as float64.
+_COUNTER_LIMIT = 2**53
 
 
 @contextmanager
 def file_errors(path: Any) -> Iterator[None]:
-    """Name the file in the error of what it describes, if that cannot be."""
+    """Convert errors about the contents of a file to a ModelFileError that names the file."""
     try:
         yield
     except KeyError as error:
-        raise ModelFileError(f"{os.fsdecode(path)} lacks {short(error.args[0])}") from error
+        missing = short(error.args[0])
+        raise ModelFileError(f"{os.fsdecode(path)} lacks {missing}") from error
     except (
         ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError,
     ) as error:  # fmt: skip
-        reason = str(error)[:300]  # it may show what the file holds
+        reason = str(error)[:300]  # which may quote the file
         raise ModelFileError(
-            f"{os.fsdecode(path)} holds no network or training of bpnet: {reason}"
+            f"{os.fsdecode(path)} does not hold a valid network or training run of bpnet: "
+            f"{reason}"
         ) from error
 
 
 def document(network: Model) -> dict[str, Any]:
-    """Describe a network that has been built."""
+    """Describe a built network."""
     return {
         "n_inputs": network.placement and network.n_inputs,
         "steps_taken": network.steps_taken,
@@ -49,7 +51,7 @@ def document(network: Model) -> dict[str, Any]:
 
 
 def architecture(network: Model) -> dict[str, Any]:
-    """Describe what two networks must have in common to train alike."""
+    """Describe what two networks must have in common to train identically."""
     return {
         "layers": [describe(layer) for layer in network.layers],
         "loss": describe(network.loss),
@@ -60,12 +62,12 @@ def architecture(network: Model) -> dict[str, Any]:
 
 
 def weights(network: Model) -> Tensors:
-    """Give the parameters as named arrays of the host."""
+    """Return the parameters as named host arrays."""
     return named("layers", network.placement.parameters)
 
 
 def named(prefix: str, parameters: Sequence[dict[str, Any]]) -> Tensors:
-    """Name the arrays of all layers, as "layers.0.W"."""
+    """Return host copies of the arrays of all layers, named like "layers.0.W"."""
     return {
         f"{prefix}.{number}.{name}": to_host(p)
         for number, layer in enumerate(parameters)
@@ -74,7 +76,7 @@ def named(prefix: str, parameters: Sequence[dict[str, Any]]) -> Tensors:
 
 
 def restored(described: dict[str, Any], tensors: Tensors, kind: type[Kind]) -> Kind:
-    """Make the model of a document; take its weights out of the tensors, on the host."""
+    """Create the model of a document on the host; remove its weights from the tensors."""
     network = kind(
         [build(layer, "layers") for layer in described["layers"]],
         build(described["loss"], "losses"),
@@ -88,39 +90,37 @@ def restored(described: dict[str, Any], tensors: Tensors, kind: type[Kind]) -> K
     network.epochs_taken = counter(described, "epochs_taken")
     parameters = [
         {name: take(tensors, f"layers.{number}.{name}", shape, network.dtype)
-         for name, shape in form.items()}
-        for number, form in enumerate(forms(network))
+         for name, shape in shapes.items()}
+        for number, shapes in enumerate(parameter_shapes(network))
     ]  # fmt: skip
     network.set_parameters(get_backend("numpy"), parameters)
     return network
 
 
-def forms(network: Model) -> list[dict[str, tuple[int, ...]]]:
-    """Give the shapes of all parameters, layer by layer, without making any."""
+def parameter_shapes(network: Model) -> list[dict[str, tuple[int, ...]]]:
+    """Return the shapes of all parameters, layer by layer, without allocating them."""
     assert network.n_inputs is not None
-    found, width = [], network.n_inputs
+    shapes: list[dict[str, tuple[int, ...]]] = []
+    width = network.n_inputs
     for layer in network.layers:
-        found.append(_form(layer, width))
+        if isinstance(layer, Dense):
+            shapes.append({"W": (width, layer.units), "b": (layer.units,)})
+        else:
+            shapes.append({})
         width = layer.n_outputs(width)
-    return found
-
-
-def _form(layer: Layer, n_inputs: int) -> dict[str, tuple[int, ...]]:
-    if isinstance(layer, Dense):
-        return {"W": (n_inputs, layer.units), "b": (layer.units,)}
-    return {}
+    return shapes
 
 
 def counter(described: dict[str, Any], name: str) -> int:
-    """Give a number that counts, as large as a training can make it."""
+    """Return a counter, which must be >= 0 and not too large to train on."""
     value = check_integer(name, described[name], 0)
-    if value >= _MOST:
+    if value >= _COUNTER_LIMIT:
         raise ValueError(f"{name} is too large")
     return value
 
 
 def take(tensors: Tensors, name: str, shape: tuple[int, ...], dtype: str) -> Any:
-    """Take a tensor out, which must be there with this shape and dtype."""
+    """Remove and return a tensor, which must have this shape and dtype."""
     tensor = tensors.pop(name)
     if tensor.shape != shape or tensor.dtype != dtype:
         raise ValueError(
@@ -131,7 +131,7 @@ def take(tensors: Tensors, name: str, shape: tuple[int, ...], dtype: str) -> Any
 
 
 def check_rest(tensors: Tensors, allowed: tuple[str, ...] = ()) -> None:
-    """Refuse tensors that nothing has asked for."""
+    """Raise ValueError if unused tensors are left."""
     rest = [name for name in tensors if not name.startswith(allowed)]
     if rest:
-        raise ValueError(f"nothing in it needs the tensor {short(rest[0])}")
+        raise ValueError(f"it holds an unexpected tensor {short(rest[0])}")

@@ -1,9 +1,9 @@
-"""A model file: tensors and a JSON document in one safetensors file, whole or not there.
+"""Model files: tensors and a JSON document in one safetensors file, written atomically.
 
 The format is that of https://github.com/huggingface/safetensors: 8 bytes with the length of
-a JSON header, the header, the tensors. Its metadata has two entries: "bpnet", the document,
-and "sha256", which is taken over the document and all tensors. Nothing in it is ever executed.
-Numbers in the document are as Python's json writes them, NaN and Infinity among them.
+a JSON header, the header, the tensors. The metadata has two entries: "bpnet", the document,
+and "sha256", the checksum of the document and all tensors. Nothing in a file is ever executed.
+Numbers in the document are written by Python's json, including NaN and Infinity.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import numpy as np
 from bpnet.errors import ModelFileError
 
 VERSION = 1
-# A header has about 100 bytes for a tensor. Parsed, it takes up to 30 times its size.
+# A header takes about 100 bytes per tensor. Parsing it takes up to 30 times its size in memory.
 HEADER_LIMIT = 4 * 2**20
-# A killed writer leaves its temporary file; nobody writes for so many seconds without pause.
+# Seconds after which a temporary file is taken to be left by a killed writer.
 _ABANDONED = 3600.0
 _DTYPES = {"F32": "<f4", "F64": "<f8"}
 
@@ -50,12 +50,12 @@ def _safetensors() -> Any:
 
 
 def encode(document: Mapping[str, Any], tensors: Tensors) -> bytes:
-    """Give the bytes of a model file.
+    """Return the bytes of a model file.
 
     Parameters
     ----------
     document : dict
-        What JSON can hold.
+        JSON-serializable data.
     tensors : dict of str to numpy.ndarray
         Arrays of float32 or float64.
     """
@@ -65,30 +65,30 @@ def encode(document: Mapping[str, Any], tensors: Tensors) -> bytes:
     content: bytes = _safetensors().numpy.save(tensors, metadata)
     if int.from_bytes(content[:8], "little") > HEADER_LIMIT:
         raise ValueError(
-            f"the network's description and list of tensors take more than "
-            f"{HEADER_LIMIT} bytes, the most that a model file may have; save fewer layers"
+            f"the description of the network and its tensors exceeds {HEADER_LIMIT} bytes, the "
+            f"limit of a model file; save fewer layers"
         )
     return content
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Put a file in place of the one before: at every moment there is one of the two, whole.
+    """Write or replace a file atomically.
 
-    The bytes go to a temporary file in the same folder and to the disk, and only then get
-    the name. A symbolic link is followed: it stays, and its target is replaced.
+    The bytes are written and synced to a temporary file in the same folder, which is then
+    renamed. A symbolic link is followed: it stays, and its target is replaced.
 
     Raises
     ------
     OSError
-        If it cannot be written; the file before is then as it was.
+        If the file cannot be written; an existing file is left unchanged.
     """
     target = Path(os.path.realpath(os.fsdecode(path)))
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         if target.is_symlink():
-            raise OSError(errno.ELOOP, "its symbolic links lead in a circle")
-        _sweep(target)
+            raise OSError(errno.ELOOP, "its symbolic links form a loop")
+        _remove_abandoned(target)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         try:
             with open(temporary, "xb") as file:
@@ -102,12 +102,12 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)
     except OSError as error:
-        reason = f"{error.strerror}; nothing was written, and a file before is as it was"
+        reason = f"{error.strerror}; nothing was written, and any existing file is unchanged"
         raise OSError(error.errno, reason, os.fsdecode(path)) from error
 
 
 def _sync_folder(folder: Path) -> None:
-    """Get the new name to the disk, too, where the system can open a folder."""
+    """Sync the rename to disk, where the system can open a folder."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -116,10 +116,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _sweep(target: Path) -> None:
-    """Remove what killed writers of this file have left."""
+def _remove_abandoned(target: Path) -> None:
+    """Remove temporary files left by killed writers of this file."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-        with contextlib.suppress(OSError):  # another writer may have swept it
+        with contextlib.suppress(OSError):  # another writer may have removed it
             if time.time() - left.stat().st_mtime > _ABANDONED:
                 left.unlink()
 
@@ -128,16 +128,16 @@ def _sweep(target: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
-    """Give the document and the tensors of a model file, after all checks.
+    """Return the document and the tensors of a model file, fully checked.
 
     Memory is bounded by about twice the size of the file.
 
     Raises
     ------
     ModelFileError
-        If it is no whole model file, or one of a newer bpnet.
+        If the file is not an intact model file, or was written by a newer bpnet.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     safetensors, path = _safetensors(), os.fsdecode(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -149,8 +149,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
         if not 2 <= length <= min(size - 8, HEADER_LIMIT):
             _refuse(
                 path,
-                f"is no model file, or only the beginning of one: it has {size} bytes, and "
-                f"its header should have {length} (at most {HEADER_LIMIT})",
+                f"is not a model file, or is truncated: it has {size} bytes, and its header "
+                f"should have {length} (at most {HEADER_LIMIT})",
             )
         header = file.read(length)
         document, text, checksum = _document(path, header, size - 8 - length)
@@ -166,12 +166,12 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
         flat = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]])
         tensors[name] = flat.reshape(entry["shape"]).astype(flat.dtype.newbyteorder("="))
     if _checksum(text, tensors) != checksum:
-        _refuse(path, "is damaged: its contents do not have the checksum that was written")
+        _refuse(path, "is damaged: its contents do not match their checksum")
     return document, tensors
 
 
 def _document(path: str, header: bytes, n_bytes: int) -> tuple[dict[str, Any], str, str]:
-    """Give the document as dict and as text, and the checksum."""
+    """Return the document as dict and as text, and the checksum."""
     try:
         entries = json.loads(header)
         metadata = entries.pop("__metadata__")
@@ -182,14 +182,14 @@ def _document(path: str, header: bytes, n_bytes: int) -> tuple[dict[str, Any], s
         version = document["version"]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {str(error)[:100]}"
-        _refuse(path, f"has no header that bpnet has written, or a damaged one ({reason})")
+        _refuse(path, f"has a header that is damaged or not written by bpnet ({reason})")
     if not isinstance(version, int) or version < 1:
         _refuse(path, "is damaged: its format has no version")
     if version > VERSION:
         _refuse(
             path,
-            f"has version {version} of the format, and this bpnet reads up to {VERSION}; "
-            f"install a newer bpnet",
+            f"has version {version} of the format, but this bpnet reads versions up to "
+            f"{VERSION}; install a newer bpnet",
         )
     if not all(isinstance(end, int) for end in ends) or max(ends, default=0) != n_bytes:
         _refuse(path, f"is damaged: {n_bytes} bytes of tensors do not match its header")

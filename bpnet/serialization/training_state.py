@@ -1,4 +1,4 @@
-"""The state of a training in a file, and how a training goes on from it."""
+"""The training state in a checkpoint, and resuming from it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from bpnet.serialization.model_state import (
     counter,
     document,
     file_errors,
-    forms,
     named,
+    parameter_shapes,
     restored,
     take,
     weights,
@@ -33,17 +33,16 @@ from bpnet.serialization.safetensors_file import Tensors
 from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
-# Dataset is told apart by its shape and by this many of its rows: all would take too long.
+# A dataset is identified by its shape and a hash of this many rows; hashing all is too slow.
 _ROWS = 256
-
-# What Network.save says of the examples, which it no longer has.
+# What Network.save writes for the examples, which it no longer has.
 _UNKNOWN = "unknown"
-
-_WHERE = {
+# The settings as named in errors.
+_LABELS = {
     "optimizer": "the optimizer",
     "batch_size": "batch_size",
     "shuffle": "shuffle",
-    "shares": "the kind of training (fit of a network, or of an estimator)",
+    "shares": "the caller (Network.fit, or fit of an estimator)",
     "data": "the training examples",
     "validation": "the validation examples",
 }
@@ -53,16 +52,16 @@ _WHERE = {
 
 
 def settings(training: Training) -> dict[str, Any]:
-    """Describe what a training must have in common with the one it resumes."""
+    """Describe what a training run must have in common with the run that it resumes."""
     validation = training.validation
-    return agreed(training) | {
+    return common_settings(training) | {
         "data": fingerprint(training.data),
         "validation": None if validation is None else fingerprint(validation),
     }
 
 
-def agreed(training: Training | FinishedRun) -> dict[str, Any]:
-    """Give the settings but for the data."""
+def common_settings(training: Training | FinishedRun) -> dict[str, Any]:
+    """Return the settings without the data."""
     return {
         "optimizer": describe(training.state.optimizer),
         "batch_size": training.batch_size,
@@ -74,9 +73,9 @@ def agreed(training: Training | FinishedRun) -> dict[str, Any]:
 
 
 class FinishedRun:
-    """What ``Network.save`` writes of a training that has ended, so that it can go on.
+    """The state of a finished training run that ``Network.save`` writes, to be resumed.
 
-    It holds the optimiser's slots, but no examples.
+    It holds the optimizer state, but no examples.
     """
 
     def __init__(self, training: Training) -> None:
@@ -85,22 +84,22 @@ class FinishedRun:
         self.batch_size, self.shuffle = training.batch_size, training.shuffle
         self.loss_weighting = training.loss_weighting
         self.is_finite = training.nonfinite is None
-        self._left = training.network.placement
+        self._placement = training.network.placement
 
-    def can_go_on(self, network: Model) -> bool:
-        """Whether the network is as the last whole epoch left it, and all can be written."""
+    def is_resumable(self, network: Model) -> bool:
+        """Whether the network is unchanged since the last full epoch and can be written."""
         changed = self.history.stopped == "interrupted" or self.history.best_epoch is not None
-        if changed or not self.is_finite or network.placement is not self._left:
+        if changed or not self.is_finite or network.placement is not self._placement:
             return False
         try:
-            agreed(self)
-        except TypeError:  # an optimiser that is not bpnet's
+            common_settings(self)
+        except TypeError:  # the optimizer is not bpnet's own
             return False
         return True
 
 
 def fingerprint(data: Dataset) -> list[Any]:
-    """Give number of examples, of features, and a hash of some examples."""
+    """Return the numbers of examples and features, and a hash of some examples."""
     rows = np.linspace(0, data.n_rows - 1, min(_ROWS, data.n_rows)).astype(np.int64)
     some = data.take(rows).to_host()
     X = some.X.toarray() if some.is_sparse else some.X
@@ -113,9 +112,9 @@ def fingerprint(data: Dataset) -> list[Any]:
 def snapshot(
     network: Model, training: Training | FinishedRun, common: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Tensors]:
-    """Give the document and the tensors of a training between two epochs.
+    """Return the document and the tensors of a training run between two epochs.
 
-    `common` are its :func:`settings`. The training's state must have stored its arrays.
+    `common` are its :func:`settings`. Its state must have been stored.
     """
     state, history = training.state, training.history
     tensors = weights(network)
@@ -125,8 +124,8 @@ def snapshot(
             {name: s[number] for name, s in layer.items()} for layer in state.optimizer_state
         ]
         tensors |= named(f"training.slots.{number}", arrays)
-    for number, figures in enumerate(history.values()):
-        tensors[f"training.history.{number}"] = np.asarray(figures, np.float64)
+    for number, values in enumerate(history.values()):
+        tensors[f"training.history.{number}"] = np.asarray(values, np.float64)
     described = {
         "settings": common,
         "schedule": describe(state.schedule),
@@ -144,19 +143,19 @@ def snapshot(
             if (kept := callback.state())
         ],
     }
-    taken = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
-    return {"network": document(network) | taken, "training": described}, tensors
+    counters = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
+    return {"network": document(network) | counters, "training": described}, tensors
 
 
 def contents(network: Model, run: FinishedRun | None) -> tuple[dict[str, Any], Tensors]:
-    """Return what a file holds of a network, and of its last run if that can go on."""
-    if run is not None and run.can_go_on(network):
-        return snapshot(network, run, agreed(run))
+    """Return the contents of a network's file, with its last run if that can be resumed."""
+    if run is not None and run.is_resumable(network):
+        return snapshot(network, run, common_settings(run))
     return {"network": document(network)}, weights(network)
 
 
 def _pack(value: Any, tensors: Tensors) -> Any:
-    """Put arrays among the tensors, and a reference in their place."""
+    """Move arrays to the tensors, replacing them with references."""
     if isinstance(value, np.ndarray):
         name = f"training.callbacks.{len(tensors)}"
         tensors[name] = value
@@ -183,21 +182,10 @@ def _unpack(value: Any, tensors: Tensors) -> Any:
 
 
 class Resumption:
-    """A training that a checkpoint holds, for a network that is to go on with it.
+    """The training run in a checkpoint, to be resumed by a network.
 
-    Parameters
-    ----------
-    network : Model
-        Of the same layers, loss, dtype and seed; its weights count for nothing.
-    path : path
-        The checkpoint.
-    optimizer : Optimizer or None
-        That of the training; None takes it from the file.
-
-    Attributes
-    ----------
-    state : TrainingState
-        The optimiser with all that it had gathered.
+    The network must have the same layers, loss, dtype and seed; its weights are ignored. The
+    optimizer must be that of the run; None takes it from the file.
     """
 
     def __init__(
@@ -210,8 +198,8 @@ class Resumption:
             self.network = restored(described["network"], tensors, Model)
             if "training" not in described:
                 raise ValueError(
-                    "it holds a network without a training; resume from a file that "
-                    "bpnet.Checkpoint wrote, or bpnet.load it and fit it anew"
+                    "it holds a network without a training run; resume from a file written by "
+                    "bpnet.Checkpoint, or load it with bpnet.load and fit it anew"
                 )
             training = described["training"]
             self.settings = dict(training["settings"])
@@ -225,12 +213,13 @@ class Resumption:
             check_rest(tensors)
             copy.deepcopy(self.state.schedule).observe(_last(self.history))
             if self.history.epochs != self.completed:
-                raise ValueError("its history has another number of epochs")
+                raise ValueError("its history has a different number of epochs")
         ours, theirs = architecture(network), architecture(self.network)
         for name, value in ours.items():
             self._compare(f"the network's {name}", value, theirs[name])
         if optimizer is not None:
-            self._compare(_WHERE["optimizer"], describe(optimizer), self.settings["optimizer"])
+            theirs = self.settings["optimizer"]
+            self._compare(_LABELS["optimizer"], describe(optimizer), theirs)
 
     def _state(self, training: dict[str, Any], tensors: Tensors) -> TrainingState:
         state = TrainingState(
@@ -240,46 +229,42 @@ class Resumption:
         )
         state.schedule = build(training["schedule"], "schedules")
         if type(state.schedule) is not type(state.optimizer.learning_rate):
-            raise ValueError("its schedule is not that of its optimizer")
+            raise ValueError("its schedule does not match its optimizer")
         state.step, state.epoch = counter(training, "step"), counter(training, "epoch")
+        dtype = self.network.dtype
         state.optimizer_state = [
             {
                 name: tuple(
-                    take(
-                        tensors, f"training.slots.{number}.{layer}.{name}",
-                        shape, self.network.dtype,
-                    )
-                    for number in range(state.optimizer.n_state)
+                    take(tensors, f"training.slots.{n}.{layer}.{name}", shape, dtype)
+                    for n in range(state.optimizer.n_state)
                 )
-                for name, shape in form.items()
+                for name, shape in shapes.items()
             }
-            for layer, form in enumerate(forms(self.network))
-        ]  # fmt: skip
+            for layer, shapes in enumerate(parameter_shapes(self.network))
+        ]
         return state
 
-    def hand_over(self, training: Training) -> None:
-        """Check that a training is the same, and let it start where the file's has ended.
+    def apply_to(self, training: Training) -> None:
+        """Check that a training run matches, and let it start where the file's run ended.
 
         Raises
         ------
         ValueError
-            If it is another; nothing has changed then.
+            If it does not match; nothing is changed then.
         """
         for name, value in settings(training).items():
             if self.settings.get(name) != _UNKNOWN:
-                self._compare(_WHERE[name], value, self.settings.get(name))
+                self._compare(_LABELS[name], value, self.settings.get(name))
         if training.epochs < self.completed:
             raise ValueError(
-                f"epochs counts from the first one on, also with resume_from: it must be "
-                f">= {self.completed}, those which {os.fsdecode(self.path)} has completed; "
+                f"epochs counts from the first epoch, also with resume_from: it must be >= "
+                f"{self.completed}, the number that {os.fsdecode(self.path)} has completed; "
                 f"got {training.epochs}"
             )
-        states = _Restore(self, training)
+        states = _RestoreCallbacks(self, training)
         network, before = training.network, vars(training.network).copy()
         try:
-            network.set_parameters(
-                training.backend, self.network.to(training.backend).placement[1]
-            )
+            network.set_parameters(*self.network.to(training.backend).placement)
             network.n_inputs = self.network.n_inputs
             states.on_train_begin(training)
         except BaseException:
@@ -293,12 +278,12 @@ class Resumption:
         if ours != theirs:
             raise ValueError(
                 f"cannot resume {os.fsdecode(self.path)}: {what} must be the same as in the "
-                f"training that it holds, {_shown(theirs)}; got {_shown(ours)}"
+                f"training run that it holds, {_shown(theirs)}; got {_shown(ours)}"
             )
 
 
-class _Restore(Callback):
-    """Gives the other callbacks their states, after they have forgotten all."""
+class _RestoreCallbacks(Callback):
+    """Restores the states of the other callbacks after they have been reset."""
 
     def __init__(self, resumed: Resumption, training: Training) -> None:
         self.path, states = resumed.path, list(resumed.states)
@@ -313,7 +298,7 @@ class _Restore(Callback):
         if lost:
             raise ValueError(
                 f"{os.fsdecode(self.path)} holds the state of the callback {lost[0]}, without "
-                f"which training would go on in another way; pass such a one in callbacks"
+                f"which training would continue differently; pass one in callbacks"
             )
 
     def on_train_begin(self, training: Training) -> None:
@@ -323,25 +308,25 @@ class _Restore(Callback):
 
 
 def _last(history: History) -> dict[str, float]:
-    return {name: figures[-1] for name, figures in history.items() if figures}
+    return {name: values[-1] for name, values in history.items() if values}
 
 
 def _history(training: dict[str, Any], tensors: Tensors) -> History:
     history = History()
     for number, name in enumerate(training["history"]):
-        figures = tensors.pop(f"training.history.{number}")
-        if not isinstance(name, str) or figures.ndim != 1:
-            raise ValueError(f"the figures {short(name)} are malformed")
-        history.history[name] = figures.tolist()
+        values = tensors.pop(f"training.history.{number}")
+        if not isinstance(name, str) or values.ndim != 1:
+            raise ValueError(f"the metric {short(name)} is malformed")
+        history.history[name] = values.tolist()
     if not isinstance(training["stopped"], str | None):
-        raise ValueError("the reason for its end is malformed")
+        raise ValueError("the reason why it stopped is malformed")
     history.stopped = training["stopped"]
     history.seconds = check_number("seconds", training["seconds"], 0.0)
     return history
 
 
 def _shown(value: Any) -> str:
-    """Show a description; of data its size, as a hash says nothing."""
+    """Format a description for an error; data by its size and the start of its hash."""
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], int):
         return f"{value[0]} examples of {value[1]} features with hash {str(value[2])[:8]}"
     return "none" if value is None else short(value)

@@ -1,8 +1,8 @@
-"""Training: epochs of steps over checked examples, and who may look in on them.
+"""The training loop.
 
 `loop` runs the epochs and calls the callbacks, `runner` owns the arrays and takes the steps,
-`step` is the pure function that each of them runs. `state` is what one run hands to the next,
-`nan_guard` goes back to the last good epoch, `history` is what is returned.
+`step` is the pure function of a single step. `state` carries the optimizer from run to run, and
+`nan_guard` restores the last good epoch.
 """
 
 from bpnet.common.history import History

@@ -1,4 +1,4 @@
-"""Ctrl-C between two steps: a step is never left half done."""
+"""Ctrl-C handling that never leaves a step half done."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 
 class Interrupt:
-    """While the block runs, the first Ctrl-C sets `requested`; a second one raises.
+    """A context in which the first Ctrl-C sets `requested` and a second one raises.
 
-    The second may come in the middle of a step, and leave its parameters half done.
-    Signals reach the main thread only, so in other threads this does nothing.
+    The second may interrupt a step and leave its parameters half updated. Signals reach the
+    main thread only, so in other threads this does nothing.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Interrupt:
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.getsignal(signal.SIGINT)
             if self._previous is not signal.default_int_handler:
-                self._previous = None  # the program handles Ctrl-C in its own way
+                self._previous = None  # the program has its own Ctrl-C handler
             else:
                 signal.signal(signal.SIGINT, self._request)
         return self

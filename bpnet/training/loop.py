@@ -1,4 +1,4 @@
-"""The loop over epochs, and the callbacks that look in on it."""
+"""The training loop and its callback interface."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Hook = Callable[["Callback", "Training"], None]
 
 
 class Callback:
-    """The hooks of a training, all of which do nothing.
+    """Base class of callbacks; every hook does nothing by default.
 
     Examples
     --------
@@ -48,42 +48,42 @@ class Callback:
         """Run before each epoch; ``training.epoch`` counts from 0."""
 
     def on_batch_end(self, training: Training) -> None:
-        """Run after each step. To read an array here makes training wait for the device."""
+        """Run after each step. Reading an array here synchronizes with the device."""
 
     def on_epoch_end(self, training: Training) -> None:
-        """Run after each epoch; ``training.logs`` has its figures and takes more."""
+        """Run after each epoch; ``training.logs`` has its metrics and accepts more."""
 
     def on_epoch_recorded(self, training: Training) -> None:
-        """Run when all have seen the epoch and its figures stand in the history."""
+        """Run after all callbacks saw the epoch and its metrics are in the history."""
 
     def on_train_end(self, training: Training) -> None:
-        """Run after the last epoch, however training ended, unless by an error."""
+        """Run after the last epoch, unless an error ended training."""
 
     def teardown(self, training: Training) -> None:
-        """Run after all else, also if an error ended training, to free what it took.
+        """Release resources after everything else, even if an error ended training.
 
-        Where the error came early, no other hook may have run.
+        After an early error, no other hook may have run.
         """
 
     def on_close(self, training: Training) -> None:
-        """Do nothing: the former name of :meth:`teardown`, which a subclass may override."""
+        """Do nothing; deprecated, override :meth:`teardown` instead."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Run a hook of the former name, too."""
+        """Also run a hook of the former name."""
         super().__init_subclass__(**options)
         if "on_close" in vars(cls):
             warn_renamed(f"{cls.__name__}.on_close", "teardown")
             cls.teardown = _both(cls.teardown, cls.on_close)  # type: ignore[assignment, method-assign]
 
     def state(self) -> dict[str, Any]:
-        """Give what a checkpoint must keep of this callback; {} if that is nothing.
+        """Return what a checkpoint must store of this callback; {} if nothing.
 
-        Values are what JSON can hold, or NumPy arrays of float32 or float64.
+        Values are JSON-serializable, or NumPy arrays of float32 or float64.
         """
         return {}
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
-        """Take up what :meth:`state` gave: before training, to check it, and when it begins."""
+        """Restore a :meth:`state`: called before training, to check it, and at its start."""
 
 
 def _both(teardown: Hook, on_close: Hook) -> Hook:
@@ -97,53 +97,47 @@ def _both(teardown: Hook, on_close: Hook) -> Hook:
 class Training:
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
-    Callbacks get this object. Its parameters and network are those of the moment: the next
-    step may overwrite them, so a callback that keeps arrays copies them. One that sets
-    parameters assigns `parameters`: another array in one of their dicts may go unseen.
+    Callbacks receive this object. The next step may overwrite its current parameters, so
+    a callback that keeps arrays must copy them. To set parameters, assign `parameters`; a
+    change inside one of their dicts may go unnoticed.
 
     Parameters
     ----------
     network : Model
         The network to train.
     data, validation : Dataset, Dataset or None
-        Checked examples.
+        Checked training and validation examples.
     epochs, batch_size, callbacks, backend
         As in ``Network.fit``.
     order : callable
-        ``order(epoch, rows)`` gives the order of the examples in an epoch: `rows` integers.
-        The epoch counts from 0, over all trainings of the network.
+        ``order(epoch, rows)`` returns the order of the examples in an epoch: `rows` integers.
+        The epoch counts from 0, over all training runs of the network.
     shuffle : bool
-        Whether that order is drawn anew in each epoch; a resumed run must agree.
+        Whether the examples are shuffled in each epoch; a resumed run must agree.
     state : TrainingState
-        What the run before has left; a fresh one starts anew.
+        The state left by the previous run, or a new one.
     loss_weighting : {"weight", "rows"}
-        How much a batch counts in the epoch's loss: by the sum of its weights, or by its
-        number of examples, as in scikit-learn.
+        Whether the epoch's loss weights a batch by the sum of its weights, or by its number of
+        examples, as scikit-learn does.
     on_nonfinite, run_eagerly
         As in ``Network.fit``.
 
     Attributes
     ----------
-    network : Network
-        The network in training.
+    network, data, validation
+        As above.
     backend : Backend
-        Where it trains.
-    data : Dataset
-        The checked training examples.
-    validation : Dataset or None
-        The checked validation examples.
-    epoch : int
-        Number of completed epochs.
-    epochs : int
-        Number of epochs asked for.
+        Where training runs.
+    epoch, epochs : int
+        Number of completed and of requested epochs.
     history : History
-        The figures of the epochs before.
+        The metrics of the previous epochs.
     logs : dict of str to float
-        In ``on_epoch_end`` the figures of this epoch, to which callbacks may add theirs;
-        in other hooks those of the epoch before.
+        In ``on_epoch_end`` the metrics of this epoch, to which callbacks may add their own;
+        in other hooks those of the previous epoch.
     nonfinite : NonFinite or None
-        In ``on_epoch_end`` and ``on_train_end``, where loss, weights or the optimiser's slots
-        have ceased to be finite; None as long as all of them are, or nobody looks.
+        In ``on_epoch_end`` and ``on_train_end``, where loss, weights or optimizer state became
+        non-finite; None if they are finite or not checked.
     """
 
     def __init__(
@@ -185,9 +179,9 @@ class Training:
 
     @property
     def parameters(self) -> Parameters:
-        """The parameters of all layers at this moment; copy what you keep.
+        """The current parameters of all layers; copy what you keep.
 
-        Assigning takes a copy, with which training goes on.
+        Training continues with a copy of what is assigned.
         """
         return self.runner.parameters
 
@@ -199,30 +193,30 @@ class Training:
     def runner(self) -> Runner:
         """The runner, which owns the arrays from the first hook on."""
         if self._runner is None:
-            raise RuntimeError("training has no arrays of its own before it begins")
+            raise RuntimeError("training has no arrays before it begins")
         return self._runner
 
     def copy_parameters(self) -> Parameters:
-        """Copy the parameters of all layers on their device."""
+        """Return a copy of the parameters of all layers on their device."""
         return copy_parameters(self.parameters, self.backend)
 
     def stop(self, reason: str) -> None:
-        """End training after this epoch; the first reason stands in the history."""
+        """Stop training after this epoch; the history keeps the first reason."""
         self.history.stopped = self.history.stopped or reason
 
     def sample(self, rows: int) -> Dataset:
-        """Draw some training examples, the same in each call, and put them on the device."""
+        """Return random training examples on the device, the same in each call."""
         rng = generator(self.network.seed, "sample")
         chosen = rng.permutation(self.data.n_rows)[:rows]
         return self.data.take(chosen).to_device(self.backend)
 
     def run(self) -> History:
-        """Run the epochs, and leave the network with its last (or best) parameters.
+        """Run the epochs and leave the network with its last (or best) parameters.
 
         Raises
         ------
         NonFiniteError
-            After everything else, if a NaN or an infinity ended the training.
+            After all cleanup, if a NaN or an infinity ended training.
         """
         self._started = time.perf_counter() - self.history.seconds
         memory = explained(self.backend, self._needs)
@@ -238,7 +232,7 @@ class Training:
                         self.stop("interrupted")
                 self._call("on_train_end")
             finally:
-                self._guard = None  # which holds copies of the weights
+                self._guard = None  # frees its copies of the weights
                 self.network.release_steps()
                 self.network.take_back(runner)
                 self.state.store(runner.arrays)
@@ -249,16 +243,16 @@ class Training:
                     callback.teardown(self)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
             raise NonFiniteError(
-                f"training has met a NaN or an infinity in {self.nonfinite}. The network has "
-                f"the weights of the last good epoch; on_nonfinite='restore' ends without an "
-                f"error, 'ignore' trains on",
+                f"training met a NaN or an infinity in {self.nonfinite}. The network has the "
+                f"weights of the last good epoch; on_nonfinite='restore' stops without an "
+                f"error, 'ignore' continues training",
                 self.nonfinite,
                 self.history,
             )
         return self.history
 
     def _needs(self) -> dict[str, tuple[int, str]]:
-        """Say how many bytes the parts of this training take, and what lowers them."""
+        """Return the bytes that each part of this run takes, and what lowers them."""
         network, inputs = self.network, int(self.data.X.shape[1])
         one = parameter_bytes(network.layers, inputs, network.dtype)
         batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
@@ -270,7 +264,7 @@ class Training:
         }
 
     def _begin(self) -> Runner:
-        """Put data, parameters and optimizer state where they are needed."""
+        """Move data, parameters and optimizer state to the device."""
         backend, data, held_out = self.backend, self.data, self.validation
         loader = Loader(data, backend, self.batch_size, self.loss_weighting)
         start = self.network.parameters_on(backend, data.X)
@@ -284,10 +278,10 @@ class Training:
         return runner
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
-        """Take the steps of one epoch, and read its figures.
+        """Take the steps of one epoch and read its metrics.
 
-        Where work is queued, weights that a step had no memory for are known too late: so go
-        back to those of the epoch before.
+        Asynchronous backends report a lack of memory only after the step that failed, so
+        restore the weights of the previous epoch.
         """
         try:
             if self._run_batches(interrupt):
@@ -295,17 +289,14 @@ class Training:
             elif self._guard is not None:
                 self._read_loss()
                 if self.nonfinite is not None:
-                    self._go_back(self._guard)
+                    self._restore_last_good(self._guard)
         except Exception as error:
             if self._guard is not None and self.backend.is_out_of_memory(error):
-                self._go_back(self._guard)
+                self._restore_last_good(self._guard)
             raise
 
     def _run_batches(self, interrupt: Interrupt) -> bool:
-        """Take the steps of one epoch; False if Ctrl-C cut it short.
-
-        Nothing here waits for the device.
-        """
+        """Take the steps of one epoch without synchronizing; False if Ctrl-C cut it short."""
         runner = self.runner
         runner.begin_epoch()
         for data, rows in runner.batches():
@@ -316,7 +307,7 @@ class Training:
         return True
 
     def _end_epoch(self) -> None:
-        """Read the epoch's figures: the one place where training waits for the device."""
+        """Read the epoch's metrics: the only place where training waits for the device."""
         self.epoch += 1
         self.state.epoch += 1
         self.logs = {"loss": self._read_loss(), "learning_rate": self.runner.rates[-1]}
@@ -329,13 +320,16 @@ class Training:
         self.history.append(self.logs)
         self.state.schedule.observe(self.logs)
         if self._guard is not None:
-            self._keep_or_go_back(self._guard)
+            if self.nonfinite is not None:
+                self._restore_last_good(self._guard)
+            elif self.epoch < self.epochs and self.history.stopped is None:
+                self._guard.keep(self.epoch)
         self.history.seconds = time.perf_counter() - self._started
         if self.nonfinite is None:
             self._call("on_epoch_recorded")
 
     def _read_loss(self) -> float:
-        """Read the loss of the epoch so far, and look whether all is finite."""
+        """Read the loss of the epoch so far, and check that everything is finite."""
         if self._guard is None:
             return float(self.runner.arrays["loss"])
         loss, finite = self._guard.read()
@@ -344,14 +338,8 @@ class Training:
             self.stop(f"not finite in {self.nonfinite}")
         return loss
 
-    def _keep_or_go_back(self, guard: Guard) -> None:
-        if self.nonfinite is not None:
-            self._go_back(guard)
-        elif self.epoch < self.epochs and self.history.stopped is None:
-            guard.keep(self.epoch)
-
-    def _go_back(self, guard: Guard) -> None:
-        guard.go_back()
+    def _restore_last_good(self, guard: Guard) -> None:
+        guard.restore()
         self.state.epoch -= self.epoch - guard.epoch
 
     def _call(self, hook: str) -> None:
@@ -360,7 +348,7 @@ class Training:
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
-    """Give callbacks as a list; one alone is a list of it."""
+    """Return callbacks as a list; a single callback becomes a list of one."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         callbacks = [callbacks]
     callbacks = list(callbacks)

@@ -1,9 +1,9 @@
-"""The stop at a NaN or an infinity: look after each epoch, name where it began, go back.
+"""Detection of NaNs and infinities after each epoch, with diagnosis and rollback.
 
-A look copies weights and slots into one array and sums it, which is read together with the
-epoch's loss; the copy waits on the device for the way back. Only when something is no longer
-finite the epoch is run once more from that copy, step by step, to find the first quantity
-that went wrong: orders and masks are the same again, so it fails again in the same step.
+Weights and optimizer state are copied into one flat array, whose sum is read together with the
+epoch's loss; the copy stays on the device for the rollback. Only if something is not finite,
+the epoch is replayed from that copy, step by step, to find the first non-finite quantity: order
+and dropout masks are the same, so it fails again in the same step.
 """
 
 from __future__ import annotations
@@ -23,64 +23,51 @@ from bpnet.model.recorder import recording
 from bpnet.training.runner import Runner
 from bpnet.training.step import StepState, gather
 
-# Features, targets and weights this large make a likely cause: initialisers assume a variance
-# near 1, and what is a thousand times larger is so in the square, too.
+# Features, targets and weights beyond this are a likely cause: initializers assume a variance
+# near 1, and squared losses square the excess.
 LARGE = 1e3
 
 
 class Guard:
-    """Keeps weights and optimizer state of the last good epoch, and looks at what comes after.
-
-    Parameters
-    ----------
-    runner : Runner
-        The run to watch.
-    epoch : int
-        Number of epochs that it has completed.
-
-    Attributes
-    ----------
-    epoch : int
-        Number of completed epochs when the copy that it goes back to was made.
-    """
+    """Checks the arrays of a run after each epoch, and keeps those of the last good `epoch`."""
 
     def __init__(self, runner: Runner, epoch: int) -> None:
         self.runner, self.epoch = runner, epoch
-        self._good = self._last = self._look(runner.arrays | {"loss": runner.zero_loss()})[1]
+        self._good = self._last = self._copy(runner.arrays | {"loss": runner.zero_loss()})[1]
         self._seen = runner.parameters
 
     def read(self) -> tuple[float, bool]:
-        """Read the epoch's loss, and whether it, weights and optimizer state are finite."""
+        """Return the epoch's loss, and whether it, weights and optimizer state are finite."""
         self._seen = self.runner.parameters
-        (loss, total), self._last = self._look(self.runner.arrays)
+        (loss, total), self._last = self._copy(self.runner.arrays)
         return loss, math.isfinite(loss) and self._all_finite(total, self._last)
 
     def keep(self, epoch: int) -> None:
-        """Keep what was read, or what a callback has set since."""
+        """Keep the arrays last read, or those a callback has set since."""
         if self.runner.parameters is not self._seen:
-            self._last = self._look(self.runner.arrays)[1]
+            self._last = self._copy(self.runner.arrays)[1]
         self._good, self.epoch = self._last, epoch
 
-    def go_back(self) -> None:
-        """Give the runner the arrays of the last good epoch."""
-        self.runner.arrays |= self._restored(self._good)
+    def restore(self) -> None:
+        """Restore the arrays of the last good epoch."""
+        self.runner.arrays |= self._unflatten(self._good)
 
-    def _look(self, state: StepState) -> tuple[list[float], Array]:
-        """Give loss and sum on the host, and the copy that was summed."""
+    def _copy(self, state: StepState) -> tuple[list[float], Array]:
+        """Return loss and sum on the host, and the flat copy that was summed."""
         backend = self.runner.backend
-        look = self.runner.model.compiled(backend, _sum_and_copy)
+        flatten = self.runner.model.compiled(backend, _flatten_and_sum)
         with np.errstate(over="ignore", invalid="ignore"):
-            figures, copy = look(state["parameters"], state["optimizer_state"], state["loss"])
-            return backend.to_numpy(figures).tolist(), copy
+            sums, flat = flatten(state["parameters"], state["optimizer_state"], state["loss"])
+            return backend.to_numpy(sums).tolist(), flat
 
     def _all_finite(self, total: float, flat: Array) -> bool:
-        """Judge by the sum; it may overflow though all its terms are finite."""
+        """Check the sum first; it may overflow though all terms are finite."""
         return math.isfinite(total) or _is_finite(self._xp, flat)
 
-    def _restored(self, flat: Array) -> StepState:
-        """Cut a copy into weights and slots, with the counters of the last good epoch."""
+    def _unflatten(self, flat: Array) -> StepState:
+        """Split a copy into a state, with the counters of the last good epoch."""
         runner, xp = self.runner, self._xp
-        pieces = iter(_cut(xp, flat, [array.shape for *_, array in _gathered(runner.arrays)]))
+        pieces = iter(_split(xp, flat, [array.shape for *_, array in _named(runner.arrays)]))
         parameters, optimizer_state = [], []
         for layer, layer_state in zip(
             runner.parameters, runner.arrays["optimizer_state"], strict=True
@@ -96,58 +83,55 @@ class Guard:
         }
 
     def find(self) -> NonFinite:
-        """Name the first bad quantity of the epoch after the last good one."""
+        """Find the first non-finite quantity of the epoch after the last good one."""
         with np.errstate(all="ignore"):
-            return self._replayed() or self._at_the_end()
+            return self._replay() or self._find_now()
 
     @property
     def _xp(self) -> Namespace:
         return self.runner.backend.xp
 
-    def _replayed(self) -> NonFinite | None:
-        """Run the epoch again, up to the step that fails."""
+    def _replay(self) -> NonFinite | None:
+        """Replay the epoch up to the step that fails."""
         runner, number = self.runner, 0
-        state = self._restored(self._good)
+        state = self._unflatten(self._good)
         state["loss"] = runner.zero_loss()
         for data, sizes in runner.passes():
             state["batch"] = runner.scalar(0)
             for batch, rows in enumerate(sizes):
                 number += 1
-                flat, step = self._look(state)[1], int(state["step"])
+                flat, step = self._copy(state)[1], int(state["step"])
                 state = runner.steps[rows](state, data)
-                (loss, total), after = self._look(state)
+                (loss, total), after = self._copy(state)
                 if not (math.isfinite(loss) and self._all_finite(total, after)):
-                    before = self._restored(flat)
+                    before = self._unflatten(flat)
                     before |= {"step": runner.scalar(step), "batch": runner.scalar(batch)}
-                    return self._within(number, before, state, data, rows)
+                    return self._find_in_step(number, before, state, data, rows)
         return None
 
-    def _within(
+    def _find_in_step(
         self, number: int, before: StepState, after: StepState, data: dict[str, Any], rows: int
     ) -> NonFinite | None:
-        """Name the first bad quantity of a step."""
+        """Find the first non-finite quantity of a step."""
         runner, xp = self.runner, self._xp
         X, y, w = gather(xp, data, before["batch"], runner.loader.batch_size, rows)
-        model = runner.model.spec
-        for layer, quantity, array in (
-            *_computed(xp, model, before, X, y, w),
-            *_gathered(after),
-        ):
+        computed = _computed(xp, runner.model.spec, before, X, y, w)
+        for layer, quantity, array in (*computed, *_named(after)):
             if not _is_finite(xp, array):
                 cause = self._cause(before, X, y)
-                return self._named(number, layer, quantity, array, cause)
+                return self._report(number, layer, quantity, array, cause)
         return None
 
-    def _at_the_end(self) -> NonFinite:
-        """Name what is bad now, as the epoch itself went well."""
+    def _find_now(self) -> NonFinite:
+        """Find what is not finite now, although the replay succeeded."""
         cause = "a callback has set the weights"
-        for layer, quantity, array in _gathered(self.runner.arrays):
+        for layer, quantity, array in _named(self.runner.arrays):
             if not _is_finite(self._xp, array):
-                return self._named(None, layer, quantity, array, cause)
+                return self._report(None, layer, quantity, array, cause)
         depth = len(self.runner.parameters)
-        return self._named(None, depth - 1, "loss", self.runner.arrays["loss"], cause)
+        return self._report(None, depth - 1, "loss", self.runner.arrays["loss"], cause)
 
-    def _named(
+    def _report(
         self, step: int | None, layer: int, quantity: str, array: Array, cause: str
     ) -> NonFinite:
         xp = self._xp
@@ -156,13 +140,15 @@ class Guard:
         return NonFinite(self.epoch + 1, step, max(1, weighted), quantity, value, cause)
 
     def _cause(self, before: StepState, X: Array, y: Array) -> str:
-        """Judge by sizes: what is far from 1 is suspected first."""
-        if not all(_is_finite(self._xp, array) for *_, array in _gathered(before)):
-            return "weights or optimizer state were so before training; start from others"
+        """Guess the cause from magnitudes, checking data before weights."""
+        if not all(_is_finite(self._xp, array) for *_, array in _named(before)):
+            return (
+                "weights or optimizer state were not finite before training; start from others"
+            )
         if (size := self._largest(X)) > LARGE:
-            return f"features up to {size:.3g} in size; scale them to variance 1"
+            return f"features up to {size:.3g} in magnitude; scale them to variance 1"
         if y.ndim == 2 and (size := self._largest(y)) > LARGE:
-            return f"targets up to {size:.3g} in size; scale them to variance 1"
+            return f"targets up to {size:.3g} in magnitude; scale them to variance 1"
         size = max(self._largest(p) for layer in before["parameters"] for p in layer.values())
         grown = f"weights have grown to {size:.3g}, so " if size > LARGE else ""
         return (
@@ -174,18 +160,18 @@ class Guard:
         return float(self._xp.max(self._xp.abs(array)))
 
 
-def _sum_and_copy(
+def _flatten_and_sum(
     xp: Namespace, model: ModelSpec, parameters: Any, optimizer_state: Any, loss: Array
 ) -> tuple[Array, Array]:
-    """Copy loss, weights and slots into one array; give loss and sum, and that copy."""
+    """Copy loss, weights and optimizer state into one array; return [loss, sum] and it."""
     state = {"parameters": parameters, "optimizer_state": optimizer_state}
-    arrays = [loss, *(array for *_, array in _gathered(state))]
+    arrays = [loss, *(array for *_, array in _named(state))]
     flat = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
     return xp.stack([loss, xp.sum(flat)]), flat
 
 
-def _cut(xp: Namespace, flat: Array, shapes: list[tuple[int, ...]]) -> Iterator[Array]:
-    """Copy the arrays of these shapes out of what :func:`_sum_and_copy` has made."""
+def _split(xp: Namespace, flat: Array, shapes: list[tuple[int, ...]]) -> Iterator[Array]:
+    """Yield copies of the arrays of these shapes from a :func:`_flatten_and_sum` copy."""
     start = 1  # after the loss
     for shape in shapes:
         stop = start + math.prod(shape)
@@ -197,8 +183,8 @@ def _is_finite(xp: Namespace, array: Array) -> bool:
     return bool(xp.all(xp.isfinite(array)))
 
 
-def _gathered(state: StepState) -> Iterator[tuple[int, str, Array]]:
-    """Give the weights and slots of each layer, with their names."""
+def _named(state: StepState) -> Iterator[tuple[int, str, Array]]:
+    """Yield weights and optimizer state of each layer with layer number and name."""
     for number, (layer, layer_state) in enumerate(
         zip(state["parameters"], state["optimizer_state"], strict=True)
     ):
@@ -211,7 +197,7 @@ def _gathered(state: StepState) -> Iterator[tuple[int, str, Array]]:
 def _computed(
     xp: Namespace, model: ModelSpec, state: StepState, X: Array, y: Array, w: Array | None
 ) -> Iterator[tuple[int, str, Array]]:
-    """Yield what one step computes up to the gradients, in its order, with names."""
+    """Yield what one step computes up to the gradients, in order, with names."""
     parameters, last = state["parameters"], len(model.layers) - 1
     recorders, recorded = recording(model)
     loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w, state["step"])

@@ -1,4 +1,4 @@
-"""The arrays of a training run on their device, and the steps that change them."""
+"""The arrays of a training run and the steps that update them."""
 
 from __future__ import annotations
 
@@ -20,34 +20,37 @@ from bpnet.training.step import StepState, make_step
 Order = Callable[[int, int], Any]
 
 
+def in_order(epoch: int, rows: int) -> range:
+    """Return the order of the examples without shuffling."""
+    return range(rows)
+
+
 class Runner:
     """Owns parameters, optimizer state and counters while a fit runs, and takes the steps.
 
     Parameters
     ----------
-    model : Model
-        The model to train.
-    parameters : list of dict of str to array
-        Where to start; copied, as a step overwrites its arrays.
+    model, parameters : Model, list of dict of str to array
+        The model to train, and its initial parameters, which are copied.
     loader : Loader
-        Where batches come from; its backend is where the steps run.
+        Source of the batches; its backend is where the steps run.
     state : TrainingState
-        The optimizer, with what earlier runs have left.
+        The optimizer, with the state left by earlier runs.
     order : callable
         ``order(epoch, rows)`` returns the order of the examples in an epoch.
     epoch : int
-        Number of epochs that a resumed run has completed before.
+        Number of epochs that a resumed run has already completed.
     eagerly : bool
-        Whether to run each operation as it is written.
+        As `run_eagerly` of ``Network.fit``.
 
     Attributes
     ----------
     arrays : dict
-        The state of :mod:`bpnet.training.step` as the last step has left it.
+        The state of :mod:`bpnet.training.step` after the last step.
     rates : list of float
         The learning rate of each batch of the epoch.
     steps : dict of int to callable
-        The compiled step for each number of rows that batches have.
+        The compiled step for each batch size.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Runner:
     ) -> None:  # fmt: skip
         self.model, self.loader, self.state = model, loader, state
         self.order, self.eagerly = order, eagerly
-        self._begun = (state.steps_taken, state.step, epoch)
+        self._start = (state.steps_taken, state.step, epoch)
         self.arrays: StepState = {
             "parameters": copy_parameters(parameters, self.backend),
             "optimizer_state": state.optimizer_state_on(self.backend, parameters),
@@ -73,22 +76,20 @@ class Runner:
 
     @property
     def parameters(self) -> Parameters:
-        """The parameters of all layers at this moment."""
+        """The current parameters of all layers."""
         return self.arrays["parameters"]  # type: ignore[no-any-return]
 
     @property
     def placement(self) -> Placement:
-        """The same with their backend, as the model asks for them."""
+        """The current parameters with their backend."""
         return Placement(self.backend, self.parameters)
 
     def set_parameters(self, parameters: Parameters) -> None:
-        """Go on with a copy of these parameters."""
+        """Continue with a copy of these parameters."""
         self.arrays["parameters"] = copy_parameters(parameters, self.backend)
 
-    # --- one epoch --------------------------------------------------------------------------
-
     def begin_epoch(self) -> None:
-        """Prepare steps, learning rates and order; nothing here waits for the device."""
+        """Prepare steps, learning rates and order without synchronizing with the device."""
         n_batches, state = self.loader.n_batches, self.state
         steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
         if steps != self.steps:  # a callback has changed a layer
@@ -103,40 +104,38 @@ class Runner:
         self.arrays["loss"] = self.zero_loss()
 
     def batches(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """Yield data and number of rows of each step of the epoch."""
+        """Yield data and number of rows for each step of the epoch."""
         for data, sizes in self.passes():
             self.arrays["batch"] = self.scalar(0)
             for rows in sizes:
                 yield data, rows
 
     def take_step(self, data: dict[str, Any], rows: int) -> None:
-        """Run one step; the arrays before it may be gone."""
+        """Run one step, which may reuse the memory of the previous arrays."""
         self.arrays = self.steps[rows](self.arrays, data)
 
     def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Yield the data of this epoch's steps, piece by piece, with the sizes of batches."""
+        """Yield the data of this epoch piece by piece, with the batch sizes."""
         return self.loader.passes(self._order, self.rates)
 
     def _compiled_step(self, rows: int) -> Callable[..., StepState]:
-        """Return the compiled step, the same for all runs with the same settings."""
+        """Return the compiled step, shared by all runs with the same settings."""
         model, optimizer = self.model, self.state.optimizer
         details = (self.loader.batch_size, rows, self.loader.by_weight, self.eagerly)
-        # A CUDA graph multiplies as precisely as it did when it was captured.
+        # A CUDA graph keeps the matmul precision of its capture.
         return model.compiled_once(
             (self.backend, model.settings, optimizer.settings, wanted_precision(), *details),
             lambda: make_step(self.backend, model.spec, optimizer, *details),
         )
 
-    # --- numbers on the device --------------------------------------------------------------
-
     def zero_loss(self) -> Array:
-        """Return the loss with which an epoch begins."""
+        """Return the initial loss of an epoch."""
         return self.scalar(0.0, self.model.dtype)
 
     def counters(self, epoch: int) -> StepState:
-        """Return step and t as they are after so many epochs, with those that it resumed."""
-        step, t, begun = self._begun
-        steps = (epoch - begun) * self.loader.n_batches
+        """Return `step` and `t` as they are after `epoch` completed epochs."""
+        step, t, start = self._start
+        steps = (epoch - start) * self.loader.n_batches
         return {"step": self.scalar(step + steps), "t": self.scalar(t + steps)}
 
     def scalar(self, value: float, dtype: str = "int64") -> Array:

@@ -1,4 +1,4 @@
-"""What one training run hands to the next, so that ten epochs and ten more equal twenty."""
+"""The state carried between training runs, so that ten epochs and ten more equal twenty."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from bpnet.training.step import StepState
 
 
 class TrainingState:
-    """The optimizer with all that it has gathered: what warm starts and checkpoints keep.
+    """The optimizer with its state and counters: what warm starts and checkpoints keep.
 
-    Between runs it owns the optimizer's arrays. During a run the
-    :class:`bpnet.training.runner.Runner` owns them, and :meth:`store` takes them over for a
-    checkpoint and in the end.
+    Between runs it owns the optimizer state. During a run
+    :class:`bpnet.training.runner.Runner` does, and :meth:`store` takes it over for each
+    checkpoint and at the end.
 
     Attributes
     ----------
     optimizer : Optimizer
         The update rule.
     schedule : Schedule
-        Its learning rate: a copy, as a schedule may change with what it observes.
+        A copy of its learning rate schedule, which may change with the metrics it observes.
     optimizer_state : list of dict or None
-        The optimizer's arrays, in the structure of the layers; None before the first step.
+        The optimizer's arrays, structured like the layers; None before the first step.
     step, epoch : int
-        How many this optimizer has taken: its rule's and its schedule's time.
+        Steps and epochs of this optimizer: the time of its update rule and its schedule.
     steps_before, epochs_before : int
-        How many the network had taken before: masks and orders are drawn for all of them.
+        Those of the network before; dropout masks and shuffling are seeded by the totals.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TrainingState:
         self.steps_before, self.epochs_before = steps_before, epochs_before
 
     def warm_start(self, previous: TrainingState) -> None:
-        """Go on from another optimizer: its time, and its arrays if they mean the same."""
+        """Continue from another optimizer: its time, and its arrays if of the same kind."""
         self.epoch, self.epochs_before = previous.epoch, previous.epochs_before
         old, new = previous.optimizer, self.optimizer
         if type(old) is type(new) and old.n_state == new.n_state:
@@ -59,12 +59,12 @@ class TrainingState:
 
     @property
     def steps_taken(self) -> int:
-        """All steps of the network."""
+        """Total steps of the network."""
         return self.steps_before + self.step
 
     @property
     def epochs_taken(self) -> int:
-        """All epochs of the network."""
+        """Total epochs of the network."""
         return self.epochs_before + self.epoch
 
     @property
@@ -73,7 +73,7 @@ class TrainingState:
         return self.schedule(float(self.epoch))
 
     def optimizer_state_on(self, backend: Backend, parameters: Parameters) -> OptimizerState:
-        """Return the optimizer's arrays on a backend, as copies that a step may overwrite."""
+        """Return the optimizer state on a backend, as copies that a step may overwrite."""
         if self.optimizer_state is None:
             return self.optimizer.init(backend.xp, parameters)
         return [
@@ -83,7 +83,7 @@ class TrainingState:
         ]  # fmt: skip
 
     def store(self, arrays: StepState) -> None:
-        """Take over what a run has gathered; waits for the device."""
+        """Store the optimizer state of a run; synchronizes with the device."""
         self.optimizer_state, self.step = arrays["optimizer_state"], int(arrays["t"])
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,28 +1,28 @@
 """One step of training, as a pure function of nested containers of arrays.
 
-``step(state, data) -> state``: that form is what JAX can jit, what a CUDA graph can capture
-and what a checkpoint can save. Nothing in it waits for the device, and every number that
-changes from step to step is an array of the state.
+``step(state, data) -> state`` is a form that JAX can jit, a CUDA graph can capture and a
+checkpoint can save. It never synchronizes with the device, and every number that changes from
+step to step is an array of the state.
 
 State
 -----
 parameters, optimizer_state
-    In the structure of the layers.
+    Structured like the layers.
 step : 0-d int64
-    Steps that the network has ever taken, which masks are drawn for.
+    Total steps of the network, which seed the dropout masks.
 t : 0-d int64
-    Steps that the optimiser has taken.
+    Steps of the optimizer.
 batch : 0-d int64
     Batches taken in this pass over `data`.
 loss : 0-d
-    Sum over the epoch's batches of share times loss: in the end, the mean loss.
+    Weighted sum of the batch losses so far; at the end of the epoch, the mean loss.
 
 Data
 ----
 X, y, w
     Resident examples; w is None without weights.
 order : (rows,) int64 or None
-    The order in which examples are visited; None takes all rows as one batch.
+    The order of the examples; None takes all rows as one batch.
 rates : (batches,)
     The learning rate of each batch.
 total : 0-d
@@ -46,32 +46,23 @@ StepState = dict[str, Any]
 
 
 def make_step(
-    backend: Backend,
-    model: ModelSpec,
-    optimizer: Optimizer,
-    batch_size: int,
-    rows: int,
-    by_weight: bool = False,
-    eagerly: bool = False,
-) -> Callable[[StepState, dict[str, Any]], StepState]:
-    """Make the compiled step for a batch of `rows` examples.
+    backend: Backend, model: ModelSpec, optimizer: Optimizer, batch_size: int, rows: int,
+    by_weight: bool = False, eagerly: bool = False,
+) -> Callable[[StepState, dict[str, Any]], StepState]:  # fmt: skip
+    """Return the step for a batch of `rows` examples, compiled and fused by the backend.
 
     Parameters
     ----------
-    backend : Backend
-        Compiles the step and fuses the update rule.
-    model : Model
-        Layers and loss.
-    optimizer : Optimizer
-        The update rule.
+    backend, model, optimizer : Backend, ModelSpec, Optimizer
+        Where the step runs, layers and loss, and the update rule.
     batch_size : int
-        Examples in every batch but the last, which tells where a batch starts.
+        Examples in every batch but the last; determines where a batch starts.
     rows : int
-        Examples in this batch: `batch_size`, or what is left in the end.
+        Examples in this batch: `batch_size`, or fewer in the last.
     by_weight : bool, default False
-        Whether the batch counts in the epoch's loss by the sum of its weights, or by `rows`.
+        Whether to weight the batch in the epoch's loss by the sum of its weights, or by `rows`.
     eagerly : bool, default False
-        Whether to run each operation as it is written, with nothing compiled or fused.
+        Whether to run each operation as written, with nothing compiled or fused.
     """
     rule = optimizer.decayed_rule if eagerly else backend.fuse(optimizer.decayed_rule)
 
@@ -83,14 +74,9 @@ def make_step(
         t = state["t"] + 1
         rate = xp.reshape(xp.take(data["rates"], xp.reshape(state["batch"], (1,))), ())
         parameters, optimizer_state = optimizer.update(
-            xp,
-            rule,
-            state["parameters"],
-            gradients,
-            state["optimizer_state"],
-            rate,
+            xp, rule, state["parameters"], gradients, state["optimizer_state"], rate,
             xp.astype(t, X.dtype),
-        )
+        )  # fmt: skip
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
             "parameters": parameters,
@@ -107,7 +93,7 @@ def make_step(
 
 
 def _parts(model: ModelSpec, optimizer: Optimizer) -> Iterator[Any]:
-    """Give all whose code a step runs."""
+    """Yield every object whose code a step runs."""
     yield from (optimizer, model.loss, *model.layers)
     yield from (layer.activation for layer in model.layers if isinstance(layer, Dense))
 
@@ -119,7 +105,7 @@ def _is_own(part: Any) -> bool:
 def gather(
     xp: Namespace, data: dict[str, Any], batch: Array, batch_size: int, rows: int
 ) -> tuple[Array, Array, Array | None]:
-    """Gather the examples of one batch on the device."""
+    """Return the examples of one batch, gathered on the device."""
     X, y, w, order = data["X"], data["y"], data["w"], data["order"]
     if order is None:
         return X, y, w

@@ -1,4 +1,4 @@
-"""Examples that a training does not see, to measure it by: passed in, or split off."""
+"""Validation examples: passed in, or held out of the training examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def hold_out(
     validation_data: tuple[Any, ...] | None,
     validation_split: float,
 ) -> tuple[Dataset, Dataset | None]:
-    """Give training and validation examples, from what was passed or split off."""
+    """Return training and validation examples, passed in or held out at random."""
     share = check_number("validation_split", validation_split, 0.0, 1.0, below=True)
     if validation_data is None and not share:
         return data, None

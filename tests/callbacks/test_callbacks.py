@@ -1,4 +1,4 @@
-"""Callbacks: hooks, early stopping, figures of the gradients, progress bar; and the history."""
+"""Callbacks: hooks, early stopping, gradient metrics, progress bar; and the history."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Hooks(bpnet.Callback):
 
 
 class Record(Hooks):
-    """The names of the hooks, with what each sees."""
+    """Records the names of the hooks with what each sees."""
 
     def __init__(self, name="", calls=None):
         self.name = name
@@ -72,7 +72,7 @@ class Record(Hooks):
 
 
 class Figures(bpnet.Callback):
-    """Adds a figure with given values, and keeps the parameters of each epoch."""
+    """Adds a metric with given values, and keeps the parameters of each epoch."""
 
     def __init__(self, *values):
         self.values = values
@@ -169,7 +169,7 @@ def test_stop_ends_training_after_the_epoch(hook, epochs):
 
 
 def test_parameters_that_a_callback_sets_are_trained_on_and_left_to_it(backend):
-    """The network is so wide that NumPy steps in place; JAX frees what a step consumes."""
+    """The network is so wide that NumPy steps in place; JAX frees donated buffers."""
 
     class Reset(Hooks):
         def at(self, hook, training):
@@ -286,7 +286,7 @@ def test_early_stopping_starts_anew_in_each_fit():
 
 
 def test_validation_figures_stop_training():
-    """The targets to validate on are the contrary, so learning makes the loss worse."""
+    """The validation targets are negated, so learning increases their loss."""
     stopping = bpnet.EarlyStopping(patience=3)
     net, settings = network(), {"validation_data": (X, -Y), "epochs": 50}
     history = train(net, stopping, **settings)
@@ -369,7 +369,7 @@ def test_the_bar_shows_epochs_and_figures_on_a_terminal(monkeypatch):
     assert "2/2" in shown
     assert f"loss={history['loss'][-1]:.4g}" in shown
     assert "learning_rate=0.05" in shown
-    assert "gradient_norm" not in shown  # a figure for each layer would fill the line
+    assert "gradient_norm" not in shown  # one metric per layer would fill the line
     assert shown.endswith("\n")
 
 

@@ -1,4 +1,4 @@
-"""What bpnet's estimators do beyond scikit-learn's."""
+"""Features of bpnet's estimators beyond scikit-learn's."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_classes_too_small_to_stratify_are_a_warning():
 
 
 class Watch(bpnet.Callback):
-    """Keep the weights of each epoch, and interrupt training as Ctrl-C would."""
+    """Keeps the weights of each epoch, and interrupts training like Ctrl-C."""
 
     def __init__(self, interrupt_after=None):
         self.interrupt_after = interrupt_after
@@ -347,7 +347,7 @@ def test_log_probabilities_stay_finite():
         ({"solver": "lbfgs", "progress": True}, "progress needs solver"),
         (
             {"optimizer": bpnet.Adam(), "clip_norm": 1.0},
-            "clip_norm is the solver's; give it to the optimizer",
+            "clip_norm belongs to the solver, which optimizer replaces; pass it to",
         ),
     ],
     ids=lambda value: " and ".join(value) if isinstance(value, dict) else None,

@@ -1,4 +1,4 @@
-"""Which data the estimators take, from any library, and in which kind they answer."""
+"""Input data of any library, and the array types returned by the estimators."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_the_number_of_features_is_checked_on_devices(backend):
         model.fit(backend.asarray(X_IRIS, "float64"), Y_IRIS[:-1])
 
 
-# --- travelling -------------------------------------------------------------------------------
+# --- pickling ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("travel", ["pickle", "joblib", "deepcopy"])
@@ -142,7 +142,7 @@ def test_a_model_travels_as_arrays_of_the_host(backend, travel, tmp_path):
 
 
 def arrays_in(value):
-    """Find all arrays in nested containers and objects of bpnet."""
+    """Yield all arrays in nested containers and bpnet objects."""
     if isinstance(value, dict):
         return [a for item in value.values() for a in arrays_in(item)]
     if isinstance(value, list | tuple):

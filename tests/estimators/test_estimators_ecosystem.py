@@ -1,4 +1,4 @@
-"""The estimators among scikit-learn's own tools."""
+"""The estimators with scikit-learn's own tools."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_the_documentation_names_every_parameter():
 
 
 def run(code, **environment):
-    """Run code in a fresh interpreter; give what it prints."""
+    """Run code in a fresh interpreter; return what it prints."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         env=os.environ | environment, capture_output=True, text=True, timeout=300,
@@ -172,7 +172,7 @@ def run(code, **environment):
 
 
 def test_with_array_api_dispatch():
-    """scikit-learn's own check of arrays, and tools that compute with them."""
+    """scikit-learn's own array API check, and tools that compute with such arrays."""
     pytest.importorskip("torch", reason="torch is not installed")
     said = run(
         """

@@ -1,4 +1,4 @@
-"""Where bpnet's estimators do not improve on scikit-learn's, they give the same numbers."""
+"""Numerical equality of bpnet's estimators with scikit-learn's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SHARED = {"hidden_layer_sizes": (9, 5), "random_state": 7, "batch_size": 40, "ma
 
 @pytest.fixture(autouse=True)
 def flags_of_numbers_beside_the_arrays():
-    """OpenBLAS may raise them in a float32 product; a real NaN fails the comparison."""
+    """OpenBLAS may raise them in float32 products; a real NaN fails the comparison."""
     with np.errstate(invalid="ignore"):
         yield
 
@@ -212,7 +212,7 @@ def test_the_first_partial_fit_is_the_same(task, solver):
 
 
 def test_features_far_from_0_give_the_same_curve():
-    """scikit-learn's loss keeps probabilities off 0 and 1, which shows with large logits."""
+    """scikit-learn's loss clips probabilities, which matters for large logits."""
     X, y = binary()
     theirs, ours = (
         module.MLPClassifier(**SHARED).fit(1e3 * X, y)

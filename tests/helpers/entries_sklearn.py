@@ -1,4 +1,4 @@
-"""The rows of the estimators in the table of refusals; many errors are scikit-learn's own."""
+"""The estimators' rows in the table of bad inputs; many errors are scikit-learn's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def estimator(name, fitted=True):
 
 
 def one(**values):
-    """Give cases that scikit-learn's constraints refuse, by type and range."""
+    """Return cases that scikit-learn's constraints reject, by type and range."""
     message = r"^The '{name}' parameter of MLP\w+ must be .* Got .* instead"
     common = {"object": object(), "complex": 1j, "bytes": b"adam", "set": {1, 2}}
     return {
@@ -125,7 +125,7 @@ del PARAMETERS["hidden_layer_sizes"]["set"], PARAMETERS["dropout"]["set"]  # tak
 # --- arrays -----------------------------------------------------------------------------------
 
 M = len(X)
-NO_NUMBERS = {  # scikit-learn takes text, objects and sparse ones where they hold numbers
+NO_NUMBERS = {  # scikit-learn accepts text, objects and sparse arrays that hold numbers
     name: bad._replace(error=(*BOTH, bpnet.NoDeviceError), message=r"\b{name}\b")
     for name, bad in no_numbers(X).items()
     if name in (
@@ -191,7 +191,7 @@ CLASSES_BAD = {
 
 
 def method(owner, name):
-    # An estimator that was fitted to two features is fitted anew to four.
+    # An estimator fitted to two features is refitted to four.
     good = {"X": np.hstack([X, X]) if name == "fit" else X}
     cases = {"X": FEATURES | (WIDTHS if name != "fit" else {})}
     if name in ("fit", "partial_fit", "score"):

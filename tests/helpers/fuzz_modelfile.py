@@ -1,10 +1,10 @@
-"""Model files as an enemy would write them, for a short run in the tests and for longer ones.
+"""Fuzzing of model files, for tests/serialization/test_safetensors_file.py and longer runs.
 
     python tests/helpers/fuzz_modelfile.py 100000
 
-tries so many: half with changed bytes, half with a changed document or changed tensors under a
-checksum that is right. Each must be refused with ModelFileError (or resumed not at all, with
-ValueError), or be a network that works, even if its numbers end training as not finite.
+tries this many: half with changed bytes, half with a changed document or changed tensors and
+a correct checksum. Each must be rejected with ModelFileError (or not resume, with ValueError),
+or be a working network, even if its numbers make training stop as non-finite.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def fit(net, callbacks=(), **resume):
 
 
 def genuine():
-    """Give the bytes of a checkpoint in the middle of a training, its document and tensors."""
+    """Return the bytes, document and tensors of a checkpoint from the middle of a run."""
 
     class Stop(bpnet.Callback):
         def on_epoch_begin(self, training):
@@ -65,7 +65,7 @@ HEADER = 8 + int.from_bytes(CONTENT[:8], "little")
 
 
 def places(value, path=()):
-    """Give the paths of all that a document holds."""
+    """Yield the paths of all entries of a document."""
     items = ()
     if isinstance(value, dict):
         items = value.items()
@@ -77,7 +77,7 @@ def places(value, path=()):
 
 
 def check(content, path):
-    """Load and resume a file: it is refused in the right way, or works; give which."""
+    """Load and resume a file; return the outcome, which must be an allowed one."""
     path.write_bytes(content)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # numbers may be huge
@@ -120,7 +120,7 @@ PLACES = sorted(places(DOCUMENT), key=repr)
 
 @st.composite
 def changed_bytes(draw):
-    """Flip, insert, remove and cut bytes of the header mostly; or no such file at all."""
+    """Flip, insert, remove and cut bytes, mostly of the header; or return random bytes."""
     if draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=200))
     content = bytearray(CONTENT)
@@ -141,7 +141,7 @@ def changed_bytes(draw):
 
 @st.composite
 def changed_contents(draw):
-    """Change document and tensors, and sign them as bpnet would."""
+    """Change document and tensors, and sign them correctly."""
     document, tensors = copy.deepcopy(DOCUMENT), dict(TENSORS)
     for _ in range(draw(st.integers(0, 2))):
         *way, last = draw(st.sampled_from(PLACES))
@@ -154,7 +154,7 @@ def changed_contents(draw):
             else:
                 holder[last] = draw(values)
         except (LookupError, TypeError):
-            pass  # a change before has taken that place away
+            pass  # an earlier change removed that place
     for _ in range(draw(st.integers(0, 2))):
         name = draw(st.sampled_from(sorted(TENSORS)))
         way = draw(st.sampled_from(["remove", "add", "shape", "dtype", "value"]))
@@ -173,12 +173,12 @@ def changed_contents(draw):
 
 
 def sign(document, tensors):
-    """Give the bytes of a file with a checksum that is right; json allows lone surrogates."""
+    """Return the bytes of a file with a correct checksum; json allows lone surrogates."""
     return safetensors_file.encode(json.loads(json.dumps(document)), tensors)
 
 
 def fuzz(contents, examples, folder):
-    """Check so many files; give how many came out how."""
+    """Check this many files; return the counts of the outcomes."""
     outcomes = {}
 
     @settings(

@@ -1,4 +1,4 @@
-"""Arguments that are more than one value: weights, parameters, what contradicts itself."""
+"""Structured arguments: weights, parameters and contradictory combinations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def network(**settings):
 
 
 def test_what_stands_for_a_number_or_a_flag_is_taken():
-    """NumPy's scalars, as they come out of a computation or a search over parameters."""
+    """NumPy scalars, as returned by computations and parameter searches."""
     layers = (layer for layer in (Dense(np.int64(4), l2=np.float32(0.1)), Dense(np.uint8(1))))
     net = Network(layers, BINARY, seed=np.int32(3)).build(np.int16(N_IN))
     assert type(net.seed) is type(net.n_inputs) is type(net.layers[0].units) is int
@@ -29,7 +29,7 @@ def test_what_stands_for_a_number_or_a_flag_is_taken():
     assert Network([Dense(1)], BINARY, seed=2**100).build(2).seed == 2**100
 
 
-# --- what an initialiser gives ----------------------------------------------------------------
+# --- what an initializer returns --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("argument", ["init", "bias_init"])
@@ -65,7 +65,7 @@ def test_weights_that_are_not_finite_are_refused(value):
         Unchanged(net).refuses(use, ValueError, message)
 
 
-# --- what contradicts itself ------------------------------------------------------------------
+# --- contradictory arguments ------------------------------------------------------------------
 
 
 def test_validation_data_and_a_split_are_one_too_many():

@@ -1,4 +1,4 @@
-"""Bad input at every public entry point: refused by name, by a check, and nothing changes."""
+"""Bad input at every public entry point is rejected by name and changes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CASES = {
 
 
 def nets(name):
-    """Give the networks to try an entry with: one that is new, and one that is trained."""
+    """Return the networks to try an entry with: a new one and a trained one."""
     if name in entries.NETWORKS:
         only_trained = name.startswith(("plot.dec", "plot.ani")) or name in (
             "Network.to", "Network.save", "Network.parameters",
@@ -32,7 +32,7 @@ def nets(name):
 
 @pytest.fixture(scope="module", autouse=True)
 def empty_folder(tmp_path_factory):
-    """The current folder, in which nothing may be written."""
+    """The working directory, in which nothing may be written."""
     with contextlib.chdir(tmp_path_factory.mktemp("empty")):
         yield
         assert not os.listdir()

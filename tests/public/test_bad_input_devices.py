@@ -1,4 +1,4 @@
-"""Bad arrays of every library, on every device; and arrays that do not go together."""
+"""Bad arrays of every library on every device, and arrays that do not match."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from refusals import Unchanged
 
 import bpnet
 
-# The doors by which all arrays of users come in, with what any library can hold.
+# The entry points for user arrays, with cases that every library can hold.
 DOORS = ("Network.forward", "Network.fit", "Network.fit, validation", "check_gradients")
 KINDS = {
     "X": bad_data.FEATURES | bad_data.OVERFLOW,
@@ -90,7 +90,7 @@ PAIRED = [name for name, entry in entries.NETWORKS.items() if {"X", "y"} <= entr
 
 @pytest.mark.parametrize("name", PAIRED)
 def test_arrays_of_two_libraries_or_devices_are_refused(name, backend):
-    """A second device of the same library, and another library; NumPy's mix with any."""
+    """Arrays on a second device or of another library; NumPy arrays mix with any."""
     elsewhere = bpnet.get_backend("array_api_strict:device2")
     entry, net = entries.NETWORKS[name], entries.trained()
     here, there = backend.asarray, elsewhere.asarray
@@ -110,7 +110,7 @@ def test_arrays_of_two_libraries_or_devices_are_refused(name, backend):
 
 
 def test_arrays_of_two_devices_for_training_and_validation_go_together():
-    """Each of the two is moved as a whole, so they need not live together."""
+    """Training and validation data are moved separately, so their devices may differ."""
     a, b = (bpnet.get_backend(f"array_api_strict:device{k}").asarray for k in (1, 2))
     history = entries.network().fit(a(X), a(Y), epochs=1, validation_data=(b(X), b(Y)))
     plain = entries.network().fit(X, Y, epochs=1, validation_data=(X, Y))

@@ -1,4 +1,4 @@
-"""Bad input to the estimators: refused by name, and the estimator is as it was."""
+"""Bad input to the estimators is rejected by name and leaves them unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARAMETERS = [
     for owner in OWNERS
     for parameter in inspect.signature(getattr(bpnet, owner)).parameters
     for case in table.PARAMETERS[parameter]
-    # What one estimator checks of those they share, the other does, too.
+    # Both estimators check shared parameters in the same way.
     if owner == OWNERS[0] or parameter == "loss"
 ]
 CASES = {
@@ -53,7 +53,7 @@ def test_bad_arrays_are_refused(case):
     trains = name.endswith("fit")
     for fitted in (True, False) if trains else (True,):
         if not fitted and case.rpartition(": ")[2] in (*table.WIDTHS, "missing", "others"):
-            continue  # what the first call may settle
+            continue  # allowed in the first call
         model = copy.deepcopy(table.estimator(name.partition(".")[0], fitted))
         given = entry.good | {parameter: bad.value}
         Unchanged(model, given).refuses(

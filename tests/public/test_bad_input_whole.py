@@ -1,4 +1,4 @@
-"""The table of refusals is whole: every public callable and parameter has its row."""
+"""The table of bad inputs is complete: every public callable and parameter has a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = {name: set(entry.bad) for name, entry in test_bad_input.TABLE.items()}
 ROWS |= {name: set(entry.bad) for name, entry in entries_sklearn.METHODS.items()}
 ROWS |= {name: set(entries_sklearn.PARAMETERS) for name in test_bad_input_sklearn.OWNERS}
 
-# What an error is to call the thing, which bpnet says itself.
+# The name of the value in errors, which only bpnet itself passes.
 ITS_OWN = {"argument"}
 
 

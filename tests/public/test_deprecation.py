@@ -1,4 +1,4 @@
-"""Names of before: they work, and say what they are called now."""
+"""Deprecated names work and warn with the new name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_former_module_is_an_attribute_too(monkeypatch):
 
 
 class Momentum(bpnet.optimizers.Optimizer):
-    """bpnet's rule in the words of a user."""
+    """SGD with momentum, as a user would write it."""
 
     def rule(self, xp, p, g, *numbers):
         v, learning_rate = numbers

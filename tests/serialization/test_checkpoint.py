@@ -1,4 +1,4 @@
-"""Networks and trainings in files: what is loaded and resumed equals what never stopped."""
+"""Saving, loading and resuming: resumed runs equal uninterrupted ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPOCHS = 6
 
 
 class StopAfter(bpnet.Callback):
-    """Ends a training as a crash would, but for the network, which is thrown away."""
+    """Ends training like a crash; the network is discarded."""
 
     def __init__(self, epoch):
         self.epoch = epoch
@@ -47,7 +47,7 @@ def train(net, backend="numpy", **settings):
 
 
 def stopped_after(epoch, path, *, net=None, callbacks=(), **settings):
-    """Train to a file until a crash."""
+    """Train with checkpoints until a simulated crash."""
     watchers = [*callbacks, bpnet.Checkpoint(path), StopAfter(epoch)]
     with pytest.raises(KeyboardInterrupt):
         train(net or network(), callbacks=watchers, **settings)
@@ -205,9 +205,9 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(path, backend):
 
 
 def assert_goes_on_from_every_epoch(folder, backend="numpy", callbacks=list, **settings):
-    """Train with a file for each epoch, and go on from each of them, latest first.
+    """Train with a file for each epoch, and resume from each of them, latest first.
 
-    It is one network that resumes: what it was before counts for nothing.
+    The same network resumes them all: its previous state must not matter.
     """
     whole, resumed = network(), network()
     watchers = [*callbacks(), bpnet.Checkpoint(folder / "{epoch}")]
@@ -270,7 +270,7 @@ def test_the_gradient_flow_goes_on_being_recorded(path, recorder):
 
 
 def test_a_training_that_meets_an_infinity_goes_on_to_meet_it_again(path):
-    """The file holds the last good epoch, and so does the network in the end."""
+    """Both the file and the final network hold the last good epoch."""
     settings = {"optimizer": bpnet.SGD(1.0), "epochs": 9}
     nets, errors = [network(), network()], []
     with np.errstate(all="ignore"):
@@ -312,7 +312,7 @@ def test_a_training_in_order_with_weights_and_a_second_fit_goes_on(path):
     }
     nets = [network(dtype="float64") for _ in range(3)]
     for net in nets:
-        train(net, epochs=2)  # this training's steps and epochs count in the next
+        train(net, epochs=2)  # the counters of this run continue in the next
     expected = train(nets[0], **settings)
     stopped_after(3, path, net=nets[1], **settings)
     assert_same_history(train(nets[2], resume_from=path, **settings), expected)
@@ -369,7 +369,7 @@ REFUSED = {
     "rate": (other(optimizer=bpnet.Adam(0.1)), "the optimizer"),
     "batch size": (other(batch_size=9), "batch_size must be the same"),
     "examples": (other(X=X + 1e-3), "the training examples"),
-    "epochs": (other(epochs=2), "epochs counts from the first"),
+    "epochs": (other(epochs=2), "epochs counts from the first epoch"),
     "no split": (other(validation_split=0.0), "the training examples"),
     "shuffle": (other(shuffle=False), "shuffle must be the same"),
 }
@@ -421,7 +421,7 @@ def test_a_network_that_is_not_as_its_training_left_it_is_saved_alone(path, sett
     change(net)
     net.save(path)
     assert_equal(bpnet.load(path), net)
-    with pytest.raises(bpnet.ModelFileError, match="without a training"):
+    with pytest.raises(bpnet.ModelFileError, match="without a training run"):
         train(network(), resume_from=path)
 
 
@@ -437,7 +437,7 @@ def test_a_copy_is_saved_without_the_training(path, duplicate):
     assert twin._finished is None
     twin.save(path)
     assert_equal(bpnet.load(path), net)
-    with pytest.raises(bpnet.ModelFileError, match="without a training"):
+    with pytest.raises(bpnet.ModelFileError, match="without a training run"):
         train(network(), resume_from=path)
 
 
@@ -451,7 +451,7 @@ def test_a_callback_that_had_a_state_must_be_there(path):
 
 def test_a_file_of_a_network_alone_is_not_resumed(path):
     network().build(3).save(path)
-    with pytest.raises(bpnet.ModelFileError, match="without a training"):
+    with pytest.raises(bpnet.ModelFileError, match="without a training run"):
         train(network(), resume_from=path)
 
 
@@ -468,7 +468,7 @@ def test_every_and_keep_last(tmp_path):
     assert written(tmp_path) == ["6.st", "7.st"]
     assert checkpoint.last == str(tmp_path / "7.st")
     train(network(), callbacks=[checkpoint], epochs=9, resume_from=tmp_path / "7.st")
-    assert written(tmp_path) == ["8.st", "9.st"]  # the two of before are removed in turn
+    assert written(tmp_path) == ["8.st", "9.st"]  # the earlier two are removed in turn
 
 
 def test_minutes(tmp_path, monkeypatch):

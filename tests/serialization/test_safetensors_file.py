@@ -1,4 +1,4 @@
-"""Files that are no model files, or would like to do harm: refused, and it is said why."""
+"""Invalid and malicious files are rejected with the reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refuse(path, content, message):
 
 
 def raw(header, body=b""):
-    """Give a file with any header at all."""
+    """Return a file with an arbitrary header."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + body
 
@@ -48,7 +48,7 @@ def test_the_genuine_file_is_resumed(path):
 
 def test_truncated_at_every_length(path):
     for length in range(len(CONTENT)):
-        refuse(path, CONTENT[:length], "no model file|damaged|header")
+        refuse(path, CONTENT[:length], "not a model file|damaged|header")
 
 
 @pytest.mark.full
@@ -67,8 +67,8 @@ def test_each_byte_flipped(path, mask):
     {
         "empty": (b"", "has 0 bytes"),
         "a huge length": (struct.pack("<Q", 2**63) + CONTENT[8:], "header should have"),
-        "another format": (b"\x89HDF\r\n\x1a\n" + bytes(999), "no model file"),
-        "a pickle": (b"\x80\x04\x95" + bytes(999), "no model file"),
+        "another format": (b"\x89HDF\r\n\x1a\n" + bytes(999), "not a model file"),
+        "a pickle": (b"\x80\x04\x95" + bytes(999), "not a model file"),
         "no JSON": (raw(b"hello, world"), "header"),
         "no object": (raw([1, 2]), "header"),
         "not of bpnet": (raw({"__metadata__": {"format": "pt"}}), "KeyError: 'bpnet'"),
@@ -160,7 +160,7 @@ print(outcomes, seen)
 
 
 def test_nothing_in_a_file_is_executed(tmp_path):
-    """Python's audit events show all that runs code while files are loaded and resumed."""
+    """Python's audit events show any code execution while loading and resuming files."""
     contents = {
         "genuine": CONTENT,
         "function": layer(**{"class": "os.system", "cmd": "true"}),
@@ -184,8 +184,8 @@ def test_a_tensor_too_many_or_too_few(path):
     layers = {name: t for name, t in tensors.items() if name.startswith("layers.")}
     path.write_bytes(hostile.sign(document, layers))
     assert bpnet.load(path).n_inputs == 2
-    refuse(path, hostile.sign(document, layers | {"x": np.zeros(2)}), "nothing in it needs")
-    refuse(path, hostile.sign(document, layers | {"\0": np.zeros(2)}), "nothing in it needs")
+    refuse(path, hostile.sign(document, layers | {"x": np.zeros(2)}), "unexpected tensor")
+    refuse(path, hostile.sign(document, layers | {"\0": np.zeros(2)}), "unexpected tensor")
     layers.pop("layers.2.b")
     refuse(path, hostile.sign(document, layers), "lacks 'layers.2.b'")
 
@@ -249,7 +249,7 @@ def test_a_schedule_that_watches_nothing_is_refused_before_training(path):
     [
         ("layers.0.W", np.nan, "before training"),
         ("training.slots.0.0.W", np.inf, "before training"),
-        ("training.slots.1.0.W", -1.0, "likely cause"),  # of which Adam takes the root
+        ("training.slots.1.0.W", -1.0, "likely cause"),  # Adam takes its square root
     ],
 )
 def test_numbers_that_end_the_training_are_named(path, tensor, value, cause):

@@ -1,4 +1,4 @@
-"""Two trainings at once give the same bits as alone: in threads, after fork, after spawn."""
+"""Concurrent training runs give the same bits as alone: in threads, after fork and spawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ X, Y = bpnet.datasets.make_spiral(90, seed=0)
 
 
 def trained(seed, spec=None, wide=False):
-    """The bytes of the final weights and losses; `wide` layers step in place on NumPy."""
+    """Return the bytes of the final weights and losses; NumPy steps `wide` layers in place."""
     layers = [
         bpnet.Dense(128 if wide else 12, "tanh"), bpnet.Dropout(0.2),
         bpnet.Dense(128 if wide else 8, "relu"), bpnet.Dense(1),
@@ -48,7 +48,7 @@ def at_hand():
 
 
 def in_threads(jobs):
-    """Run all jobs at once: none begins before all are ready."""
+    """Run all jobs at once; none starts before all are ready."""
     ready = threading.Barrier(len(jobs))
 
     def run(job):
@@ -65,7 +65,7 @@ def test_two_networks_in_two_threads_of_one_backend(backend):
 
 
 def test_a_thread_for_each_backend():
-    """Each in its own block; the thread's block is not that of the thread that began it."""
+    """Each has its own block; a thread does not inherit that of the thread that started it."""
     jobs = [(seed, spec) for seed, spec in enumerate(at_hand() * 2)]
     expected = [trained(*job) for job in jobs]
     with bpnet.use_backend("array_api_strict:device2"):
@@ -111,7 +111,7 @@ assert os.waitpid(child, 0)[1] == 0
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("spec", ["numpy", "torch:cpu", "array_api_strict:device1"])
 def test_a_forked_child_gives_the_same_bits(spec):
-    """JAX refuses forks itself: it has threads of its own."""
+    """JAX itself rejects forks, because it has its own threads."""
     if spec not in at_hand():
         pytest.skip(f"no {spec}")
     program = FORK.format(folder=os.path.dirname(__file__), spec=spec)

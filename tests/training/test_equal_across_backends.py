@@ -1,4 +1,4 @@
-"""One seed, the same training on every backend; and the laws of the full-batch gradient."""
+"""Identical training on every backend for one seed; invariants of the full-batch gradient."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_dropout_masks_are_bit_identical(step, backend):
 
 
 class Batches(bpnet.Callback):
-    """Which examples each step has seen, when example i alone moves row i of W."""
+    """Records the examples of each step, given that only example i changes row i of W."""
 
     def __init__(self):
         self.seen = []
@@ -120,7 +120,7 @@ def test_after_fifty_epochs_the_weights_agree(backend):
 
 
 def test_the_seed_decides():
-    """Another seed gives other weights: what agrees above could differ."""
+    """Another seed gives different weights, so the agreement above is not trivial."""
     X, y = bpnet.datasets.make_spiral(90, seed=0)
     first, again, other = spiral_network(), spiral_network(), spiral_network()
     other = bpnet.Network(other.layers, other.loss, seed=12, dtype="float64")

@@ -1,4 +1,4 @@
-"""Ctrl-C during `fit`: a real signal ends training after the step under way."""
+"""Ctrl-C during `fit`: a real signal stops training after the current step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def press_ctrl_c():
 
 @pytest.fixture(autouse=True)
 def python_handles_ctrl_c():
-    """Each test starts with Python's own handler, and must leave it in place."""
+    """Each test starts with Python's own handler and must leave it in place."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -48,7 +48,7 @@ HOOKS = ("train_begin", "epoch_begin", "batch_end", "epoch_end", "train_end")
 
 
 class Press(bpnet.Callback):
-    """Presses Ctrl-C in the n-th call of a hook, and keeps the parameters of that moment."""
+    """Presses Ctrl-C in the n-th call of a hook, and keeps the current parameters."""
 
     def __init__(self, hook, n=1, times=1):
         self.moment, self.times = (hook, n), times
@@ -71,7 +71,7 @@ class Press(bpnet.Callback):
         ("epoch_begin", 2, 1, 3),
         ("batch_end", 2, 0, 2),
         ("batch_end", 5, 1, 5),
-        ("batch_end", 6, 2, 6),  # the last of its epoch, which is thereby complete
+        ("batch_end", 6, 2, 6),  # the last of its epoch, which is then complete
         ("epoch_end", 2, 2, 6),
     ],
 )
@@ -161,7 +161,7 @@ def test_after_an_error_the_handler_is_restored():
             raise RuntimeError("no space left")
 
     with pytest.raises(RuntimeError, match="no space left"):
-        train(network(), Fail())  # and the fixture looks at the handler
+        train(network(), Fail())  # the fixture checks the handler
 
 
 def test_another_threads_training_touches_no_handler():

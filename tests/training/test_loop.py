@@ -1,4 +1,4 @@
-"""`fit`: the epochs against a loop in plain NumPy, validation, and what it must not touch."""
+"""`fit`: comparison with a loop in plain NumPy, validation, and what must stay unchanged."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def network(dtype="float64", seed=SEED):
 
 
 def wide_network(dtype="float64"):
-    """So wide that NumPy updates the first layer in place."""
+    """Return a network so wide that NumPy updates the first layer in place."""
     layers = [bpnet.Dense(30_000, "tanh"), bpnet.Dense(1)]
     return bpnet.Network(layers, "binary_crossentropy", seed=SEED, dtype=dtype)
 
 
 def host(net):
-    """Copy the parameters to the host, as a flat list."""
+    """Return host copies of the parameters as a flat list."""
     to_numpy = net.backend.to_numpy
     return [np.array(to_numpy(p)) for layer in net.parameters for p in layer.values()]
 
@@ -269,7 +269,7 @@ READS = ("__float__", "__int__", "__bool__", "__index__", "__array__", "item", "
 
 @pytest.fixture
 def reads(backend, monkeypatch):
-    """What has waited for the device; NumPy's and CuPy's types show `to_numpy` alone."""
+    """Records synchronizations with the device; NumPy and CuPy types show only `to_numpy`."""
     seen = []
 
     def watch(owner, name):
@@ -309,7 +309,7 @@ def test_nothing_waits_within_an_epoch(reads, backend):
 
 @pytest.fixture
 def steps(backend, monkeypatch):
-    """The steps that a backend has compiled: how often each was called, and its text run."""
+    """Counts how often each compiled step was called, and how often its Python code ran."""
     compiled = []
     original = type(backend).compile
 

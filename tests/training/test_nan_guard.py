@@ -1,4 +1,4 @@
-"""A NaN or an infinity in training: where it began, what is kept, what is raised."""
+"""NaNs and infinities in training: where they began, what is kept, what is raised."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def train(net, backend="numpy", X=X, Y=Y, **settings):
 
 
 class Rates(bpnet.schedules.Schedule):
-    """A rate that becomes far too high with one batch (of three in an epoch)."""
+    """A learning rate that becomes far too high at one batch (of three per epoch)."""
 
     def __init__(self, batch, high=1e300):
         super().__init__()
@@ -60,7 +60,7 @@ def raised(net, backend="numpy", **settings):
 @pytest.mark.parametrize("batch", [3, 4, 8])
 @pytest.mark.parametrize("optimizer", [bpnet.SGD, bpnet.Adam])
 def test_the_first_bad_step_is_named(optimizer, batch, backend):
-    """A step of 1e300 leaves weights that are finite, whose square overflows in the next."""
+    """A step of 1e300 leaves finite weights whose squares overflow in the next step."""
     error = raised(network(), backend, optimizer=optimizer(Rates(batch)))
     found = error.found
     bad = batch + 1  # counted from 0
@@ -93,7 +93,7 @@ def test_layer_quantity_and_cause(settings, layer, quantity, value, cause, backe
 
 
 def test_weights_that_are_not_finite_stop_although_the_loss_is(backend):
-    """The last step of the epoch does it: no loss has seen its weights."""
+    """The last step of the epoch fails, so no loss has seen its weights."""
     net = network()
     error = raised(net, backend, optimizer=bpnet.SGD(Rates(5, 1.7e308)), epochs=2)
     assert (error.found.epoch, error.found.step) == (2, 3)
@@ -144,7 +144,7 @@ def test_the_network_is_what_it_was_after_the_last_good_epoch(good, on_nonfinite
         train(expected, backend, optimizer=bpnet.Adam(0.05), epochs=good)
     assert_same(flat(backend, net.parameters), flat(backend, expected.parameters))
     assert (net.epochs_taken, net.steps_taken) == (good, 3 * good)
-    # and goes on as that one would
+    # and continues like that one
     for either in (net, expected):
         train(either, backend, epochs=2)
     assert_same(flat(backend, net.parameters), flat(backend, expected.parameters))
@@ -166,7 +166,7 @@ def test_ignore_trains_on(backend):
 
 @pytest.mark.parametrize("on_nonfinite", ["raise", "restore"])
 def test_an_epoch_that_ctrl_c_cuts_short_is_looked_at_too(on_nonfinite, backend):
-    """The second batch of the third epoch does it, and Ctrl-C comes before the last."""
+    """The second batch of the third epoch fails, and Ctrl-C comes before the last."""
 
     class Press(bpnet.Callback):
         def on_batch_end(self, training):

@@ -1,4 +1,4 @@
-"""What estimators need of the core: trainings that go on, shared penalties, given orders."""
+"""What estimators need of the core: warm starts, averaged penalties, given orders."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_slots_are_inherited_if_there_are_as_many():
 
 
 def test_slots_held_from_before_keep_their_values(backend):
-    """So wide that NumPy updates them in place; JAX gives their memory away."""
+    """The layers are so wide that NumPy updates them in place; JAX donates their buffers."""
     layers = [bpnet.Dense(30_000, "tanh"), bpnet.Dense(3)]
     net = bpnet.Network(layers, "categorical_crossentropy", seed=0).build(3, backend)
     state = TrainingState(bpnet.SGD(0.1, momentum=0.9))

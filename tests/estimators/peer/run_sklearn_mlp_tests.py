@@ -1,10 +1,10 @@
-"""Run scikit-learn's own tests of its MLPs on bpnet's.
+"""Run scikit-learn's own MLP tests on bpnet's estimators.
 
     python tests/estimators/peer/run_sklearn_mlp_tests.py [pytest arguments]
 
-``sklearn/neural_network/tests/test_mlp.py`` of the installed scikit-learn runs as it is, but
-its names MLPClassifier and MLPRegressor are bpnet's. Left out are the tests named below, which
-look into private attributes; whatever else fails makes the exit status 1.
+``sklearn/neural_network/tests/test_mlp.py`` of the installed scikit-learn runs unchanged, with
+MLPClassifier and MLPRegressor replaced by bpnet's. The tests listed below are skipped because
+they use private attributes; any other failure sets the exit status to 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import bpnet
 
 PEER = "sklearn.neural_network.tests.test_mlp"
 
-# Each test that is left out, with its reason.
+# Skipped tests with the reason.
 LEFT_OUT = {
     "test_gradient": "calls the private _loss_grad_lbfgs, scikit-learn's backpropagation; "
     "bpnet's is compared with finite differences in tests/test_gradients.py",
@@ -26,7 +26,7 @@ LEFT_OUT = {
 
 
 class LeaveOut:
-    """A pytest plug-in that leaves the named tests out, and checks what the others test."""
+    """A pytest plugin that deselects these tests, and checks that the others test bpnet."""
 
     def pytest_collection_modifyitems(self, config, items):
         for item in items:
@@ -38,10 +38,10 @@ class LeaveOut:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tests, and give pytest's exit status."""
+    """Run the tests and return pytest's exit status."""
     for name, reason in LEFT_OUT.items():
         print(f"left out: {name}: {reason}")
-    assert PEER not in sys.modules  # it is yet to import the names that are replaced here
+    assert PEER not in sys.modules  # so that it imports the replaced names
     sklearn.neural_network.MLPClassifier = bpnet.MLPClassifier
     sklearn.neural_network.MLPRegressor = bpnet.MLPRegressor
     options = ["--pyargs", PEER, "-c", "/dev/null", "-p", "no:cacheprovider", "-q"]

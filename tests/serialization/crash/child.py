@@ -1,8 +1,8 @@
-"""Trains with checkpoints until it is done: what the crash test kills.
+"""Train with checkpoints; the crash test kills this process.
 
     python child.py PATH [EPOCHS]
 
-It resumes from PATH if that is there, and prints "ready" when training begins.
+Resumes from PATH if it exists, and prints "ready" when training begins.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Y = np.sin(X.sum(axis=1))
 
 
 class Ready(bpnet.Callback):
-    """Tells the killer that the dangerous part begins."""
+    """Tells the parent process that training begins."""
 
     def on_train_begin(self, training):
         print("ready", flush=True)
 
 
 def train(path=None, epochs=EPOCHS):
-    """Train, from the file at `path` on if it is there; give network and history."""
+    """Train, resuming from `path` if it exists; return network and history."""
     layers = [bpnet.Dense(64, "tanh"), bpnet.Dropout(0.2), bpnet.Dense(1)]
     net = bpnet.Network(layers, "mean_squared_error", seed=1)
     callbacks = [] if path is None else [bpnet.Checkpoint(path), Ready()]

@@ -1,11 +1,10 @@
-"""The crash test: kill a training at random moments, again and again; nothing may be lost.
+"""The crash test: kill a training run at random times; nothing may be lost.
 
     python tests/serialization/crash/kill.py 100
 
 A child trains and writes a checkpoint after each epoch. It is killed with SIGKILL at a random
-moment, started anew and resumes, until it has been killed so many times. After each kill the
-file must load, and never be behind what it was before; in the end the weights and the history
-must equal those of a training that nobody disturbed.
+time and restarted to resume, this many times. After each kill the file must load and must not
+be older than before; in the end weights and history must equal those of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import child
 
-# The longest that a child lives after it has begun: several epochs.
+# Maximum lifetime of a child in seconds after it begins: several epochs.
 LIFE = 0.12
 
 
 def kill(times: int, path: pathlib.Path, seed: int = 0) -> dict[str, int]:
-    """Kill so many children; give how many left what."""
+    """Kill this many children; return the counts of what they left."""
     moments, counts = random.Random(seed), {"killed": 0, "with a file": 0, "while writing": 0}
-    epochs = 100_000  # more than the children live for
+    epochs = 100_000  # more than the children reach
     before = 0
     while counts["killed"] < times:
         process = subprocess.Popen(
@@ -63,7 +62,7 @@ def kill(times: int, path: pathlib.Path, seed: int = 0) -> dict[str, int]:
 
 
 def compare(path: pathlib.Path, epochs: int) -> None:
-    """Go on for three epochs, and hold that against an undisturbed training."""
+    """Resume for three epochs, and compare with an uninterrupted run."""
     resumed, history = child.train(path, epochs + 3)
     whole, expected = child.train(None, epochs + 3)
     assert dict(history) == dict(expected), "the histories differ"

@@ -1,4 +1,4 @@
-"""Crashes, full disks and folders that may not be written: the file before stays whole."""
+"""Crashes, full disks and read-only folders leave the previous file intact."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def network(units=8):
 
 @pytest.fixture
 def saved(tmp_path):
-    """A model file, as path; it must stay as it is."""
+    """The path of a model file, which must stay unchanged."""
     path = tmp_path / "net.safetensors"
     network().save(path)
     content = path.read_bytes()
@@ -109,7 +109,7 @@ def test_a_device_and_a_pipe_are_no_model_files(tmp_path):
 
 def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
-    link.symlink_to("target")  # nowhere yet
+    link.symlink_to("target")  # which does not exist yet
     network().save(link)
     first = target.read_bytes()
     network(9).save(link)
@@ -157,7 +157,7 @@ def test_an_error_while_writing_leaves_the_file_before(saved, monkeypatch, name)
 
 
 def test_two_that_write_the_same_file(tmp_path):
-    """Threads write networks of two sizes while the file is read: it is always one of them."""
+    """Threads write networks of two sizes; every read finds one of them."""
     path, nets = tmp_path / "net", [network(4), network(400)]
     nets[0].save(path)
     ended = threading.Event()
@@ -190,7 +190,7 @@ for _ in range(100):
 
 
 def test_two_processes_that_write_the_same_file(tmp_path):
-    """They write networks of two sizes while the file is read: it is always one of them."""
+    """Processes write networks of two sizes; every read finds one of them."""
     path = tmp_path / "net"
     network(4).save(path)
     writers = [
