@@ -26,7 +26,7 @@ class History(Mapping[str, list[float]]):
         The epoch (from 1) whose weights early stopping restored.
     seconds : float
         How long training took.
-    facts : Facts or None
+    facts : DataProfile or None
         What data and network were like before the first step, noted for
         :func:`bpnet.diagnose` by :class:`bpnet.GradientFlow` or :class:`bpnet.Doctor`.
     """
@@ -71,8 +71,8 @@ def check_history(history: Any) -> Mapping[str, Any]:
     return history
 
 
-def figures(history: Mapping[str, Any], name: str) -> list[float]:
-    """Give the figures of one name, which must be numbers."""
+def metric_values(history: Mapping[str, Any], name: str) -> list[float]:
+    """Return the values of one metric as floats."""
     values = history[name]
     try:
         return [float(value) for value in values]
