@@ -1,4 +1,4 @@
-"""The demonstration: a network learns the arms of a spiral, and draws what it learnt."""
+"""The command ``bpnet demo``: train a network on a spiral and plot the result."""
 
 from __future__ import annotations
 
@@ -27,16 +27,15 @@ PICTURES = ("loss.png", "decision_boundary.png", "gradient_flow.png")
 
 
 class Demo:
-    """One run of ``bpnet demo``; everything is checked when it is made.
+    """One run of ``bpnet demo``; the parameters are its options, checked on construction.
 
-    The parameters are the command's options. Without tqdm it runs too, and says on stderr
-    how to get the progress bar.
+    Without tqdm it runs without a progress bar, and says so on stderr.
 
     Raises
     ------
     ValueError, bpnet.BackendError, OSError, ImportError
-        If an option is not allowed, the backend cannot be had, pictures cannot be written to
-        `out`, or matplotlib is not installed.
+        If an option is invalid, the backend is unavailable, plots cannot be written to `out`,
+        or matplotlib is not installed.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Demo:
                 f"argument --samples: must be at least one for each of {classes} classes, "
                 f"got {samples}"
             )
-        from bpnet import plot  # needs matplotlib, so say so before training
+        from bpnet import plot  # fail before training if matplotlib is missing
 
         self.plot = plot
         self.backend = get_backend(backend)
@@ -84,9 +83,9 @@ class Demo:
         self.out = writable(out, PICTURES)
 
     def run(self) -> int:
-        """Train, print the summary, write the pictures; give the exit status."""
+        """Train, print the summary, write the plots; return the exit status."""
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the error tells of them
+            with np.errstate(over="ignore", invalid="ignore"):  # reported by the error
                 history = self.net.fit(
                     self.X,
                     self.y,
@@ -99,18 +98,18 @@ class Demo:
                 measured = self.net.evaluate(self.X, self.y)
         except NonFiniteError as error:
             return _diverged(f"in {error.found}")
-        if not math.isfinite(measured["loss"]):  # the last step has left weights too large
+        if not math.isfinite(measured["loss"]):  # the last step diverged
             return _diverged(f"the loss is {measured['loss']}")
         pictures = self._draw(history)
         print(self._summary(history, measured, pictures))
         return 0
 
     def _draw(self, history: History) -> list[Path]:
-        """Write the pictures; those over epochs need a completed one."""
+        """Write the plots; those by epoch need a completed epoch."""
         arms = f"spiral of {self.classes} classes"
         boundary = self.plot.decision_boundary(self.net, self.X, self.y)
         boundary.set_aspect("equal")
-        if (legend := boundary.get_legend()) is not None:  # beside, where it hides no point
+        if (legend := boundary.get_legend()) is not None:  # beside the plot
             legend.set(loc="upper left", bbox_to_anchor=(1.02, 1.0))
         drawn = {"decision_boundary.png": (boundary, f"Probability of each class, {arms}")}
         if history.epochs:
@@ -156,7 +155,7 @@ def _diverged(how: str) -> int:
 
 @contextlib.contextmanager
 def _blaming(option: str) -> Iterator[None]:
-    """Say which option asks for more than fits into memory."""
+    """Name the option that asks for more than fits into memory."""
     try:
         yield
     except (MemoryError, ValueError) as error:
@@ -164,7 +163,7 @@ def _blaming(option: str) -> Iterator[None]:
 
 
 def _has_tqdm() -> bool:
-    """Whether there can be a progress bar; if not, say how to get one."""
+    """Return whether a progress bar is available; if not, print how to get one."""
     if importlib.util.find_spec("tqdm") is not None:
         return True
     print("bpnet demo: no progress bar without tqdm: pip install tqdm", file=sys.stderr)

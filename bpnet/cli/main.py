@@ -1,7 +1,6 @@
-"""The command ``bpnet``: a demonstration, the backends and their parity, and lessons.
+"""The command ``bpnet``: a demo, the backends and their parity, and experiments.
 
-Whatever is wrong with its options ends in one line on stderr and exit status 2, before
-anything is computed.
+Invalid options end in one line on stderr and exit status 2, before anything is computed.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str or None
-        The arguments after the command's name; None takes those of the process.
+        The arguments after the command's name; None is ``sys.argv[1:]``.
 
     Returns
     -------
     int
-        The exit status: 0, or 2 for bad options, 1 for a training that diverged, backends
-        that differ or an exercise that is not solved, 130 for Ctrl-C outside of training.
+        The exit status: 0; 1 if training diverged, backends differ or an exercise is not
+        solved; 2 for bad options; 130 for Ctrl-C outside of training.
 
     Examples
     --------
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = vars(_parser().parse_args(argv))
         run = options.pop("run")
         return run(options) or 0
-    except SystemExit as exit_:  # how argparse ends
+    except SystemExit as exit_:  # raised by argparse
         return int(exit_.code or 0)
     except KeyboardInterrupt:
         print("bpnet: interrupted", file=sys.stderr)
@@ -66,15 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND")
 
     backends = commands.add_parser(
-        "backends", help="list the backends with their devices, or why they cannot be used"
+        "backends", help="list the backends with their devices, or why they are unavailable"
     )
     backends.set_defaults(run=lambda options: print(_backends()))
 
     demo = commands.add_parser(
         "demo",
-        help="train on a spiral and draw what was learnt",
-        description="Train a network on the arms of a spiral; draw loss, decision boundary "
-        "and gradients.",
+        help="train on a spiral and plot the result",
+        description="Train a network on a spiral; plot loss, decision boundary and gradients.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_demo_options(demo)
@@ -83,9 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "parity",
         help="train the same network on every backend, and compare",
-        description="Train a network with dropout on a spiral, once on each device, and "
-        "compare weights, masks, batches, losses and predictions with NumPy's; exit status "
-        "1 if they differ by more than is allowed.",
+        description="Train a network with dropout on a spiral on each device, and compare "
+        "weights, masks, batches, losses and predictions with NumPy's; the exit status is 1 if "
+        "a tolerance is exceeded.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_parity_options(compare)
@@ -105,11 +103,9 @@ def _demo(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
 
 
 def _parity(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
-    """Train a network in which all that can differ appears, and print the table."""
+    """Train a network that uses everything that can differ, and print the table."""
     X, y = datasets.make_spiral(200, seed=0)
-    layers = [
-        Dense(16, "tanh"), Dropout(0.2), Dense(16, "relu"), Dense(1)
-    ]  # fmt: skip
+    layers = [Dense(16, "tanh"), Dropout(0.2), Dense(16, "relu"), Dense(1)]
     net = Network(layers, "binary_crossentropy", seed=0, dtype=options["dtype"])
     try:
         report = parity(net, X, y, options["backends"], epochs=options["epochs"])
@@ -120,7 +116,7 @@ def _parity(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
 
 
 def _backends() -> str:
-    """Write the table of backends, with the reason why one cannot be used."""
+    """Return the table of backends, with the reason why one is unavailable."""
     rows = [("backend", "version", "devices", "why not")]
     for name, info in available_backends().items():
         devices = ", ".join(info.devices) or "-"
@@ -131,8 +127,8 @@ def _backends() -> str:
 def _add_parity_options(parity: argparse.ArgumentParser) -> None:
     add = parity.add_argument
     add("--backends", type=names, default=None,
-        help="which to compare with NumPy, such as torch,jax; without it every device of "
-        "every backend at hand")  # fmt: skip
+        help="which to compare with NumPy, such as torch,jax; without it, every device of "
+        "every available backend")  # fmt: skip
     add("--dtype", choices=("float32", "float64"), default="float64", help="of the network")
     add("--epochs", type=integer(1), default=20, help="passes over the data")
 
@@ -140,18 +136,18 @@ def _add_parity_options(parity: argparse.ArgumentParser) -> None:
 def _add_demo_options(demo: argparse.ArgumentParser) -> None:
     add = demo.add_argument
     add("--backend", default=argparse.SUPPRESS,
-        help="where to train, such as numpy, cupy:1, torch:cuda:0, jax, auto; without it, "
-        "what BPNET_BACKEND says, else numpy")  # fmt: skip
+        help="the backend, such as numpy, cupy:1, torch:cuda:0, jax or auto; default: "
+        "BPNET_BACKEND, or numpy")  # fmt: skip
     add("--epochs", type=integer(1), default=200, help="passes over the data")
-    add("--hidden", type=sizes, default="64,64", help="units of the hidden layers")
+    add("--hidden", type=sizes, default="64,64", help="units of each hidden layer")
     add("--activation", choices=sorted(ACTIVATIONS), default="tanh", metavar="NAME",
         help=f"of the hidden layers: {', '.join(sorted(ACTIVATIONS))}")  # fmt: skip
     add("--learning-rate", type=number(0.0, 1000.0, above=True), default=0.01,
-        help="of Adam at the start; it falls to 0 along a cosine")  # fmt: skip
-    add("--batch-size", type=integer(1), default=32, help="examples in a step")
-    add("--samples", type=integer(2), default=400, help="number of points in all")
+        help="initial rate of Adam, with cosine decay to 0")  # fmt: skip
+    add("--batch-size", type=integer(1), default=32, help="examples per step")
+    add("--samples", type=integer(2), default=400, help="total number of points")
     add("--classes", type=integer(2), default=2, help="number of arms")
     add("--noise", type=number(0.0, 100.0), default=0.2, help="of the angle, in radians")
-    add("--seed", type=integer(0), default=0, help="of data, weights and shuffles")
+    add("--seed", type=integer(0), default=0, help="of data, weights and shuffling")
     add("--dtype", choices=("float32", "float64"), default="float32", help="of the network")
-    add("--out", type=directory, default="demo-output", help="directory for the pictures")
+    add("--out", type=directory, default="demo-output", help="directory for the plots")

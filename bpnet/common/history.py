@@ -24,7 +24,7 @@ class History(Mapping[str, list[float]]):
         The epoch (from 1) whose weights early stopping restored.
     seconds : float
         Duration of training.
-    facts : Facts or None
+    facts : DataProfile or None
         Properties of the data and network before the first step, recorded for
         :func:`bpnet.diagnose` by :class:`bpnet.GradientFlow` or :class:`bpnet.Doctor`.
     """
@@ -69,8 +69,8 @@ def check_history(history: Any) -> Mapping[str, Any]:
     return history
 
 
-def figures(history: Mapping[str, Any], name: str) -> list[float]:
-    """Return one metric of all epochs, which must be numbers."""
+def metric_values(history: Mapping[str, Any], name: str) -> list[float]:
+    """Return the values of one metric as floats."""
     values = history[name]
     try:
         return [float(value) for value in values]

@@ -1,8 +1,8 @@
-"""What went wrong in a training run: measured, judged by rules, and named with its remedy.
+"""Diagnose training runs: measure them, apply rules, and name each failure with its remedy.
 
-`data_profile` and `gradient_flow` measure, `evidence` brings what they found into comparable
-units, `rules` with their `thresholds` name failures, `report` prints them. `sanity` and
-`lr_finder` look before a long run.
+`data_profile` and `gradient_flow` measure, `evidence` normalizes the measurements, `rules` and
+`thresholds` identify failures, `report` formats them. `sanity` and `lr_finder` are for use
+before a long run.
 """
 
 from bpnet.diagnosis.gradient_flow import GradientFlow

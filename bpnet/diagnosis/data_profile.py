@@ -1,7 +1,7 @@
-"""What data and network are like before the first step: what a diagnosis starts from.
+"""Profile the data and the network before the first step, for :func:`bpnet.diagnose`.
 
 Everything is measured on the host, on at most `ROWS` examples; what a sample cannot prove
-(that a feature never changes, that two are copies) is checked on all of them.
+(a constant feature, a duplicate) is verified on all of them.
 """
 
 from __future__ import annotations
@@ -19,62 +19,58 @@ from bpnet.layers import Dense
 from bpnet.losses import Loss, mean_loss
 from bpnet.training.loop import Training
 
-# Nearest neighbours take time in rows squared; this many tell signal from noise.
+# The neighbor search is quadratic in rows; this many suffice to tell signal from noise.
 ROWS = 512
-NEIGHBOURS = 5
-# float32 keeps 7 digits, so copies correlate to 1 - 1e-7 at least; 1 - 1e-6 leaves some room.
+NEIGHBORS = 5
+# float32 has 7 digits, so copies correlate to 1 - 1e-7 at least; 1 - 1e-6 leaves some room.
 COPY = 1.0 - 1e-6
 _TINY = float(np.finfo(np.float64).tiny)
 
 
 class DataProfile(NamedTuple):
-    """What was so before the first step.
+    """The state of data and network before the first step.
 
     Attributes
     ----------
     n_rows, n_features : int
         Shape of the training features.
     n_batches : int
-        Steps in an epoch.
+        Steps per epoch.
     activations : tuple of str
-        The activation of each layer that has weights, "" if it is no Dense.
+        Activation of each layer with weights; "" if it is not a Dense.
     zero_loss : float
-        Mean loss if all logits were 0: chance, ln K for K classes.
-    chance_loss : float
-        Mean loss of the best constant prediction: what is reached without any feature.
+        Mean loss with all logits 0: ln K for K classes.
+    baseline_loss : float
+        Mean loss of the best constant prediction, which ignores the features.
     best_loss : float
-        Mean loss of perfect predictions: 0, but for counts and soft labels.
+        Mean loss of perfect predictions: 0, except for counts and soft labels.
     start : dict of str to float
-        The figures of :mod:`bpnet.diagnosis.gradient_flow`.
-    feature_rms : float
-        Largest root mean square of a feature; `feature_rms_of` is its number from 0.
-    feature_rms_of : int
-        See there.
+        The metrics of :mod:`bpnet.diagnosis.gradient_flow`.
+    feature_rms, feature_rms_of : float, int
+        Largest root mean square of a feature, and the index of that feature.
     feature_range : float
-        Largest deviation of a feature from its mean, relative to that of the feature whose
-        largest deviation is the smallest; constant features apart.
+        Largest over smallest maximum deviation of a feature from its mean, over the features
+        that are not constant.
     constant_features : tuple of int
-        Features with one value in all examples.
+        Features with the same value in all examples.
     duplicate_features : tuple of (int, int)
-        Pairs of features of which one is a linear function of the other.
+        Pairs of features that are linear functions of each other.
     class_shares : tuple of float
-        For each class its share of the examples' weights; () for regression.
+        Share of each class in the sample weights; () for regression.
     target_rms : float
-        Root mean square of the targets of regression; NaN for classes and counts.
+        Root mean square of regression targets; NaN for classes and counts.
     one_target : bool
         Whether all examples have the same target.
-    neighbour_signal : float
-        How much the targets of near neighbours are alike: Moran's I (1950), 0 by chance
-        and 1 at most, with each example's 5 nearest neighbours.
-    neighbour_noise : float
-        Standard deviation of that for shuffled targets.
+    neighbour_signal, neighbour_noise : float
+        Similarity of the targets of near neighbors: Moran's I (1950) with each example's 5
+        nearest neighbors, 0 by chance and at most 1; and its standard deviation for shuffled
+        targets.
     neighbour_loss : float
-        The loss that is within reach, in units of `chance_loss`, if the network knew no more
-        than the 5 nearest neighbours do. For regression their mean's squared error by the
-        variance; for classes the cross-entropy that goes with their mistakes (Fano). NaN for
-        several labels at once.
+        The loss within reach of a 5-nearest-neighbor prediction, relative to `baseline_loss`:
+        for regression its squared error over the variance, for classes the cross-entropy at
+        its error rate (Fano). NaN for multi-label targets.
 
-    The neighbours' figures are NaN where there are too few examples or one target only.
+    The neighbor statistics are NaN if there are too few examples or only one target.
     """
 
     n_rows: int
@@ -82,7 +78,7 @@ class DataProfile(NamedTuple):
     n_batches: int
     activations: tuple[str, ...]
     zero_loss: float
-    chance_loss: float
+    baseline_loss: float
     best_loss: float
     start: dict[str, float]
     feature_rms: float
@@ -99,7 +95,7 @@ class DataProfile(NamedTuple):
 
 
 def facts(training: Training, start: dict[str, float]) -> DataProfile:
-    """Examine the data of a training that is about to begin."""
+    """Profile the data of a training run that is about to begin."""
     kind, data = training.network.loss, training.data
     sample = training.sample(ROWS).to_host()
     X = np.asarray(sample.X, np.float64)
@@ -111,7 +107,7 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
         n_batches=math.ceil(data.n_rows / training.batch_size),
         activations=_activations(training),
         zero_loss=constant_loss(kind, sample.y, sample.w, np.zeros(n_outputs)),
-        chance_loss=chance_loss(kind, sample.y, sample.w, n_outputs),
+        baseline_loss=baseline_loss(kind, sample.y, sample.w, n_outputs),
         best_loss=best_loss(kind, sample.y, sample.w, n_outputs),
         start=start,
         **_scale(X),
@@ -119,15 +115,15 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
         class_shares=class_shares(kind, every_y, every_w, n_outputs),
         target_rms=_rms(every_y) if kind.targets == "real" else math.nan,
         one_target=bool(np.all(every_y == every_y[:1])),
-        **neighbours(kind, X, as_rows(sample.y, n_outputs)),
+        **_neighbor_statistics(kind, X, as_rows(sample.y, n_outputs)),
     )
 
 
-def chance_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
-    """Give the mean loss of the best constant prediction, of a few that are known to be it.
+def baseline_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
+    """Return the mean loss of the best constant prediction.
 
-    For cross-entropies, counts and squares that is the mean target, for absolute errors the
-    median; Huber's lies between.
+    It is the mean target for cross-entropies, counts and squared errors, and the median for
+    absolute errors; Huber's lies in between.
     """
     rows = as_rows(y, n_outputs)
     constants = [np.average(rows, axis=0, weights=w)]
@@ -138,19 +134,19 @@ def chance_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
 
 
 def best_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
-    """Give the mean loss of perfect predictions: 0, but for counts and soft labels."""
+    """Return the mean loss of perfect predictions: 0, except for counts and soft labels."""
     return constant_loss(kind, y, w, _logits(kind, as_rows(y, n_outputs)))
 
 
 def constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
-    """Give the mean loss if every example had the logits z, (n_L,) or a row for each."""
+    """Return the mean loss for the logits z, (n_L,) or one row per example."""
     y = y if y.ndim == 1 else np.asarray(y, np.float64)
     values = kind.value(xp, y, np.broadcast_to(z, (len(y), z.shape[-1])))
     return float(mean_loss(xp, values, w))
 
 
 def _logits(kind: Loss, expected: Any) -> Any:
-    """Give the logits that predict these targets, finite ones where 0 or 1 is certain."""
+    """Return the logits that predict these targets, finite even where 0 or 1 is certain."""
     if kind.targets == "real":
         return expected
     log = np.log(np.maximum(expected, _TINY))
@@ -160,7 +156,7 @@ def _logits(kind: Loss, expected: Any) -> Any:
 
 
 def class_shares(kind: Loss, y: Any, w: Any, n_outputs: int) -> tuple[float, ...]:
-    """Give each class's share of the weights; () where targets are no exclusive classes."""
+    """Return each class's share of the weights; () unless classes are mutually exclusive."""
     if kind.targets == "labels" and n_outputs > 1:
         shares = np.average(as_rows(y, n_outputs), axis=0, weights=w)
     elif kind.targets == "probabilities" and n_outputs == 1:
@@ -172,19 +168,19 @@ def class_shares(kind: Loss, y: Any, w: Any, n_outputs: int) -> tuple[float, ...
 
 
 def as_rows(y: Any, n_outputs: int) -> Any:
-    """Write targets as float rows (m, n_L): labels one-hot."""
+    """Return targets as float rows (m, n_L), labels one-hot encoded."""
     if y.ndim == 2:
         return np.asarray(y, np.float64)
     return (y[:, None] == np.arange(n_outputs)).astype(np.float64)
 
 
-def neighbours(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
-    """Compare the targets T (m, n_L) of examples with those of their nearest neighbours.
+def _neighbor_statistics(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
+    """Compare the targets T (m, n_L) of examples with those of their nearest neighbors.
 
-    Moran, "Notes on continuous stochastic phenomena", Biometrika 37 (1950); its deviation by
-    chance from shuffled targets, as Cliff and Ord (1981) advise.
+    Moran, "Notes on continuous stochastic phenomena", Biometrika 37 (1950); the deviation comes
+    from permuted targets, as Cliff and Ord (1981) recommend.
     """
-    if len(X) <= 2 * NEIGHBOURS or not np.any(np.ptp(T, axis=0)):
+    if len(X) <= 2 * NEIGHBORS or not np.any(np.ptp(T, axis=0)):
         names = ("neighbour_signal", "neighbour_noise", "neighbour_loss")
         return dict.fromkeys(names, math.nan)
     near = _nearest(X)
@@ -198,26 +194,26 @@ def neighbours(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
 
 
 def _nearest(X: Any) -> Any:
-    """Give the numbers of each example's nearest neighbours, features scaled alike."""
+    """Return the indices of each example's nearest neighbors, with features standardized."""
     deviation = X.std(axis=0)
     X = (X - X.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0)
     square = np.sum(X * X, axis=1)
     distance = square[:, None] + square[None, :] - 2.0 * (X @ X.T)
     np.fill_diagonal(distance, np.inf)
-    return np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    return np.argpartition(distance, NEIGHBORS, axis=1)[:, :NEIGHBORS]
 
 
 def _moran(T: Any, near: Any) -> float:
-    """Compute Moran's I: the correlation of targets with their neighbours' mean target."""
+    """Return Moran's I: the correlation of targets with the mean target of their neighbors."""
     T = T - T.mean(axis=0)
     return float(np.sum(T * T[near].mean(axis=1)) / np.sum(T * T))
 
 
 def _within_reach(kind: Loss, predicted: Any, T: Any) -> float:
-    """Give the loss of the neighbours' predictions, in units of chance.
+    """Return the loss of the neighbors' predictions, relative to the baseline loss.
 
-    A rate e of mistakes among K classes goes with a cross-entropy of up to
-    H(e) + e ln(K - 1), the bound of Fano's inequality (Cover and Thomas 2006, section 2.10).
+    For K classes and error rate e, Fano's inequality (Cover and Thomas 2006, section 2.10)
+    bounds the cross-entropy by H(e) + e ln(K - 1).
     """
     if kind.targets in ("real", "counts"):
         return float(np.mean((predicted - T) ** 2) / np.mean((T - T.mean(axis=0)) ** 2))
@@ -231,7 +227,7 @@ def _within_reach(kind: Loss, predicted: Any, T: Any) -> float:
 
 
 def _entropy(shares: Any) -> float:
-    """Compute -sum p ln p."""
+    """Return -sum p ln p."""
     shares = shares[shares > 0.0]
     return float(-np.sum(shares * np.log(shares)))
 
@@ -241,7 +237,7 @@ def _rms(y: Any) -> float:
 
 
 def _scale(X: Any) -> dict[str, Any]:
-    """Find the largest feature, and compare it with the smallest that is no constant."""
+    """Return the largest feature RMS, and the ratio of ranges of non-constant features."""
     rms = np.sqrt(np.mean(X * X, axis=0))
     reach = np.max(np.abs(X - X.mean(axis=0)), axis=0)
     reach = reach[np.ptp(X, axis=0) > 0.0]
@@ -253,7 +249,7 @@ def _scale(X: Any) -> dict[str, Any]:
 
 
 def _useless_features(data: Dataset, X: Any) -> dict[str, Any]:
-    """Find features that never change, and pairs that are linear functions of each other."""
+    """Find constant features, and pairs that are linear functions of each other."""
     still = np.flatnonzero(np.ptp(X, axis=0) == 0.0)
     constant = [int(k) for k in still if np.ptp(_column(data, k)) == 0.0]
     varying = np.flatnonzero(np.ptp(X, axis=0) > 0.0)
@@ -267,9 +263,9 @@ def _useless_features(data: Dataset, X: Any) -> dict[str, Any]:
 
 
 def _similar(X: Any) -> Iterator[tuple[int, int]]:
-    """Give pairs of columns whose standardised values have equal projections, up to sign.
+    """Yield pairs of columns whose standardized values have equal projections, up to sign.
 
-    Sorted projections on a random direction put copies side by side, in time of one pass.
+    Sorting projections onto a random direction places copies side by side in one pass.
     """
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
     projection = np.abs(np.random.default_rng(0).normal(size=len(Z)) @ Z)
@@ -280,12 +276,12 @@ def _similar(X: Any) -> Iterator[tuple[int, int]]:
 
 
 def _correlation(a: Any, b: Any) -> float:
-    """Compute the absolute correlation of two features."""
+    """Return the absolute correlation of two features."""
     return float(abs(np.corrcoef(a, b)[0, 1]))
 
 
 def _column(data: Dataset, number: Any) -> Any:
-    """Bring one feature of all examples to the host."""
+    """Return one feature of all examples, on the host."""
     return np.asarray(_to_host(data, data.X[:, int(number)]), np.float64)
 
 

@@ -1,29 +1,27 @@
-"""What flows through each layer while a network trains: signals, gradients and steps.
+"""Metrics of each layer during training: signals, gradients and steps.
 
-The figures of layer k, numbered from 1 among the layers that have weights, as the history
-names them:
+Metrics of layer k, numbered from 1 among the layers with weights, by name in the history:
 
 ==================== =====================================================================
 gradient_norm/k      2-norm of dL/dW
-gradient_rms/k       root mean square of dL/dW, which layers of any size share
+gradient_rms/k       root mean square of dL/dW, comparable between layer sizes
 weight_norm/k        2-norm of W
 update_ratio/k       2-norm of the next step's change of W, relative to weight_norm/k
 activation_mean/k    mean of the activations a
 activation_std/k     their standard deviation
-dead/k               share of units whose slope f'(z) is 0 on every example: none learns
-saturated/k          share of activations on a flat end of a bounded f
+dead/k               share of units whose slope f'(z) is 0 on every example: they cannot learn
+saturated/k          share of activations in a flat region of a bounded f
 spread/k             norm of W minus the mean of its columns, relative to weight_norm/k:
-                     0 where all units are copies of one another; 1 for a single unit
+                     0 if all units are copies of each other; 1 for a single unit
 ==================== =====================================================================
 
-Besides these ``data_loss``, the mean loss without penalties. All are measured on one sample
-of the training data, with dropout inactive. "next step" is the step that the optimiser would
-take on the sample from where it is, with its own slots and learning rate: the quantity of
-CS231n's rule of thumb, "about 1e-3", without a look at each batch. A flat end is a slope
+``data_loss``, the mean loss without penalties, is recorded too. All metrics are measured on one
+sample of the training data, with dropout inactive. The "next step" is the one that the
+optimizer would take on the sample, with its current state and learning rate: the quantity of
+CS231n's rule of thumb, "about 1e-3", without inspecting each batch. A flat region has a slope
 below 5 % of the steepest, on both sides of a bounded activation (sigmoid, tanh, softsign,
-hard_sigmoid); "slope 0" is one below 0.1 % of the steepest, for an activation that is flat
-on one side only (relu, elu, gelu, softplus, ...; not leaky_relu). Other activations have
-neither: their figures are 0.
+hard_sigmoid). "Slope 0" means below 0.1 % of the steepest, for activations that are flat on one
+side only (relu, elu, gelu, softplus, ...; not leaky_relu). Otherwise both shares are 0.
 """
 
 from __future__ import annotations
@@ -45,37 +43,36 @@ from bpnet.model.recorder import recording
 from bpnet.optimizers import Optimizer, OptimizerState
 from bpnet.training.loop import Callback, Training
 
-FIGURES = (
+METRICS = (
     "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
     "activation_mean", "activation_std", "dead", "saturated", "spread",
 )  # fmt: skip
-# Slopes relative to the steepest. tanh is saturated beyond abs(a) = 0.975, sigmoid below
-# 0.013 and above 0.987; leaky_relu's 0.01 is not dead.
+# Slopes relative to the steepest: tanh is saturated beyond abs(a) = 0.975, sigmoid below 0.013
+# and above 0.987; leaky_relu's 0.01 is not dead.
 SATURATED_SLOPE = 0.05
 DEAD_SLOPE = 1e-3
-# What a measurement may cost, as a share of the training between two of them; with what it
-# takes to keep the figures of each epoch that is 5 % at most.
+# Cost of a measurement as a share of the training time between two of them; together with
+# storing the metrics of each epoch it is 5 % at most.
 COST = 0.02
 
 
 class GradientFlow(Callback):
     """Record gradients, weights, steps and activations of each layer, epoch by epoch.
 
-    The history gets the figures that :mod:`bpnet.diagnosis.gradient_flow` lists, such as
-    ``"gradient_norm/1"``, and ``history.facts``: what the data and the network were like
-    before the first step. Together they are what :func:`bpnet.diagnose` reads. Where the
-    first layers' gradients are many times smaller than the last's, gradients vanish
-    (Hochreiter 1991; Glorot and Bengio 2010).
+    Adds the metrics listed in :mod:`bpnet.diagnosis.gradient_flow`, such as
+    ``"gradient_norm/1"``, to the history, and sets ``history.facts``, a profile of data and
+    network before the first step. :func:`bpnet.diagnose` reads both. Gradients vanish if those
+    of the first layers are many times smaller than the last layer's (Hochreiter 1991; Glorot
+    and Bengio 2010).
 
     Parameters
     ----------
     rows : int, default 128
         Size of the sample, which bounds the cost.
     every : int or None, default None
-        Measure in the first epoch, the last, and each epoch that this divides; the epochs
-        between repeat the figures before. None chooses the smallest number with which
-        measuring takes at most about 5 % of the training time: 1 if an epoch has 346
-        steps of 32 examples or more.
+        Measure in the first epoch, the last, and every `every` epochs; epochs in between repeat
+        the last values. None chooses the smallest period for which measuring takes at most
+        about 5 % of the training time: 1 if an epoch has 346 or more steps of 32 examples.
 
     Examples
     --------
@@ -95,7 +92,7 @@ class GradientFlow(Callback):
         self._meter: Meter | None = None
 
     def on_train_begin(self, training: Training) -> None:
-        """Put the sample on the device, and note what is so before the first step."""
+        """Put the sample on the device, and profile data and network before the first step."""
         from bpnet.diagnosis.data_profile import facts
 
         self._meter = Meter(training, self.rows)
@@ -104,28 +101,28 @@ class GradientFlow(Callback):
         training.history.facts = facts(training, self._start)
 
     def on_epoch_end(self, training: Training) -> None:
-        """Measure, and read all figures at once."""
+        """Measure if due, and add the metrics to the logs."""
         if self.due(training):
             assert self._meter is not None
-            self._figures = self._meter.read(training, training.logs["learning_rate"])
-        training.logs |= self._figures
+            self._metrics = self._meter.read(training, training.logs["learning_rate"])
+        training.logs |= self._metrics
 
     def teardown(self, training: Training) -> None:
         """Free the sample."""
         self._meter = None
 
     def state(self) -> dict[str, Any]:
-        """Give the figures measured last, and those of before the first step."""
-        return {"figures": self._figures, "start": self._start}
+        """Return the metrics measured last, and those before the first step."""
+        return {"figures": self._metrics, "start": self._start}
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
-        """Take up the figures of the training before."""
-        self._figures, self._start = (_figures(state[key]) for key in ("figures", "start"))
-        if training.history.facts is not None:  # noted when training begins
+        """Restore the metrics of the checkpointed run."""
+        self._metrics, self._start = (_checked(state[key]) for key in ("figures", "start"))
+        if training.history.facts is not None:  # set in on_train_begin
             training.history.facts = training.history.facts._replace(start=self._start)
 
     def due(self, training: Training) -> bool:
-        """Whether this epoch is measured."""
+        """Return whether to measure in this epoch."""
         return (
             training.epoch in (1, training.epochs)
             or training.epoch % self._period == 0
@@ -133,17 +130,17 @@ class GradientFlow(Callback):
         )
 
 
-def _figures(values: Any) -> dict[str, float]:
+def _checked(values: Any) -> dict[str, float]:
     if not isinstance(values, dict) or not all(isinstance(v, float) for v in values.values()):
-        raise TypeError("figures must be a dict of numbers")
+        raise TypeError("metrics must be a dict of numbers")
     return values
 
 
 def _affordable(training: Training, rows: int) -> int:
-    """Give the number of epochs to each of which a share of a measurement is allowed.
+    """Return the smallest period that keeps measurements within the budget.
 
-    In a small net a pass costs as much by itself as 220 rows do, and a measurement five
-    times a step on as many rows; both are less in a large one (benchmarks/gradient_flow.py).
+    In a small net the overhead of a pass equals 220 rows, and a measurement costs five steps on
+    as many rows; both are less in a large net (benchmarks/gradient_flow.py).
     """
     steps = math.ceil(training.data.n_rows / training.batch_size)
     epoch = steps * (220 + training.batch_size)
@@ -152,12 +149,12 @@ def _affordable(training: Training, rows: int) -> int:
 
 
 class Meter:
-    """The compiled measurement and the sample it is made on."""
+    """The compiled measurement and its sample."""
 
     def __init__(self, training: Training, rows: int) -> None:
         network, backend = training.network, training.backend
         depth = sum("W" in layer for layer in training.parameters)
-        layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in FIGURES)
+        layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in METRICS)
         self.names = ["data_loss", *layers]
         self.sample = training.sample(rows).arrays_on(backend)
         flats = tuple(
@@ -172,16 +169,13 @@ class Meter:
         )
 
     def read(self, training: Training, rate: float) -> dict[str, float]:
-        """Measure the network as it is, for a learning rate; give the figures by name."""
+        """Measure the current network at a learning rate; return the metrics by name."""
         backend, arrays = training.backend, training.runner.arrays
-        figures = self.compute(
-            arrays["parameters"],
-            arrays["optimizer_state"],
-            *self.sample,
-            backend.asarray(rate, training.network.dtype),
-            arrays["t"],
+        rate = backend.asarray(rate, training.network.dtype)
+        metrics = self.compute(
+            arrays["parameters"], arrays["optimizer_state"], *self.sample, rate, arrays["t"]
         )
-        return dict(zip(self.names, backend.to_numpy(figures).tolist(), strict=True))
+        return dict(zip(self.names, backend.to_numpy(metrics).tolist(), strict=True))
 
 
 def measure(
@@ -197,7 +191,7 @@ def measure(
     rate: Array,
     step: Array,
 ) -> Array:
-    """Compute the loss without penalties and, layer by layer, `FIGURES`: one 1-D array."""
+    """Return the loss without penalties and, layer by layer, `METRICS`, as one 1-D array."""
     recorders, recorded = recording(model)
     data_loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w)
     _, gradients = add_penalties(
@@ -207,18 +201,18 @@ def measure(
     moved, _ = optimizer.update(
         xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t
     )
-    figures = [data_loss]
+    metrics = [data_loss]
     for number, layer in enumerate(parameters):
         if "W" in layer:
             W = layer["W"]
-            figures += weight_figures(xp, W, gradients[number]["W"], moved[number]["W"])
-            figures += activation_figures(xp, W, recorders[number].cache, flats[number])
-            figures.append(spread(xp, W))
-    return xp.stack(figures)
+            metrics += weight_metrics(xp, W, gradients[number]["W"], moved[number]["W"])
+            metrics += activation_metrics(xp, W, recorders[number].cache, flats[number])
+            metrics.append(spread(xp, W))
+    return xp.stack(metrics)
 
 
-def weight_figures(xp: Namespace, W: Array, gradient: Array, moved: Array) -> list[Array]:
-    """Compute the norm and RMS of the gradient, the norm of W and its relative change."""
+def weight_metrics(xp: Namespace, W: Array, gradient: Array, moved: Array) -> list[Array]:
+    """Return the norm and RMS of the gradient, the norm of W and its relative change."""
     gradient_norm, weight_norm = norm(xp, gradient), norm(xp, W)
     return [
         gradient_norm,
@@ -228,10 +222,10 @@ def weight_figures(xp: Namespace, W: Array, gradient: Array, moved: Array) -> li
     ]
 
 
-def activation_figures(
+def activation_metrics(
     xp: Namespace, W: Array, cache: Any, flat: Flatness | None
 ) -> list[Array]:
-    """Compute mean and deviation of a, and the shares of dead and of saturated units."""
+    """Return mean and deviation of a, and the shares of dead and saturated units."""
     none = xp.zeros_like(W[0, 0])
     if flat is None:
         return [none, none, none, none]
@@ -249,28 +243,26 @@ def activation_figures(
 
 
 def spread(xp: Namespace, W: Array) -> Array:
-    """Compute how far the units' weights lie from their mean, relative to their norm."""
+    """Return how far the units' weights lie from their mean, relative to their norm."""
     if W.shape[1] == 1:
         return xp.ones_like(W[0, 0])
     return _relative(xp, norm(xp, W - xp.mean(W, axis=1, keepdims=True)), norm(xp, W))
 
 
 def norm(xp: Namespace, array: Array) -> Array:
-    """Compute the 2-norm of all elements, a 0-d array."""
+    """Return the 2-norm of all elements, a 0-d array."""
     return xp.sqrt(xp.sum(array * array))
 
 
 def _relative(xp: Namespace, part: Array, whole: Array) -> Array:
-    """Divide; 0 where the whole is 0."""
-    return (
-        part
-        / xp.where(whole > 0.0, whole, xp.ones_like(whole))
-        * (xp.astype(whole > 0.0, whole.dtype))
-    )
+    """Return part / whole, or 0 where the whole is 0."""
+    positive = whole > 0.0
+    divisor = xp.where(positive, whole, xp.ones_like(whole))
+    return part / divisor * xp.astype(positive, whole.dtype)
 
 
 class Flatness(NamedTuple):
-    """On which sides an activation flattens out, and its steepest slope."""
+    """The sides on which an activation is flat, and its steepest slope."""
 
     activation: Activation
     left: bool
@@ -279,7 +271,7 @@ class Flatness(NamedTuple):
 
 
 def flatness(activation: Activation) -> Flatness:
-    """Probe the derivative of an activation, a new one too, on the host."""
+    """Probe the derivative of any activation, custom ones included, on the host."""
     slope = np.abs(activation.derivative(np.linspace(-100.0, 100.0, 401)))
     steepest = float(np.max(slope))
     left, right = (bool(slope[end] < DEAD_SLOPE * steepest) for end in (0, -1))

@@ -1,4 +1,4 @@
-"""Find a learning rate by a trial: let it rise from step to step, and watch the loss."""
+"""Learning-rate range test: increase the rate at every step and watch the loss."""
 
 from __future__ import annotations
 
@@ -21,29 +21,28 @@ from bpnet.training.step import make_step
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-# Weight of the past in the smoothed loss; fastai's lr_find uses 0.98 for steps three times
-# as many. The test has diverged when the smoothed loss is this many times its least.
+# Smoothing factor of the loss; fastai's lr_find uses 0.98 for three times as many steps. The
+# test has diverged once the smoothed loss is this many times its minimum.
 _MEMORY = 0.9
 _DIVERGED = 4.0
 
 
 class RateTest(NamedTuple):
-    """What :func:`find_learning_rate` has seen; ``bpnet.plot.learning_rate_finder`` draws it.
+    """Result of :func:`find_learning_rate`; ``bpnet.plot.learning_rate_finder`` draws it.
 
     Attributes
     ----------
     rates : list of float
-        The learning rate of each step, rising.
+        Learning rate of each step, increasing.
     losses : list of float
-        The loss of that step's batch, before the step.
+        Loss of each step's batch, before the step.
     smoothed : list of float
-        Running mean of the losses, corrected for its start.
+        Exponential moving average of the losses, bias-corrected.
     suggestion : float
-        The rate at which the smoothed loss had fallen halfway from where it began to its
-        least, for good.
+        The rate from which the smoothed loss stayed below half its descent to the minimum.
     diverged : bool
-        Whether the test ended because the loss had risen to 4 times its least, or was no
-        longer finite; if not, the highest rate may still have been too low.
+        Whether the test ended because the loss rose to 4 times its minimum or was not finite;
+        if False, even the highest rate may be too low.
     """
 
     rates: list[float]
@@ -72,16 +71,15 @@ def find_learning_rate(
     batch_size: int = 32,
     backend: str | Backend | None = None,
 ) -> RateTest:
-    """Run a learning-rate range test; the network itself is left as it was.
+    """Run a learning-rate range test on a copy of the network.
 
-    A copy trains for some steps while the learning rate rises by the same factor from each
-    to the next. Far too low a rate leaves the loss where it was, a good one lowers it, too
-    high a one blows it up. The test ends there, or after the last step.
+    The copy trains while the learning rate grows by a constant factor per step. A rate that is
+    far too low leaves the loss unchanged, a good one lowers it, and one that is too high makes
+    it diverge, which ends the test.
 
-    Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3;
-    that the rate rises exponentially follows fastai. Suggested is where the loss is halfway
-    down: where it is least it is about to rise, and where it falls most steeply is often a
-    matter of chance, as batches differ.
+    Smith, "Cyclical learning rates for training neural networks", WACV 2017, section 3.3; the
+    exponential schedule follows fastai. The suggestion is where the loss is halfway down: at
+    its minimum it is about to rise, and its steepest descent is often noise between batches.
 
     Parameters
     ----------
@@ -90,15 +88,15 @@ def find_learning_rate(
     X, y : arrays
         Examples as for ``Network.fit``.
     optimizer : Optimizer or None
-        Whose rate to find; its own rate is not used. None is ``Adam()``, as in ``fit``.
+        The optimizer to tune; its own rate is not used. None is ``Adam()``, as in ``fit``.
     low, high : float, default 1e-5 and 10.0
-        The first and the last learning rate, 0 < low < high.
+        First and last learning rate, 0 < low < high.
     steps : int, default 100
         Number of steps, >= 10.
     batch_size : int, default 32
-        Examples in a step; more than there are is all of them.
+        Examples per step, limited to the number of examples.
     backend : str, Backend or None
-        Where to compute, as in ``Network.fit``.
+        The backend, as in ``Network.fit``.
 
     Returns
     -------
@@ -108,7 +106,7 @@ def find_learning_rate(
     Raises
     ------
     ValueError, TypeError
-        If an argument is not allowed, or the loss is not finite in the first steps.
+        If an argument is invalid, or the loss is not finite in the first steps.
 
     Examples
     --------
@@ -135,10 +133,9 @@ def find_learning_rate(
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     smoothed: list[float] = []
-    mean = 0.0
-    diverged = False
+    mean, diverged = 0.0, False
     trial = _losses(clone(net), data, backend, optimizer, rates, batch_size)
-    # An overflow is what ends the test.
+    # The test ends with an overflow.
     with contextlib.closing(trial), np.errstate(over="ignore", invalid="ignore"):
         for loss in trial:
             mean = _MEMORY * mean + (1.0 - _MEMORY) * loss
@@ -165,7 +162,7 @@ def _losses(
     rates: Any,
     batch_size: int,
 ) -> Generator[float]:
-    """Take one training step at each rate; give the loss of its batch."""
+    """Take one training step at each rate; yield the loss of its batch."""
     rows = min(batch_size, data.n_rows)
     needed = len(rates) * rows
     epochs = range(-(-needed // data.n_rows))
@@ -196,9 +193,9 @@ def _losses(
 def _halfway(
     rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float]
 ) -> float:
-    """Give the rate from which on the smoothed loss is below half its fall, to its least."""
+    """Return the rate from which the smoothed loss is below half its descent."""
     least = int(np.argmin(smoothed))
-    start = float(np.mean(losses[: max(1, len(losses) // 10)]))  # too low a rate to matter
+    start = float(np.mean(losses[: max(1, len(losses) // 10)]))  # at negligible rates
     middle = 0.5 * (start + smoothed[least])
     above = [k for k in range(least) if smoothed[k] > middle]
     return rates[above[-1] + 1] if above else rates[0]

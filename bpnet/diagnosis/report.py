@@ -1,8 +1,8 @@
-"""What ails a training: the illness, its evidence in numbers, the layer and the remedy.
+"""Diagnosis of a training run: failures, with their evidence, layer and remedy.
 
-:func:`diagnose` reads the history of a training that :class:`bpnet.GradientFlow` or
-:class:`Doctor` has watched. Every limit stands in :data:`THRESHOLDS`, with its reason and
-source; how often it is right is measured by ``benchmarks/diagnosis.py``.
+:func:`diagnose` reads a history recorded by :class:`bpnet.GradientFlow` or :class:`Doctor`.
+Every threshold is in :data:`THRESHOLDS`, with its reason and source;
+``benchmarks/diagnosis.py`` measures the accuracy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bpnet.common.history import check_history
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.evidence import Evidence, Finding
-from bpnet.diagnosis.gradient_flow import FIGURES, GradientFlow
+from bpnet.diagnosis.gradient_flow import METRICS, GradientFlow
 from bpnet.diagnosis.rules import examine
 from bpnet.diagnosis.sanity import Check, initial_loss, update_ratio
 from bpnet.diagnosis.thresholds import THRESHOLDS, limit
@@ -32,40 +32,28 @@ __all__ = [
 ]
 
 ILLNESSES = (
-    "vanishing gradients",
-    "exploding gradients",
-    "dead ReLUs",
-    "saturated units",
-    "learning rate too high",
-    "learning rate too low",
-    "symmetric initialisation",
-    "overfitting",
-    "underfitting",
-    "unscaled inputs",
-    "unscaled targets",
-    "constant or duplicate features",
-    "shuffled labels",
-    "one class",
-    "class imbalance",
-)
+    "vanishing gradients", "exploding gradients", "dead ReLUs", "saturated units",
+    "learning rate too high", "learning rate too low", "symmetric initialisation",
+    "overfitting", "underfitting", "unscaled inputs", "unscaled targets",
+    "constant or duplicate features", "shuffled labels", "one class", "class imbalance",
+)  # fmt: skip
 
 
 class TrainingWarning(UserWarning):
-    """What :class:`Doctor` warns with."""
+    """The category of the warnings of :class:`Doctor`."""
 
 
 class Diagnosis(NamedTuple):
-    """What :func:`diagnose` has found; prints as a report.
+    """Result of :func:`diagnose`; prints as a report.
 
     Attributes
     ----------
     findings : tuple of Finding
-        The illnesses, causes before their consequences: treat the first, and look again.
+        The failures, causes before consequences: fix the first, then diagnose again.
     checks : tuple of bpnet.sanity.Check
-        The sanity checks that a history allows: loss at chance before training, and
-        update-to-weight ratio.
+        The sanity checks that need only a history: initial loss and update-to-weight ratio.
     not_examined : dict of str to str
-        Illnesses that could not be looked for, and why.
+        Failures that could not be checked for, and why.
     """
 
     findings: tuple[Finding, ...]
@@ -74,12 +62,12 @@ class Diagnosis(NamedTuple):
 
     @property
     def healthy(self) -> bool:
-        """Whether no illness was found."""
+        """Whether no failure was found."""
         return not self.findings
 
     @property
     def name(self) -> str:
-        """The first illness, the one to treat; "healthy" if there is none."""
+        """Name of the first failure, the one to fix; "healthy" if there is none."""
         return self.findings[0].name if self.findings else "healthy"
 
     def __str__(self) -> str:
@@ -92,38 +80,37 @@ class Diagnosis(NamedTuple):
                 f"   remedy:   {finding.remedy}",
             ]
         lines += map(str, self.checks)
-        lines += [f"not looked for: {name}: {why}" for name, why in self.not_examined.items()]
+        lines += [f"not checked: {name}: {why}" for name, why in self.not_examined.items()]
         return "\n".join(lines)
 
 
 def diagnose(history: Mapping[str, Sequence[float]]) -> Diagnosis:
-    """Name what ails a training, from what was recorded of it.
+    """Diagnose a training run from its recorded metrics.
 
     Parameters
     ----------
     history : History
-        What ``fit`` returned, with :class:`bpnet.GradientFlow` or :class:`Doctor` among its
-        callbacks, which note the facts of data and network too.
+        Returned by ``fit`` with :class:`bpnet.GradientFlow` or :class:`Doctor` among its
+        callbacks.
 
     Returns
     -------
     Diagnosis
-        ``print`` it.
+        ``print`` it for a report.
 
     Raises
     ------
     TypeError
-        If `history` is no mapping.
+        If `history` is not a mapping.
     ValueError
-        If it has no epoch, or gradient flow and facts were not recorded.
+        If it has no epoch, or gradient flow was not recorded.
 
     Notes
     -----
-    Figures are judged in units that do not depend on the size of layers or losses: losses
-    relative to chance, that of the best constant prediction; gradients times weights
-    relative to chance (see :mod:`bpnet.diagnosis` ``.THRESHOLDS``); steps relative to
-    weights. Whether labels were shuffled, and what an underfitting network should have
-    learnt, is judged by each example's nearest neighbours.
+    Metrics are compared in units that do not depend on the size of layers or losses: losses and
+    weight-gradient products relative to the baseline loss, that of the best constant prediction
+    (see :mod:`bpnet.diagnosis.thresholds`), and steps relative to weights. Shuffled labels and
+    underfitting are judged by each example's nearest neighbors.
 
     Examples
     --------
@@ -146,11 +133,11 @@ def diagnose(history: Mapping[str, Sequence[float]]) -> Diagnosis:
 
 
 class Doctor(GradientFlow):
-    """Record what :class:`bpnet.GradientFlow` records, and warn as soon as training is ill.
+    """Record what :class:`bpnet.GradientFlow` records, and warn as soon as a failure shows.
 
-    Each illness is warned of once, as a :class:`TrainingWarning`, when it can first be told:
-    those of data and initial weights before the first step, the others after the epochs in
-    which the figures are measured, and some only in the end.
+    Issues one :class:`TrainingWarning` per failure, as early as it can be detected: those of
+    data and initial weights before the first step, others after measured epochs, and some only
+    at the end of training.
 
     Parameters
     ----------
@@ -160,7 +147,7 @@ class Doctor(GradientFlow):
     Attributes
     ----------
     findings : list of Finding
-        What was warned of in the last training.
+        The failures warned about in the last training run.
 
     Examples
     --------
@@ -181,38 +168,38 @@ class Doctor(GradientFlow):
         self.findings: list[Finding] = []
 
     def on_train_begin(self, training: Training) -> None:
-        """Examine data and initial weights."""
+        """Check data and initial weights."""
         super().on_train_begin(training)
         self.findings = []
-        if not training.epoch:  # a training that is resumed has been examined
+        if not training.epoch:  # a resumed run has been checked before
             self._examine(training, {}, "start")
 
     def state(self) -> dict[str, Any]:
-        """Give the figures, and what was warned of."""
+        """Return the metrics and the findings so far."""
         return super().state() | {"findings": [list(finding) for finding in self.findings]}
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
-        """Take up the figures, and warn of nothing twice."""
+        """Restore metrics and findings, so that no warning is repeated."""
         super().restore(training, state)
         self.findings = [Finding(*finding) for finding in state["findings"]]
 
     def on_epoch_end(self, training: Training) -> None:
-        """Examine the training so far, if this epoch was measured."""
+        """Check the run so far, if this epoch was measured."""
         super().on_epoch_end(training)
         if self.due(training):
             self._examine(training, _so_far(training), "epoch")
 
     def on_train_end(self, training: Training) -> None:
-        """Examine the whole training."""
+        """Check the whole run."""
         if training.history.epochs:
             self._examine(training, training.history, "start", "epoch", "end")
 
     def _examine(
-        self, training: Training, figures: Mapping[str, Sequence[float]], *since: str
+        self, training: Training, metrics: Mapping[str, Sequence[float]], *since: str
     ) -> None:
         facts = training.history.facts
         assert facts is not None
-        evidence = Evidence(figures, facts, ended="end" in since)
+        evidence = Evidence(metrics, facts, ended="end" in since)
         known = {finding.name for finding in self.findings}
         for finding in examine(evidence, *since):
             if finding.name not in known:
@@ -226,7 +213,7 @@ class Doctor(GradientFlow):
 
 
 def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
-    """Give the course of the losses, and of the layers' figures the last alone."""
+    """Return all values of the losses, and the last ones of the layers' metrics."""
     history = training.history.history
     return {
         name: [value] if "/" in name else [*history.get(name, ()), value]
@@ -235,14 +222,14 @@ def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
 
 
 def _check(history: Mapping[str, Sequence[float]]) -> DataProfile:
-    """Give the facts of a history that can be diagnosed."""
+    """Return the data profile of a history that can be diagnosed."""
     if not check_history(history).get("loss"):
         raise ValueError(
             "history has no epoch to diagnose: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"
         )
     facts: DataProfile | None = getattr(history, "facts", None)
-    missing = [name for name in FIGURES if f"{name}/1" not in history]
+    missing = [name for name in METRICS if f"{name}/1" not in history]
     if facts is None or missing or "data_loss" not in history:
         raise ValueError(
             "history has no gradient flow to diagnose; add bpnet.GradientFlow() or "
@@ -256,13 +243,13 @@ def _not_examined(
 ) -> Mapping[str, str]:
     reasons = {}
     if not history.get("val_loss"):
-        reasons["overfitting"] = "no validation data; pass fit validation_data"
+        reasons["overfitting"] = "no validation data; pass validation_data to fit"
     too_few = facts.n_rows < limit("neighbour_rows")
-    why = f"fewer than {limit('neighbour_rows'):.0f} examples" if too_few else "one target only"
+    why = f"fewer than {limit('neighbour_rows'):.0f} examples" if too_few else "only one target"
     if too_few or math.isnan(facts.neighbour_signal):
         reasons["shuffled labels"] = reasons["underfitting"] = why
     elif math.isnan(facts.neighbour_loss):
-        reasons["underfitting"] = "several labels at once"
+        reasons["underfitting"] = "multi-label targets"
     if not facts.class_shares:
-        reasons["class imbalance"] = "the targets are no classes that exclude each other"
+        reasons["class imbalance"] = "the targets are not mutually exclusive classes"
     return reasons

@@ -1,9 +1,8 @@
-"""From the figures of a training to the illnesses that they show: one function each.
+"""The rules that detect failures, one function each.
 
 Each takes the :class:`~bpnet.diagnosis.evidence.Evidence` and returns a
-:class:`~bpnet.diagnosis.evidence.Finding` or None. `RULES` lists causes before their
-consequences, so the first finding is the one to treat: a network whose inputs are unscaled may
-also diverge, or die, for that reason.
+:class:`~bpnet.diagnosis.evidence.Finding` or None. `RULES` lists causes before consequences, so
+the first finding is the one to fix: unscaled inputs, for example, may make training diverge.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from bpnet.diagnosis.evidence import Evidence, Finding
 from bpnet.diagnosis.thresholds import limit
 
-# --- the data ---------------------------------------------------------------------------------
+# --- data -------------------------------------------------------------------------------------
 
 
 def one_class(e: Evidence) -> Finding | None:
@@ -27,65 +26,65 @@ def one_class(e: Evidence) -> Finding | None:
     return Finding(
         "one class", None,
         f"all {e.facts.n_rows:,} training examples have the same target",
-        "look at how y was made: a filter, a split of sorted data, or a wrong column",
+        "check how y was made: a filter, a split of sorted data, or a wrong column",
     )  # fmt: skip
 
 
 def shuffled_labels(e: Evidence) -> Finding | None:
-    """Neighbours' targets are no more alike than by chance, and nothing is learnt of them."""
+    """Neighbors' targets are no more alike than by chance, and nothing was learned."""
     signal, noise = e.facts.neighbour_signal, e.facts.neighbour_noise
     if e.facts.n_rows < limit("neighbour_rows") or not math.isfinite(signal):
         return None
     most = min(limit("neighbour_sigmas") * noise, limit("neighbour_signal"))
     val = e.losses("val_loss")
-    learnt = val.min() < limit("unlearnable") if len(val) else e.loss < limit("unlearnt")
-    if signal >= most or learnt:
+    learned = val.min() < limit("unlearnable") if len(val) else e.loss < limit("unlearnt")
+    if signal >= most or learned:
         return None
-    new = f"; the best loss on new examples is {val.min():.2f} times chance" if len(val) else ""
+    new = f"; the best val_loss is {val.min():.2f} times the baseline" if len(val) else ""
     return Finding(
         "shuffled labels", None,
-        f"targets of near neighbours correlate by {signal:.2f}, and shuffled ones by up to "
+        f"targets of near neighbors correlate by {signal:.2f}, shuffled ones by up to "
         f"{most:.2f}{new}",
-        "check that rows of X and y belong together: a shuffle or sort of only one of them, "
-        "a join by a wrong key; otherwise the features say nothing of the target",
+        "check that the rows of X and y match: a shuffle or sort of only one of them, a join "
+        "on the wrong key; otherwise the features carry no information about the target",
     )  # fmt: skip
 
 
 def unscaled_inputs(e: Evidence) -> Finding | None:
-    """Features are far from mean 0 and variance 1."""
+    """Features are far from zero mean and unit variance."""
     rms, spread = e.facts.feature_rms, e.facts.feature_range
     if rms > limit("feature_rms_high"):
         evidence = f"the root mean square of feature {e.facts.feature_rms_of} is {rms:.3g}"
     elif rms < limit("feature_rms_low"):
         evidence = f"the largest root mean square of a feature is {rms:.3g}"
     elif spread > limit("feature_range"):
-        evidence = f"one feature varies {spread:.3g} times as far as another"
+        evidence = f"the range of one feature is {spread:.3g} times that of another"
     else:
         return None
     return Finding(
         "unscaled inputs", 1,
-        f"{evidence}; about 1 is what initial weights and learning rates are made for",
-        "standardise each feature with the training set's mean and deviation, "
-        "(X - mean) / std; a logarithm first where it spans powers of ten",
+        f"{evidence}; initial weights and learning rates assume about 1",
+        "standardize each feature with the training set's mean and standard deviation, "
+        "(X - mean) / std; take logarithms first if it spans powers of ten",
     )  # fmt: skip
 
 
 def unscaled_targets(e: Evidence) -> Finding | None:
-    """Targets of regression are far larger than the outputs that weights start with."""
+    """Regression targets are far larger than the outputs of the initial network."""
     rms = e.facts.target_rms
     if not rms > limit("target_rms"):
         return None
     return Finding(
         "unscaled targets", e.depth,
-        f"the root mean square of y is {rms:.3g}; about 1 is what initial weights and "
-        f"learning rates are made for",
-        "standardise y with the training set's mean and deviation, (y - mean) / std, and "
-        "undo that in predictions",
+        f"the root mean square of y is {rms:.3g}; initial weights and learning rates assume "
+        f"about 1",
+        "standardize y with the training set's mean and standard deviation, (y - mean) / std, "
+        "and invert that for predictions",
     )  # fmt: skip
 
 
 def class_imbalance(e: Evidence) -> Finding | None:
-    """The commonest class outweighs the rarest."""
+    """The most frequent class far outweighs the rarest."""
     shares = e.facts.class_shares
     if not shares or e.facts.one_target:
         return None
@@ -95,33 +94,33 @@ def class_imbalance(e: Evidence) -> Finding | None:
     return Finding(
         "class imbalance", None,
         f"class {shares.index(rare)} has {100.0 * rare:.2g} % of the weight, class "
-        f"{shares.index(common)} has {100.0 * common:.2g} %: to name always that one is right "
-        f"as often",
-        "pass sample_weight inversely proportional to each class's frequency, or collect "
-        "more of the rare one; judge by recall or a precision-recall curve, not accuracy",
+        f"{shares.index(common)} has {100.0 * common:.2g} %: always predicting that one is "
+        f"right as often",
+        "pass sample_weight inversely proportional to the class frequencies, or collect more "
+        "of the rare class; evaluate by recall or a precision-recall curve, not accuracy",
     )  # fmt: skip
 
 
 def useless_features(e: Evidence) -> Finding | None:
-    """Some features never change, or repeat others."""
+    """Some features are constant, or repeat others."""
     constant, pairs = e.facts.constant_features, e.facts.duplicate_features
     if not constant and not pairs:
         return None
     parts = []
     if constant:
-        parts.append(f"{_some(constant)} never change(s)")
+        parts.append(f"constant: {_some(constant)}")
     if pairs:
         copies = _some([f"{a} and {b}" for a, b in pairs])
-        parts.append(f"{copies} are linear functions of each other")
+        parts.append(f"linear functions of each other: {copies}")
     return Finding(
         "constant or duplicate features", 1,
-        f"of {e.facts.n_features} features {'; '.join(parts)}",
-        "drop them: they carry nothing, cost time, and give what they repeat a larger "
-        "learning rate; scikit-learn's VarianceThreshold finds the constant ones",
+        f"of {e.facts.n_features} features, {'; '.join(parts)}",
+        "drop them: they add no information, cost time, and scale up the learning rate of what "
+        "they repeat; scikit-learn's VarianceThreshold finds the constant ones",
     )  # fmt: skip
 
 
-# --- the start --------------------------------------------------------------------------------
+# --- initialization ---------------------------------------------------------------------------
 
 
 def symmetric_initialisation(e: Evidence) -> Finding | None:
@@ -134,7 +133,7 @@ def symmetric_initialisation(e: Evidence) -> Finding | None:
     return Finding(
         "symmetric initialisation", k + 1,
         f"the columns of W in hidden layer(s) {_some(copies + 1)} are equal: they differ by "
-        f"{now[k]:.1g} of their norm, and random ones by about 1",
+        f"{now[k]:.1g} of their norm, random ones by about 1",
         "draw the weights at random: leave Dense(init=None), or he_normal for relu, "
         "glorot_uniform for tanh and sigmoid; only biases may start at 0",
     )  # fmt: skip
@@ -155,46 +154,46 @@ def saturated_from_the_start(e: Evidence) -> Finding | None:
 
 
 def exploding_gradients(e: Evidence) -> Finding | None:
-    """Gradients grow on their way back, before any step."""
-    pull = e.pull(e.start)
-    pull = np.where(np.isfinite(pull), pull, math.inf)
-    if pull.max() <= limit("pull_high"):
+    """Gradients grow on the backward pass, before any step."""
+    product = e.weight_gradient_product(e.start)
+    product = np.where(np.isfinite(product), product, math.inf)
+    if product.max() <= limit("weight_gradient_product_high"):
         return None
-    k = int(pull.argmax())
+    k = int(product.argmax())
     return Finding(
         "exploding gradients", k + 1,
-        f"before the first step the gradient's norm was {e.start('gradient_norm')[k]:.3g}: "
-        f"weights larger by 1 % would raise the loss by {pull[k] / 100.0:.3g} times its value "
-        f"at chance; the loss itself was {e.start_loss:.3g} times that",
+        f"before the first step the gradient norm was {e.start('gradient_norm')[k]:.3g}: "
+        f"weights larger by 1 % would change the loss by {product[k] / 100.0:.3g} times the "
+        f"baseline; the loss itself was {e.start_loss:.3g} times the baseline",
         "draw smaller weights (he_normal for relu, glorot_uniform for tanh), use fewer "
         "layers, or clip: Adam(clip_norm=1.0)",
     )  # fmt: skip
 
 
 def vanishing_gradients(e: Evidence) -> Finding | None:
-    """The error does not get through to a layer, and little is learnt."""
-    pull = e.pull(e.start)
+    """The error does not reach a layer, and little was learned."""
+    product = e.weight_gradient_product(e.start)
     if e.loss < limit("unlearnt") or not (e.ended or e.epochs >= 5):
         return None
-    if not pull.min() < limit("pull_low"):
+    if not product.min() < limit("weight_gradient_product_low"):
         return None
-    k, norms = int(pull.argmin()), e.start("gradient_norm")
+    k, norms = int(product.argmin()), e.start("gradient_norm")
     return Finding(
         "vanishing gradients", k + 1,
-        f"before the first step the gradient's norm was {norms[k]:.1e} here and "
+        f"before the first step the gradient norm was {norms[k]:.1e} here and "
         f"{norms.max():.1e} in layer {int(norms.argmax()) + 1}; steps of a thousandth of the "
-        f"weights would lower the loss by {pull[k] / 1000.0:.0e} of its value at chance, and "
-        f"it still is {e.loss:.2f} times that",
-        "use relu or another activation with slope 1 instead of sigmoid, the initialiser "
-        "that goes with it (leave Dense(init=None)), fewer layers, or Adam",
+        f"weights would lower the loss by {product[k] / 1000.0:.0e} of the baseline, and it is "
+        f"still {e.loss:.2f} times the baseline",
+        "use relu or another activation with slope 1 instead of sigmoid, the initializer that "
+        "goes with it (leave Dense(init=None)), fewer layers, or Adam",
     )  # fmt: skip
 
 
-# --- the training -----------------------------------------------------------------------------
+# --- training ---------------------------------------------------------------------------------
 
 
 def learning_rate_too_high(e: Evidence) -> Finding | None:
-    """Steps as long as the weights, or a loss that they made worse or infinite."""
+    """Steps are as long as the weights, or made the loss worse or infinite."""
     losses = e.losses("loss")
     if not len(losses):
         return None
@@ -204,35 +203,38 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         bad = int(np.argmax(np.isinf(losses) | np.isinf(e.losses("data_loss")))) + 1
         evidence = f"the loss is not finite from epoch {bad}"
     elif rise > limit("loss_rise"):
-        evidence = f"the loss is {rise:.2f} times that before the first step, or of chance"
+        evidence = (
+            f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
+        )
     elif update.max() > limit("update_high") and worst > limit("underfit"):
-        evidence = f"the loss still is {worst:.2f} times chance"
+        evidence = f"the loss is still {worst:.2f} times the baseline"
     else:
         return None
     return Finding(
         "learning rate too high", int(update.argmax()) + 1,
         f"{evidence}; the first step changed these weights by {update.max():.2g} of their "
-        f"norm, where 1e-3 is common",
-        "divide the learning rate by 10, again until the loss falls steadily; then try a "
-        "schedule, or clip_norm=1.0 if single steps go astray",
+        f"norm, where 1e-3 is typical",
+        "divide the learning rate by 10, repeatedly, until the loss falls steadily; then try a "
+        "schedule, or clip_norm=1.0 if single steps are too long",
     )  # fmt: skip
 
 
 def dead_units(e: Evidence) -> Finding | None:
-    """Units have died in training."""
+    """Units died during training."""
     shares = e.end("dead")
     return _dead(shares, "by now") if _over("dead", shares) else None
 
 
 def saturated_units(e: Evidence) -> Finding | None:
-    """Units have saturated in training, before much was learnt, and stopped the gradient."""
+    """Units saturated during training, before much was learned, and blocked the gradient."""
     shares = e.end("saturated")
-    stuck = e.loss > limit("unlearnt") and e.pull(e.end).min() < limit("pull_low")
+    product = e.weight_gradient_product(e.end)
+    stuck = e.loss > limit("unlearnt") and product.min() < limit("weight_gradient_product_low")
     return _saturated(shares, "by now") if stuck and _over("saturated", shares) else None
 
 
 def learning_rate_too_low(e: Evidence) -> Finding | None:
-    """All steps together are too short to have changed the weights."""
+    """The steps are too short, in sum, to have changed the weights."""
     travel, steps = e.travel(), e.epochs * e.facts.n_batches
     if not travel.max() < min(limit("travel"), limit("update_low") * steps):
         return None
@@ -242,35 +244,35 @@ def learning_rate_too_low(e: Evidence) -> Finding | None:
     k = int(travel.argmax())
     return Finding(
         "learning rate too low", k + 1,
-        f"the {steps:,} steps add up to {travel[k]:.1e} of the norm of "
-        f"the weights that moved most, {e.end('update_ratio')[k]:.1e} each, where 1e-3 is "
-        f"common; the loss went from {losses[0]:.2f} to {losses[-1]:.2f} times chance",
-        "multiply the learning rate by 10, again until the loss falls fast or turns "
-        "unsteady, then take half; or train for longer",
+        f"the {steps:,} steps add up to {travel[k]:.1e} of the norm of the weights that moved "
+        f"most, {e.end('update_ratio')[k]:.1e} each, where 1e-3 is typical; the loss went from "
+        f"{losses[0]:.2f} to {losses[-1]:.2f} times the baseline",
+        "multiply the learning rate by 10, repeatedly, until the loss falls fast or becomes "
+        "unstable, then halve it; or train for longer",
     )  # fmt: skip
 
 
 def overfitting(e: Evidence) -> Finding | None:
-    """New examples fare much worse than those trained on."""
+    """The validation loss is much higher than the training loss."""
     val = e.losses("val_loss")
     if not len(val) or not math.isfinite(val[-1]):
         return None
-    # Penalties are in both losses of the history, and in "data_loss" not.
+    # Penalties are part of both losses of the history, but not of "data_loss".
     gap = val[-1] - max(e.loss, e.losses("loss")[-1])
     if gap <= limit("gap") or e.loss > limit("unlearnt"):
         return None
     best = int(val.argmin())
     return Finding(
         "overfitting", None,
-        f"the loss is {e.loss:.2g} times chance on training examples and {val[-1]:.2f} on new "
-        f"ones, where it was least, {val[best]:.2f}, in epoch {best + 1} of {e.epochs}",
+        f"the training loss is {e.loss:.2g} times the baseline and the validation loss "
+        f"{val[-1]:.2f}; its minimum was {val[best]:.2f}, in epoch {best + 1} of {e.epochs}",
         "stop early: callbacks=[bpnet.EarlyStopping()]; more examples, Dropout, "
         "Dense(l2=1e-3), or fewer units",
     )  # fmt: skip
 
 
 def underfitting(e: Evidence) -> Finding | None:
-    """The network explains less of its own training data than near neighbours do."""
+    """The network fits its training data worse than nearest neighbors would."""
     reach = e.facts.neighbour_loss
     if not e.loss > limit("underfit") or e.facts.n_rows < limit("neighbour_rows"):
         return None
@@ -278,13 +280,13 @@ def underfitting(e: Evidence) -> Finding | None:
         return None
     losses = e.losses("loss")
     falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter
-    still = " and still falls" if falling else ""
+    still = " and still falling" if falling else ""
     short = falling or e.travel().max() < limit("travel")
     larger = "more units or another hidden layer, less l1, l2, weight decay and dropout"
     return Finding(
         "underfitting", None,
-        f"the training loss is {e.loss:.2f} times chance{still}; what "
-        f"the 5 nearest neighbours know would give about {reach:.2f}",
+        f"the training loss is {e.loss:.2f} times the baseline{still}; the 5 nearest neighbors "
+        f"would give about {reach:.2f}",
         f"more epochs first; then {larger}" if short else larger,
     )  # fmt: skip
 
@@ -300,7 +302,7 @@ def _dead(shares: Any, when: str) -> Finding:
         f"{100.0 * shares[k]:.0f} % of this layer's units have slope 0 on every sampled "
         f"example, {when}; their weights get no gradient",
         "start biases at 0 (bias_init='zeros') and weights with he_normal, lower the "
-        "learning rate, or use leaky_relu or elu, which never go quite flat",
+        "learning rate, or use leaky_relu or elu, which are never entirely flat",
     )  # fmt: skip
 
 
@@ -308,9 +310,9 @@ def _saturated(shares: Any, when: str) -> Finding:
     k = int(shares.argmax())
     return Finding(
         "saturated units", k + 1,
-        f"{100.0 * shares[k]:.0f} % of this layer's activations lie at a flat end, where the "
-        f"slope is below 5 % of the steepest, {when}",
-        "draw smaller weights (glorot_uniform, Dense's own choice), scale the inputs, lower "
+        f"{100.0 * shares[k]:.0f} % of this layer's activations are in a flat region, where "
+        f"the slope is below 5 % of the steepest, {when}",
+        "draw smaller weights (glorot_uniform, the default of Dense), scale the inputs, lower "
         "the learning rate, or use relu",
     )  # fmt: skip
 
@@ -322,18 +324,10 @@ def _some(items: Any) -> str:
 
 
 class Rule(NamedTuple):
-    """How to look for an illness, and when that makes sense.
-
-    Attributes
-    ----------
-    look : callable
-        Takes the evidence and gives a finding or None.
-    since : {"start", "epoch", "end"}
-        What must have passed: nothing, an epoch or the whole training.
-    """
+    """A check for one failure, and the stage of training from which it applies."""
 
     look: Callable[[Evidence], Finding | None]
-    since: str
+    since: str  # "start", "epoch" or "end"
 
 
 RULES = (
@@ -358,9 +352,9 @@ RULES = (
 
 
 def examine(e: Evidence, *since: str) -> list[Finding]:
-    """Apply the rules that make sense by now; each illness is found once, by its first.
+    """Apply the rules of these stages; each failure is reported once, by its first rule.
 
-    That little was learnt is an illness of its own only where no other explains it.
+    Underfitting is reported only if no other finding explains it.
     """
     found: dict[str, Finding] = {}
     for rule in RULES:

@@ -1,10 +1,9 @@
-"""Sanity checks before a long training: CS231n's list, as functions.
+"""CS231n's sanity checks before a long training run; :func:`sanity_checks` runs all four.
 
 "Before learning: sanity checks" and "Babysitting the learning process" of Stanford's CS231n
-(Karpathy, Li and Johnson 2015) ask for: a loss at chance before the first step, a loss of
-nearly 0 on a few examples that the network must be able to learn by heart, steps of about a
-thousandth of the weights, and gradients that agree with finite differences. The last is
-:func:`bpnet.check_gradients`; :func:`sanity_checks` makes all four.
+(Karpathy, Li and Johnson 2015) ask for: a loss at chance before the first step, a loss near 0
+when overfitting a few examples, steps of about a thousandth of the weights, and gradients that
+agree with finite differences (:func:`bpnet.check_gradients`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpnet.common.checks import check_integer
-from bpnet.common.history import History, check_history, figures
+from bpnet.common.history import History, check_history, metric_values
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.layers import Dense, Dropout, Layer
@@ -26,14 +25,14 @@ from bpnet.testing.gradcheck import check_gradients
 from bpnet.training.loop import Callback, Training
 
 # Default initial weights give logits of variance about 1 to 2, whose loss is above that of
-# logits 0 (chance): sound nets of 1 to 4 layers and any activation had up to 2.6 times chance
-# for classes, and 5.3 for squared errors, whose mean goes with the logits' square.
+# logits 0 (chance): healthy nets of 1 to 4 layers and any activation had up to 2.6 times chance
+# for classes, and 5.3 for squared errors, which grow with the square of the logits.
 INITIAL_LOSS = 6.0
-# Steps relative to weights. "Somewhere around 1e-3" (CS231n); a decade and a half on both
-# sides is common while training goes well, less in the end.
+# Steps relative to weights. "Somewhere around 1e-3" (CS231n); a decade and a half on either
+# side is common while training goes well, less at the end.
 UPDATE_RATIO = (1e-5, 3e-2)
-# Learnt by heart: a twentieth of chance is left.
-BY_HEART = 0.05
+# Share of the initial loss below which a few examples count as overfitted.
+OVERFIT = 0.05
 
 
 class Check(NamedTuple):
@@ -44,11 +43,11 @@ class Check(NamedTuple):
     name : str
         What was checked.
     passed : bool
-        Whether it was as it should be.
+        Whether the check passed.
     value : float
-        What was measured.
+        The measured value.
     evidence : str
-        The numbers, and what they should be.
+        The measured numbers, and what they should be.
     """
 
     name: str
@@ -66,16 +65,16 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     Parameters
     ----------
     net : Network
-        Its weights are drawn anew from its seed, in a copy without penalties and dropout.
+        The check uses a freshly initialized copy without penalties and dropout.
     X, y, sample_weight : arrays
         Training examples.
 
     Returns
     -------
     Check
-        Its value is the loss in units of chance: that of logits 0, which for squared errors
-        is the targets' mean square. Passed if it is at most 6: larger losses are those of
-        weights or features that are too large.
+        Its value is the loss relative to that of logits 0, which for squared errors is the mean
+        square of the targets. Passes up to 6: larger losses mean that weights or features are
+        too large.
 
     Examples
     --------
@@ -98,7 +97,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
 
 
 def initial_loss(facts: DataProfile) -> Check:
-    """Check the same from what a training has noted before its first step."""
+    """Check the initial loss recorded in a data profile."""
     return _initial_loss(facts.start["data_loss"], facts.zero_loss, facts.best_loss)
 
 
@@ -120,31 +119,30 @@ def check_overfit(
     optimizer: Optimizer | None = None,
     seed: int = 0,
 ) -> Check:
-    """Check that the network can learn a few examples by heart.
+    """Check that the network can overfit a few examples.
 
-    A copy of the network, its weights drawn anew, without penalties and dropout, is trained
-    on a few examples as one batch. If it fails, look for a mistake before training on more.
+    Trains a freshly initialized copy, without penalties and dropout, on a few examples as one
+    batch. If it fails, look for a bug before training on more.
 
     Parameters
     ----------
     net : Network
-        It is not changed.
+        The network; it is not changed.
     X, y : arrays
         Training examples.
     examples : int, default 20
-        How many to take, at random; CS231n's number.
+        Number of examples to sample; 20 is CS231n's number.
     epochs : int, default 500
-        Steps to take at most; training stops once a twentieth of chance is left.
+        Maximum number of steps; training stops once the check passes.
     optimizer : Optimizer or None, default None
         None is ``Adam(0.01)``.
     seed : int, default 0
-        Seed of the draw.
+        Seed of the sample.
 
     Returns
     -------
     Check
-        Its value is the least loss, in units of that before training. Passed if it is at
-        most 0.05.
+        Its value is the lowest loss, relative to the initial loss. Passes up to 0.05.
 
     Examples
     --------
@@ -163,16 +161,16 @@ def check_overfit(
     bare, few_X, few_y = _bare(net), data.X[few], data.y[few]
     best = best_loss(net.loss, few_y, None, net.n_outputs)
     before = bare.evaluate(few_X, few_y)["loss"] - best
-    learnt = _ByHeart(best + BY_HEART * before)
+    stop = _StopAt(best + OVERFIT * before)
     history = bare.fit(
-        few_X, few_y, epochs=epochs, batch_size=None, callbacks=[learnt],
+        few_X, few_y, epochs=epochs, batch_size=None, callbacks=[stop],
         optimizer=Adam(0.01) if optimizer is None else optimizer, on_nonfinite="restore",
     )  # fmt: skip
     relative = (min(history["loss"]) - best) / (before or 1.0)
     return Check(
-        f"learns {len(few)} examples by heart", relative <= BY_HEART, relative,
-        f"{100.0 * relative:.2g} % of the loss is left after {history.epochs} steps, "
-        f"at most {100.0 * BY_HEART:g} % should be",
+        f"overfits {len(few)} examples", relative <= OVERFIT, relative,
+        f"{100.0 * relative:.2g} % of the loss is left after {history.epochs} steps, should be "
+        f"at most {100.0 * OVERFIT:g} %",
     )  # fmt: skip
 
 
@@ -182,14 +180,13 @@ def check_update_ratio(history: History) -> Check:
     Parameters
     ----------
     history : History
-        What ``fit`` returned with :class:`bpnet.GradientFlow` among its callbacks.
+        Returned by ``fit`` with :class:`bpnet.GradientFlow` among its callbacks.
 
     Returns
     -------
     Check
-        Its value is the geometric mean over the layers of ``update_ratio/k`` in the middle
-        epoch: at the start steps are larger, and in the end, at a minimum, smaller. Passed
-        from 1e-5 to 3e-2.
+        Its value is the geometric mean over layers of ``update_ratio/k`` in the middle epoch:
+        steps are larger at the start and smaller near a minimum. Passes from 1e-5 to 3e-2.
 
     Raises
     ------
@@ -201,12 +198,16 @@ def check_update_ratio(history: History) -> Check:
             "history has no update ratios; add bpnet.GradientFlow() to the callbacks of fit"
         )
     return update_ratio(
-        {name: figures(history, name) for name in history if name.startswith("update_ratio/")}
+        {
+            name: metric_values(history, name)
+            for name in history
+            if name.startswith("update_ratio/")
+        }
     )
 
 
 def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
-    """Check the same, of figures that are there."""
+    """Check the update ratios of a history that has them."""
     ratios = [
         values[len(values) // 2]
         for name, values in history.items()
@@ -223,24 +224,23 @@ def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
 
 
 def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Check, ...]:
-    """Make CS231n's checks of a network that is to be trained; print each.
+    """Run CS231n's sanity checks on a network; print each of the results.
 
     Parameters
     ----------
     net : Network
-        It is not changed: everything is tried on copies with weights drawn anew.
+        The network; it is not changed, as all checks use freshly initialized copies.
     X, y : arrays
         Training examples.
     epochs : int, default 20
-        Length of the trial training whose update ratios are looked at: ``Adam(0.001)``,
-        fit's own choice, with batches of 32.
+        Length of the trial run for the update ratios, with the defaults of ``fit``:
+        ``Adam(0.001)`` and batches of 32.
 
     Returns
     -------
     tuple of Check
-        Loss at chance; 20 examples by heart; gradients against finite differences on 5 of
-        them, 10 elements of each parameter, after that trial, with penalties and without;
-        update-to-weight ratio.
+        Initial loss; overfitting 20 examples; gradient checks on 5 examples and 10 elements of
+        each parameter, after the trial run, with and without penalties; update-to-weight ratio.
 
     Examples
     --------
@@ -267,27 +267,27 @@ def _gradients(net: Network, X: Any, y: Any, penalties: bool) -> Check:
     report = check_gradients(net, X, y, samples=10, regularizer=penalties)
     kinks = sum(report.kinks.values())
     return Check(
-        f"gradients, regulariser {'on' if penalties else 'off'}",
+        f"gradients, regularizer {'on' if penalties else 'off'}",
         report.passed,
         report.max_relative_error,
         f"largest relative error {report.max_relative_error:.1e}, allowed "
-        f"{report.tolerance:.0e}; {kinks} kink(s) met",
+        f"{report.tolerance:.0e}; {kinks} kink(s)",
     )
 
 
-class _ByHeart(Callback):
-    """End training once the loss is small enough."""
+class _StopAt(Callback):
+    """Stop training once the loss is low enough."""
 
     def __init__(self, enough: float) -> None:
         self.enough = enough
 
     def on_epoch_end(self, training: Training) -> None:
         if training.logs["loss"] <= self.enough:
-            training.stop("learnt by heart")
+            training.stop("overfitted")
 
 
 def _bare(net: Network) -> Network:
-    """Give an untrained network of the same seed, without penalties and dropout."""
+    """Return an untrained network with the same seed, without penalties and dropout."""
     layers = (_without_penalty(layer) for layer in net.layers if not isinstance(layer, Dropout))
     return Network(layers, net.loss, net.seed, net.dtype)
 

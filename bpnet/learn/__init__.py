@@ -1,8 +1,8 @@
-"""Experiments to learn backpropagation by: each measures, says what it saw, and draws it.
+"""Experiments for learning backpropagation: each measures, explains and plots one effect.
 
-``bpnet learn NAME`` runs one from the command line. In Python each is a function that gives
-a :class:`Lesson`: ``print`` it for the table and a reading of it, ``.draw()`` gives the
-picture, ``.numbers`` what was measured.
+``bpnet learn NAME`` runs one from the command line. In Python each is a function that returns a
+:class:`Lesson`: ``print`` it for the table and its interpretation, ``.draw()`` the plot, or use
+the measured ``.numbers``.
 
 >>> import bpnet
 >>> lesson = bpnet.learn.gradient_check(steps=(1e-5, 1e-3))

@@ -1,4 +1,4 @@
-"""Checks of what experiments are told, before they compute anything."""
+"""Validation of the arguments of experiments."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from bpnet.common.checks import check_integer, check_number, check_text
 
 
 def at_least(minimum: int) -> Callable[[str, Any], int]:
-    """Give a check of integers of at least `minimum`."""
+    """Return a check for integers >= `minimum`."""
     return lambda name, value: check_integer(name, value, minimum)
 
 
 def check_positive(name: str, value: Any) -> float:
-    """Give `value` as a finite float above 0."""
+    """Return `value` as a finite float > 0."""
     return check_number(name, value, 0.0, above=True)
 
 
 def check_activation(name: str, value: Any) -> str:
-    """Give the name of an activation."""
+    """Return the name of an activation."""
     return activations.get(check_text(name, value)).name
 
 
 def check_width(width: Any) -> int:
-    """Give a number of units, for whose weights there is memory."""
+    """Return a number of units, after checking that the weights fit in memory."""
     units: int = check_integer("width", width, 1)
     check_room("width", units, 8 * units * units)
     return units

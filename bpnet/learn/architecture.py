@@ -1,4 +1,4 @@
-"""Architecture: what width and depth do to the gap between training and test."""
+"""Architecture: how width and depth affect the gap between training and test loss."""
 
 from __future__ import annotations
 
@@ -22,22 +22,12 @@ _TRAINING, _TEST, _NOISE = 60, 1000, 0.3
 
 
 class Fit(NamedTuple):
-    """What a network has learnt, as the mean over the networks of one size.
-
-    Attributes
-    ----------
-    n_parameters : int
-        Weights and biases.
-    training, test : float
-        Share of examples classified rightly.
-    training_loss, test_loss : float
-        Mean loss per example.
-    """
+    """The accuracy and loss of one size of network, averaged over several networks."""
 
     n_parameters: int
-    training: float
+    training: float  # accuracy, as is `test`
     test: float
-    training_loss: float
+    training_loss: float  # mean per example
     test_loss: float
 
     @property
@@ -56,20 +46,19 @@ def architecture(
 ) -> Lesson:
     """Train networks of many sizes on few noisy examples, and test them on many others.
 
-    The examples are moons with a noise of 0.3: 60 to learn from, 1000 to test with. The
-    hidden layers are tanh, trained by Adam(0.01) on all examples at once. It runs on the
-    backend of this context.
+    The data are moons with a noise of 0.3: 60 examples for training, 1000 for testing. Hidden
+    layers use tanh; training is full-batch Adam(0.01), on the current backend.
 
     Parameters
     ----------
     widths, depths : sequence of int
-        Units of a hidden layer, and numbers of hidden layers; every pair is trained.
+        Units per hidden layer, and numbers of hidden layers; every combination is trained.
     networks : int, default 3
-        Networks of other weights, and other examples, over which the mean is taken.
+        Number of networks to average over, with different weights and examples.
     epochs : int, default 400
-        Steps of training.
+        Number of steps.
     seed : int, default 0
-        Seed of data and of the first network.
+        Seed of the data and of the first network.
 
     Returns
     -------
@@ -118,17 +107,17 @@ def _fit(depth: int, width: int, networks: int, epochs: int, seed: int) -> Fit:
 
 
 def _reading(fits: Mapping[tuple[int, int], Fit]) -> str:
-    """Compare the smallest, the best tested and the largest network."""
+    """Compare the smallest, the best and the largest network."""
     smallest = min(fits.values(), key=lambda fit: fit.n_parameters)
     largest = max(fits.values(), key=lambda fit: fit.n_parameters)
     depth, width = min(fits, key=lambda key: fits[key].test_loss)
     best = fits[depth, width]
     return (
-        f"The largest network ({largest.n_parameters:,} parameters) learns its examples to a "
-        f"loss of {largest.training_loss:.3f} and has {largest.test_loss:.3f} in the test, a "
-        f"gap of {largest.gap:.3f}; the smallest ({smallest.n_parameters:,}) has a gap of "
-        f"{smallest.gap:.3f}. Least in the test is {best.test_loss:.3f}, with {depth} hidden "
-        f"layer{'s' if depth > 1 else ''} of {width} unit{'s' if width > 1 else ''}."
+        f"The largest network ({largest.n_parameters:,} parameters) has a training loss of "
+        f"{largest.training_loss:.3f} and a test loss of {largest.test_loss:.3f}, a gap of "
+        f"{largest.gap:.3f}; the smallest ({smallest.n_parameters:,}) has a gap of "
+        f"{smallest.gap:.3f}. The lowest test loss is {best.test_loss:.3f}, with {depth} "
+        f"hidden layer{'s' if depth > 1 else ''} of {width} unit{'s' if width > 1 else ''}."
     )
 
 

@@ -1,4 +1,4 @@
-"""The command ``bpnet learn``: lessons, and exercises to fill in."""
+"""The command ``bpnet learn``: experiments and exercises."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bpnet.learn.exercises import EXERCISES
 
 
 def add_to(commands: Any) -> None:
-    """Add ``learn`` to the commands of ``bpnet``."""
+    """Add the subcommand ``learn`` to ``bpnet``."""
     learn = commands.add_parser(
         "learn",
         help="experiments and exercises on backpropagation",
-        description="Run an experiment: print its numbers and a reading of them, and save "
-        "its picture. Or write an exercise to fill in, and grade it.",
+        description="Run an experiment: print and interpret its numbers, and save its plot. Or "
+        "write an exercise to fill in, and grade it.",
     )
     learn.set_defaults(run=lambda options: learn.print_help())
     names = learn.add_subparsers(metavar="NAME")
@@ -34,12 +34,12 @@ def add_to(commands: Any) -> None:
         lesson.add_argument(
             "--backend",
             default=argparse.SUPPRESS,
-            help="where to compute, such as numpy, cupy:1, torch:cuda:0, jax, auto; without "
-            "it, what BPNET_BACKEND says, else numpy",
+            help="the backend, such as numpy, cupy:1, torch:cuda:0, jax or auto; default: "
+            "BPNET_BACKEND, or numpy",
         )
         lesson.add_argument("--seed", type=integer(0), default=0, help="of data and weights")
         lesson.add_argument(
-            "--out", type=directory, default="learn-output", help="directory for the picture"
+            "--out", type=directory, default="learn-output", help="directory for the plot"
         )
         lesson.set_defaults(run=functools.partial(_lesson, lesson, name))
     _add_exercise(names)
@@ -49,26 +49,26 @@ def _add_exercise(names: Any) -> None:
     exercise = names.add_parser(
         "exercise",
         help="write a file with a gap to fill in; --check grades it",
-        description="Write a short file with one gap. Fill it in; --check then grades it by "
-        "finite differences and says what is wrong. That runs the file as a program, so "
-        "check only what you trust.",
+        description="Write a short file with one gap to fill in; --check then grades it with "
+        "finite differences and explains mistakes. It runs the file as a program, so check "
+        "only what you trust.",
     )
     exercise.add_argument(
         "name", choices=list(EXERCISES), metavar="NAME", help=", ".join(EXERCISES)
     )
     exercise.add_argument(
-        "--file", default=None, help="the file; without it NAME.py in this directory"
+        "--file", default=None, help="the file; without it, NAME.py in this directory"
     )
     exercise.add_argument("--check", action="store_true", help="run the file and grade it")
     exercise.set_defaults(run=functools.partial(_exercise, exercise))
 
 
 def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any]) -> None:
-    """Run an experiment; everything is checked before it begins."""
+    """Run an experiment, after checking all options."""
     picture = f"{name}.png"
     try:
         backend = get_backend(options.get("backend"))
-        from bpnet import plot  # noqa: F401 - needs matplotlib, so say so at once
+        from bpnet import plot  # noqa: F401 - fail early if matplotlib is missing
 
         out = writable(options["out"], [picture])
     except (OSError, ImportError, BackendError) as error:
@@ -92,7 +92,7 @@ def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
         with open(path, "x", encoding="utf-8") as file:
             file.write(exercise.text)
     except FileExistsError:
-        parser.error(f"{path} is there already; grade it with --check, or name another --file")
+        parser.error(f"{path} already exists; grade it with --check, or pass another --file")
     except (OSError, ValueError) as error:
         parser.error(f"cannot write {path!r}: {error}")
     print(f"wrote {path}: fill in the gap in line {exercise.gap}, then run")
@@ -107,7 +107,7 @@ def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> in
             text = file.read()
     except (OSError, ValueError) as error:
         parser.error(
-            f"cannot read {path!r} ({error}); without --check the exercise is written there"
+            f"cannot read {path!r} ({error}); run without --check to write the exercise there"
         )
     try:
         grade = exercise.grade(text, path)

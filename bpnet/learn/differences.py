@@ -1,6 +1,6 @@
-"""Finite differences, in the plainest form: to look at, and to grade exercises with.
+"""Finite differences in their simplest form, for demonstrations and for grading exercises.
 
-For a check of a network :func:`bpnet.check_gradients` has the rules that make it reliable.
+To check a network, use the more reliable :func:`bpnet.check_gradients`.
 """
 
 from __future__ import annotations
@@ -14,21 +14,14 @@ import numpy as np
 from bpnet.backend.typing import Parameters
 from bpnet.network import Network, clone
 
-# Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).
+# The error of central differences, h^2 f'''/6 + eps f/h, is smallest near h = eps^(1/3).
 STEP = float(np.finfo(np.float64).eps) ** (1.0 / 3.0)
 
 
 def numerical_gradient(f: Callable[[Any], float], x: Any, h: float = STEP) -> Any:
-    """Compute df/dx of each element by central differences, (f(x + h) - f(x - h)) / 2h.
+    """Return df/dx of a scalar function by central differences, (f(x + h) - f(x - h)) / 2h.
 
-    Parameters
-    ----------
-    f : callable
-        A function of an array that gives a number.
-    x : numpy.ndarray
-        Where; it is not changed.
-    h : float
-        Step, in units of x.
+    The array x is not changed; h is in units of x.
 
     Examples
     --------
@@ -46,18 +39,18 @@ def numerical_gradient(f: Callable[[Any], float], x: Any, h: float = STEP) -> An
 
 
 def numerical_gradients(net: Network, X: Any, y: Any, h: float = STEP) -> Parameters:
-    """Compute dL/dp of every parameter of a network by central differences, on the host."""
-    other = clone(net)
+    """Return dL/dp of every parameter of a network by central differences, on the host."""
+    copy = clone(net)
     start = [
-        {name: np.array(other.backend.to_numpy(p)) for name, p in layer.items()}
-        for layer in other.parameters
+        {name: np.array(copy.backend.to_numpy(p)) for name, p in layer.items()}
+        for layer in copy.parameters
     ]
 
     def loss(number: int, name: str, value: Any) -> float:
         moved = list(start)
         moved[number] = start[number] | {name: value}
-        other.parameters = moved
-        return other.evaluate(X, y)["loss"]
+        copy.parameters = moved
+        return copy.evaluate(X, y)["loss"]
 
     return [
         {

@@ -1,7 +1,6 @@
-"""An exercise: a file with one gap, how the learner's answer is run, and how it is graded.
+"""Base class of exercises: a file with one gap, and how an answer is run and graded.
 
-The answer is a Python program, and grading runs it, with all that it may do: grade only
-files that you trust.
+An answer is a Python program, and grading executes it: grade only files that you trust.
 """
 
 from __future__ import annotations
@@ -20,26 +19,18 @@ GAP = "# <- the gap"
 
 
 class AnswerError(Exception):
-    """An answer that cannot be graded: it does not run, or its gap is open."""
+    """An answer that cannot be graded: it does not run, or the gap is not filled in."""
 
 
 class Grade(NamedTuple):
-    """The verdict on an answer; prints as a table.
+    """The result of grading an answer; prints as a table."""
 
-    Attributes
-    ----------
-    marks : list of Mark
-        One for each quantity that the answer computes.
-    trial : Mark
-        How the answer does inside a network.
-    """
-
-    marks: Sequence[Mark]
-    trial: Mark
+    marks: Sequence[Mark]  # one for each quantity that the answer computes
+    trial: Mark  # of the answer inside a network
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether everything is right."""
         return all(mark.hint is None for mark in (*self.marks, self.trial))
 
     def __str__(self) -> str:
@@ -55,21 +46,9 @@ class Grade(NamedTuple):
 
 
 class Answer:
-    """The learner's function; every error in it becomes one line with its place.
+    """The learner's function, from a program that must define it.
 
-    Parameters
-    ----------
-    text : str
-        The learner's program.
-    path : str
-        Its name, for errors.
-    function : str
-        The function that it must define.
-
-    Raises
-    ------
-    AnswerError
-        If the program does not run or defines no such function.
+    Raises AnswerError, in one line with the location, if the program or the function fails.
     """
 
     def __init__(self, text: str, path: str, function: str) -> None:
@@ -89,7 +68,7 @@ class Answer:
         self._answer = namespace[function]
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call the function with copies, so that it cannot change what it is graded by."""
+        """Call the function with copies, so that it cannot modify the test data."""
         return self._run(self._answer, *(np.array(a) for a in arguments))
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -97,7 +76,7 @@ class Answer:
             return function(*arguments)
         except (Exception, SystemExit) as error:
             line, trace = None, error.__traceback__
-            while trace is not None:  # the innermost place that is the learner's
+            while trace is not None:  # the innermost frame of the learner's file
                 if trace.tb_frame.f_code.co_filename == self.path:
                     line = trace.tb_lineno
                 trace = trace.tb_next
@@ -111,50 +90,26 @@ class Answer:
 
 
 class Exercise(ABC):
-    """A file with one gap, and what is right in it.
+    """A file with one gap, and the right answer."""
 
-    Attributes
-    ----------
-    name : str
-        The name for ``bpnet learn exercise NAME``.
-    function : str
-        The function that holds the gap.
-    returns : tuple of str
-        The names of what it returns, in order.
-    text : str
-        The file; the line of the gap has "# <- the gap".
-    trial_name : str
-        Where the answer is tried as a part of something larger.
-    """
-
-    name: ClassVar[str]
-    function: ClassVar[str]
-    returns: ClassVar[tuple[str, ...]]
-    text: ClassVar[str]
+    name: ClassVar[str]  # for ``bpnet learn exercise NAME``
+    function: ClassVar[str]  # the function with the gap
+    returns: ClassVar[tuple[str, ...]]  # names of its return values, in order
+    text: ClassVar[str]  # the file; the line of the gap contains `GAP`
     trial_name: ClassVar[str] = "in a network"
 
     @property
     def gap(self) -> int:
-        """Number of the line with the gap."""
+        """Line number of the gap."""
         return 1 + [GAP in line for line in self.text.splitlines()].index(True)
 
     def grade(self, text: str, path: str) -> Grade:
-        """Run an answer and grade it.
+        """Run the program `text` and grade it; `path` is its name in error messages.
 
-        Parameters
-        ----------
-        text : str
-            The program; it is run.
-        path : str
-            Its name, for errors.
-
-        Raises
-        ------
-        AnswerError
-            If it cannot be graded, in one line.
+        Raises AnswerError, in one line, if it cannot be graded.
         """
         answer = Answer(text, path, self.function)
-        with use_backend("numpy"):  # in which answers are written
+        with use_backend("numpy"):  # answers use NumPy
             marks = [marked(quantity) for quantity in self.quantities(answer)]
             if all(mark.hint == "not written yet" for mark in marks):
                 line = next(
@@ -167,21 +122,21 @@ class Exercise(ABC):
             return Grade(marks, self.trial(answer))
 
     def results(self, answer: Answer, *arguments: Any) -> tuple[Any, ...]:
-        """Call the answer; give as many results as it must return."""
+        """Call the answer, and return as many results as it must return."""
         results = answer(*arguments)
         if len(self.returns) == 1 or results is Ellipsis:
             return (results,) * len(self.returns)
         if not isinstance(results, tuple | list) or len(results) != len(self.returns):
             raise AnswerError(
-                f"{answer.path}: {self.function} must return {len(self.returns)} things, "
+                f"{answer.path}: {self.function} must return {len(self.returns)} values, "
                 f"{', '.join(self.returns)}; got {type(results).__name__}"
             )
         return tuple(results)
 
     @abstractmethod
     def quantities(self, answer: Answer) -> list[Quantity]:
-        """Call the answer, and put beside its results what is right."""
+        """Call the answer, and pair its results with the right ones."""
 
     @abstractmethod
     def trial(self, answer: Answer) -> Mark:
-        """Try the answer as a part of a whole network."""
+        """Try the answer as part of a whole network."""

@@ -18,7 +18,7 @@ from bpnet.network import Network
 from bpnet.optimizers import SGD
 from bpnet.testing.gradcheck import check_gradients
 
-# Examples, and units of two layers: all different, so that no wrong shape fits by chance.
+# Examples and units of two layers, all different so that no wrong shape fits by chance.
 _M, _IN, _OUT = 7, 3, 2
 
 
@@ -30,7 +30,7 @@ def _drawn(*shapes: tuple[int, ...]) -> list[Any]:
 def _checked(
     answer: Answer, activation: str | Activation, layer: type[Dense], loss: Any
 ) -> Mark:
-    """Check the gradients of a 2-4-3-1 network of which the answer is a part."""
+    """Check the gradients of a 2-4-3-1 network that contains the answer."""
     X, y = datasets.make_moons(_M, seed=0)
     layers = [layer(4, activation), layer(3, activation), Dense(1)]
     net = Network(layers, loss, seed=0, dtype="float64")
@@ -50,15 +50,15 @@ class Derivative(Exercise):
     returns = ("f'(z)",)
     text = '''"""Exercise: the derivative of tanh.
 
-A hidden layer computes a = tanh(z), element by element. On the way back it needs da/dz.
-Write it by means of a, which is at hand already: it is one short expression.
+A hidden layer computes a = tanh(z), element by element. The backward pass needs da/dz.
+Write it in terms of a, which is already computed: it is one short expression.
 """
 
 import numpy as np
 
 
 def derivative(z, a):
-    """Give da/dz for a = np.tanh(z); z, a and the result have the same shape."""
+    """Return da/dz for a = np.tanh(z); z, a and the result have the same shape."""
     return ...  # <- the gap
 '''
 
@@ -80,7 +80,7 @@ def derivative(z, a):
         return [Quantity("f'(z)", got, tanh.df(np, z, a), numerical, mistakes, _M)]
 
     def trial(self, answer: Answer) -> Mark:
-        """Train with it as the derivative of an activation."""
+        """Use it as the derivative of an activation."""
 
         class Answered(Tanh):
             def df(self, xp: Namespace, z: Array, a: Array) -> Array:
@@ -97,19 +97,19 @@ class OutputError(Exercise):
     returns = ("delta_L",)
     text = '''"""Exercise: the output error of binary cross-entropy.
 
-The last layer gives logits z; the prediction is p = sigmoid(z). With targets y of 0 or 1 the
+The last layer outputs logits z; the prediction is p = sigmoid(z). With targets y of 0 or 1 the
 loss is the mean over m examples
 
     L = 1/m * sum of ( -y ln(p) - (1 - y) ln(1 - p) )
 
-Backpropagation begins with delta_L = dL/dz. Mind the 1/m: it enters here, and only here.
+Backpropagation starts with delta_L = dL/dz. Mind the 1/m: it enters here, and only here.
 """
 
 import numpy as np
 
 
 def output_error(z, y):
-    """Give dL/dz; z, y and the result have shape (m, 1)."""
+    """Return dL/dz; z, y and the result have shape (m, 1)."""
     m = z.shape[0]
     p = 1.0 / (1.0 + np.exp(-z))
     return ...  # <- the gap
@@ -134,7 +134,7 @@ def output_error(z, y):
         return [Quantity("delta_L", got, want, numerical, mistakes, _M)]
 
     def trial(self, answer: Answer) -> Mark:
-        """Train with it as the error of a loss."""
+        """Use it as the error of a loss."""
 
         class Answered(BinaryCrossentropy):
             def error(self, xp: Namespace, y: Array, z: Array) -> Array:
@@ -152,22 +152,22 @@ class DenseBackward(Exercise):
     returns = ("delta", "dW", "db", "error_previous")
     text = '''"""Exercise: the backward pass of a fully connected layer.
 
-Forward it computes z = a_previous W + b and a = tanh(z). Backward it is given the error
-dL/da, and computes four things with the chain rule:
+Forward it computes z = a_previous W + b and a = tanh(z). Backward it receives the error
+dL/da, and computes four quantities with the chain rule:
 
     delta             dL/dz             (m, n_out)
     dW                dL/dW             (n_in, n_out)
     db                dL/db             (n_out,)
     error_previous    dL/da_previous    (m, n_in)
 
-There is no 1/m to write: it is in the error already.
+Do not divide by m: the error already includes 1/m.
 """
 
 import numpy as np
 
 
 def backward(a_previous, W, z, error):
-    """Give delta, dW, db and error_previous.
+    """Return delta, dW, db and error_previous.
 
     a_previous has shape (m, n_in), W (n_in, n_out), z and error (m, n_out).
     """
@@ -177,7 +177,7 @@ def backward(a_previous, W, z, error):
 '''
 
     def quantities(self, answer: Answer) -> list[Quantity]:
-        """Compare with finite differences of sum(error * a), of which dL/da is the error."""
+        """Compare with finite differences of sum(error * a), for which dL/da is the error."""
         a_previous, W, b, error = _drawn((_M, _IN), (_IN, _OUT), (_OUT,), (_M, _OUT))
 
         def loss(a_previous: Any, W: Any, b: Any, z_moved: Any = 0.0) -> float:
@@ -208,7 +208,7 @@ def backward(a_previous, W, z, error):
     def _mistakes(
         a_previous: Any, W: Any, z: Any, error: Any, mine: Any
     ) -> dict[str, dict[str, Any]]:
-        """Give what well-known mistakes lead to; `mine` is the learner's delta."""
+        """Return the results of common mistakes; `mine` is the learner's delta."""
         a = np.tanh(z)
         delta = error * (1.0 - a * a)
         mistakes = {
@@ -237,7 +237,7 @@ def backward(a_previous, W, z, error):
         return mistakes
 
     def trial(self, answer: Answer) -> Mark:
-        """Train with it as the backward pass of the hidden layers."""
+        """Use it as the backward pass of the hidden layers."""
 
         class Answered(Dense):
             def backward(
@@ -256,7 +256,7 @@ def backward(a_previous, W, z, error):
 
 
 def _like(got: Any, want: Any) -> Any:
-    """Give the learner's array to go on with, or the right one if it has another shape."""
+    """Return the learner's array, or the right one if the shapes differ."""
     try:
         array = np.asarray(got, dtype=float)
     except (TypeError, ValueError):
@@ -270,16 +270,16 @@ class UpdateRule(Exercise):
     name = "update-rule"
     function = "update"
     returns = ("p", "v")
-    trial_name = "in a training"
+    trial_name = "in training"
     text = '''"""Exercise: gradient descent with momentum (Polyak 1964).
 
-The velocity v remembers the steps before: each step keeps mu times the old velocity and adds
-a push down the gradient g, of eta times its size. Then the parameter p moves by the new v.
+The velocity v remembers earlier steps: each step keeps mu times the old velocity and adds
+a push down the gradient g, scaled by eta. Then the parameter p moves by the new v.
 """
 
 
 def update(p, g, v, eta, mu):
-    """Give the new p and the new v; p, g and v have the same shape, eta and mu are numbers."""
+    """Return new p and new v; p, g and v have the same shape, eta and mu are numbers."""
     new_v = ...  # <- the gap
     new_p = ...
     return new_p, new_v
@@ -326,7 +326,7 @@ def update(p, g, v, eta, mu):
                 np.concatenate([p.ravel() for layer in net.parameters for p in layer.values()])
             )
         error = float(np.abs(weights[0] - weights[1]).max() / np.abs(weights[1]).max())
-        # float32 rounds, and another order of the same operations rounds otherwise.
+        # In float32 another order of the same operations rounds differently.
         hint = None if error <= 1e-4 else "it learns other weights than bpnet.SGD"
         return Mark(self.trial_name, error, hint)
 

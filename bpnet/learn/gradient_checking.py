@@ -1,4 +1,4 @@
-"""The gradient check: how well finite differences agree with backpropagation, and when."""
+"""Gradient checking: how well finite differences agree with backpropagation."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ STEPS = tuple(float(f"1e{k}") for k in range(-12, 0))
 
 
 class ForgetfulDense(Dense):
-    """A Dense with a mistake: it forgets the activation's derivative."""
+    """A Dense with a bug: it omits the activation's derivative."""
 
     def delta(self, xp: Namespace, z: Array, a: Array, error: Array) -> Array:
-        """Give the error as it came, without f'(z)."""
+        """Return the error unchanged, without f'(z)."""
         return error
 
 
 def gradient_check(*, steps: Sequence[float] = STEPS, seed: int = 0) -> Lesson:
-    """Compare backpropagation with central differences for one step h after another.
+    """Compare backpropagation with central differences for a range of steps h.
 
-    Such a difference errs by ``h^2`` times a third derivative, and by the rounding of the
-    loss divided by h: so there is a best h, near ``eps^(1/3)``. The error is the largest
-    difference over the largest gradient, over all parameters of a 2-8-1 tanh network on 20
-    examples. It runs on the backend of this context, in float64 and in float32.
+    The truncation error of central differences is proportional to ``h^2``, the rounding error
+    to ``1 / h``, so the best h is near ``eps^(1/3)``. The reported error is the largest
+    difference over the largest gradient, for all parameters of a 2-8-1 tanh network on 20
+    examples, on the current backend in float64 and float32.
 
     Parameters
     ----------
     steps : sequence of float
-        Steps h, rising.
+        Steps h, increasing.
     seed : int, default 0
         Seed of data and weights.
 
@@ -51,8 +51,8 @@ def gradient_check(*, steps: Sequence[float] = STEPS, seed: int = 0) -> Lesson:
     -------
     Lesson
         Its numbers: "error", {dtype: {h: error}}; "right" and "wrong", the
-        :class:`bpnet.GradientReport` of the network, and of the same one with a mistake: a
-        backward pass that forgets the activation's derivative.
+        :class:`bpnet.GradientReport` of the network, and of one whose backward pass omits the
+        activation's derivative.
     """
     steps = check_sequence("steps", steps, check_positive, rising=True)
     seed = check_integer("seed", seed, 0)
@@ -96,7 +96,7 @@ def _errors(net: Network, X: Any, y: Any, steps: Sequence[float]) -> dict[float,
 
 
 def _reading(error: dict[str, dict[float, float]], right: float, wrong: float) -> str:
-    """Give the best step in both precisions, and what the check makes of a mistake."""
+    """Report the best step in both precisions, and what the check says of the bug."""
     best = {dtype: min(errors, key=lambda h: errors[h]) for dtype, errors in error.items()}
     double, single = best["float64"], best["float32"]
     return (

@@ -1,4 +1,4 @@
-"""What is wrong with an array: transposed, a wrong sign, a missing 1/m, a known mistake."""
+"""Explain a wrong array: transposed, a wrong sign, a missing 1/m, or a common mistake."""
 
 from __future__ import annotations
 
@@ -11,53 +11,26 @@ _TOLERANCE = 1e-6
 
 
 class Quantity(NamedTuple):
-    """Something that an answer computes, and what it should be.
-
-    Attributes
-    ----------
-    name : str
-        Such as "dW".
-    got : object
-        What the answer gave.
-    want : numpy.ndarray
-        What bpnet gives.
-    reference : numpy.ndarray
-        What the error is measured against: finite differences, or `want` where there are
-        none.
-    mistakes : mapping of str to numpy.ndarray
-        What well-known mistakes would give, by what is to be said of them.
-    m : int
-        Number of examples, to know a missing 1/m by.
-    """
+    """A quantity computed by an answer, and what it should be."""
 
     name: str
-    got: Any
-    want: Any
-    reference: Any
-    mistakes: Mapping[str, Any]
-    m: int
+    got: Any  # the answer's result
+    want: Any  # bpnet's result
+    reference: Any  # finite differences, or `want`; errors are measured against it
+    mistakes: Mapping[str, Any]  # hint: result of a common mistake
+    m: int  # number of examples, to recognize a missing 1/m
 
 
 class Mark(NamedTuple):
-    """The verdict on one quantity.
-
-    Attributes
-    ----------
-    name : str
-        Of the quantity.
-    error : float or None
-        Largest difference relative to the largest value; None if they cannot be compared.
-    hint : str or None
-        What is wrong; None if nothing is.
-    """
+    """The grade of one quantity."""
 
     name: str
-    error: float | None
-    hint: str | None
+    error: float | None  # relative to the largest value; None if it cannot be compared
+    hint: str | None  # what is wrong; None if nothing is
 
 
 def marked(quantity: Quantity) -> Mark:
-    """Compare one quantity with what it should be, and say what is wrong with it.
+    """Compare a quantity with what it should be, and explain what is wrong.
 
     Examples
     --------
@@ -127,7 +100,7 @@ def _same(got: Any, want: Any) -> bool:
 
 
 def _factor(got: Any, want: Any) -> float | None:
-    """Give the number that got is times want, if there is one."""
+    """Return the factor between got and want, if there is one."""
     norm = float(np.sum(want * want))
     factor = float(np.sum(got * want)) / norm if norm else 0.0
     return factor if factor and _same(got, factor * want) else None

@@ -1,4 +1,4 @@
-"""Initialisation: how the variance of signals changes from layer to layer."""
+"""Initialization: how the variance of signals changes from layer to layer."""
 
 from __future__ import annotations
 
@@ -35,19 +35,18 @@ def initialization(
     activations: Sequence[str] = ("tanh", "relu"),
     seed: int = 0,
 ) -> Lesson:
-    """Measure the variance of activations and of gradients by layer, before any training.
+    """Measure the variance of activations and gradients by layer, before training.
 
-    Four ways to draw the weights are compared: zeros, N(0, 1), Xavier's N(0, 2 / (n_in +
-    n_out)) (Glorot and Bengio 2010) and He's N(0, 2 / n_in) (He et al. 2015). The features
-    are standard normal, the classes a coin's. It runs on the backend of this context, in
-    float64.
+    Compares four initializers: zeros, N(0, 1), Xavier's N(0, 2 / (n_in + n_out)) (Glorot and
+    Bengio 2010) and He's N(0, 2 / n_in) (He et al. 2015), for standard normal features and
+    random classes, on the current backend in float64.
 
     Parameters
     ----------
     depth : int, default 8
         Number of hidden layers, >= 2.
     width : int, default 100
-        Units of each hidden layer, and features.
+        Number of features, and units per hidden layer.
     activations : sequence of str
         Names of activations.
     seed : int, default 0
@@ -56,10 +55,9 @@ def initialization(
     Returns
     -------
     Lesson
-        Its numbers: "activation" and "gradient", each {(activation, init): variance of a_l,
-        or of delta_l, in layer 1 to `depth`}, and "factor", {(activation, init): (mean
-        factor of the activations' variance from layer to layer, that of the gradients' on
-        the way back)}, NaN where a variance is 0.
+        Its numbers: "activation" and "gradient", {(activation, init): variances of a_l or
+        delta_l in layers 1 to `depth`}; "factor", {(activation, init): (mean factor per layer
+        of the variance of activations, and of gradients backward)}, NaN where a variance is 0.
     """
     depth = check_integer("depth", depth, 2)
     width = check_width(width)
@@ -106,7 +104,7 @@ def _written(factor: float) -> str:
 
 
 def _drift(factors: tuple[float, float]) -> float:
-    """Say how far variances drift per layer, in either direction; infinite if they are 0."""
+    """Return the drift of variances per layer, in either direction; infinite if they are 0."""
     return max(math.inf if math.isnan(f) else abs(math.log(f)) for f in factors)
 
 
@@ -115,7 +113,7 @@ def _reading(
     factor: dict[tuple[str, str], tuple[float, float]],
     forward: dict[tuple[str, str], list[float]],
 ) -> str:
-    """Say what suits each activation, and what goes wrong most."""
+    """Report the best initializer for each activation, and the largest drift."""
     parts = []
     for name in activations:
         best = min((_drift(factor[name, label]), label) for label in INITS)[1]
@@ -148,7 +146,7 @@ def _paint(
         ):
             for k, label in enumerate(INITS):
                 values = variances[name, label]
-                if max(values) == 0.0:  # a log scale has no place for it
+                if max(values) == 0.0:  # not on a log scale
                     ax.plot([], [], label=f"{label}: all 0", **look(k))
                 else:
                     ax.plot(range(1, len(values) + 1), values, label=label, **look(k))

@@ -1,4 +1,4 @@
-"""What an experiment has measured, and how it is shown."""
+"""The result of an experiment, and how it is shown."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 class Lesson(NamedTuple):
-    """The result of an experiment; prints as a table with a reading of it.
+    """The result of an experiment; prints as a table with an interpretation.
 
     Attributes
     ----------
     title : str
         What was measured.
     rows : list of tuple of str
-        The table; the first row is its head.
+        The table; the first row is the header.
     reading : str
-        Two sentences on the numbers, written from the numbers.
+        Two sentences that interpret the numbers.
     numbers : mapping
-        What was measured, by name; which names there are, each experiment says.
+        The measurements by name, documented by each experiment.
     paint : callable
-        Draws the picture into an empty figure.
+        Draws the plot into an empty figure.
     size : tuple of float
-        Width and height of the picture, in inches.
+        Width and height of the plot, in inches.
     """
 
     title: str
@@ -38,13 +38,7 @@ class Lesson(NamedTuple):
     size: tuple[float, float] = (10.0, 4.4)
 
     def draw(self) -> Figure:
-        """Draw the picture with matplotlib, into a new figure.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
+        """Draw the plot into a new matplotlib figure; raises ImportError without matplotlib."""
         from bpnet.plot.style import new_figure
 
         figure = new_figure(*self.size)
@@ -56,7 +50,7 @@ class Lesson(NamedTuple):
 
 
 def factor_per_layer(values: Any) -> float:
-    """Give the mean factor from each value to the next; NaN where one is not above 0."""
+    """Return the mean factor between successive values; NaN unless all are positive."""
     if min(values) <= 0.0:
         return float("nan")
     return float((values[-1] / values[0]) ** (1.0 / (len(values) - 1)))

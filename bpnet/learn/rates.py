@@ -1,4 +1,4 @@
-"""The learning rate: from a training that stalls to one that diverges."""
+"""The learning rate: from a training run that stalls to one that diverges."""
 
 from __future__ import annotations
 
@@ -21,46 +21,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RATES = tuple(float(f"{rate:.1g}") for rate in np.geomspace(1e-4, 100.0, 13))
-# A training that has lowered its loss by less than a tenth has stalled.
+# A run that lowered its loss by less than a tenth has stalled.
 _STALLED = 0.9
 
 
 class Run(NamedTuple):
-    """One training of the sweep.
+    """One run of the sweep.
 
-    Attributes
-    ----------
-    losses : list of float
-        The loss of each epoch.
-    loss : float
-        The loss after the last.
-    accuracy : float
-        Share of examples that are then classified rightly.
-    verdict : {"stalled", "learns", "diverged"}
-        Diverged: the loss is not finite, or above that before training. Stalled: it is
-        less than a tenth below that.
+    The verdict is "diverged" if the final loss is not finite or above the initial loss,
+    "stalled" if it is less than a tenth below it, and otherwise "learns".
     """
 
-    losses: list[float]
-    loss: float
+    losses: list[float]  # by epoch
+    loss: float  # after the last epoch, as is `accuracy`
     accuracy: float
     verdict: str
 
 
 def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int = 0) -> Lesson:
-    """Train the same network with plain gradient descent at one learning rate after another.
+    """Train the same network with plain gradient descent at a range of learning rates.
 
-    The network (2-32-32-2, tanh) learns a spiral of two arms; weights and order of examples
-    are the same each time. It runs on the backend of this context.
+    The network (2-32-32-2, tanh) learns a two-armed spiral on the current backend, always with
+    the same initial weights and batches.
 
     Parameters
     ----------
     rates : sequence of float
-        Learning rates, rising; 13 from 0.0001 to 100 by default.
+        Learning rates, increasing; 13 from 0.0001 to 100 by default.
     epochs : int, default 60
         Passes over the 300 examples, in batches of 32.
     seed : int, default 0
-        Seed of data, weights and order.
+        Seed of data, weights and batches.
 
     Returns
     -------
@@ -105,7 +96,7 @@ def _run(net: Network, X: Any, y: Any, rate: float, epochs: int, start: float) -
 
 
 def _reading(runs: Mapping[float, Run], test: RateTest) -> str:
-    """Say where it stalls, learns best and diverges, and what the range test says."""
+    """Report where training stalls, learns best and diverges, and the range test."""
     stalled = [rate for rate, run in runs.items() if run.verdict == "stalled"]
     diverged = [rate for rate, run in runs.items() if run.verdict == "diverged"]
     learns = {rate: run for rate, run in runs.items() if run.verdict == "learns"}
@@ -150,12 +141,12 @@ def _paint(figure: Figure, start: float, runs: Mapping[float, Run], test: RateTe
 
 
 def _drawable(loss: float, start: float) -> float:
-    """Keep what a log scale can show; a loss that is not finite stands at the top."""
+    """Clip a loss for the log scale; non-finite losses go to the top."""
     return min(loss, 1e3 * start) if math.isfinite(loss) else 1e3 * start
 
 
 def _chosen(runs: Mapping[float, Run]) -> list[float]:
-    """Choose the curves that tell most: lowest, middle, best and first diverged rate."""
+    """Choose the curves to show: lowest, middle, best and first diverged rate."""
     rates = list(runs)
     finite = [rate for rate in rates if math.isfinite(runs[rate].loss)] or rates
     best = min(finite, key=lambda rate: runs[rate].loss)

@@ -27,23 +27,23 @@ def vanishing_gradients(
     networks: int = 5,
     seed: int = 0,
 ) -> Lesson:
-    """Compare the gradient norms of the first and the last layer, before any training.
+    """Compare the gradient norms of the first and the last layer, before training.
 
-    Each delta is the next one times ``W^T`` and ``f'(z)``, so over many layers the size of
-    f' counts to the power of the depth (Hochreiter 1991; Glorot and Bengio 2010). The
-    weights start as is usual for each activation. It runs on the backend of this context,
-    in float64, as tiny norms leave the range of float32.
+    Each delta is the next one times ``W^T`` and ``f'(z)``, so the size of f' enters to the
+    power of the depth (Hochreiter 1991; Glorot and Bengio 2010). Weights use the default
+    initializer of each activation. It runs on the current backend in float64, as norms
+    underflow in float32.
 
     Parameters
     ----------
     depths : sequence of int
-        Numbers of hidden layers, rising, two or more of them.
+        At least two numbers of hidden layers, increasing.
     activations : sequence of str
         Names of activations to compare.
     width : int, default 32
-        Units of each hidden layer.
+        Units per hidden layer.
     networks : int, default 5
-        Networks of other weights over which the geometric mean is taken.
+        Number of networks, with different weights, for the geometric mean.
     seed : int, default 0
         Seed of data and of the first network.
 
@@ -51,8 +51,8 @@ def vanishing_gradients(
     -------
     Lesson
         Its numbers: "ratio", {activation: {depth: ratio of first to last norm}}; "factor",
-        {activation: mean factor of the ratio for one more layer}; "norms", {activation:
-        norm of each layer of the deepest network, the first one's}.
+        {activation: mean factor of the ratio per layer}; "norms", {activation: norms by layer
+        of the first of the deepest networks}.
     """
     depths = check_sequence("depths", depths, at_least(1), 2, rising=True)
     activations = check_sequence("activations", activations, check_activation)
@@ -101,11 +101,11 @@ def vanishing_gradients(
 def _norms(
     name: str, depth: int, width: int, seeds: Sequence[int], X: Any, y: Any
 ) -> list[list[float]]:
-    """Compute the 2-norm of dL/dW of each layer, for the weights of each seed."""
+    """Return the 2-norm of dL/dW of each layer, for the weights of each seed."""
     layers = [*(Dense(width, name) for _ in range(depth)), Dense(1)]
     net = Network(layers, "binary_crossentropy", seed=seeds[0], dtype="float64").build(2)
     norms = []
-    for seed in seeds:  # one network takes all weights in turn, so it is compiled once
+    for seed in seeds:  # reuse one network, which compiles once
         drawn = Network(layers, net.loss, seed=seed, dtype="float64").build(2)
         net.parameters = drawn.parameters
         _, gradients = net.loss_and_gradients(X, y)
@@ -119,13 +119,13 @@ def _geometric_mean(values: Sequence[float]) -> float:
 
 
 def _reading(ratio: dict[str, dict[int, float]], factor: dict[str, float], deepest: int) -> str:
-    """Say which activation loses most and which keeps most, at the greatest depth."""
+    """Report the activations that lose and keep most of the gradient at the largest depth."""
     by_loss = sorted(ratio, key=lambda name: abs(math.log(ratio[name][deepest])))
     best, worst = by_loss[0], by_loss[-1]
     at_worst, at_best = ratio[worst][deepest], ratio[best][deepest]
     first = (
         f"With {deepest} hidden layers of {worst} the first layer's gradient is {at_worst:.2g} "
-        f"times the last one's: each layer more multiplies it by {factor[worst]:.2g}."
+        f"times the last one's: each additional layer multiplies it by {factor[worst]:.2g}."
     )
     if best == worst:
         return f"{first} No other activation was tried beside it."

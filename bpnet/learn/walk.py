@@ -1,4 +1,4 @@
-"""One example on its way through a tiny network, forward and back."""
+"""One example, forward and backward through a tiny network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _X, _Y = (0.5, -1.0), 1
 
 
 def backprop(*, seed: int = 0) -> Lesson:
-    """Walk one example through a 2-2-1 tanh network; check each gradient by differences.
+    """Trace one example through a 2-2-1 tanh network, and check every gradient.
 
     Every z, a, delta, dW and db is printed with its equation and the line of bpnet that
-    computes it. dW and db are checked against central differences of the loss. So is each
-    delta: z = a W + b, so for one example dL/dz and dL/db are the same. It runs on the
-    backend of this context, in float64.
+    computes it. dW, db and delta (for one example dL/dz equals dL/db) are checked against
+    central differences of the loss. It runs on the current backend in float64.
 
     Parameters
     ----------
@@ -35,8 +34,8 @@ def backprop(*, seed: int = 0) -> Lesson:
     Returns
     -------
     Lesson
-        Its numbers: "trace", the :class:`bpnet.model.trace.Trace`; "differences", {name: what
-        finite differences give}; "error", the largest difference between the two.
+        Its numbers: "trace", the :class:`bpnet.model.trace.Trace`; "differences", {name: finite
+        differences}; "error", the largest difference between the two.
     """
     seed = check_integer("seed", seed, 0)
     layers = [Dense(2, "tanh"), Dense(1)]
@@ -83,7 +82,7 @@ def _paint(ax: Axes, trace: Trace, parameters: list[dict[str, Any]]) -> None:
     """Draw units as circles and weights as lines, with values above gradients."""
     from bpnet.plot.style import COLORS
 
-    centred: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
+    centered: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9}
     columns = [np.asarray(_X), np.ravel(trace["a1"]), np.ravel(trace["a2"])]
     heights = [[1.0, -1.0], [1.0, -1.0], [0.0]]
     for k, layer in enumerate(parameters):
@@ -91,27 +90,27 @@ def _paint(ax: Axes, trace: Trace, parameters: list[dict[str, Any]]) -> None:
         for i, above in enumerate(heights[k]):
             for j, below in enumerate(heights[k + 1]):
                 ax.plot([k, k + 1], [above, below], color="0.6", zorder=1)
-                # Nearer to its start, so that crossing lines keep their labels apart.
+                # Off center, so that the labels of crossing lines do not overlap.
                 x, y = k + 0.32, above + 0.32 * (below - above)
                 _write(ax, x, y, f"W = {layer['W'][i, j]:.3g}", f"dW = {gradient[i, j]:.3g}")
     for k, (values, positions) in enumerate(zip(columns, heights, strict=True)):
         for j, (value, y) in enumerate(zip(values, positions, strict=True)):
             ax.plot([k], [y], "o", markersize=50, color="white", markeredgecolor="black")
-            ax.text(k, y, f"{'a' if k else 'x'}\n{value:.3g}", color=COLORS[0], **centred)
+            ax.text(k, y, f"{'a' if k else 'x'}\n{value:.3g}", color=COLORS[0], **centered)
             if k:
                 delta, b = np.ravel(trace[f"delta{k}"])[j], parameters[k - 1]["b"][j]
-                ax.text(k, y - 0.38, f"b = {b:.3g}", color=COLORS[0], **centred)
-                ax.text(k, y - 0.54, f"delta = {delta:.3g}", color=COLORS[4], **centred)
+                ax.text(k, y - 0.38, f"b = {b:.3g}", color=COLORS[0], **centered)
+                ax.text(k, y - 0.54, f"delta = {delta:.3g}", color=COLORS[4], **centered)
     p = float(np.ravel(trace["p"])[0])
     ax.text(2, 0.46, f"p = {p:.3g}, y = {_Y}\nloss = {float(trace['loss']):.3g}",
-            color=COLORS[0], **centred)  # fmt: skip
+            color=COLORS[0], **centered)  # fmt: skip
     ax.set(xlim=(-0.3, 2.4), ylim=(-1.75, 1.45))
     ax.set_title("Forward in blue (x, W, b, a, p), backward in orange (dW, delta)")
     ax.axis("off")
 
 
 def _write(ax: Axes, x: float, y: float, value: str, gradient: str) -> None:
-    """Write the weight above the line, and its gradient below."""
+    """Write the weight above the line and its gradient below."""
     from bpnet.plot.style import COLORS
 
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}

@@ -1,8 +1,8 @@
-"""Pictures of a training and of what was learnt, drawn with matplotlib.
+"""Plots of training runs and of what a network learned, with matplotlib.
 
-Each function draws into the Axes it is given, or into a new figure of its own, and returns
-the Axes; none shows anything: ``ax.figure.savefig("loss.png")`` saves, and a notebook shows
-``ax.figure``. Figures are made without pyplot, so no window system is needed.
+Each function draws into the given Axes, or into a new figure, and returns the Axes. Save a plot
+with ``ax.figure.savefig("loss.png")``, or display ``ax.figure`` in a notebook. pyplot is not
+used, so no window system is needed.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""A film of the decision boundary as it forms."""
+"""Animation of the decision boundary during training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from bpnet.network import Network, clone
 from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
 from bpnet.plot.style import axes_or_new
 
-# How long the last frame stays before the film begins anew, in seconds.
-_LAST = 2.0
-# Sides of a GIF are 16-bit numbers.
-_LARGEST = 2**16 - 1
+_LAST = 2.0  # seconds for which the last frame stays
+_LARGEST = 2**16 - 1  # the sides of a GIF are 16-bit numbers
 
 
 def animate(
@@ -35,28 +33,28 @@ def animate(
     resolution: int = 100,
     dpi: float = 100.0,
 ) -> Axes:
-    """Write a GIF of the decision boundary forming, one frame for each snapshot.
+    """Write a GIF of the decision boundary during training, one frame per snapshot.
 
     Parameters
     ----------
     net : Network
-        The classifier of two features that was trained; it is left as it is.
+        The trained classifier of two features; it is not changed.
     snapshots : Snapshots
-        The callback that was among those of ``fit``.
+        The callback that was passed to ``fit``.
     X, y : arrays
         Examples to draw on top, as in :func:`decision_boundary`.
     path : str or path
-        Where to write, ending in ".gif"; an older file is replaced.
+        Output file, ending in ".gif"; an existing file is replaced.
     ax : matplotlib.axes.Axes or None
-        Where to draw, whose whole figure is a frame; None makes a new figure. Axes given
-        are cleared before each frame.
+        Axes to draw into, cleared before each frame; a frame is the whole figure. None makes a
+        new figure.
     fps : float, default 10.0
-        Frames in a second, > 0 and <= 50, more than which players ignore. The last frame
-        stays for 2 seconds, then the film begins anew.
+        Frames per second, > 0 and <= 50 (players ignore higher rates). The animation repeats
+        after the last frame, which stays for 2 seconds.
     resolution : int, default 100
-        Points along each side at which the network is computed, >= 2.
+        Grid points per side at which the network is evaluated, >= 2.
     dpi : float, default 100.0
-        Pixels in an inch of the figure, which keeps this setting.
+        Pixels per inch, set on the figure.
 
     Returns
     -------
@@ -66,12 +64,12 @@ def animate(
     Raises
     ------
     ValueError
-        If there is no snapshot, the name does not end in ".gif", or the network cannot be
-        drawn (see :func:`decision_boundary`).
+        If there is no snapshot, `path` does not end in ".gif", or the network cannot be drawn
+        (see :func:`decision_boundary`).
     TypeError
-        If `snapshots` is no Snapshots, or `ax` no Axes.
+        If `snapshots` is not a Snapshots, or `ax` not an Axes.
     ImportError
-        If Pillow is not installed, which matplotlib brings along.
+        If Pillow, a dependency of matplotlib, is not installed.
 
     Examples
     --------
@@ -109,12 +107,12 @@ def animate(
             f"GIF's limit; got {dpi:g}"
         )
     figure.set_dpi(dpi)
-    canvas = FigureCanvasAgg(figure)  # frames are pixels, whatever canvas the figure had
-    actor, frames = clone(net), []
+    canvas = FigureCanvasAgg(figure)  # renders pixels, whatever canvas the figure had
+    copy, frames = clone(net), []
     for snapshot in snapshots.taken:
-        actor.parameters = snapshot.parameters
+        copy.parameters = snapshot.parameters
         ax.clear()
-        decision_boundary(actor, X, y, ax, resolution=resolution)
+        decision_boundary(copy, X, y, ax, resolution=resolution)
         loss = "" if snapshot.loss is None else f", loss {snapshot.loss:.4f}"
         ax.set_title(f"epoch {snapshot.epoch}{loss}")
         canvas.draw()

@@ -1,4 +1,4 @@
-"""What a classifier decides in the plane of two features."""
+"""The decision boundary of a classifier of two features."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from bpnet.common.checks import check_integer
 from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, MARKERS, axes_or_new
 
-# A legend of more classes would hide what it explains.
-LEGEND_CLASSES = 12
+LEGEND_CLASSES = 12  # a larger legend would hide the plot
 
 
 def decision_boundary(
     net: Network, X: Any, y: Any, ax: Axes | None = None, *, resolution: int = 300
 ) -> Axes:
-    """Draw what a network decides in the plane of two features, with examples on top.
+    """Draw the decisions of a network in the plane of two features, with examples on top.
 
-    Each point has the mean of the classes' colours, weighted by their probabilities. Lines
-    part the regions in which one class is the most probable. Up to 12 classes get a legend.
+    Each point has the mean color of the classes, weighted by their probabilities. Lines
+    separate the regions of the most probable class. There is a legend for up to 12 classes.
 
     Parameters
     ----------
     net : Network
         A trained classifier of two features, of any number of classes.
     X : array (m, 2)
-        Features of the examples; they also set the limits of the picture.
+        Features of the examples, which also set the axis limits.
     y : array (m,) or (m, n_classes)
         Their classes 0, 1, ..., or rows of probabilities, of which the largest counts.
     ax : matplotlib.axes.Axes or None
-        Where to draw; None makes a new figure.
+        Axes to draw into; None makes a new figure.
     resolution : int, default 300
-        Points along each side at which the network is computed, >= 2.
+        Grid points per side at which the network is evaluated, >= 2.
 
     Returns
     -------
@@ -45,11 +44,9 @@ def decision_boundary(
 
     Raises
     ------
-    ValueError
-        If the network is untrained or no classifier of two features, or if X or y do not
-        fit it.
-    TypeError
-        If `ax` is no Axes.
+    ValueError, TypeError
+        If the network is untrained or not a classifier of two features, X or y do not match, or
+        `ax` is not an Axes.
 
     Examples
     --------
@@ -87,24 +84,24 @@ def decision_boundary(
 
 
 def check_resolution(resolution: Any) -> int:
-    """Give the number of points along each side, for all of which there is memory."""
+    """Return the number of grid points per side, after checking that they fit in memory."""
     points: int = check_integer("resolution", resolution, 2)
     check_room("resolution", points, 64 * points * points)
     return points
 
 
 def check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
-    """Give points (m, 2) and classes (m,) on the host, for a network that can be drawn."""
+    """Return points (m, 2) and classes (m,) on the host, if the network can be drawn."""
     if not check_network(net).is_built:
-        raise ValueError("the network has no parameters yet; fit it to data first")
+        raise ValueError("the network has no parameters yet; fit it first")
     if not net.is_classifier:
         raise ValueError(
             f"decision_boundary needs a classifier; this network's loss is {net.loss.name!r}"
         )
     if net.loss.targets == "probabilities" and net.n_outputs > 1:
         raise ValueError(
-            f"decision_boundary needs classes that exclude each other; this network decides "
-            f"{net.n_outputs} labels one by one"
+            f"decision_boundary needs mutually exclusive classes; this network predicts "
+            f"{net.n_outputs} labels independently"
         )
     data = net.check_data(X, y, None).to_host()
     if data.X.shape[1] != 2:
@@ -118,20 +115,20 @@ def check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
 
 
 def _limits(values: Any) -> tuple[float, float]:
-    """Leave a margin on both sides."""
+    """Return the range of values with a margin on both sides."""
     low, high = float(values.min()), float(values.max())
     margin = 0.08 * (high - low) or 1.0
     return low - margin, high + margin
 
 
 def _shade(ax: Axes, u: Any, v: Any, p: Any) -> None:
-    """Mix the classes' colours by their probabilities (v, u, class), and draw the borders."""
+    """Mix the class colors by their probabilities (v, u, class), and draw the borders."""
     classes = p.shape[-1]
     colors = np.array([to_rgb(COLORS[k % len(COLORS)]) for k in range(classes)])
-    pale = 0.6 + 0.4 * np.clip(p @ colors, 0.0, 1.0)  # so that examples stand out
+    pale = 0.6 + 0.4 * np.clip(p @ colors, 0.0, 1.0)  # makes the examples stand out
     extent = (u[0], u[-1], v[0], v[-1])
     ax.imshow(pale, extent=extent, origin="lower", aspect="auto", interpolation="bilinear")
-    for k in range(1, classes):  # the last border of class 0 is that of the others
+    for k in range(1, classes):  # the borders of class 0 are among theirs
         lead = p[..., k] - np.delete(p, k, axis=-1).max(axis=-1)
         if lead.min() < 0.0 < lead.max():
             ax.contour(u, v, lead, levels=[0.0], colors="black", linewidths=1.2)

@@ -1,4 +1,4 @@
-"""Figures over the epochs: the loss, and the gradients of each layer."""
+"""Metrics over the epochs: the loss, and the gradients of each layer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from bpnet.common.checks import check_choice
-from bpnet.common.history import check_history, figures
-from bpnet.plot.style import Figures, axes_or_new, look
+from bpnet.common.history import check_history, metric_values
+from bpnet.plot.style import Metrics, axes_or_new, look
 
-# The legend of more layers stands beside the picture.
-LEGEND_LAYERS = 6
+LEGEND_LAYERS = 6  # a larger legend goes beside the plot
 
 LABELS = {
     "gradient_norm": "gradient norm (2-norm of dL/dW)",
@@ -30,18 +29,18 @@ LABELS = {
 LINEAR = ("activation_mean", "dead", "saturated", "spread")
 
 
-def history(history: Figures, ax: Axes | None = None) -> Axes:
-    """Draw the loss over the epochs, and the validation loss where there is one.
+def history(history: Metrics, ax: Axes | None = None) -> Axes:
+    """Plot the training loss, and the validation loss if there is one, by epoch.
 
-    The scale is logarithmic if the losses, all positive, span more than a power of ten. The
+    The scale is logarithmic if all losses are positive and span more than a factor of ten. The
     epoch whose weights early stopping restored is marked.
 
     Parameters
     ----------
     history : History or mapping of str to sequence of float
-        What ``fit`` returned, or figures by name; "loss" is needed, "val_loss" is drawn too.
+        Returned by ``fit``, or metrics by name: "loss", and optionally "val_loss".
     ax : matplotlib.axes.Axes or None
-        Where to draw; None makes a new figure.
+        Axes to draw into; None makes a new figure.
 
     Returns
     -------
@@ -50,10 +49,8 @@ def history(history: Figures, ax: Axes | None = None) -> Axes:
 
     Raises
     ------
-    ValueError
-        If there is no epoch to draw.
-    TypeError
-        If `history` is no mapping, or `ax` no Axes.
+    ValueError, TypeError
+        If `history` has no epoch or is not a mapping, or `ax` is not an Axes.
 
     Examples
     --------
@@ -67,9 +64,9 @@ def history(history: Figures, ax: Axes | None = None) -> Axes:
             "history has no epoch to draw: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"
         )
-    curves = {"training": figures(history, "loss")}
+    curves = {"training": metric_values(history, "loss")}
     if history.get("val_loss"):
-        curves["validation"] = figures(history, "val_loss")
+        curves["validation"] = metric_values(history, "val_loss")
     ax = axes_or_new(ax)
     _draw_curves(ax, curves)
     losses = [loss for values in curves.values() for loss in values if math.isfinite(loss)]
@@ -84,43 +81,42 @@ def history(history: Figures, ax: Axes | None = None) -> Axes:
 
 
 def gradient_flow(
-    history: Figures,
+    history: Metrics,
     ax: Axes | None = None,
     *,
     kind: str = "lines",
     figure: str = "gradient_norm",
 ) -> Axes:
-    """Draw how large each layer's gradients were over the epochs, on a logarithmic scale.
+    """Plot the gradient norm of each layer by epoch, on a logarithmic scale.
 
-    Lines that lie decades below the last layer's, or a heat map that grows dark towards the
-    first layer, are gradients that vanish. The other figures that
-    :class:`bpnet.GradientFlow` records can be drawn in the same way.
+    Lines that lie decades below the last layer's, or a heat map that darkens towards the first
+    layer, show vanishing gradients. The other metrics of :class:`bpnet.GradientFlow` can be
+    plotted too.
 
     Parameters
     ----------
     history : History or mapping of str to sequence of float
-        What ``fit`` returned with :class:`bpnet.GradientFlow` among its callbacks.
+        Returned by ``fit`` with :class:`bpnet.GradientFlow` among its callbacks.
     ax : matplotlib.axes.Axes or None
-        Where to draw; None makes a new figure.
+        Axes to draw into; None makes a new figure.
     kind : {"lines", "heatmap"}, default "lines"
-        One line for each layer; or one row for each layer and a column for each epoch, which
-        shows many layers at once. On a logarithmic scale 0 (or NaN) is hatched there.
+        One line per layer; or one row per layer and one column per epoch, which suits many
+        layers. The heat map hatches NaN and, on a logarithmic scale, 0.
     figure : str, default "gradient_norm"
-        What to draw: "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
+        The metric: "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
         "activation_std" on a logarithmic scale, "activation_mean", "dead", "saturated",
-        "spread" on a linear one. :mod:`bpnet.diagnosis.gradient_flow` says what they are.
+        "spread" on a linear one. See :mod:`bpnet.diagnosis.gradient_flow`.
 
     Returns
     -------
     matplotlib.axes.Axes
-        The Axes drawn into. A heat map adds a colour bar beside it.
+        The Axes drawn into. A heat map adds a color bar beside it.
 
     Raises
     ------
-    ValueError
-        If the history has no such figures, or `kind` or `figure` is unknown.
-    TypeError
-        If `history` is no mapping, or `ax` no Axes.
+    ValueError, TypeError
+        If `history` lacks the metric or is not a mapping, `kind` or `figure` is unknown, or
+        `ax` is not an Axes.
 
     Examples
     --------
@@ -151,7 +147,7 @@ def gradient_flow(
             f"callbacks of fit"
         )
     ax = axes_or_new(ax)
-    curves = {f"layer {k}": figures(history, f"{prefix}{k}") for k in numbers}
+    curves = {f"layer {k}": metric_values(history, f"{prefix}{k}") for k in numbers}
     positive = any(value > 0.0 for values in curves.values() for value in values)
     log = positive and figure not in LINEAR
     if kind == "heatmap":
@@ -163,13 +159,13 @@ def gradient_flow(
     ax.set_ylabel(LABELS[figure])
     if len(numbers) <= LEGEND_LAYERS:
         ax.legend()
-    else:  # beside, where it hides no line
+    else:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), ncols=-(-len(numbers) // 16))
     return ax
 
 
-def _draw_curves(ax: Axes, curves: Figures) -> None:
-    """Draw one line each over the epochs, told apart by more than their colour."""
+def _draw_curves(ax: Axes, curves: Metrics) -> None:
+    """Draw one line per curve, with different colors, styles and markers."""
     for k, (label, values) in enumerate(curves.items()):
         ax.plot(range(1, len(values) + 1), values, label=label, **look(k, len(values)))
     ax.set_xlabel("epoch")
@@ -177,13 +173,15 @@ def _draw_curves(ax: Axes, curves: Figures) -> None:
     ax.grid(alpha=0.3)
 
 
-def _draw_heat_map(ax: Axes, curves: Figures, label: str, log: bool) -> None:
-    """Draw one row for each layer, the first on top; brighter is more."""
+def _draw_heat_map(ax: Axes, curves: Metrics, label: str, log: bool) -> None:
+    """Draw one row per layer, the first on top; brighter is larger."""
     values = np.asarray(list(curves.values()), dtype=float)
     shown = np.isfinite(values) & ((values > 0.0) | (not log))
     values = np.ma.masked_where(~shown, values)
     layers, epochs = values.shape
-    ax.patch.set(facecolor="white", hatch="////", edgecolor="0.6")  # shows where nothing is
+    ax.patch.set(
+        facecolor="white", hatch="////", edgecolor="0.6"
+    )  # visible where values are masked
     image = ax.imshow(
         values, norm=LogNorm() if log else None, cmap="cividis", aspect="auto",
         interpolation="nearest", extent=(0.5, epochs + 0.5, layers + 0.5, 0.5),

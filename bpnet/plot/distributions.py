@@ -1,4 +1,4 @@
-"""How the activations of each layer are distributed."""
+"""Distributions of the activations of each layer."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from bpnet.model.trace import layer_activations
 from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, axes_or_new
 
-# Bars reach this share of the way to the row above.
-_HEIGHT = 0.8
+_HEIGHT = 0.8  # of the highest bar, relative to the distance of rows
 _MANY_ZEROS = 0.05
 
 
 def activations(net: Network, X: Any, ax: Axes | None = None, *, bins: int = 60) -> Axes:
-    """Draw a histogram of the activations of each layer but the last, one above the other.
+    """Draw stacked histograms of the activations of each layer except the last.
 
-    All share one axis, so a signal that dies out or saturates on its way shows at a glance.
-    Beside each histogram stand mean and standard deviation, and the share of exact zeros
-    where it is 5 % or more. Each is scaled to its own highest bar.
+    All share one axis, so a signal that fades or saturates is easy to see. Each histogram is
+    scaled to its highest bar and annotated with mean, standard deviation and, from 5 %, the
+    share of exact zeros.
 
     Parameters
     ----------
     net : Network
-        The network; one that is not built yet is built, as by ``forward``.
+        The network; it is built if necessary, as by ``forward``.
     X : array (m, n_0)
-        Examples; some hundreds are enough.
+        Examples; a few hundred are enough.
     ax : matplotlib.axes.Axes or None
-        Where to draw; None makes a new figure.
+        Axes to draw into; None makes a new figure.
     bins : int, default 60
-        Bars over the whole range, >= 2.
+        Number of bins over the whole range, >= 2.
 
     Returns
     -------
@@ -43,10 +42,8 @@ def activations(net: Network, X: Any, ax: Axes | None = None, *, bins: int = 60)
 
     Raises
     ------
-    ValueError
-        If X does not fit the network, or an activation is not finite.
-    TypeError
-        If `ax` is no Axes.
+    ValueError, TypeError
+        If X does not match the network, an activation is not finite, or `ax` is not an Axes.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The loss over the learning rate, from a range test."""
+"""Plot of a learning-rate range test."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bpnet.plot.style import COLORS, axes_or_new
 
 
 def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
-    """Draw a learning-rate range test: the loss over the rate, and the rate it suggests.
+    """Plot a learning-rate range test: the loss by learning rate, and the suggested rate.
 
     Parameters
     ----------
     test : RateTest
-        What :func:`bpnet.find_learning_rate` returned.
+        Returned by :func:`bpnet.find_learning_rate`.
     ax : matplotlib.axes.Axes or None
-        Where to draw; None makes a new figure.
+        Axes to draw into; None makes a new figure.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
     Raises
     ------
     TypeError
-        If `test` is no RateTest, or `ax` no Axes.
+        If `test` is not a RateTest, or `ax` not an Axes.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
         label=f"suggested: {test.suggestion:.2g}",
     )  # fmt: skip
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (mean per example)")
-    # A last point far above the rest would flatten the valley that matters.
+    # A last point far above the rest would flatten the minimum.
     low, high = min(test.losses), min(max(test.losses), 2.0 * test.smoothed[0])
     margin = 0.05 * (high - low) or 1.0
     ax.set_ylim(low - margin, high + margin)

@@ -1,7 +1,7 @@
-"""The look that all pictures share, and where they are drawn.
+"""The common style of all plots, and the Axes they are drawn into.
 
-The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; line
-styles and markers do the same in grey.
+The colors are those of Okabe and Ito (2008), which color-blind readers can tell apart; line
+styles and markers do the same in grayscale.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from matplotlib.figure import Figure
 
 from bpnet.common.checks import kind_of
 
-# Okabe and Ito (2008), those that differ most in grey first; yellow is too pale for a line.
+# Ordered by contrast in grayscale; yellow is too pale for a line.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
-# Four or five of each, against seven colours: a combination recurs only after 28 or 35.
+# 4 or 5 of each against 7 colors: a combination recurs only after 28 or 35 lines.
 STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "^", "s", "D", "v")
 
-Figures = Mapping[str, Sequence[float]]
+Metrics = Mapping[str, Sequence[float]]
 
 
 def look(k: int, points: int = 1) -> dict[str, Any]:
-    """Give the k-th line a colour, a style and a marker, on about a dozen of its points."""
+    """Return color, style and marker of the k-th line, with about a dozen markers."""
     return {
         "color": COLORS[k % len(COLORS)],
         "linestyle": STYLES[k % len(STYLES)],
@@ -35,12 +35,12 @@ def look(k: int, points: int = 1) -> dict[str, Any]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make a figure of a size in inches, without a window."""
+    """Return a new figure of a size in inches, without a window."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def axes_or_new(ax: Axes | None, height: float = 4.8) -> Axes:
-    """Give the Axes, or those of a new figure of some height in inches."""
+    """Return the given Axes, or those of a new figure of a height in inches."""
     if ax is None:
         return new_figure(6.4, height).add_subplot()
     if not isinstance(ax, Axes):

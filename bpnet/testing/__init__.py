@@ -1,1 +1,1 @@
-"""Checks of gradients and of backends: `gradcheck`, and `parity` between devices."""
+"""Gradient checks (`gradcheck`) and parity checks between backends (`parity`)."""

@@ -1,9 +1,8 @@
-"""Finite differences against backpropagation, by the rules of CS231n's "Gradient checks".
+"""Check backpropagation against finite differences, by the rules of CS231n's "Gradient checks".
 
-Centred differences in float64; relative errors, with the scale they are relative to; kinks
-found and reported; the regulariser on or off; dropout masks held fixed; elements of every
-parameter. What is left to the caller: few examples suffice (and meet fewer kinks), and a
-check is worth more after a short training than at the random start.
+Central differences in float64; relative errors with their scale; kinks detected and reported;
+the regularizer on or off; fixed dropout masks; elements of every parameter. Left to the caller:
+few examples suffice (and hit fewer kinks), and a check is more meaningful after some training.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from bpnet.network import Network, check_network
 from bpnet.random import generator
 
 _EPSILON = float(np.finfo(np.float64).eps)
-# Central differences err by h^2 f'''/6 + eps f/h: least for h near eps^(1/3).
+# The error of central differences, h^2 f'''/6 + eps f/h, is smallest near h = eps^(1/3).
 _STEP = _EPSILON ** (1.0 / 3.0)
 _TOLERANCE = 1e-6
-# Steps relative to the first. A kink that one crosses lies outside of the next.
+# Divisors of the step: a kink within one step lies outside the next.
 _SHRINKS = (1.0, 16.0, 256.0)
-# A change of slope over one step, relative to the largest gradient, that may be a kink.
+# Change of slope over one step, relative to the largest gradient, that may be a kink.
 _JUMP = 1e-3
 
 
 class GradientReport(NamedTuple):
-    """What :func:`check_gradients` has found; prints as a table.
+    """Result of :func:`check_gradients`; prints as a table.
 
     Attributes
     ----------
@@ -44,18 +43,18 @@ class GradientReport(NamedTuple):
         For each parameter, such as "layer 1 W", the largest difference between the two
         gradients, relative to its entry in `scales`.
     n_checked : dict of str to int
-        For each parameter, how many of its elements were compared.
+        For each parameter, the number of elements compared.
     kinks : dict of str to int
-        For each parameter, in how many elements a kink of the loss (relu at 0, l1 at 0) lay
-        within the step. They were compared with a smaller step, or, if the kink is at the
-        very point, with the slopes on its two sides.
+        For each parameter, the number of elements with a kink of the loss (relu at 0, l1 at 0)
+        within the step. They were compared using a smaller step or, if the kink is exactly at
+        the point, with the slopes on both sides.
     scales : dict of str to float
-        For each parameter its largest gradient, or what finite differences can resolve of
-        the loss, whichever is more.
+        For each parameter, the larger of its largest gradient and the resolution of finite
+        differences.
     tolerance : float
-        What an error may be.
+        The largest error that passes.
     regularizer : bool
-        Whether the penalties were part of loss and gradients.
+        Whether penalties were included in loss and gradients.
     """
 
     max_relative_error: float
@@ -68,7 +67,7 @@ class GradientReport(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether no error is above the tolerance."""
+        """Whether no error exceeds the tolerance."""
         return self.max_relative_error <= self.tolerance
 
     def __str__(self) -> str:
@@ -83,7 +82,7 @@ class GradientReport(NamedTuple):
                 *align(rows),
                 f"backpropagation and finite differences {verdict}: largest relative error "
                 f"{self.max_relative_error:.1e}, allowed {self.tolerance:.0e}, "
-                f"regulariser {'on' if self.regularizer else 'off'}",
+                f"regularizer {'on' if self.regularizer else 'off'}",
             ]
         )
 
@@ -102,34 +101,33 @@ def check_gradients(
     """Compare backpropagation with central differences of the loss, in float64.
 
     For each element p, ``(L(p + h) - L(p - h)) / 2h`` with ``h = eps^(1/3) max(1, abs(p))``.
-    A difference is seen relative to the largest gradient of its array, or to what finite
-    differences can resolve of the loss, whichever is more. Dropout layers are active, with
-    the masks of one training step. An element that disagrees is tried again with smaller
-    steps, as h may have crossed a kink (relu at 0). If it still disagrees and the slopes on
-    its two sides differ, it is at a kink, and any gradient from one slope to the other is
-    right. Both count as `kinks` in the report.
+    Differences are relative to the larger of the largest gradient of the array and the
+    resolution of finite differences. Dropout layers are active, with the masks of one training
+    step. An element that disagrees is retried with smaller steps, as h may have crossed a kink
+    (relu at 0). If it still disagrees and its one-sided slopes differ, it is at a kink, where
+    any gradient between the two slopes is correct. Both cases count as `kinks` in the report.
 
     Parameters
     ----------
     net : Network
-        It is built if it was not, and else not changed; the check runs on a float64 copy
-        of its parameters.
+        The network, built if necessary and otherwise not changed: the check runs on a float64
+        copy of its parameters.
     X, y, sample_weight : arrays
         As for ``Network.loss_and_gradients``; a few examples are enough.
     samples : int or None, default None
-        How many elements of each parameter to compare, drawn at random; None takes all.
+        Number of elements of each parameter to compare, drawn at random; None compares all.
     seed : int, default 0
         Seed of that draw.
     regularizer : bool, default True
-        Whether the penalties of the layers are part of the loss. Check with False too where
-        they are strong: a penalty can hide a wrong gradient of the data's loss.
+        Whether to include the penalties of the layers. If they are strong, also check with
+        False: a penalty can hide a wrong gradient of the data loss.
     backend : str, Backend or None
-        Where to compute.
+        The backend to compute on.
 
     Returns
     -------
     GradientReport
-        ``print`` it.
+        ``print`` it for a table.
 
     Examples
     --------
@@ -169,7 +167,7 @@ def check_gradients(
                 errors[label] = float(np.max([error for error, _ in found])) / scale
                 counts[label], scales[label] = len(found), scale
                 kinks[label] = sum(kinked for _, kinked in found)
-    largest = float(np.max(list(errors.values())))  # NaN, if any is
+    largest = float(np.max(list(errors.values())))  # NaN if any is
     return GradientReport(largest, errors, counts, kinks, scales, _TOLERANCE, on)
 
 
@@ -182,7 +180,7 @@ def data_loss(
     w: Array | None,
     step: Array,
 ) -> Array:
-    """Compute the loss without penalties, with the masks of a training step."""
+    """Return the loss without penalties, with the dropout masks of a training step."""
     z, _ = backprop.forward(xp, model, parameters, X, step)
     return mean_loss(xp, model.loss.value(xp, y, z), w)
 
@@ -196,7 +194,7 @@ def training_loss(
     w: Array | None,
     step: Array,
 ) -> Array:
-    """Compute the loss with penalties, with the masks of a training step."""
+    """Return the loss with penalties, with the dropout masks of a training step."""
     loss = data_loss(xp, model, parameters, X, y, w, step)
     return loss + backprop.penalty(xp, model, parameters, sum_of_weights(xp, X, w))
 
@@ -226,7 +224,7 @@ class _Perturbed:
     def error(
         self, number: int, name: str, index: int, exact: float, scale: float
     ) -> tuple[float, bool]:
-        """Give the absolute difference, and whether a kink was met."""
+        """Return the absolute difference, and whether there was a kink."""
         least = np.inf
         for shrink in _SHRINKS:
             left, right, noise = self.slopes(number, name, index, shrink)
@@ -243,14 +241,14 @@ class _Perturbed:
         return min(least, outside), True
 
     def has_kink(self, number: int, name: str, index: int, jump: float) -> bool:
-        """Tell a kink from curvature, whose change of slope shrinks in step with h."""
+        """Tell a kink from curvature, whose change of slope is proportional to h."""
         left, right, _ = self.slopes(number, name, index, _SHRINKS[1])
         return not 0.5 < abs(right - left) * _SHRINKS[1] / jump < 2.0
 
     def slopes(
         self, number: int, name: str, index: int, shrink: float
     ) -> tuple[float, float, float]:
-        """Give the slopes to the left and to the right over a step h, and their rounding."""
+        """Return the left and right slopes over a step h, and their rounding error."""
         value = float(self.host[number][name].flat[index])
         h = _STEP * max(1.0, abs(value)) / shrink
         high, low = value + h, value - h
@@ -259,7 +257,7 @@ class _Perturbed:
         return left, right, 8.0 * _EPSILON * max(1.0, abs(self.unperturbed)) / h
 
     def loss(self, number: int, name: str, index: int, value: float) -> float:
-        """Compute the loss with one element replaced; the standard has no item assignment."""
+        """Return the loss with one element replaced; the standard has no item assignment."""
         array = self.host[number][name].copy()
         array.flat[index] = value
         changed = list(self.parameters)

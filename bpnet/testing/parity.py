@@ -1,8 +1,8 @@
-"""The parity contract: one seed, one training, on every backend and device.
+"""The parity contract: the same seed gives the same training run on every backend and device.
 
-Weights, masks and batches are the same bits everywhere. What is computed from them is the
-same up to rounding: libraries add up products in different orders. How far that may go after
-a whole training is promised in :data:`TOLERANCES`, and :func:`parity` measures it.
+Initial weights, masks and batches are bit-identical everywhere. What is computed from them
+agrees up to rounding, as libraries sum products in different orders. :data:`TOLERANCES` bounds
+the difference after a whole training run, and :func:`parity` measures it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from bpnet.training.step import gather
 
 REFERENCE = "numpy:cpu"
 EPOCHS = 20
-# Largest difference relative to the largest entry of its array; 0.0 is the same bits. One
-# rounding is 1e-16 in float64 and 6e-8 in float32, and training makes more of it from step to
-# step. One rounding of TF32 is 5e-4, so a product in it breaks the promise of float32.
+# Largest difference relative to the largest entry of its array; 0.0 means bit-identical. The
+# rounding error is 1e-16 in float64 and 6e-8 in float32, and grows from step to step. That of
+# TF32 is 5e-4, so products in TF32 violate the tolerance of float32.
 TOLERANCES: Mapping[str, Mapping[str, float]] = {
     "float64": {
         "initial weights": 0.0, "masks": 0.0, "batches": 0.0,
@@ -45,22 +45,22 @@ Quantities = dict[str, list[Any]]
 
 
 class Difference(NamedTuple):
-    """How far one quantity on one backend is from the reference.
+    """The difference of one quantity between a backend and the reference.
 
     Attributes
     ----------
     backend : str
-        Where it was computed, such as "torch:cpu".
+        The backend, such as "torch:cpu".
     quantity : str
         One of those in :data:`TOLERANCES`.
     ulps : int
-        Largest number of floats of the dtype that lie between two entries; near 0, where
-        floats lie close, this can be large for a difference without weight.
+        Largest distance of two entries in floats of the dtype; near 0, where floats are dense,
+        this can be large for a negligible difference.
     relative : float
-        Largest difference, relative to the largest entry of its array in the reference; NaN
-        if only one of both is finite.
+        Largest difference, relative to the largest entry of the reference array; NaN if only
+        one of the two is finite.
     tolerance : float
-        What is promised of `relative`.
+        Upper bound for `relative`.
     """
 
     backend: str
@@ -71,25 +71,23 @@ class Difference(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether the promise is kept; 0.0 promises the same bits."""
-        if self.tolerance == 0.0:
-            return self.ulps == 0
-        return self.relative <= self.tolerance
+        """Whether the tolerance is met; 0.0 requires identical bits."""
+        return self.ulps == 0 if self.tolerance == 0.0 else self.relative <= self.tolerance
 
 
 class Parity(NamedTuple):
-    """What :func:`parity` has measured; prints as a table.
+    """Result of :func:`parity`; prints as a table.
 
     Attributes
     ----------
     differences : tuple of Difference
-        By backend and quantity. The reference itself is among them: trained once more.
+        By backend and quantity. The reference is included, trained a second time.
     skipped : dict of str to str
-        Devices that cannot compute in the network's dtype, and why.
+        Devices that do not support the network's dtype, and why.
     dtype : str
-        In which was computed.
+        The dtype of the network.
     epochs : int
-        How long was trained.
+        The number of epochs trained.
     """
 
     differences: tuple[Difference, ...]
@@ -99,7 +97,7 @@ class Parity(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether all promises are kept."""
+        """Whether all tolerances are met."""
         return all(difference.passed for difference in self.differences)
 
     def __str__(self) -> str:
@@ -130,41 +128,40 @@ def parity(
     epochs: int = EPOCHS,
     batch_size: int | None = 32,
 ) -> Parity:
-    """Train copies of a network on several backends, and compare all that can differ.
+    """Train copies of a network on several backends and compare the results.
 
     Initial weights, dropout masks and batches are compared bit by bit; the loss curve, the
-    final weights and the predictions by the tolerances of :data:`TOLERANCES`, which hold for
-    the default number of epochs. A training that is unstable makes more of each rounding
-    than they allow.
+    final weights and the predictions with the tolerances of :data:`TOLERANCES`, which hold for
+    the default number of epochs. Unstable training can amplify rounding errors beyond them.
 
     Parameters
     ----------
     net : Network
-        The network, built or not; it is left as it was.
+        The network, built or not; it is not changed.
     X, y : arrays
         Examples as for ``Network.fit``, of any library.
     backends : str, Backend, iterable of them, or None
-        Which to compare with NumPy; None takes every device of every backend at hand.
+        The backends to compare with NumPy; None takes every device of every available backend.
     optimizer : Optimizer or None
         None is ``Adam(0.001)``.
     epochs : int, default 20
         Passes over the examples.
     batch_size : int or None, default 32
-        Examples in a step.
+        Examples per step.
 
     Returns
     -------
     Parity
-        ``print`` it, or look at ``passed``.
+        ``print`` it for a table, or use ``passed``.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is not allowed.
+        If an argument is invalid.
     bpnet.BackendError
-        If a backend that was asked for cannot be had.
+        If a requested backend is unavailable.
     bpnet.NonFiniteError
-        If the training diverges.
+        If training diverges.
 
     Examples
     --------
@@ -172,7 +169,7 @@ def parity(
     >>> X, y = bpnet.datasets.make_moons(60, seed=0)
     >>> net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)],
     ...                     loss="binary_crossentropy", seed=0, dtype="float64")
-    >>> print(bpnet.parity(net, X, y, "numpy", epochs=2))  # trained twice: no difference
+    >>> print(bpnet.parity(net, X, y, "numpy", epochs=2))  # trained twice
     backend     quantity          ulps   relative   allowed
     numpy:cpu   initial weights   0      0.0e+00    same bits   ok
     numpy:cpu   batches           0      0.0e+00    same bits   ok
@@ -183,7 +180,7 @@ def parity(
     """
     epochs = check_integer("epochs", epochs, 1)
     data = check_network(net).check_data(X, y, None).to_host()
-    places, skipped = _chosen(backends, net.dtype)
+    compared, skipped = _chosen(backends, net.dtype)
     settings = {
         "optimizer": Adam() if optimizer is None else optimizer,
         "epochs": epochs,
@@ -191,7 +188,7 @@ def parity(
     }
     expected = _quantities(net, data, get_backend(REFERENCE), settings)
     differences = []
-    for backend in places:
+    for backend in compared:
         found = _quantities(net, data, backend, settings)
         for quantity, reference in expected.items():
             ulps, relative = _difference(found[quantity], reference)
@@ -201,7 +198,7 @@ def parity(
 
 
 class _Record(Callback):
-    """Notes with what a training begins, and what its first and last epochs are given."""
+    """Record the initial weights, and the batches and masks of the first and last epochs."""
 
     def __init__(self) -> None:
         self.weights: list[Any] = []
@@ -209,11 +206,11 @@ class _Record(Callback):
         self.masks: list[Any] = []
 
     def on_train_begin(self, training: Training) -> None:
-        """Note the weights."""
+        """Record the initial weights."""
         self.weights = list(_host_arrays(training.backend, training.parameters))
 
     def on_epoch_end(self, training: Training) -> None:
-        """Gather the epoch's batches and masks again, as its steps have done."""
+        """Recompute the batches and masks of the epoch, as its steps did."""
         if training.epoch not in (1, training.epochs):
             return
         backend = training.backend
@@ -230,7 +227,7 @@ class _Record(Callback):
 
 
 def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
-    """Give the masks of one step: what the dropout layers make of ones."""
+    """Yield the masks of one step: the output of the dropout layers for ones."""
     network, backend = training.network, training.backend
     width, xp = int(X.shape[1]), backend.xp
     for number, layer in enumerate(network.layers):
@@ -244,7 +241,7 @@ def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
 def _quantities(
     net: Network, data: Dataset, backend: Backend, settings: dict[str, Any]
 ) -> Quantities:
-    """Train a copy on a backend, and give all that is compared, on the host."""
+    """Train a copy on a backend, and return all quantities to compare, on the host."""
     trained, record = copy.deepcopy(net), _Record()
     history = trained.fit(data.X, data.y, callbacks=[record], backend=backend, **settings)
     predict = trained.predict_proba if trained.is_classifier else trained.predict
@@ -262,7 +259,7 @@ def _quantities(
 def _chosen(
     backends: str | Backend | Iterable[str | Backend] | None, dtype: str
 ) -> tuple[list[Backend], dict[str, str]]:
-    """Give the backends to compare, and those that cannot compute in the dtype."""
+    """Return the backends to compare, and those that do not support the dtype."""
     if backends is None:
         table = available_backends()
         backends = [f"{name}:{device}" for name in table for device in table[name].devices]
@@ -270,24 +267,22 @@ def _chosen(
         backends = [backends]
     if not isinstance(backends, Iterable):
         raise TypeError(f"backends must be spec strings such as 'torch', got {backends!r}")
-    places, skipped = [], {}
+    compared, skipped = [], {}
     for spec in backends:
-        backend = get_backend(_not_none(spec))
+        if spec is None:
+            raise TypeError(
+                "backends must be spec strings such as 'torch', got None among them"
+            )
+        backend = get_backend(spec)
         try:
             backend.asarray(0.0, dtype)
         except TypeError as error:  # Apple's MPS has no float64
             skipped[backend.spec] = str(error)
         else:
-            places.append(backend)
-    if not places:
-        raise ValueError(f"backends must name at least one that computes in {dtype}; {skipped}")
-    return places, skipped
-
-
-def _not_none(spec: str | Backend | None) -> str | Backend:
-    if spec is None:
-        raise TypeError("backends must be spec strings such as 'torch', got None among them")
-    return spec
+            compared.append(backend)
+    if not compared:
+        raise ValueError(f"backends must include at least one that supports {dtype}; {skipped}")
+    return compared, skipped
 
 
 def _to_host(backend: Backend, array: Any) -> Any:
@@ -299,7 +294,7 @@ def _host_arrays(backend: Backend, parameters: Any) -> Iterator[Any]:
 
 
 def _difference(found: list[Any], expected: list[Any]) -> tuple[int, float]:
-    """Give the largest difference of several arrays: in ulps, and relative."""
+    """Return the largest difference between arrays: in ulps, and relative."""
     pairs = list(zip(found, expected, strict=True))
     return (
         max(_ulps(a, b) for a, b in pairs),
@@ -308,7 +303,7 @@ def _difference(found: list[Any], expected: list[Any]) -> tuple[int, float]:
 
 
 def _relative(a: Any, b: Any) -> float:
-    """Compare with the largest entry; what is not finite must be the same."""
+    """Return the difference relative to the largest entry; non-finite entries must match."""
     finite = np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return float("nan")
@@ -318,17 +313,17 @@ def _relative(a: Any, b: Any) -> float:
 
 
 def _ulps(a: Any, b: Any) -> int:
-    """Count the floats from one entry to the other, at most; of labels their difference."""
+    """Return the largest distance of two entries in floats, or the difference of labels."""
     if a.dtype != b.dtype or a.shape != b.shape:
         raise ValueError(f"got {a.dtype} {a.shape} where {b.dtype} {b.shape} was expected")
     p, q = _ordered(a), _ordered(b)
-    # Apart by more than an int64 holds, but not more than a uint64 does.
+    # The difference can exceed an int64, but fits a uint64.
     apart = np.maximum(p, q).astype(np.uint64) - np.minimum(p, q).astype(np.uint64)
     return int(np.max(apart, initial=np.uint64(0)))
 
 
 def _ordered(array: Any) -> Any:
-    """Number the floats in their order, with 0 for both zeros; integers are in theirs."""
+    """Map floats to integers of the same order, with 0 for both zeros."""
     if array.dtype.kind != "f":
         return array.astype(np.int64)
     bits = array.view(f"i{array.itemsize}").astype(np.int64)

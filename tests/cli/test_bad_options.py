@@ -25,7 +25,7 @@ BAD = {
 
 
 def commands(parser, path=()):
-    """Give each command's words and parser."""
+    """Yield each command's words and parser."""
     yield path, parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -34,7 +34,7 @@ def commands(parser, path=()):
 
 
 def kind(action):
-    """Give the kind of an option that takes a value."""
+    """Return the kind of an option that takes a value."""
     if action.choices is not None:
         return "choice"
     if action.dest == "backend":
@@ -57,7 +57,7 @@ CASES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_is_done(tmp_path_factory):
-    """Run in a folder that stays empty; to train is an error."""
+    """Run in a folder that must stay empty; training is an error."""
 
     def fit(self, *data, **options):
         pytest.fail("training began")
@@ -70,7 +70,7 @@ def nothing_is_done(tmp_path_factory):
             assert not os.listdir()
 
 
-def refused(argv, capsys):
+def rejected(argv, capsys):
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -80,7 +80,7 @@ def refused(argv, capsys):
 
 @pytest.mark.parametrize(("path", "option", "text"), CASES.values(), ids=CASES)
 def test_bad_values_end_in_one_line(path, option, text, capsys):
-    err = refused([*path, f"{option}={text}"], capsys)
+    err = rejected([*path, f"{option}={text}"], capsys)
     assert option in err or f"backend {text.partition(':')[0]!r}" in err
 
 
@@ -90,14 +90,14 @@ def test_bad_values_end_in_one_line(path, option, text, capsys):
     ids=[f"{' '.join(path)} {option}" for path, option, _ in OPTIONS],
 )
 def test_values_that_are_missing_end_in_one_line(path, option, capsys):
-    assert f"argument {option}: expected one argument" in refused([*path, option], capsys)
+    assert f"argument {option}: expected one argument" in rejected([*path, option], capsys)
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands(_parser())], ids=" ".join)
 def test_options_that_are_unknown_end_in_one_line(path, capsys):
-    assert "--nonsense" in refused([*path, "--nonsense"], capsys) or "exercise" in path
+    assert "--nonsense" in rejected([*path, "--nonsense"], capsys) or "exercise" in path
     if path:
-        assert re.search(r"stray(\\n| )argument", refused([*path, "stray\nargument"], capsys))
+        assert re.search(r"stray(\\n| )argument", rejected([*path, "stray\nargument"], capsys))
 
 
 def test_every_option_is_tried():
@@ -112,4 +112,4 @@ def test_every_option_is_tried():
 @pytest.mark.parametrize("check", [[], ["--check"]])
 def test_files_of_exercises_that_cannot_be(name, check, capsys):
     argv = ["learn", "exercise", "dense-backward", f"--file={name}", *check]
-    assert ("read" if check else "write") in refused(argv, capsys)
+    assert ("read" if check else "write") in rejected(argv, capsys)

@@ -1,4 +1,4 @@
-"""The command ``bpnet``: the demo, the table of backends, and what it says to bad options."""
+"""The command ``bpnet``: the demo, the table of backends, and the errors of bad options."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def clean(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-def figures(summary):
-    """Read the table that the demo prints: {name: value}, with the pictures in a list."""
+def parsed(summary):
+    """Parse the table that the demo prints: {name: value}, with the pictures in a list."""
     rows = [re.split(r"\s{2,}", line, maxsplit=1) for line in summary.splitlines()]
     pictures = [value for name, value in rows if name == "picture"]
     return dict(rows) | {"pictures": pictures}
 
 
 def assert_real_picture(path):
-    """Check that a PNG has both paper and ink, in many shades and in colour."""
+    """Check that a PNG has both paper and ink, in many shades and in color."""
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     pixels = imread(path)[..., :3]
     assert pixels.shape == (720, 960, 3)
     assert pixels.max() == 1.0
     assert pixels.min() < 0.1
     assert pixels.std() > 0.05
-    assert (pixels.max(axis=2) - pixels.min(axis=2) > 0.3).sum() > 1000  # coloured pixels
+    assert (pixels.max(axis=2) - pixels.min(axis=2) > 0.3).sum() > 1000  # colored pixels
 
 
 # --- the demo -------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def test_demo_learns_two_arms(capsys, tmp_path, seed):
     assert main(["demo", "--seed", str(seed), "--out", "pictures"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    shown = figures(out)
+    shown = parsed(out)
     assert float(shown["accuracy"].removesuffix(" %")) >= 99.5
     assert float(shown["final loss"]) < 0.02
     assert shown["backend"] == "numpy"
@@ -72,30 +72,30 @@ def test_demo_learns_two_arms(capsys, tmp_path, seed):
 
 def test_demo_learns_three_arms(capsys):
     assert main(["demo", "--classes", "3"]) == 0
-    shown = figures(capsys.readouterr().out)
+    shown = parsed(capsys.readouterr().out)
     assert float(shown["accuracy"].removesuffix(" %")) >= 99.0
     assert sorted(os.listdir("demo-output")) == sorted(PICTURES)
 
 
-def test_demo_as_a_module_is_quiet_where_there_is_no_terminal(tmp_path):
+def test_demo_as_a_module_is_silent_without_a_terminal(tmp_path):
     command = [sys.executable, "-m", "bpnet", "demo", "--out", str(tmp_path / "new" / "one")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    assert float(figures(done.stdout)["accuracy"].removesuffix(" %")) >= 99.0
+    assert float(parsed(done.stdout)["accuracy"].removesuffix(" %")) >= 99.0
     for name in PICTURES:
         assert_real_picture(tmp_path / "new" / "one" / name)
 
 
 def test_demo_runs_on_every_backend(backend, capsys):
     assert main(["demo", "--backend", backend.spec, *QUICK]) == 0
-    shown = figures(capsys.readouterr().out)
+    shown = parsed(capsys.readouterr().out)
     assert (shown["backend"], shown["device"]) == (backend.name, backend.device)
 
 
 def test_demo_takes_the_backend_of_the_environment(monkeypatch, capsys):
     monkeypatch.setenv("BPNET_BACKEND", "array_api_strict:device2")
     assert main(["demo", *QUICK]) == 0
-    assert figures(capsys.readouterr().out)["device"] == "device2"
+    assert parsed(capsys.readouterr().out)["device"] == "device2"
 
 
 def test_demo_takes_its_options(capsys):
@@ -104,7 +104,7 @@ def test_demo_takes_its_options(capsys):
         "--batch-size 1000 --noise 0 --learning-rate 1e-3 --seed 7 --out a/b"
     )
     assert main(["demo", *options.split()]) == 0
-    shown = figures(capsys.readouterr().out)
+    shown = parsed(capsys.readouterr().out)
     assert shown["network"] == "2-5-4-3-4, relu"
     assert shown["dtype"] == "float64"
     assert shown["data"] == "30 points, 4 classes"
@@ -116,7 +116,7 @@ def test_the_seed_decides_everything(capsys):
     losses = []
     for seed in "112":
         assert main(["demo", "--seed", seed, *QUICK]) == 0
-        losses.append(figures(capsys.readouterr().out)["final loss"])
+        losses.append(parsed(capsys.readouterr().out)["final loss"])
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_training_and_still_draws(monkeypatch, capsys, hook, epochs,
 
     monkeypatch.setattr(bpnet.GradientFlow, hook, interrupted)
     assert main(["demo", "--epochs", "1000", "--samples", "50"]) == 0
-    shown = figures(capsys.readouterr().out)
+    shown = parsed(capsys.readouterr().out)
     assert shown["epochs"] == f"{epochs} of 1000"
     assert shown["stopped"].startswith("interrupted")
     assert sorted(os.listdir("demo-output")) == sorted(pictures)
@@ -161,7 +161,7 @@ def test_ctrl_c_outside_of_training_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "bpnet: interrupted\n")
 
 
-def test_a_training_that_diverges_is_one_line(monkeypatch, capsys):
+def test_a_diverging_run_is_one_line(monkeypatch, capsys):
     original = bpnet.Network.fit
 
     def diverging(self, *data, **options):
@@ -193,8 +193,8 @@ BAD = [
 ]
 
 
-def refused(capsys, argv):
-    """Run the command; give its one line on stderr."""
+def rejected(capsys, argv):
+    """Run the command; return its one line on stderr."""
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -217,18 +217,18 @@ def no_training(monkeypatch):
 def test_bad_options_end_in_one_line_before_training(capsys, tmp_path, options, message):
     (tmp_path / "a-file").write_text("kept")
     (tmp_path / "taken" / "loss.png").mkdir(parents=True)
-    assert re.search(message, refused(capsys, ["demo", *options]))
+    assert re.search(message, rejected(capsys, ["demo", *options]))
     assert (tmp_path / "a-file").read_text() == "kept"
     assert sorted(os.listdir()) == ["a-file", "taken"]
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_directory_that_takes_no_files_is_refused(capsys, monkeypatch):
+def test_a_directory_that_takes_no_files_is_rejected(capsys, monkeypatch):
     def refuse(**options):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # root may write anywhere
-    err = refused(capsys, ["demo", "--out", "locked"])
+    err = rejected(capsys, ["demo", "--out", "locked"])
     assert "--out" in err
     assert "'locked': Permission denied" in err
 
@@ -237,36 +237,36 @@ def test_a_directory_that_takes_no_files_is_refused(capsys, monkeypatch):
 @pytest.mark.parametrize("spec", ["nonsense", "cupy:99", "numpy:gpu"])
 def test_a_bad_environment_is_named(capsys, monkeypatch, spec):
     monkeypatch.setenv("BPNET_BACKEND", spec)
-    assert f"BPNET_BACKEND={spec}" in refused(capsys, ["demo"])
+    assert f"BPNET_BACKEND={spec}" in rejected(capsys, ["demo"])
 
 
 @pytest.mark.usefixtures("no_training")
-def test_without_matplotlib_the_demo_says_how_to_get_it(capsys, monkeypatch):
+def test_without_matplotlib_the_demo_says_how_to_install_it(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "bpnet.plot", raising=False)
     monkeypatch.delattr(bpnet, "plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
-    assert "pip install matplotlib" in refused(capsys, ["demo"])
+    assert "pip install matplotlib" in rejected(capsys, ["demo"])
 
 
 def test_without_tqdm_the_demo_trains_without_a_bar(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     assert main(["demo", *QUICK]) == 0
     out, err = capsys.readouterr()
-    assert figures(out)["epochs"] == "2 of 2"
+    assert parsed(out)["epochs"] == "2 of 2"
     assert "pip install tqdm" in err
     assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("argv", [["nonsense"], ["backends", "extra"]])
 def test_unknown_commands_end_in_one_line(capsys, argv):
-    assert argv[-1] in refused(capsys, argv)
+    assert argv[-1] in rejected(capsys, argv)
 
 
 # --- the other commands ---------------------------------------------------------------------
 
 
 def test_backends_lists_every_backend(capsys, monkeypatch):
-    monkeypatch.setenv("BPNET_BACKEND", "nonsense")  # the table helps to mend just this
+    monkeypatch.setenv("BPNET_BACKEND", "nonsense")  # the table helps to fix just this
     assert main(["backends"]) == 0
     head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["backend", "version", "devices", "why", "not"]

@@ -1,4 +1,4 @@
-"""diagnose and Doctor: real sick trainings, each threshold on both sides, and bad input."""
+"""diagnose and Doctor: real failing runs, each threshold on both sides, and bad input."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def healthy():
     return train(sound(), X[:200], Y[:200], epochs=100, validation_data=held_out)
 
 
-# --- sick trainings, as the benchmark makes them ----------------------------------------------
+# --- failing runs, as the benchmark makes them ------------------------------------------------
 
 
-def test_the_benchmark_has_every_illness():
+def test_the_benchmark_has_every_failure():
     from sick_measures import MEASURES
     from sick_trainings import HELD_OUT, RECIPES, TUNING
 
@@ -61,9 +61,9 @@ def test_the_benchmark_has_every_illness():
 @pytest.mark.full
 @pytest.mark.parametrize("illness", [*ILLNESSES, "healthy"])
 def test_held_out_trainings_get_the_right_diagnosis(illness):
-    """Most of the first five that really are ill, of seeds not in tuning or benchmark.
+    """Most of the first five that really fail, with seeds used in neither tuning nor benchmark.
 
-    Not all: how a chaotic training ends hangs on the last bits, so on the CPU.
+    Not all: how a chaotic run ends depends on the last bits, and so on the CPU.
     """
     from diagnosis import draw
 
@@ -74,25 +74,25 @@ def test_held_out_trainings_get_the_right_diagnosis(illness):
 # --- each rule on both sides of its limit -----------------------------------------------------
 
 
-def altered(history, facts=None, start=None, **figures):
-    """Copy a history with other facts, start figures and figures of the last epoch."""
+def altered(history, facts=None, start=None, **metrics):
+    """Copy a history with other facts, initial metrics and metrics of the last epoch."""
     history = copy.deepcopy(history)
     history.facts = history.facts._replace(
         start=history.facts.start | (start or {}), **(facts or {})
     )
-    for name, value in figures.items():
+    for name, value in metrics.items():
         history.history[name.replace("__", "/")][-1] = value
     return history
 
 
-def test_the_healthy_training_is_healthy(healthy):
+def test_the_healthy_run_is_healthy(healthy):
     found = bpnet.diagnose(healthy)
     assert found.healthy
     assert (found.name, found.findings, found.not_examined) == ("healthy", (), {})
     assert all(check.passed for check in found.checks)
 
 
-def pull(norm):
+def gradient(norm):
     return {"gradient_norm/1": norm, "weight_norm/1": 1.0}
 
 
@@ -118,9 +118,9 @@ LIMITS = [
      {"start": {"saturated/1": 0.6}, "saturated__1": 0.4}),
     ("saturated units", {"saturated__1": 0.6, "gradient_norm__1": 1e-9, "data_loss": 0.65},
      {"saturated__1": 0.6, "gradient_norm__1": 1e-9}),
-    ("exploding gradients", {"start": pull(400.0)}, {"start": pull(300.0)}),
-    ("vanishing gradients", {"start": pull(1e-3), "data_loss": 0.65},
-     {"start": pull(1e-3)}),
+    ("exploding gradients", {"start": gradient(400.0)}, {"start": gradient(300.0)}),
+    ("vanishing gradients", {"start": gradient(1e-3), "data_loss": 0.65},
+     {"start": gradient(1e-3)}),
     ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "data_loss": 0.3},
      {"start": {"update_ratio/1": 0.1}}),
     ("learning rate too high", {"data_loss": 2.0}, {}),
@@ -134,15 +134,15 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "ill", "well"), LIMITS, ids=[f"{k} {name}" for k, (name, *_) in enumerate(LIMITS)]
+    ("name", "bad", "good"), LIMITS, ids=[f"{k} {name}" for k, (name, *_) in enumerate(LIMITS)]
 )
-def test_each_rule_tells_the_two_sides_of_its_limit(name, ill, well, healthy):
-    ill = dict(ill)
-    history = altered(healthy, **{k: v for k, v in ill.items() if v is not None})
-    if "val_loss" in ill and ill["val_loss"] is None:
+def test_each_rule_tells_the_two_sides_of_its_limit(name, bad, good, healthy):
+    bad = dict(bad)
+    history = altered(healthy, **{k: v for k, v in bad.items() if v is not None})
+    if "val_loss" in bad and bad["val_loss"] is None:
         history.history["val_loss"] = [0.7] * 100
     assert bpnet.diagnose(history).name == name
-    assert bpnet.diagnose(altered(healthy, **well)).healthy
+    assert bpnet.diagnose(altered(healthy, **good)).healthy
 
 
 def test_steps_that_are_too_short_in_sum_are_found(healthy):
@@ -161,7 +161,7 @@ def test_steps_of_a_common_length_are_only_too_few():
 
 
 def test_causes_come_before_their_consequences():
-    """Unscaled inputs saturate units and let nothing be learnt; all that is said too."""
+    """Unscaled inputs saturate units and prevent learning; all of it is reported."""
     history = train(sound(), X * 300.0)
     names = [finding.name for finding in bpnet.diagnose(history).findings]
     assert names[0] == "unscaled inputs"
@@ -178,11 +178,11 @@ def test_every_limit_has_a_reason_and_a_source_and_is_used():
         assert threshold.source
 
 
-def test_every_illness_has_a_rule_that_explains_itself(healthy):
+def test_every_failure_has_a_rule_that_explains_itself(healthy):
     found = {}
-    for _, ill, _ in LIMITS:
-        if ill.get("val_loss", 0.0) is not None:
-            findings = bpnet.diagnose(altered(healthy, **ill)).findings
+    for _, bad, _ in LIMITS:
+        if bad.get("val_loss", 0.0) is not None:
+            findings = bpnet.diagnose(altered(healthy, **bad)).findings
             found |= {finding.name: finding for finding in findings}
     assert {*ILLNESSES} - {*found} == {"learning rate too low", "shuffled labels"}
     for finding in found.values():
@@ -190,7 +190,7 @@ def test_every_illness_has_a_rule_that_explains_itself(healthy):
         assert len(finding.remedy) > 40
 
 
-# --- the layer, the text, what cannot be known ------------------------------------------------
+# --- the layer, the text, what cannot be checked ----------------------------------------------
 
 
 def test_the_layer_is_the_one_that_shows_it():
@@ -210,18 +210,18 @@ def test_the_report_reads_as_text():
     assert lines[1] == "1. symmetric initialisation, layer 1"
     assert lines[2].startswith("   evidence: ")
     assert lines[3].startswith("   remedy:   draw the weights at random")
-    assert "not looked for: overfitting: no validation data; pass fit validation_data" in lines
+    assert "not checked: overfitting: no validation data; pass validation_data to fit" in lines
     assert sum(line.startswith(("ok: ", "LOOK: ")) for line in lines) == 2
 
 
-def test_what_cannot_be_known_is_said():
+def test_what_cannot_be_checked_is_reported():
     few = bpnet.diagnose(train(sound(), X[:30], Y[:30])).not_examined
     assert few["underfitting"] == few["shuffled labels"] == "fewer than 50 examples"
     net = network(bpnet.Dense(8, "tanh"), bpnet.Dense(2), loss="mean_squared_error")
     assert "class imbalance" in bpnet.diagnose(train(net, X, X)).not_examined
 
 
-def test_sample_weights_heal_class_imbalance():
+def test_sample_weights_fix_class_imbalance():
     rare = np.concatenate([np.flatnonzero(Y == 0), np.flatnonzero(Y == 1)[:10]])
     net, (few_X, few_y) = sound(), (X[rare], Y[rare])
     assert bpnet.diagnose(train(net, few_X, few_y)).name == "class imbalance"
@@ -250,7 +250,7 @@ def test_a_diagnosis_is_the_same_on_every_backend(backend):
     assert (found.name, found.findings[0].layer) == ("vanishing gradients", 1)
 
 
-def test_figures_without_the_facts_are_an_error(healthy):
+def test_metrics_without_the_facts_are_an_error(healthy):
     with pytest.raises(ValueError, match="pass the History that it returns"):
         bpnet.diagnose(dict(healthy))
 
@@ -259,7 +259,7 @@ def test_figures_without_the_facts_are_an_error(healthy):
 
 
 def consult(net, X=X, y=Y, **fit):
-    """Train with a doctor; give it, the warnings, and the epochs in which they came."""
+    """Train with a Doctor; return it, the warnings with their epochs, and the history."""
     doctor, epochs = bpnet.Doctor(every=1), []
     show = warnings.showwarning
     with warnings.catch_warnings():
@@ -283,14 +283,14 @@ def consult(net, X=X, y=Y, **fit):
     return doctor, epochs, history
 
 
-def test_the_doctor_warns_once_of_each_illness_before_the_first_step_if_it_can():
+def test_the_doctor_warns_once_of_each_failure_before_the_first_step_if_it_can():
     doctor, said, history = consult(zeros(), 100.0 * X, epochs=8)
     assert [when for when, _ in said[:2]] == [0, 0]
     names = [finding.name for finding in doctor.findings]
     assert names[:2] == ["unscaled inputs", "symmetric initialisation"]
     assert len(names) == len(set(names)) == len(said)
     assert said[0][1].startswith("unscaled inputs (layer 1): the root mean square of feature")
-    assert "Remedy: standardise" in said[0][1]
+    assert "Remedy: standardize" in said[0][1]
     assert bpnet.diagnose(history).name == names[0]
 
 
@@ -306,19 +306,19 @@ def test_the_doctor_warns_while_training_as_soon_as_it_can_tell():
     assert bpnet.diagnose(history).name == "overfitting"
 
 
-def test_the_doctor_warns_of_slow_learning_in_the_end_only():
+def test_the_doctor_warns_of_slow_learning_only_at_the_end():
     _, said, _ = consult(sound(), epochs=6, rate=1e-6)
     when, text = said[0]
     assert (when, text.split(" (")[0]) == (6, "learning rate too low")
 
 
-def test_the_doctor_is_silent_where_all_is_well():
+def test_the_doctor_is_silent_if_all_is_well():
     doctor, said, history = consult(sound(), epochs=60)
     assert said == doctor.findings == []
     assert "gradient_norm/1" in history
 
 
-def test_the_doctor_forgets_the_patient_before():
+def test_the_doctor_forgets_the_previous_run():
     doctor = bpnet.Doctor()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)
@@ -328,7 +328,7 @@ def test_the_doctor_forgets_the_patient_before():
     assert doctor.findings == []
 
 
-def test_a_warning_made_an_error_ends_training_with_a_usable_network():
+def test_a_warning_turned_into_an_error_leaves_a_usable_network():
     net = sound()
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingWarning)

@@ -1,4 +1,4 @@
-"""GradientFlow: each figure against NumPy and against the training itself, on every backend."""
+"""GradientFlow: each metric against NumPy and against training itself, on every backend."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scipy.optimize import minimize
 import bpnet
 from bpnet import losses
 from bpnet.activations import ACTIVATIONS
-from bpnet.diagnosis.data_profile import best_loss, chance_loss
-from bpnet.diagnosis.gradient_flow import FIGURES, flatness
+from bpnet.diagnosis.data_profile import baseline_loss, best_loss
+from bpnet.diagnosis.gradient_flow import METRICS, flatness
 from bpnet.initializers import Constant
 
 rng = np.random.default_rng(2)
@@ -35,21 +35,21 @@ class Keep(bpnet.Callback):
         self.weights = []
 
     def keep(self, training):
-        place = training.backend
+        backend = training.backend
         self.weights.append(
-            [np.array(place.to_numpy(p["W"])) for p in training.parameters if "W" in p]
+            [np.array(backend.to_numpy(p["W"])) for p in training.parameters if "W" in p]
         )
 
     on_train_begin = on_epoch_end = keep
 
 
-# --- the figures ------------------------------------------------------------------------------
+# --- the metrics ------------------------------------------------------------------------------
 
 
-def test_every_layer_with_weights_has_every_figure(backend):
+def test_every_layer_with_weights_has_every_metric(backend):
     net = network(bpnet.Dense(4, "relu"), bpnet.Dropout(0.2), bpnet.Dense(2), dtype="float32")
     history = net.fit(X, Y, epochs=3, callbacks=[bpnet.GradientFlow()], backend=backend)
-    names = {f"{name}/{k}" for name in FIGURES for k in (1, 2)}
+    names = {f"{name}/{k}" for name in METRICS for k in (1, 2)}
     assert set(history) == names | {"loss", "learning_rate", "data_loss"}
     assert all(len(history[name]) == 3 for name in names)
     assert all(isinstance(v, float) and math.isfinite(v) for n in names for v in history[n])
@@ -65,7 +65,7 @@ def test_every_layer_with_weights_has_every_figure(backend):
     ids=["nesterov", "adamw, clipped"],
 )
 def test_the_update_ratio_is_that_of_the_step_that_follows(optimizer, backend):
-    """With one batch of all rows, and those as the sample, the next step is the next epoch."""
+    """With all rows as the batch and as the sample, the next step is the next epoch."""
     keep = Keep()
     history = network(bpnet.Dense(5, "tanh", l2=0.1), bpnet.Dense(2)).fit(
         X, Y, sample_weight=W, epochs=4, batch_size=None, optimizer=optimizer, backend=backend,
@@ -82,7 +82,7 @@ def test_the_update_ratio_is_that_of_the_step_that_follows(optimizer, backend):
         assert_allclose(recorded[:-1], steps, rtol=1e-10)
 
 
-def test_the_other_figures_are_those_of_numpy(backend):
+def test_the_other_metrics_are_those_of_numpy(backend):
     layers = [bpnet.Dense(6, "tanh", l2=0.1), bpnet.Dropout(0.5), bpnet.Dense(4, "relu"),
               bpnet.Dense(2)]  # fmt: skip
     net = network(*layers)
@@ -94,7 +94,7 @@ def test_the_other_figures_are_those_of_numpy(backend):
     for k, (p, g) in enumerate(zip(net.parameters, gradients, strict=True), start=1):
         z = a @ p["W"] + p["b"]
         a = (np.tanh(z), np.maximum(z, 0.0), z)[k - 1]
-        last = {name: history[f"{name}/{k}"][-1] for name in FIGURES}
+        last = {name: history[f"{name}/{k}"][-1] for name in METRICS}
         norm = np.linalg.norm(g["W"])
         assert_allclose(last["gradient_norm"], norm, rtol=1e-9)
         assert_allclose(last["gradient_rms"], np.sqrt(np.mean(g["W"] ** 2)), rtol=1e-9)
@@ -147,7 +147,7 @@ def test_units_that_are_copies_have_no_spread_and_a_single_unit_has():
     assert start["spread/2"] == 1.0
 
 
-def test_weights_of_zero_have_figures_too():
+def test_weights_of_zero_have_metrics_too():
     net = network(bpnet.Dense(3, "relu", init="zeros"), bpnet.Dense(2, init="zeros"))
     start = net.fit(X, Y, epochs=1, callbacks=[bpnet.GradientFlow()]).facts.start
     assert all(math.isfinite(value) for value in start.values())
@@ -158,7 +158,7 @@ def test_weights_of_zero_have_figures_too():
 
 
 class Counting(bpnet.GradientFlow):
-    """Note the epochs that are measured."""
+    """Record the epochs that are measured."""
 
     measured: tuple[int, ...] = ()
 
@@ -216,7 +216,7 @@ def facts_of(features, y, loss="binary_crossentropy", units=1, **fit):
 
 
 def test_useless_features_are_found_and_no_others(backend):
-    """Among arrays of the device too."""
+    """On device arrays too."""
     constant = np.full(60, 2.5)
     features = np.column_stack([X, constant, -3.0 * X[:, 1] + 7.0, X[:, 0] * X[:, 2], X[:, 0]])
     found = facts_of(backend.asarray(features), backend.asarray(LABELS), batch_size=None)
@@ -246,7 +246,7 @@ def test_scales_and_class_shares_are_measured():
     assert three.class_shares == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
-def test_neighbours_tell_a_signal_from_shuffled_labels():
+def test_neighbors_tell_a_signal_from_shuffled_labels():
     features, y = bpnet.datasets.make_moons(400, noise=0.1, seed=0)
     true = facts_of(features, y)
     shuffled = facts_of(features, rng.permutation(y))
@@ -268,7 +268,7 @@ LOSS_CASES = {
 
 
 @pytest.mark.parametrize("loss", LOSS_CASES)
-def test_chance_is_the_loss_of_the_best_constant_and_best_that_of_the_truth(loss):
+def test_baseline_is_the_loss_of_the_best_constant_and_best_that_of_the_truth(loss):
     y, kind = LOSS_CASES[loss], losses.get(loss)
     n = 3 if y.ndim == 1 else y.shape[1]
 
@@ -278,7 +278,7 @@ def test_chance_is_the_loss_of_the_best_constant_and_best_that_of_the_truth(loss
 
     least = minimize(of_logits, np.zeros(n), method="Nelder-Mead", tol=1e-9).fun
     tolerance = {"mean_absolute_error": 0.02, "huber": 0.02}.get(loss, 1e-6)
-    found = chance_loss(kind, y, W, n)
+    found = baseline_loss(kind, y, W, n)
     assert least - 1e-9 <= found <= least * (1.0 + tolerance) + 1e-9 or found == pytest.approx(
         least, rel=1e-6
     )

@@ -1,4 +1,4 @@
-"""The learning-rate range test: what it measures, where it ends, what it suggests."""
+"""The learning-rate range test: what it measures, when it stops, what it suggests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import bpnet
 
 
 def linear(m=64, seed=0):
-    """A least-squares problem; plain gradient descent diverges from 2 / its curvature on."""
+    """A least-squares problem, on which gradient descent diverges above 2 / curvature."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(m, 3)) * [1.0, 2.0, 0.5]
     y = X @ [1.0, -2.0, 0.5] + 0.1 * rng.normal(size=m)
@@ -66,7 +66,7 @@ def test_the_suggestion_is_halfway_down():
     assert _halfway(rates, [1.0] * 20, [1.0] * 20) == 0.0
 
 
-def test_rates_rise_by_one_factor_and_losses_are_those_of_the_batches():
+def test_rates_grow_by_one_factor_and_losses_are_those_of_the_batches():
     X, y, _ = linear()
     net = regressor()
     test = bpnet.find_learning_rate(
@@ -112,7 +112,7 @@ def test_the_network_is_left_as_it_was(backend):
         assert_array_equal(backend.to_numpy(p), old)
 
 
-def test_it_says_what_it_has_found():
+def test_it_prints_its_result():
     X, y, _ = linear()
     test = bpnet.find_learning_rate(regressor(), X, y, optimizer=bpnet.SGD(), high=100.0)
     assert f"{test.suggestion:.2g} suggested" in str(test)

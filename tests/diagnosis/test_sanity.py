@@ -1,4 +1,4 @@
-"""The sanity checks pass what is sound and fail what is not; the gradient check's rules."""
+"""The sanity checks pass healthy networks and fail others; the rules of the gradient check."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sound(**dense):
         ("poisson", 1, Y + 2, 1.0),  # e^0 - y 0
     ],
 )
-def test_the_loss_of_sound_weights_is_near_chance(loss, units, y, chance):
+def test_the_initial_loss_of_a_sound_network_is_near_chance(loss, units, y, chance):
     check = sanity.check_initial_loss(
         network(bpnet.Dense(16, "tanh", init=Normal(0.01)), bpnet.Dense(units), loss=loss), X, y
     )
@@ -52,11 +52,11 @@ def test_large_weights_are_far_from_chance_whatever_the_penalties():
     )  # fmt: skip
     assert not check.passed
     assert str(check).startswith("LOOK: loss at chance before training: ")
-    plain, penalised = (sanity.check_initial_loss(sound(l2=l2), X, Y) for l2 in (0.0, 100.0))
-    assert plain == penalised
+    plain, penalized = (sanity.check_initial_loss(sound(l2=l2), X, Y) for l2 in (0.0, 100.0))
+    assert plain == penalized
 
 
-# --- a few examples by heart ------------------------------------------------------------------
+# --- overfitting a few examples ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_large_weights_are_far_from_chance_whatever_the_penalties():
         ("poisson", 1, 3 * Y),
     ],
 )
-def test_a_sound_network_learns_20_examples_by_heart(loss, units, y):
-    """Penalties and dropout, which would hinder it, are left out."""
+def test_a_sound_network_overfits_20_examples(loss, units, y):
+    """Penalties and dropout, which would prevent it, are disabled."""
     net = network(
         bpnet.Dense(32, "tanh", l2=1.0), bpnet.Dropout(0.9), bpnet.Dense(units), loss=loss
     )
@@ -83,7 +83,7 @@ def test_a_sound_network_learns_20_examples_by_heart(loss, units, y):
 @pytest.mark.parametrize(
     "net",
     [
-        network(bpnet.Dense(1)),  # no line parts exclusive or
+        network(bpnet.Dense(1)),  # XOR is not linearly separable
         network(bpnet.Dense(16, "tanh", init="zeros"), bpnet.Dense(1, init="zeros")),
         network(bpnet.Dense(16, "relu", bias_init=Constant(-9.0)), bpnet.Dense(1)),
     ],
@@ -143,13 +143,13 @@ ONE = np.array([[1.0]]), np.array([0.5])
 
 
 def relu_at(z, activation="relu"):
-    """One relu whose z lies where it is told, and a weight of 3 after it."""
+    """One relu unit with the given z, followed by a weight of 3."""
     net = network(bpnet.Dense(1, activation), bpnet.Dense(1), loss="mean_squared_error")
     return with_weights(net, ([[z]], [0.0]), ([[3.0]], [0.0]))
 
 
 @pytest.mark.parametrize("z", [1e-7, -1e-7])
-def test_a_kink_within_the_step_is_got_around_and_reported(z):
+def test_a_kink_within_the_step_is_avoided_and_reported(z):
     report = bpnet.check_gradients(relu_at(z), *ONE)
     assert report.passed
     assert report.kinks["layer 1 W"] == report.kinks["layer 1 b"] == 1
@@ -208,18 +208,18 @@ class Forgetful(bpnet.Dense):
 
 
 class Slightly(Tanh):
-    """tanh with a derivative that is wrong by a hundredth."""
+    """tanh with a derivative that is off by one percent."""
 
     def df(self, xp, z, a):
         return 1.01 * (1.0 - a * a)
 
 
-def test_a_wrong_penalty_is_seen_only_with_the_regulariser_on():
+def test_a_wrong_penalty_is_seen_only_with_the_regularizer_on():
     net = network(Forgetful(4, "tanh", l2=0.1), bpnet.Dense(1))
     assert not bpnet.check_gradients(net, X[:5], Y[:5]).passed
     off = bpnet.check_gradients(net, X[:5], Y[:5], regularizer=False)
     assert off.passed
-    assert str(off).endswith("regulariser off")
+    assert str(off).endswith("regularizer off")
 
 
 def test_a_strong_penalty_hides_a_wrong_gradient_that_is_seen_with_it_off():
@@ -232,7 +232,7 @@ def test_a_strong_penalty_hides_a_wrong_gradient_that_is_seen_with_it_off():
     assert off.per_parameter["layer 1 W"] > off.tolerance
 
 
-def test_the_regulariser_is_on_or_off():
+def test_the_regularizer_is_on_or_off():
     with pytest.raises(TypeError, match="regularizer must be True or False, got 1"):
         bpnet.check_gradients(sound(), X, Y, regularizer=1)
 

@@ -1,4 +1,4 @@
-"""The exercises: right answers pass, and each wrong one is told what is wrong with it."""
+"""The exercises: right answers pass, and for each wrong one the hint says why."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hints(name, answer):
 
 
 def dense(**wrong):
-    """Give the right lines of the Dense backward, some replaced."""
+    """Return the right lines of the Dense backward, some replaced."""
     right = {
         "delta": "error * (1 - a**2)",
         "dW": "a_previous.T @ delta",
@@ -148,7 +148,7 @@ WRONG = [
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize(("name", "answer", "quantity", "hint"), WRONG)
-def test_each_wrong_answer_is_told_what_is_wrong(name, answer, quantity, hint):
+def test_each_wrong_answer_gets_a_hint(name, answer, quantity, hint):
     verdict = grade(name, answer)
     assert not verdict.passed
     told = {mark.name: mark.hint for mark in verdict.marks}
@@ -194,7 +194,7 @@ def test_a_right_function_that_fails_in_a_network_does_not_pass():
     assert "see above" in str(verdict)
 
 
-def test_an_answer_cannot_change_what_it_is_graded_by():
+def test_an_answer_cannot_modify_the_test_data():
     assert grade("derivative", "z[:] = 0\nb = 1 - a**2\na[:] = 0\nreturn b").passed
 
 
@@ -242,12 +242,12 @@ def test_an_answer_cannot_change_what_it_is_graded_by():
         (
             "dense-backward",
             EXERCISES["dense-backward"].text.replace("return delta, dW, db,", "return"),
-            r"^me\.py: .*the gap in line 23 is still open|must return 4 things",
+            r"^me\.py: .*the gap in line 23 is still open|must return 4 values",
         ),
         (
             "dense-backward",
             filled("dense-backward", dense() + "\nreturn delta, dW"),
-            r"^me\.py: backward must return 4 things, delta, dW, db, error_previous; got",
+            r"^me\.py: backward must return 4 values, delta, dW, db, error_previous; got",
         ),
     ],
 )
@@ -283,7 +283,7 @@ def test_the_command_writes_the_file_once(capsys, tmp_path, name):
     assert main(["learn", "exercise", name]) == 2
     out, err = capsys.readouterr()
     assert (out, path.read_text()) == ("", "mine")
-    assert re.fullmatch(r"bpnet learn exercise: error: .* is there already; .*\n", err)
+    assert re.fullmatch(r"bpnet learn exercise: error: .* already exists; .*\n", err)
 
 
 @pytest.mark.parametrize(("name", "answer"), [RIGHT[0], RIGHT[3], RIGHT[5], RIGHT[7]])

@@ -1,4 +1,4 @@
-"""The lessons: their numbers are right, their readings follow them, and the command runs."""
+"""The experiments: their numbers are right, their readings match, and the command runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clean(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
-# The smallest, for backends that compile each network anew.
+# The smallest, for backends that compile each network.
 TINY = SMALL | {
     "vanishing-gradients": {"depths": (1, 2), "width": 4, "networks": 1},
     "initialization": {"depth": 2, "width": 4, "activations": ("tanh",)},
@@ -56,7 +56,7 @@ def test_small_covers_every_lesson():
     assert set(SMALL) == set(learn.LESSONS)
 
 
-# --- each lesson measures what it says ------------------------------------------------------
+# --- each experiment measures what it says --------------------------------------------------
 
 
 def test_vanishing_gradients_are_the_ratios_of_the_norms():
@@ -83,7 +83,7 @@ def test_sigmoid_gradients_vanish_and_the_others_do_not():
     assert f"{ratio['sigmoid'][32]:.2g} times the last one's" in lesson.reading
 
 
-def test_the_reading_of_vanishing_gradients_turns_with_the_numbers():
+def test_the_reading_of_vanishing_gradients_follows_the_numbers():
     from bpnet.learn.vanishing import _reading
 
     text = _reading({"sigmoid": {8: 0.5}, "tanh": {8: 1e-6}}, {"sigmoid": 0.9, "tanh": 0.1}, 8)
@@ -93,7 +93,7 @@ def test_the_reading_of_vanishing_gradients_turns_with_the_numbers():
     assert text.endswith("No other activation was tried beside it.")
 
 
-def test_initialisations_have_the_variances_of_theory():
+def test_initializers_have_the_variances_of_theory():
     lesson = learn.initialization(depth=4, width=200)
     forward, backward = lesson.numbers["activation"], lesson.numbers["gradient"]
     factor = lesson.numbers["factor"]
@@ -151,7 +151,7 @@ def test_a_rate_that_ends_in_nan_has_diverged():
 
 
 @pytest.mark.full
-def test_larger_networks_have_the_larger_gap():
+def test_larger_networks_have_larger_gaps():
     lesson = learn.architecture(widths=(1, 32), depths=(1, 3), networks=2)
     fits = lesson.numbers["fits"]
     assert fits[3, 32].training_loss < 0.05 < fits[1, 1].training_loss
@@ -161,13 +161,13 @@ def test_larger_networks_have_the_larger_gap():
     assert f"a gap of {fits[3, 32].gap:.3f}" in lesson.reading
 
 
-def test_the_reading_of_architecture_turns_with_the_numbers():
+def test_the_reading_of_architecture_follows_the_numbers():
     Fit = sys.modules["bpnet.learn.architecture"].Fit
     reading = sys.modules["bpnet.learn.architecture"]._reading
     fits = {(1, 1): Fit(5, 0.9, 0.9, 0.2, 0.3), (2, 8): Fit(99, 0.9, 0.9, 0.01, 0.15)}
-    assert "Least in the test is 0.150, with 2 hidden layers of 8 units." in reading(fits)
+    assert "The lowest test loss is 0.150, with 2 hidden layers of 8 units." in reading(fits)
     fits[1, 1] = Fit(5, 0.9, 0.9, 0.2, 0.1)
-    assert "Least in the test is 0.100, with 1 hidden layer of 1 unit." in reading(fits)
+    assert "The lowest test loss is 0.100, with 1 hidden layer of 1 unit." in reading(fits)
     assert callable(architecture_module)  # the function, not its module
 
 
@@ -282,7 +282,7 @@ def test_the_factor_per_layer_is_a_geometric_mean():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Make the command's lessons small."""
+    """Make the experiments of the command small."""
     for name, options in SMALL.items():
         monkeypatch.setitem(
             learn.LESSONS, name, functools.partial(learn.LESSONS[name], **options)

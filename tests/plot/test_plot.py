@@ -1,4 +1,4 @@
-"""The pictures: what they show, where they draw, and what they refuse."""
+"""The plots: what they show, where they draw, and what they reject."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ax():
 
 
 def built(units, W, b, loss):
-    """Build a linear classifier of two features with weights chosen by hand."""
+    """Build a linear classifier of two features with the given weights."""
     net = bpnet.Network([bpnet.Dense(units)], loss=loss, seed=0, dtype="float64").build(2)
     net.parameters = [{"W": np.array(W, dtype=float), "b": np.array(b, dtype=float)}]
     return net
@@ -39,13 +39,13 @@ Y = np.array([0, 1, 0, 1])
 
 
 def borders(ax):
-    """Give the points of all boundary lines, (n, 2)."""
+    """Return the points of all boundary lines, (n, 2)."""
     paths = [path for drawn in ax.collections for path in drawn.get_paths()]
     return np.concatenate([path.vertices for path in paths if len(path.vertices)])
 
 
 def shade_at(ax, x, y):
-    """Give the colour of the shading at a point."""
+    """Return the color of the shading at a point."""
     (image,) = ax.images
     left, right, bottom, top = image.get_extent()
     pixels = np.asarray(image.get_array())
@@ -72,7 +72,7 @@ def test_history_draws_both_losses_over_epochs_from_1(ax):
 
 
 @pytest.mark.parametrize("losses", [[1.0, 0.5], [1.0, 0.0], [1.0, -2.0], [math.nan, math.nan]])
-def test_history_is_linear_where_a_log_scale_has_no_use(losses):
+def test_history_is_linear_where_a_log_scale_is_useless(losses):
     assert plot.history({"loss": losses}).get_yscale() == "linear"
 
 
@@ -114,7 +114,7 @@ def test_gradient_flow_draws_what_fit_recorded():
     ]
 
 
-def test_gradient_flow_bears_norms_of_zero(ax):
+def test_gradient_flow_accepts_norms_of_zero(ax):
     plot.gradient_flow({"gradient_norm/1": [0.0, 0.0]}, ax)
     ax.figure.draw_without_rendering()  # a log scale of nothing positive would warn
     assert ax.get_yscale() == "linear"
@@ -123,7 +123,7 @@ def test_gradient_flow_bears_norms_of_zero(ax):
     assert ax.get_yscale() == "log"
 
 
-def test_lines_differ_by_more_than_colour():
+def test_lines_differ_by_more_than_color():
     lines = plot.gradient_flow({f"gradient_norm/{k}": [1.0, 2.0] for k in range(1, 21)})
     looks = {(line.get_linestyle(), line.get_marker()) for line in lines.get_lines()}
     assert len(looks) == 20
@@ -186,7 +186,7 @@ def test_many_classes_are_drawn_without_a_legend():
     assert len(looks) == 20
 
 
-def test_one_example_gets_a_picture_too(binary):
+def test_one_example_can_be_plotted(binary):
     ax = plot.decision_boundary(binary, [[0.0, 0.0]], [1], resolution=2)
     assert ax.get_xlim() == (-1.0, 1.0)
 
@@ -217,7 +217,7 @@ def test_the_network_is_left_as_it_was(binary):
     np.testing.assert_array_equal(binary.parameters[0]["W"], before[0]["W"])
 
 
-# --- what is refused ------------------------------------------------------------------------
+# --- what is rejected -----------------------------------------------------------------------
 
 
 def unbuilt():
@@ -243,16 +243,16 @@ LINEAR = ([[1.0], [0.0]], [0.0])
                 built(2, np.eye(2), [0, 0], "binary_crossentropy"), X, np.eye(2)[Y]
             ),
             ValueError,
-            "2 labels one by one",
+            "2 labels independently",
         ),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(call, error, message):
+def test_what_cannot_be_drawn_is_rejected(call, error, message):
     with pytest.raises(error, match=message):
         call()
 
 
-def test_examples_that_cannot_be_drawn_are_refused(binary):
+def test_examples_that_cannot_be_drawn_are_rejected(binary):
     three = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0).build(3)
     with pytest.raises(ValueError, match=r"X must have shape \(m, 2\) .*, got \(4, 3\)"):
         plot.decision_boundary(three, np.ones((4, 3)), Y)
@@ -261,7 +261,7 @@ def test_examples_that_cannot_be_drawn_are_refused(binary):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_network_that_has_diverged_is_refused(ax):
+def test_a_network_that_has_diverged_is_rejected(ax):
     net = bpnet.Network(
         [bpnet.Dense(2), bpnet.Dense(1)], "binary_crossentropy", seed=0, dtype="float64"
     ).build(2)
@@ -289,7 +289,7 @@ def test_matplotlib_is_imported_late_and_pyplot_never():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch):
+def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.delitem(sys.modules, "bpnet.plot")
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):

@@ -1,4 +1,4 @@
-"""More pictures of a training: heat map, activations, range test, and the film."""
+"""More plots of training runs: heat map, activations, range test, and the animation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 import bpnet
 from bpnet import plot
-from bpnet.diagnosis.gradient_flow import FIGURES
+from bpnet.diagnosis.gradient_flow import METRICS
 from bpnet.plot.curves import LABELS
 
 X, Y = bpnet.datasets.make_moons(60, seed=0)
@@ -36,7 +36,7 @@ def net():
     return bpnet.Network(layers, "binary_crossentropy", seed=0).build(2)
 
 
-# --- gradient flow: the heat map and the other figures --------------------------------------
+# --- gradient flow: the heat map and the other metrics --------------------------------------
 
 NORMS = {"gradient_norm/1": [1e-4, 1e-3, 0.0], "gradient_norm/2": [1.0, 2.0, math.nan]}
 
@@ -56,7 +56,7 @@ def test_the_heat_map_has_a_row_for_each_layer_and_a_column_for_each_epoch(ax):
     assert bar.get_ylabel() == "gradient norm (2-norm of dL/dW)"
 
 
-def test_a_heat_map_of_nothing_positive_has_no_colour_bar(ax):
+def test_a_heat_map_without_positive_values_has_no_color_bar(ax):
     plot.gradient_flow({"gradient_norm/1": [0.0, math.nan]}, ax, kind="heatmap")
     ax.figure.draw_without_rendering()
     (image,) = ax.images
@@ -67,7 +67,7 @@ def test_a_heat_map_of_nothing_positive_has_no_colour_bar(ax):
     assert only.figure.axes == [only]
 
 
-def test_brighter_is_more_and_so_it_is_in_grey():
+def test_brighter_is_larger_in_grayscale_too():
     from matplotlib import colormaps
 
     colors = colormaps["cividis"](np.linspace(0.0, 1.0, 64))[:, :3]
@@ -76,9 +76,9 @@ def test_brighter_is_more_and_so_it_is_in_grey():
 
 
 @pytest.mark.parametrize("kind", ["lines", "heatmap"])
-def test_every_figure_that_gradient_flow_records_can_be_drawn(net, kind):
+def test_every_metric_of_gradient_flow_can_be_drawn(net, kind):
     history = net.fit(X, Y, epochs=3, callbacks=[bpnet.GradientFlow(every=1)])
-    assert set(LABELS) == set(FIGURES)
+    assert set(LABELS) == set(METRICS)
     for figure, label in LABELS.items():
         ax = plot.gradient_flow(history, kind=kind, figure=figure)
         ax.figure.draw_without_rendering()
@@ -92,7 +92,7 @@ def test_every_figure_that_gradient_flow_records_can_be_drawn(net, kind):
     assert plot.gradient_flow(history, figure="update_ratio").get_yscale() == "log"
 
 
-def test_a_long_legend_stands_beside_the_lines():
+def test_a_long_legend_is_beside_the_plot():
     ax = plot.gradient_flow({f"gradient_norm/{k}": [1.0, 2.0] for k in range(1, 21)})
     ax.figure.draw_without_rendering()
     legend, inside = ax.get_legend().get_window_extent(), ax.get_window_extent()
@@ -146,7 +146,7 @@ def test_many_layers_get_a_taller_figure(net):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_activations_that_overflow_are_refused(ax):
+def test_activations_that_overflow_are_rejected(ax):
     net = bpnet.Network([bpnet.Dense(1), bpnet.Dense(1)], "binary_crossentropy", seed=0).build(
         2
     )
@@ -184,7 +184,7 @@ def test_a_blown_up_end_does_not_flatten_the_valley(ax):
     assert 2.0 < top < 2.5
 
 
-# --- the film -------------------------------------------------------------------------------
+# --- the animation --------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_snapshots_are_the_parameters_at_their_epochs(filmed, backend):
     )
 
 
-def test_the_film_has_a_frame_for_each_snapshot_and_the_last_stays(filmed, tmp_path):
+def test_the_animation_has_a_frame_for_each_snapshot_and_the_last_stays(filmed, tmp_path):
     net, snapshots, _ = filmed
     before = net.parameters[0]["W"].copy()
     path = tmp_path / "film.gif"
@@ -232,7 +232,7 @@ def test_the_film_has_a_frame_for_each_snapshot_and_the_last_stays(filmed, tmp_p
     assert (np.abs(first - last).sum(axis=2) > 30).mean() > 0.05
 
 
-def test_the_film_draws_into_given_axes(filmed, tmp_path):
+def test_the_animation_draws_into_given_axes(filmed, tmp_path):
     net, snapshots, _ = filmed
     figure = Figure(figsize=(3, 2))
     ax = figure.add_subplot()
@@ -241,7 +241,7 @@ def test_the_film_draws_into_given_axes(filmed, tmp_path):
         assert film.size == (300, 200)
 
 
-# --- what else is refused -------------------------------------------------------------------
+# --- what else is rejected ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_the_film_draws_into_given_axes(filmed, tmp_path):
         (lambda net: plot.gradient_flow({"gradient_norm/1": []}), ValueError, "GradientFlow"),
     ],
 )
-def test_bad_arguments_are_refused(net, call, error, message):
+def test_bad_arguments_are_rejected(net, call, error, message):
     with pytest.raises(error, match=message):
         call(net)
 

@@ -1,7 +1,6 @@
-"""The gradient check itself: what it samples, weighs and retries, and what it reports.
+"""The gradient check itself: what it samples, weights, retries and reports.
 
-That it agrees with every layer, activation and loss, and finds what is wrong with them, stands
-in test_gradients.py.
+test_gradients.py applies it to every layer, activation and loss, correct and wrong.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def network(*hidden, **settings):
 
 
 class OneWrong(bpnet.Dense):
-    """A layer with one wrong element among its gradients: that of W[0, 0]."""
+    """A layer whose gradient is wrong in one element, W[0, 0]."""
 
     def backward(self, xp, parameters, cache, error, propagate=True):
         back, gradients = super().backward(xp, parameters, cache, error, propagate)
@@ -115,7 +114,7 @@ def test_weights_are_those_of_both_sides(monkeypatch):
 
 
 def test_dropout_is_active():
-    """A layer behind dropout sees its masks, on both sides alike; none would differ."""
+    """A layer after dropout sees the same masks in both losses, unlike in inference."""
     net = network(bpnet.Dense(4, "tanh"), bpnet.Dropout(0.5))
     assert check_gradients(net, X, Y).passed
     step = np.asarray(1)
@@ -126,14 +125,14 @@ def test_dropout_is_active():
 
 
 class Steeper(ReLU):
-    """relu with a slope that is wrong."""
+    """relu with a wrong slope."""
 
     def df(self, xp, z, a):
         return 1.1 * super().df(xp, z, a)
 
 
 def test_a_kink_that_the_step_crosses_is_tried_again():
-    """Two units at 2e-6, one falling and one rising: a step of 6e-6 meets a kink either way."""
+    """Two units at 2e-6, one falling, one rising: a step of 6e-6 hits a kink either way."""
     h = gradcheck._STEP
     output = {b: max(2e-6 + b, 0.0) + 2.0 * max(2e-6 - b, 0.0) for b in (-h, h)}
     assert abs((output[h] - output[-h]) / (2.0 * h) + 1.0) > 0.1  # the slope is -1
@@ -151,7 +150,7 @@ def test_a_kink_that_the_step_crosses_is_tried_again():
 
 
 class SkewedAtZero(ReLU):
-    """relu with a slope at its kink that is beyond those of its two sides."""
+    """relu with a slope at its kink that is outside its one-sided slopes."""
 
     def df(self, xp, z, a):
         return xp.where(z == 0.0, 1.25, super().df(xp, z, a))
@@ -169,14 +168,14 @@ def test_on_a_kink_a_slope_between_those_of_its_sides_is_right(backend):
 
 
 def test_parameters_without_effect_pass():
-    """All gradients are 0, and so is the scale to see a difference by."""
+    """All gradients are 0, and so is their scale."""
     net = network(bpnet.Dense(4, "relu", bias_init=lambda rng, n_in, n_out: [[-9.0] * n_out]))
     report = check_gradients(net, 0.1 * X, Y)
     assert report.passed
     assert report.per_parameter["layer 1 W"] == 0.0
 
 
-# --- what it says -----------------------------------------------------------------------------
+# --- what it prints ---------------------------------------------------------------------------
 
 
 def test_the_report_is_a_table():
@@ -195,18 +194,18 @@ def test_the_report_is_a_table():
         "layer 1 W   12         0       5.0e-01   3.2e-10          ok",
         "layer 1 b   4          3       2.0e-02   2.5e-01          WRONG",
         "backpropagation and finite differences DISAGREE: largest relative error 2.5e-01, "
-        "allowed 1e-06, regulariser on",
+        "allowed 1e-06, regularizer on",
     ]
     right = report._replace(max_relative_error=3.2e-10, per_parameter={"layer 1 W": 3.2e-10})
     assert right.passed
     assert str(right).splitlines()[-1] == (
         "backpropagation and finite differences agree: largest relative error 3.2e-10, "
-        "allowed 1e-06, regulariser on"
+        "allowed 1e-06, regularizer on"
     )
 
 
 class Broken(bpnet.Dense):
-    """A layer whose gradient of one parameter is no number."""
+    """A layer whose gradient of one parameter is NaN."""
 
     def __init__(self, units, parameter):
         super().__init__(units, "tanh")
@@ -218,8 +217,8 @@ class Broken(bpnet.Dense):
 
 
 @pytest.mark.parametrize("parameter", ["W", "b"])
-def test_a_gradient_that_is_no_number_is_wrong(parameter):
-    """Wherever it stands: NaN is neither more nor less than another error."""
+def test_a_nan_gradient_is_wrong(parameter):
+    """Wherever it is: NaN compares as neither larger nor smaller than another error."""
     report = check_gradients(network(Broken(4, parameter)), X, Y)
     assert np.isnan(report.max_relative_error)
     assert not report.passed

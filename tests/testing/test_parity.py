@@ -1,4 +1,4 @@
-"""The parity contract: what it compares, that it can fail, and the precision it rests on."""
+"""The parity contract: what it compares, that it can fail, and the precision it needs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def broken(report):
 
 
 def test_other_weights_break_it(monkeypatch):
-    """An initialiser that gives other weights each time: everything that follows differs."""
+    """With an initializer that returns different weights each time, everything differs."""
     draws = iter(range(100))
 
     def restless(rng, n_in, n_out):
@@ -115,8 +115,7 @@ def test_another_order_breaks_it(monkeypatch):
     strict, original = bpnet.get_backend("array_api_strict"), bpnet.Network._shuffled
 
     def shuffled(self, epoch, rows):
-        place = self.backend
-        if place == strict:
+        if self.backend == strict:
             return generator(99, "shuffle", epoch).permutation(rows)
         return original(self, epoch, rows)
 
@@ -126,7 +125,7 @@ def test_another_order_breaks_it(monkeypatch):
 
 
 def test_coarse_products_break_it(monkeypatch):
-    """Ten bits of mantissa, as TF32 has."""
+    """Ten bits of mantissa, like TF32."""
     strict, original = bpnet.get_backend("array_api_strict"), bpnet.Dense.forward
 
     def forward(self, xp, parameters, a, context):
