@@ -93,5 +93,5 @@ def test_jax_without_a_device_says_so(devices):
     from bpnet_backends.jax import JaxBackend
 
     devices(gpu=None)
-    with pytest.raises(bpnet.NoDeviceError, match="JAX is installed, but no device answers"):
+    with pytest.raises(bpnet.NoDeviceError, match="JAX is installed, but found no device"):
         JaxBackend.devices()

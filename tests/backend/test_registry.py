@@ -559,7 +559,7 @@ def cupy(forget, monkeypatch):
         (0, "CuPy is installed, but CUDA lists no GPU"),
         (
             FakeCupy.CUDARuntimeError("cudaErrorInsufficientDriver: too old"),
-            "CuPy is installed, but no GPU answers: cudaErrorInsufficientDriver: too old",
+            "CuPy is installed, but found no GPU: cudaErrorInsufficientDriver: too old",
         ),
     ],
 )
