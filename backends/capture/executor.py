@@ -190,7 +190,7 @@ class Executable:
         return True
 
     def _copy_incoming(self) -> None:
-        """Copy parameters from the fused arrays of another executable, unless they overlap."""
+        """Copy incoming parameters into the fused arrays; bind again if they may overlap."""
         incoming, self.incoming = self.incoming, {}
         if self.calls and self._are_disjoint(incoming):
             for index, leaf in incoming.items():
@@ -243,7 +243,7 @@ class Executable:
         new = dict(self.fixed_outputs)
         for key in self.scalars:
             new[key] = self.ops.copy(self.bound.outputs[self.result[key].index])
-        self.last_state = dict(new)  # whose values the next run reads from its own memory
+        self.last_state = dict(new)  # if passed back, these need not be loaded
         return new
 
 
