@@ -1,5 +1,5 @@
-"""How the one backpropagation of bpnet runs on each array library.
+"""The backends of bpnet, one module per array library.
 
-Each module holds one backend, is found through the entry-point group ``bpnet.backends``
-and is imported only when that backend is chosen.
+A backend is found through the entry-point group ``bpnet.backends``, and imported only when it
+is chosen.
 """

@@ -1,8 +1,7 @@
-"""Products of float32 as precise as bpnet wants them, whatever the program has chosen.
+"""Precision of float32 products in libraries that set it for the whole process.
 
-Libraries keep the choice for the whole process. So the first that computes sets it and the
-last one restores it, also where several threads compute at once; where these want different
-things, the most exact of them holds.
+The first context entered changes the setting and the last one restores it, also across threads.
+Where threads want different precisions, the most exact one holds.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from bpnet.backend.precision import PRECISIONS, wanted_precision
 
 
 class ProductPrecision:
-    """Contexts that may be entered again, and from several threads.
+    """Reentrant, thread-safe contexts.
 
     Parameters
     ----------
     change : callable
-        Sets one of `PRECISIONS`, and gives a function that restores what was set before.
+        Sets one of `PRECISIONS`, and returns a function that restores the previous setting.
     """
 
     def __init__(self, change: Callable[[str], Callable[[], Any]]) -> None:
@@ -34,7 +33,7 @@ class ProductPrecision:
 
     @contextmanager
     def wanted(self) -> Iterator[None]:
-        """Compute with the precision of this thread's block, or with one that is more exact."""
+        """Compute with the precision wanted in this thread, or a more exact one."""
         precision = wanted_precision()
         self._count(precision, 1)
         try:
@@ -47,7 +46,7 @@ class ProductPrecision:
             before = self._strictest
             self._inside[precision] += change
             if self._inside[precision] > max(0, change):
-                return  # others want the same
+                return  # others still want this precision
             self._strictest = next((p for p in PRECISIONS if self._inside[p]), None)
             if self._strictest == before:
                 return

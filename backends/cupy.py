@@ -15,49 +15,49 @@ from bpnet.errors import NoDeviceError
 
 
 class CupyBackend(Backend):
-    """Arrays are `cupy.ndarray` on one GPU; devices are numbered as CUDA does: "0", "1"."""
+    """Arrays are `cupy.ndarray`; devices are CUDA's GPU numbers: "0", "1"."""
 
     name = "cupy"
     xp = xp
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
-        """Number the GPUs that answer; importing CuPy succeeds without any."""
+        """Return the numbers of the available GPUs."""
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise NoDeviceError(f"CuPy is installed, but no GPU answers: {error}") from error
+            raise NoDeviceError(f"CuPy is installed, but found no GPU: {error}") from error
         if count == 0:
             raise NoDeviceError("CuPy is installed, but CUDA lists no GPU")
         return tuple(str(index) for index in range(count))
 
     @classmethod
     def default_device(cls) -> str:
-        """Name the GPU that is current in CuPy."""
-        cls.devices()  # without a GPU there is no current one
+        """Return CuPy's current GPU."""
+        cls.devices()  # raises without a GPU
         return str(cupy.cuda.runtime.getDevice())
 
     @classmethod
     def canonical_device(cls, device: str) -> str:
-        """Read "cuda:1" and "1" as the same GPU."""
+        """Map "cuda:1" to "1"."""
         return device.removeprefix("cuda:")
 
     @classmethod
     def version(cls) -> str:
-        """Version of CuPy."""
+        """Return the version of CuPy."""
         return str(cupy.__version__)
 
     @classmethod
     def device_of(cls, array: Any) -> str:
-        """Number the GPU on which the array lives."""
+        """Return the GPU of an array."""
         return str(array.device.id)
 
     def activate(self) -> AbstractContextManager[Any]:
-        """Make this GPU the current one: CuPy allocates and launches on the current GPU."""
+        """Make this GPU current, as CuPy allocates and launches on the current GPU."""
         return cupy.cuda.Device(int(self.device))  # type: ignore[no-any-return]
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
-        """Copy an array of the host to this GPU."""
+        """Copy an array to this GPU."""
         with self.activate():
             return cupy.asarray(host_array, dtype, order="C")
 
@@ -67,18 +67,18 @@ class CupyBackend(Backend):
             return cupy.asnumpy(array)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
-        """Record the step in its first run; replay it in place, as a graph of kernels."""
+        """Trace the step on its first run, and replay it in place as a CUDA graph."""
         if not own:
             return super().compile(step)
-        from .capture.cupy_ops import CupyLibrary
-        from .capture.executor import Replayed
+        from .capture.cupy_ops import CupyOps
+        from .capture.executor import ReplayedStep
 
-        return Replayed(step, CupyLibrary(), xp)
+        return ReplayedStep(step, CupyOps(), xp)
 
     def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Run the rule as one kernel, where it is not recorded with the step around it."""
+        """Fuse the rule into one kernel, unless it is traced as part of a step."""
         bound = functools.partial(rule, self.xp)
-        fused = cupy.fuse(kernel_name="bpnet_rule")(bound)  # a partial has no name of its own
+        fused = cupy.fuse(kernel_name="bpnet_rule")(bound)  # a partial has no name
         return lambda xp, *arguments: (
             fused(*arguments) if xp is self.xp else rule(xp, *arguments)
         )

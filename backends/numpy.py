@@ -1,4 +1,4 @@
-"""NumPy: the CPU, and the default."""
+"""NumPy on the CPU, the default backend."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import numpy as np
 
 from bpnet.backend import Backend
 
-from .capture.executor import Replayed
-from .capture.numpy_ops import NumpyLibrary
+from .capture.executor import ReplayedStep
+from .capture.numpy_ops import NumpyOps
 
 
 class NumpyBackend(Backend):
-    """Arrays are `numpy.ndarray`; products run on the threads of NumPy's BLAS."""
+    """Arrays are `numpy.ndarray`; products use the threads of NumPy's BLAS."""
 
     name = "numpy"
     xp = xp
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
-        """Name the one device, the CPU."""
+        """Return the only device."""
         return ("cpu",)
 
     @classmethod
     def version(cls) -> str:
-        """Version of NumPy."""
+        """Return the version of NumPy."""
         return np.__version__
 
     @classmethod
     def device_of(cls, array: Any) -> str:
-        """Name the one device, the CPU."""
+        """Return "cpu"."""
         return "cpu"
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
-        """Give the array in C order; copied only if the dtype or the order asks for it."""
+        """Return the array in C order; copy it only if the dtype or the order requires it."""
         return np.asarray(host_array, dtype, order="C")
 
     def to_numpy(self, array: Any) -> Any:
-        """Give the array itself."""
+        """Return the array itself."""
         return np.asarray(array)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
-        """Record the step in its first run, and replay it in place in all others."""
-        return Replayed(step, NumpyLibrary(), xp) if own else super().compile(step)
+        """Trace the step on its first run, and replay it in place later."""
+        return ReplayedStep(step, NumpyOps(), xp) if own else super().compile(step)

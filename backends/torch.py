@@ -13,8 +13,8 @@ import torch
 from bpnet.backend import Backend
 
 from ._precision import ProductPrecision
-from .capture.executor import Replayed
-from .capture.torch_ops import TorchLibrary
+from .capture.executor import ReplayedStep
+from .capture.torch_ops import TorchOps
 
 
 class TorchBackend(Backend):
@@ -25,7 +25,7 @@ class TorchBackend(Backend):
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
-        """Name the devices that answer, accelerators first."""
+        """Return the available devices, accelerators first."""
         found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         if torch.backends.mps.is_available():
             found.append("mps")
@@ -33,56 +33,54 @@ class TorchBackend(Backend):
 
     @classmethod
     def default_device(cls) -> str:
-        """Name torch's own default device: the CPU, unless the user has set another."""
+        """Return torch's default device: the CPU, unless the user has set another."""
         return cls.canonical_device(str(torch.get_default_device()))
 
     @classmethod
     def canonical_device(cls, device: str) -> str:
-        """Give "cuda" and "mps:0" the names under which :meth:`devices` lists them."""
+        """Map "cuda", "cpu:0" and "mps:0" to the names that :meth:`devices` returns."""
         if device == "cuda":
-            return (
-                f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cuda:0"
-            )
+            return f"cuda:{torch.cuda.current_device() if torch.cuda.is_available() else 0}"
         return device.removesuffix(":0") if device.startswith(("cpu", "mps")) else device
 
     @classmethod
     def version(cls) -> str:
-        """Version of PyTorch."""
+        """Return the version of PyTorch."""
         return str(torch.__version__)
 
     @classmethod
     def device_of(cls, array: Any) -> str:
-        """Name the device on which the tensor lives."""
+        """Return the device of a tensor."""
         return cls.canonical_device(str(array.device))
 
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
-        """Record nothing for autograd; products of float32 are as exact as they are wanted."""
+        """Disable autograd, and set the wanted precision of float32 products."""
         with torch.no_grad(), _PRODUCTS.wanted():
             yield
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
-        """Put an array of the host on the device; a CPU tensor may share its memory."""
+        """Move an array to the device; a CPU tensor may share its memory."""
         kind = None if dtype is None else getattr(torch, dtype)
         if self.device == "mps" and kind is torch.float64:
             raise TypeError("Apple's MPS has no float64; use dtype='float32' or another device")
         if isinstance(host_array, torch.Tensor):
             tensor = host_array.detach() if host_array.requires_grad else host_array
-            return tensor.to(self.device, kind)  # itself, if it is so already
+            return tensor.to(self.device, kind)  # itself if nothing changes
         host = np.asarray(host_array)
-        # A tensor is writable, of native byte order, and never of negative or odd strides,
-        # which a C-ordered array can still have along an axis of length 1: hence `reshape`.
+        # A tensor is writable, in native byte order, and without negative or odd strides, which
+        # a C-ordered array may still have along an axis of length 1: hence `reshape`.
         host = np.require(host, host.dtype.newbyteorder("="), ["C", "A", "W"])
         host = host.reshape(-1).reshape(host.shape)
         return torch.asarray(host, dtype=kind, device=self.device)
 
     def to_numpy(self, array: Any) -> Any:
-        """Bring the tensor to the host; a CPU tensor shares its memory."""
+        """Return a host array; that of a CPU tensor shares its memory."""
         return array.detach().cpu().numpy()
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
-        """Record the step in its first run, and replay it in place in all others."""
-        return Replayed(step, TorchLibrary(self.device), xp) if own else super().compile(step)
+        """Trace the step on its first run, and replay it in place later."""
+        return ReplayedStep(step, TorchOps(self.device), xp) if own else super().compile(step)
 
     def fits(self, nbytes: int) -> bool:
         """Leave half of a CUDA device's free memory to activations and temporaries."""
@@ -92,26 +90,26 @@ class TorchBackend(Backend):
         return bool(nbytes <= free // 2)
 
     def is_out_of_memory(self, error: Exception) -> bool:
-        """Know torch's error of accelerators, and that of its CPU allocator by its words."""
+        """Recognize torch's accelerator error, and its CPU allocator's by the message."""
         return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
             isinstance(error, RuntimeError) and "allocate memory" in str(error)
         )
 
     def synchronize(self) -> None:
-        """Wait for the accelerator, if there is one."""
+        """Wait for the accelerator, if any."""
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
         elif self.device == "mps":
             torch.mps.synchronize()
 
 
-# What torch calls the precisions of products, as exact as or more exact than asked for.
+# Torch's names for the precisions of products, each at least as exact as wanted.
 _CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
 _CPU = _CUDA | {"medium": "bf16"}
 
 
 def _change(precision: str) -> Callable[[], Any]:
-    """Set the precision of float32 products on CUDA and on the CPU (oneDNN)."""
+    """Set the precision of float32 products on CUDA and the CPU (oneDNN)."""
     cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
     changed = [
         (product, product.fp32_precision, formats[precision])

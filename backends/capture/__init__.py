@@ -1,8 +1,7 @@
-"""Capture a training step once, and run what it does in place, fused, or as a CUDA graph.
+"""Trace a training step once, then replay it in place, fused, or as a CUDA graph.
 
-`tracer` records the operations of a step, `graph` gives each result its memory, `executor`
-runs the graph on the arrays of the moment. `horizontal_fusion` updates small parameters
-together, `kernel_fusion` writes elementwise groups as one kernel, and `verify` tries what
-they make before it is trusted. `ops` says what they ask of an array library; each library's
-answer is a file of its own.
+`tracer` records the operations of a step, `graph` plans their memory, and `executor` runs the
+graph. `horizontal_fusion` updates small parameters together, `kernel_fusion` compiles each
+elementwise group to one kernel, and `verify` checks captures before they are used. `ops` is the
+interface to an array library; each library implements it in a module of its own.
 """

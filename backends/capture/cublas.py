@@ -1,7 +1,7 @@
-"""Matrix products by cuBLAS through nvmath-python, which a CUDA graph can capture.
+"""cuBLAS matrix products through nvmath-python, which a CUDA graph can capture.
 
-CuPy's own products cannot be: its issue 6290. cuBLAS is asked as CuPy asks it, so that the
-numbers are the same. Optional: the extra `graphs`.
+CuPy's own products cannot be captured (its issue 6290). cuBLAS is called as CuPy calls it, so
+results are the same. Optional: the extra `graphs`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ N, T = int(cublas.Operation.N), int(cublas.Operation.T)
 
 
 class Cublas:
-    """A handle of cuBLAS on the current GPU, and memory for it to work in.
+    """A cuBLAS handle on the current GPU, and its workspace.
 
-    The memory is NVIDIA's recommendation, 32 MiB on Hopper and later, else 4 MiB; given by us,
-    as what cuBLAS allocates itself must not happen while a graph is captured. Both live as
-    long as the products that are made here.
+    The workspace has the size that NVIDIA recommends: 32 MiB on Hopper and later, else 4 MiB.
+    It is allocated here because cuBLAS must not allocate during graph capture. Both live as
+    long as the products returned.
     """
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class Cublas:
         weakref.finalize(self, _destroy, device, self.handle)
 
     def product(self, a: Any, b: Any, out: Any) -> Callable[[], None] | None:
-        """Give a call that computes out = a b; None where CuPy would not ask cuBLAS.
+        """Return a call that computes out = a b; None where CuPy would not use cuBLAS.
 
         Parameters
         ----------
         a, b, out : cupy.ndarray
-            Matrices of float32 or of float64, `out` in C order, `a` and `b` in C or Fortran
+            Matrices of float32 or of float64; `out` in C order, `a` and `b` in C or Fortran
             order.
         """
         (m, n), k = out.shape, a.shape[1]
@@ -56,7 +56,7 @@ class Cublas:
         if not (ordered and same and out.flags.c_contiguous) or (m == 1 and n == 1):
             return None
         kind, compute = map(int, formats[out.dtype.name])
-        # cuBLAS counts in Fortran order, in which the memory of out holds out^T = b^T a^T.
+        # cuBLAS uses Fortran order, in which the memory of out holds out^T = b^T a^T.
         op_b, ld_b = (T, k) if b.flags.f_contiguous else (N, n)
         op_a, ld_a = (N, k) if a.flags.c_contiguous else (T, m)
         one, zero = np.ones(1, out.dtype), np.zeros(1, out.dtype)
@@ -74,7 +74,7 @@ class Cublas:
 
 
 def _float32_products() -> Any:
-    """Give the precision that CuPy takes from the environment."""
+    """Return the precision that CuPy reads from the environment."""
     tf32 = int(os.environ.get("CUPY_TF32", "0")) > 0
     kinds = cublas.ComputeType
     return kinds.COMPUTE_32F_FAST_TF32 if tf32 else kinds.COMPUTE_32F

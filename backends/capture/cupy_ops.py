@@ -1,9 +1,9 @@
-"""CuPy, as recording and replaying see it.
+"""CuPy operations for tracing and replaying.
 
-To launch a small kernel takes longer than to run it. So each elementwise passage becomes one
-kernel, and what is launched becomes a CUDA graph, which is launched as a whole. CuPy refuses to
-call cuBLAS while a graph is captured (its issue 6290): nvmath-python can, and where it is not
-installed, a product stands between two graphs.
+Launching a small kernel takes longer than running it. So each elementwise group becomes one
+kernel, and launches become a CUDA graph, which is launched as a whole. CuPy refuses to call
+cuBLAS during graph capture (its issue 6290): nvmath-python can, and where it is not installed,
+matrix products run between graphs.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ import cupy
 from .kernel_fusion import PREAMBLE
 from .ops import (
     ELEMENTWISE,
+    ArrayOps,
     Call,
+    Candidate,
     Kernel,
-    Library,
     MakeKernel,
     Operation,
-    Shape,
-    Way,
     both,
-    keeping,
+    keep_alive,
     run_all,
 )
 
-# The standard's names that CuPy has only of late.
+# Names in the standard that older CuPy versions lack.
 _RENAMED = {
     "bitwise_invert": "invert", "bitwise_left_shift": "left_shift",
     "bitwise_right_shift": "right_shift",
@@ -43,47 +42,39 @@ class Product(partial[Any]):
     """A call of CuPy's matrix product."""
 
 
-class CupyLibrary(Library):
-    """What recording and replaying need of CuPy."""
+class CupyOps(ArrayOps):
+    """The interface to CuPy."""
 
     elementwise = frozenset({*_UFUNCS, "astype", "clip", "where"})
-    block = 2**62  # a GPU has no cache to spare
-    copied = 2**22  # graphs read where they did: what is new in each epoch, not all examples
+    block_size = 2**62  # blocks do not pay on a GPU
+    copy_limit = 2**22  # graphs have fixed addresses: copy each epoch's new data, not data sets
 
     def is_array(self, value: Any) -> bool:
         """Whether a value is an array on a GPU."""
         return isinstance(value, cupy.ndarray)
 
-    def describe(self, array: Any) -> Shape:
-        """Give shape, dtype and order."""
-        return Shape(array.shape, array.dtype, array.flags.c_contiguous)
-
-    def shares(self, a: Any, b: Any) -> bool:
+    def may_share_memory(self, a: Any, b: Any) -> bool:
         """Whether two arrays may share memory."""
         return bool(cupy.may_share_memory(a, b))
 
     def empty(self, size: int, dtype: Any, like: Any) -> Any:
-        """Give a new one-dimensional array."""
+        """Return a new one-dimensional array."""
         return cupy.empty(size, dtype)
-
-    def clear(self, array: Any) -> None:
-        """Set an array to zeros."""
-        array.fill(0)
 
     def store(self, out: Any, array: Any) -> None:
         """Copy an array into another."""
         cupy.copyto(out, array)
 
     def copy(self, array: Any) -> Any:
-        """Give a copy of an array."""
+        """Return a copy of an array."""
         return array.copy()
 
-    def repeat(self, array: Any) -> Any:
-        """Give an array of the same shape that repeats the first element, in its memory."""
+    def placeholder(self, array: Any) -> Any:
+        """Return an array of the same shape that repeats the first element without copies."""
         return cupy.broadcast_to(array[(0,) * array.ndim].copy(), array.shape)
 
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
-        """Give a call that writes an operation's result into `out`; None if there is none."""
+        """Return a call that writes an operation's result into `out`; None if impossible."""
         name, options = operation.name, operation.options
         if name in _UFUNCS and not options:
             return partial(_UFUNCS[name], *arguments, out=out)
@@ -93,13 +84,13 @@ class CupyLibrary(Library):
             return _SPECIAL[name](*arguments, out=out, **options)
         return None
 
-    def condensed(
-        self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
-    ) -> Sequence[Way]:
-        """Give one graph, graphs between the products, and these without fused kernels."""
+    def captures(
+        self, calls: Sequence[Call], with_kernels: Callable[[MakeKernel], Sequence[Call]]
+    ) -> Sequence[Candidate]:
+        """Capture as one graph; as graphs between products; as these without fused kernels."""
         return [
-            lambda: _graphs(self._capturable(fused(_kernel))),
-            lambda: _graphs(fused(_kernel)),
+            lambda: _graphs(self._capturable(with_kernels(_kernel))),
+            lambda: _graphs(with_kernels(_kernel)),
             lambda: _graphs(calls),
         ]
 
@@ -110,7 +101,7 @@ class CupyLibrary(Library):
         return Cublas()
 
     def _capturable(self, calls: Sequence[Call]) -> list[Call]:
-        """Let cuBLAS multiply without CuPy, and once, as it loads what it needs then."""
+        """Replace CuPy's products by cuBLAS calls, and run these once to load their kernels."""
         capturable: list[Call] = []
         for call in calls:
             product = None
@@ -130,21 +121,21 @@ def _kernel(kernel: Kernel, inputs: Sequence[Any], outputs: Sequence[Any]) -> Ca
 @functools.cache
 def _compiled(in_params: tuple[str, ...], out_params: tuple[str, ...], body: str) -> Any:
     return cupy.ElementwiseKernel(
-        ", ".join(in_params), ", ".join(out_params), body, "bpnet_passage", preamble=PREAMBLE
+        ", ".join(in_params), ", ".join(out_params), body, "bpnet_fused", preamble=PREAMBLE
     )
 
 
 def _graphs(calls: Sequence[Call]) -> list[Call]:
-    """Make graphs of the calls between CuPy's products."""
-    condensed: list[Call] = []
+    """Capture the calls between CuPy's products as graphs."""
+    captured: list[Call] = []
     for are_products, group in itertools.groupby(calls, lambda c: isinstance(c, Product)):
         between = list(group)
-        condensed += between if are_products else [_graph(between)]
-    return condensed
+        captured += between if are_products else [_graph(between)]
+    return captured
 
 
 def _graph(calls: Sequence[Call]) -> Call:
-    """Capture calls as a graph; what they allocate comes from memory that it keeps."""
+    """Capture calls as a graph, which keeps the memory pool they allocate from."""
     stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
     with stream, cupy.cuda.using_allocator(pool.malloc):
         stream.begin_capture()
@@ -152,7 +143,7 @@ def _graph(calls: Sequence[Call]) -> Call:
             run_all(calls)
         finally:
             graph = stream.end_capture()
-    return keeping(graph.launch, pool, calls)
+    return keep_alive(graph.launch, pool, calls)
 
 
 def _astype(x: Any, dtype: Any, *, out: Any) -> Call:

@@ -1,10 +1,9 @@
-"""A recorded function with its memory laid out, to be replayed without a new array.
+"""A traced function with planned memory, replayed without allocating arrays.
 
-Each result has its place before the first run: the memory of the state that it replaces, if
-that is no longer read, or a buffer that results share one after the other. So a run is a
-list of calls whose operands and results stand fast. Long elementwise passages go block by
-block, so that what they pass on stays in the cache. Operations and order are the function's
-own, and so are the bits.
+Each result is assigned storage before the first run: the memory of a donated input that is no
+longer read, or a buffer that results reuse in turn. A run is then a list of calls with fixed
+operands and outputs. Long elementwise groups run block by block to stay in the cache. The
+operations and their order are the function's own, so results are bitwise identical.
 """
 
 from __future__ import annotations
@@ -17,166 +16,155 @@ from typing import Any, NamedTuple
 
 from bpnet.backend.typing import Array
 
-from .horizontal_fusion import Joined, Part
-from .kernel_fusion import LONGEST, is_expressible, kernel
-from .ops import Call, Library, MakeKernel, Operation, Ref, Shape
-from .tracer import Recording, UnrecordableError
+from .horizontal_fusion import HorizontalFusion, Part
+from .kernel_fusion import MAX_OPERATIONS, is_expressible, kernel
+from .ops import Call, MakeKernel, Operation, Ref, Shape
+from .tracer import Trace, TracingError
 
 
 class Buffer(NamedTuple):
-    """Memory that a program owns: its number among those of a size and dtype."""
+    """Memory owned by a graph; `number` tells buffers of one size and dtype apart."""
 
     size: int
     dtype: Any
     number: int
 
 
-class Bound(NamedTuple):
-    """A program on its arrays.
+class BoundGraph(NamedTuple):
+    """A graph bound to arrays.
 
     Attributes
     ----------
     calls : list of callable
-        A run.
-    fused : callable
-        Gives calls that do the same, with a kernel for each elementwise passage.
+        The calls of one run.
+    with_kernels : callable
+        Returns equivalent calls with one kernel per elementwise group.
     outputs : dict of int to array
-        What a run gives.
+        The results of a run.
     memory : list of array
-        What it works in.
+        Buffers for intermediate results.
     """
 
     calls: list[Call]
-    fused: Callable[[MakeKernel], Sequence[Call]]
+    with_kernels: Callable[[MakeKernel], Sequence[Call]]
     outputs: dict[int, Array]
     memory: list[Array]
 
 
 class Memory:
-    """Buffers that are given out and taken back."""
+    """A pool of reusable buffers."""
 
     def __init__(self) -> None:
         self._free: defaultdict[tuple[int, Any], list[Buffer]] = defaultdict(list)
         self._made: Counter[tuple[int, Any]] = Counter()
 
-    def take(self, size: int, dtype: Any) -> Buffer:
-        """Give a free buffer, or a new one."""
+    def allocate(self, size: int, dtype: Any) -> Buffer:
+        """Return a free buffer, or a new one."""
         key = (size, dtype)
         if self._free[key]:
             return self._free[key].pop()
         self._made[key] += 1
         return Buffer(size, dtype, self._made[key])
 
-    def give_back(self, place: Any) -> None:
-        """Take a buffer back; what is no buffer is none of ours."""
-        if isinstance(place, Buffer):
-            self._free[place.size, place.dtype].append(place)
+    def free(self, storage: Any) -> None:
+        """Return a buffer to the pool; ignore other storage."""
+        if isinstance(storage, Buffer):
+            self._free[storage.size, storage.dtype].append(storage)
 
 
-class Program:
-    """A recording that can be replayed.
+class Graph:
+    """A trace that can be replayed.
 
     Parameters
     ----------
-    recording : Recording
-        What the function does. Its first values are the inputs.
+    trace : Trace
+        The operations. Its first values are the inputs.
     n_inputs : int
         Number of inputs.
     outputs : sequence of int
-        Values that the function gives.
-    homes : dict of int to int
-        For some outputs, the input whose memory they replace.
+        Values that the function returns.
+    donated : dict of int to int
+        For some outputs, the input (donor) whose memory they take over.
 
     Raises
     ------
-    UnrecordableError
-        If an output is a constant, or lies in the memory of an input without being this input
-        at its home.
+    TracingError
+        If an output is a constant, or shares memory with an input that is not its donor.
     """
 
     def __init__(
-        self, recording: Recording, n_inputs: int, outputs: Sequence[int], homes: dict[int, int]
+        self, trace: Trace, n_inputs: int, outputs: Sequence[int], donated: dict[int, int]
     ) -> None:
-        self.library, self.constants = recording.library, recording.constants
-        self.outputs = outputs
-        operations = _needed(recording.operations, outputs)
-        self.shapes = list(recording.shapes)  # values are added below
-        if self.library.lands:
-            operations = list(self._landing(operations, homes))
+        self.ops, self.constants = trace.ops, trace.constants
+        self.outputs, self.donated = outputs, donated
+        operations = _prune(trace.operations, outputs)
+        self.shapes = list(trace.shapes)  # values are added below
+        if self.ops.double_buffered:
+            operations = list(self._double_buffer(operations))
         self.views = [op for op in operations if op.is_view]
         self._roots: dict[int, int] = {}
-        self._joined_of: dict[int, int] = {}
+        self._fused_of: dict[int, int] = {}
         for view in self.views:
             self._roots[view.result] = self._root(view.operands[0])
         for root, output in ((self._root(output), output) for output in outputs):
-            given = root < n_inputs and output != homes.get(output)
-            if given or root in self.constants:
-                raise UnrecordableError("a result that is not computed")
+            is_input = root < n_inputs and output != donated.get(output)
+            if is_input or root in self.constants:
+                raise TracingError("a result that is not computed")
         computed = [op for op in operations if not op.is_view]
-        joined = Joined(self.library, self.shapes, computed, homes, self._roots.values())
-        self.operations = joined.operations
-        self.homes, self.parts, self._joined_of = joined.homes, joined.parts, joined.of
-        self.place: dict[int, int | Buffer | Part] = dict(joined.parts)
+        fused = HorizontalFusion(self.ops, self.shapes, computed, donated, self._roots.values())
+        self.operations = fused.operations
+        self.donated, self.parts, self._fused_of = fused.donated, fused.parts, fused.of
+        self.storage: dict[int, int | Buffer | Part] = dict(fused.parts)
         self._lay_out()
 
     def _root(self, index: int) -> int:
-        """Give the value in whose memory a value lies; it may be itself."""
+        """Return the value that owns a value's memory, possibly itself."""
         root = self._roots.get(index, index)
-        return self._joined_of.get(root, root)
+        return self._fused_of.get(root, root)
 
-    def _landing(
-        self, operations: list[Operation], homes: dict[int, int]
-    ) -> Iterator[Operation]:
-        """Let a new parameter be computed beside the old one, and copied to its place.
+    def _double_buffer(self, operations: list[Operation]) -> Iterator[Operation]:
+        """Compute new parameters in a second buffer, then copy them over the old ones.
 
-        A parameter is an input that matrix products and the like read, too, not only
-        elementwise rules on arrays of its shape.
+        A parameter is an input that is also read by operations other than elementwise ones on
+        arrays of its shape, such as matrix products.
         """
         parameters = {
             index
             for op in operations
             for index in op.operands
-            if not op.is_elementwise(self.library)
+            if not op.is_elementwise(self.ops)
             or self.shapes[op.result].shape != self.shapes[index].shape
         }
         for op in operations:
             shape = self.shapes[op.result]
-            is_rule = shape.shape and op.is_elementwise(self.library)
-            if is_rule and homes.get(op.result) in parameters:
+            is_rule = shape.shape and op.is_elementwise(self.ops)
+            if is_rule and self.donated.get(op.result) in parameters:
                 self.shapes.append(shape)
-                beside = Ref(len(self.shapes) - 1)
-                yield op._replace(result=beside.index)
-                yield Operation(
-                    "copy",
-                    self.library.copy,
-                    (beside,),
-                    {},
-                    op.result,
-                    in_place=True,
-                    is_view=False,
-                )
+                new = Ref(len(self.shapes) - 1)
+                yield op._replace(result=new.index)
+                yield Operation("copy", self.ops.copy, (new,), {}, op.result, True, False)
             else:
                 yield op
 
-    # --- passages ---------------------------------------------------------------------------
+    # --- groups -----------------------------------------------------------------------------
 
-    def _passages(self) -> Iterator[tuple[bool, list[Operation]]]:
-        """Cut the operations into those of one kind, and say whether they go by blocks."""
-        for kind, passage in itertools.groupby(self.operations, key=self._kind):
-            yield isinstance(kind, tuple), list(passage)
+    def _groups(self) -> Iterator[tuple[bool, list[Operation]]]:
+        """Yield consecutive operations of one kind, and whether they run block by block."""
+        for kind, group in itertools.groupby(self.operations, key=self._kind):
+            yield isinstance(kind, tuple), list(group)
 
     def _kind(self, op: Operation) -> tuple[int, ...] | int:
-        """Give the shape that a long elementwise operation runs through, else its result."""
+        """Return the shape of a long elementwise operation; of any other, its own index."""
         shape = self.shapes[op.result]
         by_blocks = (
-            op.is_elementwise(self.library)
-            and shape.size > self.library.block
-            and all(self._is_cut(index, shape) for index in op.operands)
+            op.is_elementwise(self.ops)
+            and shape.size > self.ops.block_size
+            and all(self._can_split(index, shape) for index in op.operands)
         )
         return shape.shape if by_blocks else op.result
 
-    def _is_cut(self, index: int, shape: Shape) -> bool:
-        """Whether an operand is a number, or can be cut into blocks."""
+    def _can_split(self, index: int, shape: Shape) -> bool:
+        """Whether an operand is a scalar or can be split into blocks."""
         operand = self.shapes[index]
         same = operand.shape == shape.shape and operand.c_ordered and index not in self._roots
         return same or not operand.shape
@@ -184,40 +172,41 @@ class Program:
     # --- memory -----------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        """Give each result its place."""
+        """Assign storage to each result."""
         last_use = self._last_use()
         memory, time = Memory(), 0
-        for by_blocks, passage in self._passages():
-            end = time + len(passage)
-            for op in passage:
+        for by_blocks, group in self._groups():
+            end = time + len(group)
+            for op in group:
                 shape = self.shapes[op.result]
-                fits = self._same_elements(op)
+                reusable = self._same_elements(op)
                 dying = {i for i in map(self._root, op.operands) if last_use[i] == time}
-                place = self.place.get(op.result, self._free_home(op, last_use, time, fits))
-                if place is None:
-                    within = by_blocks and last_use[op.result] < end
-                    size = self.library.block if within else shape.size
-                    for index in dying & fits:
-                        if getattr(self.place.get(index), "size", None) == size:
-                            place = self.place[index]
-                    place = memory.take(size, shape.dtype) if place is None else place
-                self.place[op.result] = place
+                donor = self._free_donor(op, last_use, time, reusable)
+                storage = self.storage.get(op.result, donor)
+                if storage is None:
+                    is_local = by_blocks and last_use[op.result] < end
+                    size = self.ops.block_size if is_local else shape.size
+                    for index in dying & reusable:
+                        if getattr(self.storage.get(index), "size", None) == size:
+                            storage = self.storage[index]
+                    storage = memory.allocate(size, shape.dtype) if storage is None else storage
+                self.storage[op.result] = storage
                 for index in dying:
-                    if self.place.get(index) != place:
-                        memory.give_back(self.place.get(index))
+                    if self.storage.get(index) != storage:
+                        memory.free(self.storage.get(index))
                 time += 1
 
-    def _free_home(
-        self, op: Operation, last_use: dict[int, int], time: int, fits: set[int]
+    def _free_donor(
+        self, op: Operation, last_use: dict[int, int], time: int, reusable: set[int]
     ) -> int | None:
-        """Give the memory that a result replaces, if nothing reads it any more."""
-        home = self.homes.get(op.result)
-        if home is None or self.shapes[home] != self.shapes[op.result]:
+        """Return the donor of a result if it is no longer read."""
+        donor = self.donated.get(op.result)
+        if donor is None or self.shapes[donor] != self.shapes[op.result]:
             return None
-        return home if last_use.get(home, -1) < time + (home in fits) else None
+        return donor if last_use.get(donor, -1) < time + (donor in reusable) else None
 
     def _last_use(self) -> dict[int, int]:
-        """Say for each value at which operation it, or a view of it, is read last."""
+        """Map each value to the last operation that reads it or a view of it."""
         last_use: dict[int, int] = {}
         for time, op in enumerate(self.operations):
             for index in op.operands:
@@ -225,146 +214,145 @@ class Program:
         return last_use | {self._root(output): len(self.operations) for output in self.outputs}
 
     def _same_elements(self, op: Operation) -> set[int]:
-        """Name the operands that are read element by element, as the result is written."""
-        if not op.is_elementwise(self.library) or op.name == "where":  # written in two steps
+        """Return the operands that the result may overwrite element by element."""
+        if not op.is_elementwise(self.ops) or op.name == "where":  # "where" writes twice
             return set()
         shape = self.shapes[op.result]
         return {i for i in op.operands if i not in self._roots and self.shapes[i] == shape}
 
     # --- running ----------------------------------------------------------------------------
 
-    def bind(self, inputs: Sequence[Array]) -> Bound:
-        """Give the calls of a run on these inputs, and the outputs that it writes.
+    def bind(self, inputs: Sequence[Array]) -> BoundGraph:
+        """Bind the graph to inputs.
 
-        Outputs stand in the memory of the inputs that they replace, or in that of copies.
+        Outputs are written to the memory of their donors, or of copies of these.
 
         Raises
         ------
-        UnrecordableError
-            If what was a view when it was recorded is none of these arrays.
+        TracingError
+            If a traced view is a copy for these arrays.
         """
         arrays = {**self.constants, **dict(enumerate(inputs))}
-        arrays |= self._joined_arrays(arrays)
-        pieces: dict[int, Array] = {}  # of what is only needed block by block
+        arrays |= self._fused_arrays(arrays)
+        block_buffers: dict[int, Array] = {}  # of values local to one group
         buffers = {
-            p: self.library.empty(p.size, p.dtype, inputs[0])
-            for p in dict.fromkeys(self.place.values())
+            p: self.ops.empty(p.size, p.dtype, inputs[0])
+            for p in dict.fromkeys(self.storage.values())
             if isinstance(p, Buffer)
         }
 
         @functools.cache
-        def shaped(place: Buffer, shape: tuple[int, ...]) -> Array:
-            """Give the same array for the same place, as libraries look for that."""
-            return buffers[place].reshape(shape)
+        def shaped(storage: Buffer, shape: tuple[int, ...]) -> Array:
+            """Return one array object per storage, as libraries check identity."""
+            return buffers[storage].reshape(shape)
 
-        for index, place in self.place.items():
-            if isinstance(place, Part):
+        for index, storage in self.storage.items():
+            if isinstance(storage, Part):
                 continue
             shape = self.shapes[index]
-            if not isinstance(place, Buffer):
-                arrays[index] = arrays[place]
-            elif place.size == shape.size:
-                arrays[index] = shaped(place, shape.shape)
+            if not isinstance(storage, Buffer):
+                arrays[index] = arrays[storage]
+            elif storage.size == shape.size:
+                arrays[index] = shaped(storage, shape.shape)
             else:
-                pieces[index] = buffers[place]
+                block_buffers[index] = buffers[storage]
         for view in self.views:
-            arguments, options = _filled(view, arrays)
+            arguments, options = _substitute(view, arrays)
             result = arrays[view.result] = view.function(*arguments, **options)
             base = arrays[view.operands[0]]
-            if self.shapes[view.result].size and not self.library.shares(result, base):
-                raise UnrecordableError("a view that is a copy, as its operand lies in C order")
+            if self.shapes[view.result].size and not self.ops.may_share_memory(result, base):
+                raise TracingError("a view that is a copy, as its operand is in C order")
         calls: list[Call] = []
-        for by_blocks, passage in self._passages():
+        for by_blocks, group in self._groups():
             calls += (
-                self._blocks(passage, arrays, pieces)
+                self._blocks(group, arrays, block_buffers)
                 if by_blocks
-                else (self._call(op, arrays) for op in passage)
+                else (self._call(op, arrays) for op in group)
             )
-        going_home = [
-            _storing(self.library, arrays[home], arrays[output])
-            for output, home in self.homes.items()
-            if output in self._roots or self.place.get(output, home) != home
+        write_backs = [
+            functools.partial(self.ops.store, arrays[donor], arrays[output])
+            for output, donor in self.donated.items()
+            if output in self._roots or self.storage.get(output, donor) != donor
         ]
 
-        def fused(make: MakeKernel) -> list[Call]:
-            return [*self._fused(make, arrays), *going_home]
+        def with_kernels(make: MakeKernel) -> list[Call]:
+            return [*self._kernel_calls(make, arrays), *write_backs]
 
-        outputs = {i: arrays[self.homes.get(i, i)] for i in self.outputs}
-        joined = {part.joined for part in self.parts.values()}
-        memory = [*buffers.values(), *(arrays[index] for index in joined)]
-        return Bound([*calls, *going_home], fused, outputs, memory)
+        outputs = {i: arrays[self.donated.get(i, i)] for i in self.outputs}
+        fused = {part.fused for part in self.parts.values()}
+        memory = [*buffers.values(), *(arrays[index] for index in fused)]
+        return BoundGraph([*calls, *write_backs], with_kernels, outputs, memory)
 
-    def _fused(self, make: MakeKernel, arrays: dict[int, Array]) -> Iterator[Call]:
-        """Bind each elementwise passage as one kernel, and all else as it is."""
+    def _kernel_calls(self, make: MakeKernel, arrays: dict[int, Array]) -> Iterator[Call]:
+        """Yield one kernel call per elementwise group, and a call per other operation."""
         last_use, end = self._last_use(), 0
-        for is_kernel, passage in self._kernel_passages():
-            end += len(passage)
+        for is_kernel, group in self._kernel_groups():
+            end += len(group)
             if not is_kernel:
-                yield from [self._call(op, arrays) for op in passage]
+                yield from [self._call(op, arrays) for op in group]
                 continue
-            results = [op.result for op in passage]
+            results = [op.result for op in group]
             needed = [i for i in results if last_use[self._root(i)] >= end]
-            code = kernel(passage, self.shapes, needed)
+            code = kernel(group, self.shapes, needed)
             yield make(code, [arrays[i] for i in code.inputs], [arrays[i] for i in needed])
 
-    def _kernel_passages(self) -> Iterator[tuple[bool, list[Operation]]]:
-        """Cut the operations into kernels and others, and say which they are."""
-        for kind, group in itertools.groupby(self.operations, key=self._kernel_kind):
-            passage = list(group)
-            for start in range(0, len(passage), LONGEST):
-                yield isinstance(kind, tuple), passage[start : start + LONGEST]
+    def _kernel_groups(self) -> Iterator[tuple[bool, list[Operation]]]:
+        """Yield consecutive operations, and whether they form a kernel."""
+        for kind, members in itertools.groupby(self.operations, key=self._kernel_kind):
+            group = list(members)
+            for start in range(0, len(group), MAX_OPERATIONS):
+                yield isinstance(kind, tuple), group[start : start + MAX_OPERATIONS]
 
     def _kernel_kind(self, op: Operation) -> tuple[int, ...] | int:
-        """Give the shape that an operation of a kernel runs through, else its result."""
+        """Return the shape of an operation that a kernel can hold, else its own index."""
         shape = self.shapes[op.result]
         fits = (
-            op.is_elementwise(self.library)
+            op.is_elementwise(self.ops)
             and is_expressible(op, self.shapes)
             and all(self.shapes[i].c_ordered and i not in self._roots for i in op.operands)
         )
         return shape.shape if fits else op.result
 
-    def _joined_arrays(self, inputs: dict[int, Array]) -> dict[int, Array]:
-        """Make the joined values, and their parts; inputs are copied into them."""
+    def _fused_arrays(self, inputs: dict[int, Array]) -> dict[int, Array]:
+        """Allocate the fused arrays, and copy inputs into their parts."""
         arrays: dict[int, Array] = {}
-        for index, (joined, start) in self.parts.items():
-            shape = self.shapes[joined]
-            if joined not in arrays:
-                arrays[joined] = self.library.empty(shape.size, shape.dtype, inputs[0])
-                self.library.clear(arrays[joined])  # there is room between the parts
-            part = arrays[joined][start : start + self.shapes[index].size]
+        for index, (fused, start) in self.parts.items():
+            shape = self.shapes[fused]
+            if fused not in arrays:
+                arrays[fused] = self.ops.empty(shape.size, shape.dtype, inputs[0])
+                self.ops.fill_zeros(arrays[fused])  # parts are padded
+            part = arrays[fused][start : start + self.shapes[index].size]
             arrays[index] = part.reshape(self.shapes[index].shape)
             if index in inputs:
-                self.library.store(arrays[index], inputs[index])
+                self.ops.store(arrays[index], inputs[index])
         return arrays
 
     def _call(self, op: Operation, arrays: dict[int, Array]) -> Call:
-        """Bind an operation to its arrays."""
-        out, (arguments, options) = arrays[op.result], _filled(op, arrays)
+        """Bind an operation to arrays."""
+        out, (arguments, options) = arrays[op.result], _substitute(op, arrays)
         if op.in_place:
-            call = self.library.bind(op, arguments, out)
-            assert call is not None  # as it was when it was recorded
+            call = self.ops.bind(op, arguments, out)
+            assert call is not None  # as during tracing
             return call
-        store, function = self.library.store, op.function
-        return lambda: store(out, function(*arguments, **options))
+        return lambda: self.ops.store(out, op.function(*arguments, **options))
 
     def _blocks(
-        self, passage: list[Operation], arrays: dict[int, Array], pieces: dict[int, Array]
+        self, group: list[Operation], arrays: dict[int, Array], block_buffers: dict[int, Array]
     ) -> Iterator[Call]:
-        """Bind a passage to one block after the other."""
-        size, block = self.shapes[passage[0].result].size, self.library.block
-        used = {op.result for op in passage} | {i for op in passage for i in op.operands}
-        numbers = {i: arrays[i] for i in used if not self.shapes[i].shape}
-        flat = {i: arrays[i].reshape(-1) for i in used & arrays.keys() - numbers.keys()}
-        for start in range(0, size, block):
-            stop = min(start + block, size)
+        """Bind a group block by block."""
+        size, block_size = self.shapes[group[0].result].size, self.ops.block_size
+        used = {op.result for op in group} | {i for op in group for i in op.operands}
+        scalars = {i: arrays[i] for i in used if not self.shapes[i].shape}
+        flat = {i: arrays[i].reshape(-1) for i in used & arrays.keys() - scalars.keys()}
+        for start in range(0, size, block_size):
+            stop = min(start + block_size, size)
             cut = {i: array[start:stop] for i, array in flat.items()}
-            cut |= {i: pieces[i][: stop - start] for i in used & pieces.keys()}
-            yield from [self._call(op, cut | numbers) for op in passage]
+            cut |= {i: block_buffers[i][: stop - start] for i in used & block_buffers.keys()}
+            yield from [self._call(op, cut | scalars) for op in group]
 
 
-def _needed(operations: Iterable[Operation], outputs: Sequence[int]) -> list[Operation]:
-    """Leave out what no output depends on."""
+def _prune(operations: Iterable[Operation], outputs: Sequence[int]) -> list[Operation]:
+    """Drop operations on which no output depends."""
     wanted, needed = set(outputs), []
     for op in reversed(list(operations)):
         if op.result in wanted:
@@ -373,14 +361,10 @@ def _needed(operations: Iterable[Operation], outputs: Sequence[int]) -> list[Ope
     return needed[::-1]
 
 
-def _filled(op: Operation, arrays: dict[int, Array]) -> tuple[list[Any], dict[str, Any]]:
-    """Put arrays in the places of an operation's operands."""
+def _substitute(op: Operation, arrays: dict[int, Array]) -> tuple[list[Any], dict[str, Any]]:
+    """Replace the references among an operation's arguments and options by arrays."""
 
     def fill(a: Any) -> Any:
         return arrays[a.index] if isinstance(a, Ref) else a
 
     return [fill(a) for a in op.arguments], {k: fill(a) for k, a in op.options.items()}
-
-
-def _storing(library: Library, out: Array, array: Array) -> Call:
-    return lambda: library.store(out, array)

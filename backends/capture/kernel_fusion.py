@@ -1,9 +1,8 @@
-"""Elementwise passages written in C, for libraries that compile kernels of their users.
+"""Kernel fusion: write elementwise groups in C, for libraries that compile custom kernels.
 
-A passage that runs as one kernel reads each operand once and writes each result once. Its
-expressions are those of the operations, in their order, and sums and products are rounded one
-by one, so the bits are the same. Numbers are parameters: networks that differ in nothing else
-share a kernel.
+A kernel reads each operand once and writes each result once. Its expressions are those of the
+operations, in order, and sums and products are rounded one by one, so results are bitwise
+identical. Numbers are parameters, so networks that differ in nothing else share a kernel.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import Any
 
 from .ops import Kernel, Operation, Ref, Shape
 
-# C types of those dtypes that a kernel takes.
+# C types of the dtypes that a kernel supports.
 TYPES = {
     "bool": "bool", "int32": "int", "uint32": "unsigned int", "int64": "long long",
     "float32": "float", "float64": "double",
 }  # fmt: skip
 
-# Operations in a kernel at most: its parameters, 32 bytes for an array, have to fit into 4 KB.
-LONGEST = 64
+# Most operations in a kernel: its parameters, 32 bytes for an array, have to fit into 4 KB.
+MAX_OPERATIONS = 64
 
-# A compiler may make one rounding of a product and a sum (FMA); of these functions it may not.
+# These functions keep the compiler from contracting a product and a sum (FMA).
 PREAMBLE = "\n".join(
     f"template <typename T> __device__ T bpnet_{name}(T a, T b) {{ return a {sign} b; }}\n"
     f"template <> __device__ float bpnet_{name}(float a, float b) "
@@ -33,7 +32,7 @@ PREAMBLE = "\n".join(
     for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"))
 )
 
-# What gives the dtype of its operands, which are not bool.
+# Operations whose result has the dtype of its operands, which are not bool.
 _ARITHMETIC = {
     "abs": "abs({0})", "add": "bpnet_add({0}, {1})", "bitwise_and": "{0} & {1}",
     "bitwise_left_shift": "{0} << {1}", "bitwise_or": "{0} | {1}",
@@ -47,7 +46,7 @@ _ARITHMETIC = {
     "sqrt": "sqrt({0})", "square": "bpnet_mul({0}, {0})", "subtract": "bpnet_sub({0}, {1})",
     "tanh": "tanh({0})",
 }  # fmt: skip
-# What gives a bool, which may be written as a number.
+# Operations whose result is bool, or cast to a number.
 _COMPARISONS = {
     "equal": "{0} == {1}", "greater": "{0} > {1}", "greater_equal": "{0} >= {1}",
     "less": "{0} < {1}", "less_equal": "{0} <= {1}", "not_equal": "{0} != {1}",
@@ -61,22 +60,22 @@ def is_expressible(op: Operation, shapes: Sequence[Shape]) -> bool:
 
 
 def kernel(
-    passage: Sequence[Operation], shapes: Sequence[Shape], outputs: Sequence[int]
+    group: Sequence[Operation], shapes: Sequence[Shape], outputs: Sequence[int]
 ) -> Kernel:
-    """Write a passage of expressible operations as one kernel.
+    """Return one kernel for a group of expressible operations.
 
     Parameters
     ----------
-    passage : sequence of Operation
-        Elementwise operations that give results of one shape.
+    group : sequence of Operation
+        Elementwise operations whose results have one shape.
     shapes : sequence of Shape
-        Of all values.
+        The shapes of all values.
     outputs : sequence of int
-        The results that are needed after the passage.
+        The results that are needed after the group.
     """
     writer, names, lines = _Writer(shapes), dict[int, str](), list[str]()
     inputs: list[int] = []
-    for number, op in enumerate(passage):
+    for number, op in enumerate(group):
         for index in op.operands:
             if index not in names:
                 names[index] = f"a{len(inputs)}"
@@ -96,7 +95,7 @@ def kernel(
 
 
 class _Writer:
-    """Writes operations, and notes the numbers in them."""
+    """Writes operations in C, and collects their numbers."""
 
     def __init__(self, shapes: Sequence[Shape]) -> None:
         self.shapes = shapes
@@ -104,11 +103,11 @@ class _Writer:
         self.number_params: list[str] = []
 
     def dtype(self, index: int) -> str:
-        """Name the dtype of a value."""
+        """Return the name of a value's dtype."""
         return str(self.shapes[index].dtype)
 
     def expression(self, op: Operation, names: dict[int, str]) -> str | None:
-        """Write an operation in C; None if it has no expression, or mixes dtypes."""
+        """Return an operation in C; None if it has no expression or mixes dtypes."""
         result, operands = self.dtype(op.result), [self.dtype(i) for i in op.operands]
         if not {result, *operands} <= TYPES.keys():
             return None
@@ -134,7 +133,7 @@ class _Writer:
         return None if None in terms else template.format(*terms)
 
     def _number(self, number: Any, kind: str) -> str | None:
-        """Name a parameter for a number; None where it is no finite number of this kind."""
+        """Return a new parameter for a number; None unless it is finite and of this kind."""
         numbers = (int, float) if kind.startswith("float") else (int,)
         if type(number) not in numbers or not math.isfinite(number):
             return None

@@ -1,7 +1,8 @@
-"""Operations on arrays, and what recording and replaying them need of an array library."""
+"""Array operations, and the interface to an array library that traces and replays them."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpnet.backend.typing import Array
 
-# What reads and writes element by element, in every library that is replayed.
+# Operations that are elementwise in every library that is replayed.
 ELEMENTWISE = (
     "abs", "add", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
     "bitwise_right_shift", "bitwise_xor", "ceil", "cos", "divide", "equal", "exp", "expm1",
@@ -22,18 +23,18 @@ ELEMENTWISE = (
 
 
 class Kernel(NamedTuple):
-    """The C code of a passage.
+    """The C code of a fusion group.
 
     Attributes
     ----------
     inputs : tuple of int
-        The values that it reads, in the order of its parameters a0, a1, ...
+        The values that it reads, as its parameters a0, a1, ...
     numbers : tuple of float
-        Values of the parameters c0, c1, ..., which follow.
+        The values of the parameters c0, c1, ..., which follow.
     in_params, out_params : tuple of str
         Dtypes and names of the parameters a0, ..., c0, ...; and o0, o1, ...
     body : str
-        Statements for one element.
+        The statements for one element.
     """
 
     inputs: tuple[int, ...]
@@ -44,24 +45,24 @@ class Kernel(NamedTuple):
 
 
 Call = Callable[[], Any]
-Way = Callable[[], Sequence[Call]]
-# Gives a call that runs a kernel, from its code, its operands and where its results go.
+Candidate = Callable[[], Sequence[Call]]
+# Returns a call that runs a kernel, given its code, its operands and its outputs.
 MakeKernel = Callable[[Kernel, Sequence[Array], Sequence[Array]], Call]
 
 
 def run_all(calls: Iterable[Call]) -> None:
-    """Run one call after the other."""
+    """Run calls in order."""
     for call in calls:
         call()
 
 
 def both(first: Call, second: Call) -> Call:
-    """Give a call that does one after the other."""
+    """Return a call that runs two calls in order."""
     return partial(run_all, (first, second))
 
 
-def keeping(call: Call, *kept: Any) -> Call:
-    """Give a call with what has to live as long: a graph does not keep its memory."""
+def keep_alive(call: Call, *kept: Any) -> Call:
+    """Return a call that holds references: a CUDA graph does not keep its memory alive."""
     return partial(_run, call, kept)
 
 
@@ -70,7 +71,7 @@ def _run(call: Call, kept: Any) -> None:
 
 
 class Shape(NamedTuple):
-    """What is known of a value before it is computed."""
+    """Shape, dtype and memory order of a value."""
 
     shape: tuple[int, ...]
     dtype: Any
@@ -79,15 +80,12 @@ class Shape(NamedTuple):
     @property
     def size(self) -> int:
         """Number of elements."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The value of this index."""
+    """A reference to the value of this index."""
 
     index: int
 
@@ -100,15 +98,15 @@ class Operation(NamedTuple):
     name : str
         Its name in the Array API standard; "getitem" and "T" for those without one.
     function : callable
-        What gives the result as a new array (or view).
+        Returns the result as a new array (or view).
     arguments, options
         Operands (:class:`Ref`) and constants.
     result : int
-        Index of the result's value.
+        Index of the result.
     in_place : bool
-        Whether the library can write the result into memory that it is given, to the bit.
+        Whether the library can write the result, with the same bits, into given memory.
     is_view : bool
-        Whether the result lies in the memory of an operand.
+        Whether the result shares the memory of an operand.
     """
 
     name: str
@@ -119,57 +117,57 @@ class Operation(NamedTuple):
     in_place: bool
     is_view: bool
 
-    def is_elementwise(self, library: Library) -> bool:
-        """Whether blocks of the result can be written from blocks of the operands."""
-        return self.in_place and self.name in library.elementwise
+    def is_elementwise(self, ops: ArrayOps) -> bool:
+        """Whether blocks of the result can be computed from blocks of the operands."""
+        return self.in_place and self.name in ops.elementwise
 
     @property
     def operands(self) -> list[int]:
-        """Indices of the values that are read."""
+        """Indices of the values that the operation reads."""
         everything = (*self.arguments, *self.options.values())
         return [a.index for a in everything if isinstance(a, Ref)]
 
 
-class Library(ABC):
-    """What recording and replaying need of an array library.
+class ArrayOps(ABC):
+    """The interface to an array library for tracing and replaying.
 
     Attributes
     ----------
     elementwise : frozenset of str
-        Names of operations.
-    block : int
-        Elements on which elementwise passages run at once.
-    copied : int
+        Names of the elementwise operations.
+    block_size : int
+        Elements that an elementwise group processes at once.
+    copy_limit : int
         Elements up to which an input is copied rather than bound.
-    lands : bool
-        Whether a new parameter is computed beside the old one and then copied to its place,
-        by the elementwise operation "copy".
+    double_buffered : bool, default False
+        Whether a new parameter is computed in a second buffer and then copied over the old
+        one, by the elementwise operation "copy".
     """
 
     elementwise: frozenset[str]
-    block: int
-    copied: int
-    lands = False
+    block_size: int
+    copy_limit: int
+    double_buffered = False
 
     @abstractmethod
     def is_array(self, value: Any) -> bool:
         """Whether a value is an array of the library."""
 
-    @abstractmethod
     def describe(self, array: Array) -> Shape:
-        """Give shape, dtype and order."""
+        """Return shape, dtype and memory order."""
+        return Shape(array.shape, array.dtype, array.flags.c_contiguous)
 
     @abstractmethod
-    def shares(self, a: Array, b: Array) -> bool:
+    def may_share_memory(self, a: Array, b: Array) -> bool:
         """Whether two arrays may share memory."""
 
     @abstractmethod
     def empty(self, size: int, dtype: Any, like: Array) -> Array:
-        """Give a new one-dimensional array."""
+        """Return a new one-dimensional array."""
 
-    @abstractmethod
-    def clear(self, array: Array) -> None:
+    def fill_zeros(self, array: Array) -> None:
         """Set an array to zeros."""
+        array.fill(0)
 
     @abstractmethod
     def store(self, out: Array, array: Array) -> None:
@@ -177,34 +175,34 @@ class Library(ABC):
 
     @abstractmethod
     def copy(self, array: Array) -> Array:
-        """Give a copy of an array."""
+        """Return a copy of an array."""
 
     @abstractmethod
-    def repeat(self, array: Array) -> Array:
-        """Give an array of the same shape that repeats the first element, in its memory."""
+    def placeholder(self, array: Array) -> Array:
+        """Return an array of the same shape that repeats the first element without copies."""
 
     @abstractmethod
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Array) -> Call | None:
-        """Give a call that writes an operation's result into `out`; None if there is none."""
+        """Return a call that writes an operation's result into `out`; None if impossible."""
 
-    def condensed(
-        self, calls: Sequence[Call], fused: Callable[[MakeKernel], Sequence[Call]]
-    ) -> Sequence[Way]:
-        """Give ways to do the same in fewer calls, the best first; each makes its calls.
+    def captures(
+        self, calls: Sequence[Call], with_kernels: Callable[[MakeKernel], Sequence[Call]]
+    ) -> Sequence[Candidate]:
+        """Return functions that capture the calls as fewer calls, the best first.
 
-        The calls have run once before. `fused` gives calls that do the same with each
-        elementwise passage as one kernel, which it has made by a function of the library's.
-        What a way gives is tried out before it is trusted.
+        The calls have run once before. `with_kernels` returns equivalent calls with one kernel
+        per elementwise group, built by the function it is given. Each capture is verified
+        before it is used.
         """
         return ()
 
-    def quiet(self) -> AbstractContextManager[Any]:
-        """Keep warnings on numbers to itself."""
+    def suppress_warnings(self) -> AbstractContextManager[Any]:
+        """Suppress warnings about values."""
         return nullcontext()
 
     def equal(self, a: Array, b: Array) -> bool:
-        """Whether two arrays have the same shape, dtype and numbers."""
+        """Whether two arrays have the same shape, dtype and values; NaN equals NaN."""
         if a.dtype != b.dtype or a.shape != b.shape:
             return False
-        same = a == b  # NaN is looked for where it matters, as each look takes an array
+        same = a == b  # NaN is checked only if needed, as each check allocates
         return bool(same.all()) or bool((same | ((a != a) & (b != b))).all())

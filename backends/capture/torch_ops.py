@@ -1,4 +1,4 @@
-"""PyTorch, as recording and replaying see it."""
+"""PyTorch operations for tracing and replaying."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ import torch
 
 from .ops import (
     ELEMENTWISE,
+    ArrayOps,
     Call,
-    Library,
+    Candidate,
     Operation,
     Shape,
-    Way,
     both,
-    keeping,
+    keep_alive,
     run_all,
 )
 
-# The standard's names that torch's functions do not have.
+# Names in the standard that differ from torch's.
 _RENAMED = {"bitwise_invert": "bitwise_not", "equal": "eq", "not_equal": "ne"}
 _ELEMENTWISE = {
     name: getattr(torch, _RENAMED.get(name, name)) for name in (*ELEMENTWISE, "pow")
 }
-# What bounds by a number are called in torch.
+# Parameters of torch.clamp for a bound that is a number.
 _BOUNDS = {"maximum": "min", "minimum": "max"}
 
 
-class TorchLibrary(Library):
-    """What recording and replaying need of PyTorch."""
+class TorchOps(ArrayOps):
+    """The interface to PyTorch on one device."""
 
     elementwise = frozenset({*_ELEMENTWISE, "astype", "clip", "where"})
 
     def __init__(self, device: str) -> None:
         self._device = device
-        # On a CPU torch shares out 2**15 elements to each thread; measured with SGD and Adam
-        # on 0.4 million float32. A GPU has no cache to spare, and calls cost more.
-        self.block = 2**17 if device == "cpu" else 2**62
-        # A graph reads and writes where it did when it was captured, so a GPU copies what is
-        # new in each epoch, but not all examples.
-        self.copied = 2**14 if device == "cpu" else 2**22
+        # On a CPU torch assigns 2**15 elements to each thread; measured with SGD and Adam on
+        # 0.4 million float32. On a GPU blocks do not pay, as calls cost more.
+        self.block_size = 2**17 if device == "cpu" else 2**62
+        # A CUDA graph has fixed addresses, so on a GPU data that is new in each epoch is
+        # copied, but not the whole data set.
+        self.copy_limit = 2**14 if device == "cpu" else 2**22
 
     def is_array(self, value: Any) -> bool:
         """Whether a value is a tensor."""
         return isinstance(value, torch.Tensor)
 
     def describe(self, array: Any) -> Shape:
-        """Give shape, dtype and order."""
+        """Return shape, dtype and memory order."""
         return Shape(tuple(array.shape), array.dtype, array.is_contiguous())
 
-    def shares(self, a: Any, b: Any) -> bool:
-        """Whether two tensors lie in the same memory."""
+    def may_share_memory(self, a: Any, b: Any) -> bool:
+        """Whether two tensors share a storage."""
         return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
 
     def empty(self, size: int, dtype: Any, like: Any) -> Any:
-        """Give a new one-dimensional tensor."""
+        """Return a new one-dimensional tensor."""
         return torch.empty(size, dtype=dtype, device=like.device)
 
-    def clear(self, array: Any) -> None:
+    def fill_zeros(self, array: Any) -> None:
         """Set a tensor to zeros."""
         array.zero_()
 
@@ -68,22 +68,22 @@ class TorchLibrary(Library):
         out.copy_(array)
 
     def copy(self, array: Any) -> Any:
-        """Give a copy of a tensor."""
+        """Return a copy of a tensor."""
         return array.clone()
 
-    def repeat(self, array: Any) -> Any:
-        """Give a tensor of the same shape that repeats the first element, in its memory."""
+    def placeholder(self, array: Any) -> Any:
+        """Return a tensor of the same shape that repeats the first element without copies."""
         return array[(0,) * array.ndim].clone().expand(array.shape)
 
-    def condensed(self, calls: Sequence[Call], fused: Any) -> Sequence[Way]:
-        """Give the way of one CUDA graph, which a GPU starts as a whole."""
+    def captures(self, calls: Sequence[Call], with_kernels: Any) -> Sequence[Candidate]:
+        """Capture the calls as one CUDA graph on a GPU."""
         return [partial(self._graph, calls)] if self._device.startswith("cuda") else ()
 
     def _graph(self, calls: Sequence[Call]) -> Sequence[Call]:
-        """Capture calls on a stream of their own.
+        """Capture calls on a separate stream.
 
-        `torch.cuda.graph` would leave its stream the current one after a failure, and has one
-        stream for all GPUs.
+        `torch.cuda.graph` leaves its stream current after a failure, and has one stream for
+        all GPUs.
         """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
@@ -95,10 +95,10 @@ class TorchLibrary(Library):
                     run_all(calls)
                 finally:
                     graph.capture_end()
-        return [keeping(graph.replay, calls)]
+        return [keep_alive(graph.replay, calls)]
 
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Any) -> Call | None:
-        """Give a call that writes an operation's result into `out`; None if there is none."""
+        """Return a call that writes an operation's result into `out`; None if impossible."""
         name, options = operation.name, operation.options
         if name in _ELEMENTWISE and not options:
             return self._elementwise(name, *arguments, out=out)
@@ -109,7 +109,7 @@ class TorchLibrary(Library):
         return None
 
     def _elementwise(self, name: str, *arguments: Any, out: Any) -> Call:
-        """Treat a number on the left as torch's operators do."""
+        """Return a call that treats a number on the left as torch's operators do."""
         function = _ELEMENTWISE[name]
         first, *others = arguments
         if name in _BOUNDS and isinstance(others[0], int | float):
@@ -127,16 +127,16 @@ class TorchLibrary(Library):
         return partial(function, torch.tensor(first, dtype=x.dtype), x, out=out)
 
 
-# The numbers that have the same bits in a tensor of a dtype.
+# Number types that give the same bits when passed as a tensor of this dtype.
 _KEPT: dict[Any, tuple[type, ...]] = {
     torch.float32: (int, float), torch.float64: (int, float), torch.int64: (int,),
 }  # fmt: skip
 
 
 def _tensor(name: str, number: Any, beside: Any) -> Any:
-    """Give a number as the tensor that torch makes of it in each call, in 1.5 us.
+    """Return a number as the tensor that torch would make of it in each call, in 1.5 us.
 
-    Powers look at the number, and a GPU takes it as it is.
+    Powers depend on the number itself, and GPU kernels take it directly.
     """
     if name == "pow" or not beside.is_cpu or type(number) not in _KEPT.get(beside.dtype, ()):
         return number

@@ -1,29 +1,29 @@
-"""A pure function of arrays, recorded as a list of operations while it runs once.
+"""Trace a pure function of arrays: run it once and record its operations.
 
-The function is called with a namespace and with values in place of arrays. Whatever it does
-with them, by a function of the namespace, an operator or an index, is done with the arrays
-at once, and noted. A large array is stood in for by one that repeats its first element, so a
-recording takes little memory.
+The function is called with a tracing namespace and traced arrays. Each namespace function,
+operator and index is computed at once, and recorded. A large array is replaced by a placeholder
+that repeats its first element, so tracing takes little memory.
 
-What the notes could miss is refused: a decision on numbers, an array from elsewhere, a
-function that gives no array.
+What a trace would miss is refused: branches on values, arrays that are not arguments, and
+functions that do not return an array.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from bpnet.backend.typing import Array, Namespace
 
-from .ops import Library, Operation, Ref, Shape
+from .ops import ArrayOps, Operation, Ref, Shape
 
-# Elements from which on an array is stood in for.
+# Elements above which an array is replaced by a placeholder.
 LARGE = 2**15
 
 
-class UnrecordableError(Exception):
+class TracingError(Exception):
     """The function does more than operations on arrays."""
 
 
@@ -40,14 +40,17 @@ COMPARISONS = {
 _UNARY = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert"}
 
 
-class Value:
-    """Stands for an array while a function is recorded."""
+class TracedArray:
+    """Stands in for an array while a function is traced."""
 
-    __array_ufunc__ = None  # so that NumPy's numbers leave operators to this class
+    __array_ufunc__ = None  # so that NumPy scalars leave operators to this class
     __hash__ = None  # type: ignore[assignment]
+    ndim = property(operator.attrgetter("array.ndim"))
+    dtype = property(operator.attrgetter("array.dtype"))
+    device = property(operator.attrgetter("array.device"))
 
-    def __init__(self, recording: Recording, index: int, array: Array) -> None:
-        self.recording, self.index, self.array = recording, index, array
+    def __init__(self, trace: Trace, index: int, array: Array) -> None:
+        self.trace, self.index, self.array = trace, index, array
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,35 +58,20 @@ class Value:
         return tuple(self.array.shape)
 
     @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    @property
     def size(self) -> int:
         """Number of elements."""
-        return Shape(self.shape, None, True).size
-
-    @property
-    def dtype(self) -> Any:
-        """Dtype of the array."""
-        return self.array.dtype
-
-    @property
-    def device(self) -> Any:
-        """Device of the array."""
-        return self.array.device
+        return math.prod(self.shape)
 
     @property
     def T(self) -> Any:  # noqa: N802
         """The transpose of a matrix."""
-        return self.recording.call("T", operator.attrgetter("T"), (self,), {})
+        return self.trace.call("T", operator.attrgetter("T"), (self,), {})
 
     def __getitem__(self, key: Any) -> Any:
-        return self.recording.call("getitem", operator.getitem, (self, key), {})
+        return self.trace.call("getitem", operator.getitem, (self, key), {})
 
     def _refuse(self, *_: Any) -> NoReturn:
-        raise UnrecordableError("a decision on numbers, or a look at them, cannot be recorded")
+        raise TracingError("branching on values, or reading them, cannot be traced")
 
     __bool__ = __int__ = __float__ = __index__ = __complex__ = _refuse
     __iter__ = __len__ = __array__ = __repr__ = __str__ = __format__ = _refuse
@@ -93,62 +81,62 @@ class Value:
 def _add_operators() -> None:
     def binary(name: str, function: Callable[..., Any]) -> tuple[Any, Any]:
         return (
-            lambda self, other: self.recording.call(name, function, (self, other), {}),
-            lambda self, other: self.recording.call(name, function, (other, self), {}),
+            lambda self, other: self.trace.call(name, function, (self, other), {}),
+            lambda self, other: self.trace.call(name, function, (other, self), {}),
         )
 
     def unary(name: str, function: Callable[..., Any]) -> Any:
-        return lambda self: self.recording.call(name, function, (self,), {})
+        return lambda self: self.trace.call(name, function, (self,), {})
 
     for short, name in _BINARY.items():
         method = short.strip("_")
         there, reflected = binary(name, getattr(operator, short))
-        setattr(Value, f"__{method}__", there)
-        setattr(Value, f"__r{method}__", reflected)
+        setattr(TracedArray, f"__{method}__", there)
+        setattr(TracedArray, f"__r{method}__", reflected)
     for short, name in COMPARISONS.items():
-        setattr(Value, f"__{short}__", binary(name, getattr(operator, short))[0])
+        setattr(TracedArray, f"__{short}__", binary(name, getattr(operator, short))[0])
     for short, name in _UNARY.items():
-        setattr(Value, f"__{short}__", unary(name, getattr(operator, short)))
+        setattr(TracedArray, f"__{short}__", unary(name, getattr(operator, short)))
 
 
 _add_operators()
 
 
-class Recording:
-    """Notes on what a function does with values.
+class Trace:
+    """The recorded operations of a function.
 
     Parameters
     ----------
-    library : Library
-        Knows the arrays.
+    ops : ArrayOps
+        The array library.
     xp : namespace
-        Computes them.
+        Its Array API namespace.
 
     Attributes
     ----------
     shapes : list of Shape
-        Of each value.
+        The shape of each value.
     constants : dict of int to array
         The values that are the same in each run.
     operations : list of Operation
-        In the order of the function.
+        The operations in execution order.
     """
 
-    def __init__(self, library: Library, xp: Namespace) -> None:
-        self.library, self.xp = library, xp
+    def __init__(self, ops: ArrayOps, xp: Namespace) -> None:
+        self.ops, self.xp = ops, xp
         self.shapes: list[Shape] = []
         self.constants: dict[int, Array] = {}
         self.operations: list[Operation] = []
         self._comparisons: dict[int, tuple[Operation, tuple[Any, ...]]] = {}
 
-    def value(self, array: Array) -> Value:
-        """Give a new value for an array, or for one that stands in for it."""
-        shape = self.library.describe(array)
-        return self._value(array if shape.size <= LARGE else self.library.repeat(array), shape)
+    def add(self, array: Array) -> TracedArray:
+        """Return a new traced array for an array, or for its placeholder."""
+        shape = self.ops.describe(array)
+        return self._new(array if shape.size <= LARGE else self.ops.placeholder(array), shape)
 
-    def _value(self, array: Array, shape: Shape) -> Value:
+    def _new(self, array: Array, shape: Shape) -> TracedArray:
         self.shapes.append(shape)
-        return Value(self, len(self.shapes) - 1, array)
+        return TracedArray(self, len(self.shapes) - 1, array)
 
     def call(
         self,
@@ -157,105 +145,104 @@ class Recording:
         arguments: tuple[Any, ...],
         options: dict[str, Any],
     ) -> Any:
-        """Do an operation, and note it."""
+        """Compute an operation, and record it."""
         arrays = tuple(map(self._array_of, arguments))
         array_options = {key: self._array_of(value) for key, value in options.items()}
         array = function(*arrays, **array_options)
-        given = [v for v in (*arguments, *options.values()) if isinstance(v, Value)]
-        if not self.library.is_array(array):
-            if given:
-                raise UnrecordableError(f"{name} gives {type(array).__name__}, no array")
-            return array  # a dtype's limits, say
-        shape = self.library.describe(array)
-        if all(v.index in self.constants for v in given) or name in _OF_SHAPES:
+        operands = [v for v in (*arguments, *options.values()) if isinstance(v, TracedArray)]
+        if not self.ops.is_array(array):
+            if operands:
+                raise TracingError(f"{name} returns {type(array).__name__}, not an array")
+            return array  # such as the limits of a dtype
+        shape = self.ops.describe(array)
+        if all(v.index in self.constants for v in operands) or name in _SHAPE_ONLY:
             self.constants[len(self.shapes)] = array
-            return self._value(array, shape)
+            return self._new(array, shape)
         operation = Operation(
             name,
             function,
-            tuple(map(_ref, arguments)),
-            {key: _ref(value) for key, value in options.items()},
+            tuple(map(as_ref, arguments)),
+            {key: as_ref(value) for key, value in options.items()},
             len(self.shapes),
             False,
-            any(self.library.shares(array, a) for a in arrays if self.library.is_array(a)),
+            any(self.ops.may_share_memory(array, a) for a in arrays if self.ops.is_array(a)),
         )
         if operation.is_view:
-            result = self._value(array, shape)
+            result = self._new(array, shape)
         else:
-            if not any(isinstance(v, Value) for v in options.values()):
-                operation = self._as_written(operation, arrays, array)
-            result = self.value(array)
-            self.shapes[-1] = shape._replace(c_ordered=True)  # in memory of its own
+            if not any(isinstance(v, TracedArray) for v in options.values()):
+                operation = self._try_in_place(operation, arrays, array)
+            result = self.add(array)
+            self.shapes[-1] = shape._replace(c_ordered=True)  # replayed into its own memory
         self.operations.append(operation)
         return result
 
-    def _as_written(
-        self, operation: Operation, arrays: tuple[Any, ...], expected: Array
+    def _try_in_place(
+        self, op: Operation, arrays: tuple[Any, ...], expected: Array
     ) -> Operation:
-        """Say whether the result can be written into given memory.
+        """Return the operation, marked as in-place if the library can write into given memory.
 
-        A comparison's cast becomes a comparison that writes numbers, where the library has it:
+        A cast of a comparison becomes a comparison that writes numbers if the library has it:
         on 2**17 float32, torch takes 9 us for it, and 74 us for the two.
         """
-        if operation.name in COMPARISONS.values():
-            self._comparisons[operation.result] = operation, arrays
-        if operation.name == "astype" and operation.operands[0] in self._comparisons:
-            comparison, compared = self._comparisons[operation.operands[0]]
-            at_once = comparison._replace(result=operation.result)
-            if self._is_in_place(at_once, compared, expected):
-                return at_once._replace(in_place=True)
-        return operation._replace(in_place=self._is_in_place(operation, arrays, expected))
+        if op.name in COMPARISONS.values():
+            self._comparisons[op.result] = op, arrays
+        if op.name == "astype" and op.operands[0] in self._comparisons:
+            comparison, compared = self._comparisons[op.operands[0]]
+            merged = comparison._replace(result=op.result)
+            if self._is_in_place(merged, compared, expected):
+                return merged._replace(in_place=True)
+        return op._replace(in_place=self._is_in_place(op, arrays, expected))
 
-    def _is_in_place(
-        self, operation: Operation, arrays: tuple[Any, ...], expected: Array
-    ) -> bool:
-        """Try to write the result into given memory."""
-        shape = self.library.describe(expected)
-        out = self.library.empty(shape.size, shape.dtype, expected).reshape(shape.shape)
+    def _is_in_place(self, op: Operation, arrays: tuple[Any, ...], expected: Array) -> bool:
+        """Whether writing the result into given memory works and gives the expected bits."""
+        shape = self.ops.describe(expected)
+        out = self.ops.empty(shape.size, shape.dtype, expected).reshape(shape.shape)
         try:
-            call = self.library.bind(operation, arrays, out)
+            call = self.ops.bind(op, arrays, out)
             if call is None:
                 return False
             call()
         except Exception:
             return False
-        return self.library.equal(out, expected)
+        return self.ops.equal(out, expected)
 
     def _array_of(self, value: Any) -> Any:
-        if isinstance(value, Value):
+        if isinstance(value, TracedArray):
             return value.array
-        dimensions = getattr(value, "ndim", 0)  # a dtype's is none
+        dimensions = getattr(value, "ndim", 0)  # not an integer for some dtypes
         if isinstance(dimensions, int) and dimensions > 0:
-            raise UnrecordableError("an array that the function was not given")
+            raise TracingError("an array that is not an argument of the function")
         if isinstance(value, list | tuple | dict) and any(
-            isinstance(part, Value) for part in value
+            isinstance(part, TracedArray) for part in value
         ):
-            raise UnrecordableError("arrays in a container")
+            raise TracingError("arrays in a container")
         return value
 
 
-def _ref(argument: Any) -> Any:
-    return Ref(argument.index) if isinstance(argument, Value) else argument
+def as_ref(argument: Any) -> Any:
+    """Return the reference to a traced array; any other argument unchanged."""
+    return Ref(argument.index) if isinstance(argument, TracedArray) else argument
 
 
-# What depends on the shape of its operand alone.
-_OF_SHAPES = ("zeros_like", "ones_like", "empty_like", "full_like")
+# Functions that depend on the shape of their operand alone.
+_SHAPE_ONLY = ("zeros_like", "ones_like", "empty_like", "full_like")
 
 
-class RecordingNamespace:
-    """A namespace that takes values, and notes what is done with them."""
+class TracingNamespace:
+    """A namespace that takes traced arrays, and records its calls."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
 
     def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._recording.xp, name)
+        attribute = getattr(self._trace.xp, name)
         if not callable(attribute) or isinstance(attribute, type):
-            return attribute  # a dtype, say
-        recording = self._recording
+            return attribute  # such as a dtype
+        trace = self._trace
 
         def function(*arguments: Any, **options: Any) -> Any:
-            return recording.call(name, attribute, arguments, options)
+            return trace.call(name, attribute, arguments, options)
 
         setattr(self, name, function)
         return function

@@ -1,8 +1,7 @@
-"""The first run of a step, in which fewer calls are tried: kernels, graphs.
+"""Verified capture: try kernels and CUDA graphs in the first run of a step.
 
-They are kept only if they give what the calls of the recording give, from the same inputs and
-to the bit. Where a compiler or a driver does not do what was expected of it, a step runs as
-it was recorded; a message of logging's level DEBUG says so.
+A capture is used only if it reproduces the results of the traced calls bit for bit, from the
+same inputs. Otherwise the step runs as traced, and a DEBUG message is logged.
 """
 
 from __future__ import annotations
@@ -13,68 +12,64 @@ from collections.abc import Iterable, Sequence
 
 from bpnet.backend.typing import Array
 
-from .graph import Bound
-from .ops import Call, Library, Way, run_all
+from .graph import BoundGraph
+from .ops import ArrayOps, Call, Candidate, run_all
 
 _log = logging.getLogger(__name__)
 
-# One graph is captured at a time in a process: what waits for a whole GPU breaks another's.
-_MAKING = threading.Lock()
+# One capture at a time per process: a call that waits for the whole GPU breaks other captures.
+_CAPTURE_LOCK = threading.Lock()
 
 
 def run_first(
-    library: Library,
-    ways: Sequence[Way],
-    replaced: Sequence[Array],
-    bound: Bound,
+    ops: ArrayOps, candidates: Sequence[Candidate], donors: Sequence[Array], bound: BoundGraph
 ) -> Sequence[Call]:
-    """Run the calls, and give those for the next runs.
+    """Run the calls of a graph, and return the calls for later runs.
 
     Parameters
     ----------
-    library : Library
-        The arrays' library.
-    ways : sequence of callable
-        Each makes calls that should do the same; the best first.
-    replaced : sequence of array
+    ops : ArrayOps
+        The array library.
+    candidates : sequence of callable
+        Each returns calls that should be equivalent; the best first.
+    donors : sequence of array
         The inputs that a run overwrites.
-    bound : Bound
-        What the recording says, and its memory.
+    bound : BoundGraph
+        The traced calls, their outputs and their memory.
     """
     calls, outputs = bound.calls, list(bound.outputs.values())
 
     def copies(arrays: Sequence[Array]) -> list[Array] | None:
         try:
-            return list(map(library.copy, arrays))
+            return list(map(ops.copy, arrays))
         except Exception as error:
-            _log.debug("no memory to try fewer calls: %r", error)
+            _log.debug("no memory to verify captures: %r", error)
             return None
 
-    before = copies(replaced)
+    before = copies(donors)
     run_all(calls)
     after = copies(outputs)
     if before is None or after is None:
         return calls
-    for way in ways:
+    for candidate in candidates:
         try:
-            with _MAKING:
-                fewer = way()
-            for array in bound.memory:  # which has the intermediate results of the calls
-                library.clear(array)
-            _store(library, outputs, [array == 0 for array in after])  # not what is wanted
-            _store(library, replaced, before)
+            with _CAPTURE_LOCK:
+                fewer = candidate()
+            for array in bound.memory:  # clear the intermediate results of the first run
+                ops.fill_zeros(array)
+            _store(ops, outputs, [array == 0 for array in after])  # differs from `after`
+            _store(ops, donors, before)
             run_all(fewer)
-            if all(map(library.equal, outputs, after)):
+            if all(map(ops.equal, outputs, after)):
                 _log.debug("a step of %d calls runs as %d", len(calls), len(fewer))
                 return fewer
-            _log.debug("a step of %d calls is another one as %d", len(calls), len(fewer))
-        except Exception as error:  # whatever a compiler or a driver has to say
-            _log.debug("a step cannot be condensed: %r", error)
-    _store(library, outputs, after)
+            _log.debug("a step of %d calls gives other results as %d", len(calls), len(fewer))
+        except Exception as error:  # from a compiler or a driver
+            _log.debug("a step cannot be captured: %r", error)
+    _store(ops, outputs, after)
     return calls
 
 
-def _store(library: Library, arrays: Iterable[Array], values: Iterable[Array]) -> None:
-    """Copy values into arrays."""
+def _store(ops: ArrayOps, arrays: Iterable[Array], values: Iterable[Array]) -> None:
     for array, value in zip(arrays, values, strict=True):
-        library.store(array, value)
+        ops.store(array, value)

@@ -1,4 +1,4 @@
-"""What PyTorch's and JAX's backends do on accelerators, on stand-ins of their runtimes."""
+"""PyTorch's and JAX's backends on accelerators, with stand-ins for their runtimes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def backend_of_torch(torch):
     return TorchBackend
 
 
-def test_torch_names_accelerators_first(backend_of_torch):
+def test_torch_lists_accelerators_first(backend_of_torch):
     assert backend_of_torch.devices() == ("cuda:0", "cuda:1", "mps", "cpu")
 
 
@@ -62,7 +62,7 @@ def test_torch_waits_for_its_accelerator(backend_of_torch, torch):
 
 @pytest.fixture
 def devices(monkeypatch):
-    """Let JAX find these devices by platform; None is an error, as for one switched off."""
+    """Make JAX find these devices by platform; None is an error, as for a disabled one."""
     jax = pytest.importorskip("jax")
 
     def install(**numbers):
@@ -78,7 +78,7 @@ def devices(monkeypatch):
     return install
 
 
-def test_jax_names_its_accelerators_first(devices):
+def test_jax_lists_accelerators_first(devices):
     from bpnet_backends.jax import JaxBackend
 
     devices(gpu=2, cpu=1)
@@ -89,9 +89,9 @@ def test_jax_names_its_accelerators_first(devices):
     assert JaxBackend.devices() == ("cpu:0",)
 
 
-def test_jax_without_a_device_says_so(devices):
+def test_jax_without_a_device_is_an_error(devices):
     from bpnet_backends.jax import JaxBackend
 
     devices(gpu=None)
-    with pytest.raises(bpnet.NoDeviceError, match="JAX is installed, but no device answers"):
+    with pytest.raises(bpnet.NoDeviceError, match="JAX is installed, but found no device"):
         JaxBackend.devices()

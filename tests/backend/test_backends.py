@@ -1,4 +1,4 @@
-"""What a backend promises: arrays go there and back, and rules and steps keep their result."""
+"""The contract of a backend: arrays round-trip, and rules and steps keep their results."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def values(shape, dtype):
     return np.random.default_rng(0).normal(scale=3.0, size=shape).astype(dtype)
 
 
-# --- there and back ---------------------------------------------------------------------------
+# --- round trips ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_arrays_go_there_and_back(shape, dtype, backend, xp):
+def test_arrays_round_trip(shape, dtype, backend, xp):
     host = values(shape, dtype)
     array = backend.asarray(host)
     assert tuple(array.shape) == shape
@@ -40,8 +40,8 @@ def test_arrays_go_there_and_back(shape, dtype, backend, xp):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_64_bits_stay_outside_of_a_context(dtype, backend):
-    """JAX would make them 32; a context is entered where it is needed."""
+def test_64_bits_are_kept_outside_of_a_context(dtype, backend):
+    """JAX would convert them to 32; the backend enters a context where needed."""
     host = values((7,), dtype)
     assert_array_equal(backend.to_numpy(backend.asarray(host)), host)
     assert backend.to_numpy(backend.asarray(host)).dtype == dtype
@@ -49,7 +49,7 @@ def test_64_bits_stay_outside_of_a_context(dtype, backend):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("given", DTYPES)
-def test_the_dtype_can_be_changed_on_the_way(given, dtype, backend, xp):
+def test_asarray_converts_the_dtype(given, dtype, backend, xp):
     host = values((3, 4), given)
     for array in (host, backend.asarray(host)):
         changed = backend.asarray(array, dtype)
@@ -92,7 +92,7 @@ AWKWARD = {
 
 @pytest.mark.parametrize("kind", [kind for kind in AWKWARD if kind != "big-endian"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-def test_arrays_of_any_layout_go_there_and_back(dtype, kind, backend):
+def test_arrays_of_any_layout_round_trip(dtype, kind, backend):
     host = AWKWARD[kind](values((4, 6), dtype))
     back = backend.to_numpy(backend.asarray(host))
     assert back.dtype == dtype
@@ -110,8 +110,8 @@ def test_fit_takes_arrays_of_any_layout(kind, backend):
     assert_allclose(fitted, expected, rtol=1e-12)
 
 
-def test_a_copy_has_memory_of_its_own(backend, xp):
-    """On NumPy and torch += writes into the array; elsewhere it rebinds."""
+def test_a_copy_has_its_own_memory(backend, xp):
+    """On NumPy and torch += works in place; elsewhere it rebinds."""
     array = backend.asarray(np.arange(3.0))
     copy = xp.asarray(array, copy=True)
     array += 1.0
@@ -119,14 +119,14 @@ def test_a_copy_has_memory_of_its_own(backend, xp):
     assert_array_equal(backend.to_numpy(array), [1.0, 2.0, 3.0])
 
 
-def test_results_on_the_host_can_be_written_to(backend):
+def test_host_arrays_are_writable(backend):
     back = backend.to_numpy(backend.asarray(np.arange(3.0)))
     back[0] = 7.0
     assert_array_equal(back, [7.0, 1.0, 2.0])
 
 
 def test_training_overwrites_no_array_but_its_own(backend):
-    """Also where NumPy and torch share memory with the arrays they are given."""
+    """Even where NumPy and torch share memory with their inputs."""
     shapes = [(300, 200), (200,), (6, 300)]  # W is large enough for rules that run in place
     W, b, X = (values(shape, "float32") for shape in shapes)
     Y, w = X[:, :200].copy(), np.ones(6, "float32")
@@ -155,7 +155,7 @@ def test_arrays_live_on_the_device_of_the_backend(backend):
     assert backend.device_of(made) == backend.device
 
 
-def test_every_device_is_named_once_and_can_be_had(backend):
+def test_every_device_is_listed_once_and_available(backend):
     devices = backend.devices()
     assert len(set(devices)) == len(devices)
     for device in devices:
@@ -168,11 +168,11 @@ def test_every_device_is_named_once_and_can_be_had(backend):
 
 
 def test_a_backend_is_its_class_and_its_device(backend):
-    twin = type(backend)(backend.device)
-    assert twin is not backend
-    assert twin == backend
-    assert hash(twin) == hash(backend)
-    assert len({twin, backend}) == 1
+    clone = type(backend)(backend.device)
+    assert clone is not backend
+    assert clone == backend
+    assert hash(clone) == hash(backend)
+    assert len({clone, backend}) == 1
     assert repr(backend) == f"{type(backend).__name__}(device={backend.device!r})"
     assert backend.spec == f"{backend.name}:{backend.device}"
     assert bpnet.get_backend(backend.spec) == backend
@@ -192,13 +192,13 @@ def test_the_version_is_a_string(backend):
     assert backend.version()[0].isdigit()
 
 
-def test_it_waits_for_its_device(backend, xp):
+def test_synchronize_waits_for_the_device(backend, xp):
     array = backend.asarray(values((50, 50), "float32"))
     xp.matmul(array, array)
     assert backend.synchronize() is None
 
 
-def test_nothing_fits_always(backend):
+def test_zero_bytes_always_fit(backend):
     assert backend.fits(0) is True
     assert isinstance(backend.fits(2**60), bool)
 
@@ -240,7 +240,7 @@ def test_all_else_has_a_default():
 
 @pytest.mark.parametrize("room", [0, 30, 100, 200, 10_000])
 def test_data_that_does_not_fit_is_moved_in_pieces(room):
-    """It changes where the data lies, not what is computed."""
+    """This changes where the data is, not what is computed."""
 
     class Small(NumpyBackend):
         largest = 0
@@ -287,7 +287,7 @@ def test_validation_data_stays_on_the_device_if_it_fits(room):
 
 
 class Counted(Activation):
-    """tanh, which counts how often Python runs it."""
+    """tanh that counts how often Python runs it."""
 
     name = "counted"
     calls = 0
@@ -315,7 +315,7 @@ def fit_counted(backend, **options):
 
 @pytest.mark.parametrize(("batch_size", "kinds"), [(None, 1), (10, 1), (8, 2)])
 def test_jax_compiles_a_step_once(batch_size, kinds, counted):
-    """30 examples in batches of 8 leave a remainder, which is a second program."""
+    """30 examples in batches of 8 leave a remainder, which compiles a second program."""
     pytest.importorskip("jax")
     rate = bpnet.schedules.Cosine(0.01, 10)
     optimizer = Adam(rate, weight_decay=0.1, clip_norm=1.0)
@@ -327,8 +327,8 @@ def test_jax_compiles_a_step_once(batch_size, kinds, counted):
     assert counted.calls == kinds + 1
 
 
-def test_jax_compiles_a_step_once_wherever_the_examples_come_from(caplog):
-    """XLA compiles anew for arrays that are not bound to a device, as users' are."""
+def test_jax_compiles_a_step_once_for_examples_from_anywhere(caplog):
+    """XLA recompiles for arrays that are not committed to a device, as users' are."""
     jax = pytest.importorskip("jax")
     X, y = bpnet.datasets.make_spiral(30, seed=0)
     X, y = X.astype("float32"), y.astype("float32")
@@ -343,8 +343,8 @@ def test_jax_compiles_a_step_once_wherever_the_examples_come_from(caplog):
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
-def test_elsewhere_python_runs_what_users_write_in_each_step(name, counted):
-    """Also where bpnet's own steps are replayed; the count above would see it."""
+def test_other_backends_run_user_code_in_each_step(name, counted):
+    """Even where bpnet's own steps are replayed."""
     pytest.importorskip(name)
     fit_counted(f"{name}:cpu", batch_size=10)
     assert counted.calls == 10 * 3
@@ -366,7 +366,7 @@ def test_jax_reuses_the_memory_of_the_state():
     assert after["p"].dtype == np.float64
 
 
-def test_jax_leaves_half_of_the_free_memory_where_it_knows_it():
+def test_jax_leaves_half_of_the_free_memory_if_it_reports_it():
     pytest.importorskip("jax")
     backend = type(bpnet.get_backend("jax:cpu"))()
     statistics = {"bytes_limit": 1000, "bytes_in_use": 400}
@@ -386,11 +386,11 @@ def test_torch_leaves_half_of_the_free_memory_of_a_gpu(monkeypatch):
     assert not backend.fits(301)
 
 
-# --- what is global stays as it was -----------------------------------------------------------
+# --- global settings are restored -------------------------------------------------------------
 
 
 def use_everything(backend, dtype="float64"):
-    """Train and use a network; give it."""
+    """Train and use a network; return it."""
     X, y = bpnet.datasets.make_spiral(30, seed=0)
     net = bpnet.Network(
         [bpnet.Dense(4, "gelu"), bpnet.Dense(1)], "binary_crossentropy", seed=0, dtype=dtype
@@ -431,7 +431,7 @@ def test_jax_keeps_its_precision(x64):
         jax.config.update("jax_enable_x64", previous)
 
 
-def test_jax_multiplies_float32_in_full():
+def test_jax_uses_full_float32_products():
     jax = pytest.importorskip("jax")
     with bpnet.get_backend("jax").activate():
         assert jax.config.jax_default_matmul_precision == "highest"
@@ -449,8 +449,8 @@ def test_torch_keeps_its_gradient_mode(recording):
         assert torch.get_default_dtype() == torch.float32
 
 
-def test_torch_records_nothing():
-    """Tensors that require gradients are data like others, and results require none."""
+def test_torch_does_not_use_autograd():
+    """Tensors that require gradients are ordinary data, and results require none."""
     torch = pytest.importorskip("torch")
     X, y = bpnet.datasets.make_spiral(30, seed=0)
     backend = bpnet.get_backend("torch:cpu")
@@ -480,10 +480,10 @@ def test_torch_records_nothing():
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
-def test_an_array_that_is_there_is_not_copied(name):
-    """An array of other identity would be taken for other data."""
+def test_an_array_on_the_device_is_not_copied(name):
+    """A different array object would be taken for different data."""
     pytest.importorskip(name)
-    place = bpnet.get_backend(name)
-    array = place.asarray(np.ones(3, "float32"))
-    assert place.asarray(array) is array
-    assert place.asarray(array, "float32") is array
+    backend = bpnet.get_backend(name)
+    array = backend.asarray(np.ones(3, "float32"))
+    assert backend.asarray(array) is array
+    assert backend.asarray(array, "float32") is array

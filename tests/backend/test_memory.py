@@ -1,4 +1,4 @@
-"""Memory that does not suffice: real requests that no machine can grant."""
+"""Out of memory: real requests that no machine can satisfy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_parameters_that_are_too_many(backend):
 
 
 class Full(bpnet.Layer):
-    """A layer for which no memory is left."""
+    """A layer that runs out of memory."""
 
     def forward(self, xp, parameters, a_previous, context):
         raise MemoryError
@@ -67,7 +67,7 @@ class Full(bpnet.Layer):
                "Lower the rows passed at once"),
     ],
 )  # fmt: skip
-def test_a_prediction_says_what_it_asked_for(rows, asked, backend):
+def test_a_prediction_reports_its_memory(rows, asked, backend):
     layers = [Full(), bpnet.Dense(4, "tanh"), bpnet.Dense(1)]
     net = bpnet.Network(layers, "mean_squared_error", seed=0).build(3, backend)
     X = np.ones((rows, 3), np.float32)
@@ -77,7 +77,7 @@ def test_a_prediction_says_what_it_asked_for(rows, asked, backend):
         assert str(caught.value).endswith(f"ran out of memory; approximate needs: {asked}")
 
 
-def test_a_training_says_what_it_asked_for(backend):
+def test_training_reports_its_memory(backend):
     class Fail(bpnet.Callback):
         def on_batch_end(self, training):
             raise MemoryError
@@ -96,7 +96,7 @@ def test_a_training_says_what_it_asked_for(backend):
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])
-def test_what_an_epoch_had_no_memory_for_is_undone(error, backend):
+def test_an_epoch_that_ran_out_of_memory_is_undone(error, backend):
     class Fail(bpnet.Callback):
         def on_batch_end(self, training):
             if training.epoch == 1 and int(training.runner.arrays["batch"]) == 2:
@@ -122,7 +122,7 @@ def test_what_an_epoch_had_no_memory_for_is_undone(error, backend):
         (np.ones((400, 40), np.float32), "the number of examples, or use float32"),
     ],
 )
-def test_a_training_says_what_to_lower(X, advice):
+def test_training_advises_what_to_lower(X, advice):
     class Fail(bpnet.Callback):
         def on_batch_end(self, training):
             raise MemoryError
@@ -133,7 +133,7 @@ def test_a_training_says_what_to_lower(X, advice):
         net.fit(X, X[:, 0], batch_size=batch_size, callbacks=[Fail()])
 
 
-def test_other_errors_pass_unchanged(backend):
+def test_other_errors_propagate_unchanged(backend):
     class Fail(bpnet.Callback):
         def on_batch_end(self, training):
             raise RuntimeError("no space left")
@@ -148,7 +148,7 @@ def test_sizes_are_written_in_units():
     ]  # fmt: skip
 
 
-def test_a_training_is_freed_when_it_ends(backend):
+def test_training_state_is_freed_at_the_end(backend):
     """Its copies of the weights must not wait for the garbage collector."""
     kept = []
 

@@ -1,4 +1,4 @@
-"""A backend in a distribution of its own, installed by pip and used without a change here."""
+"""A backend in a separate distribution, installed by pip and used without changes to bpnet."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Install a copy, as building leaves folders beside what is built."""
+    """Install from a copy, as building leaves folders in the source tree."""
     folder = tmp_path_factory.mktemp("plugin")
     shutil.copytree(SOURCE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     pip = (
@@ -66,7 +66,7 @@ def installed(tmp_path_factory):
 
 
 def run(installed, *arguments, **variables):
-    """Run Python where the plug-in is installed; give status, stdout and stderr."""
+    """Run Python with the plug-in installed; return status, stdout and stderr."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BPNET_", "PYTHON"))}
     command = [sys.executable, "-W", "error", *arguments]
     done = subprocess.run(
@@ -103,7 +103,7 @@ def test_the_environment_chooses_it(installed):
 
 
 def test_it_is_a_model_of_brevity_and_leaves_nothing_behind(installed):
-    """It is what the README shows, so it has what is needed and no more."""
+    """The README shows it, so it has what is needed and no more."""
     files = {p.name for p in SOURCE.iterdir()} - {"__pycache__"}
     assert files == {"pyproject.toml", "bpnet_plain_numpy.py"}
     lines = (SOURCE / "bpnet_plain_numpy.py").read_text(encoding="utf-8").splitlines()

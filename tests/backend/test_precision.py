@@ -1,4 +1,4 @@
-"""How exact products of float32 are, whatever the program has chosen for its own."""
+"""Precision of float32 products, whatever the program has set for itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def torch():
 
 
 def products(torch, seed=0):
-    """How far a float32 product is from that in float64, in units of rounding."""
+    """Return the error of a float32 product relative to float64, in units of rounding."""
     rng = np.random.default_rng(seed)
     a, b = (torch.asarray(rng.standard_normal((256, 256)).astype("f4")) for _ in "ab")
     exact = a.double() @ b.double()
@@ -42,12 +42,12 @@ def switches(torch):
 
 
 @pytest.mark.parametrize("choice", ["highest", "high", "medium"])
-def test_a_programs_choice_of_precision_is_not_bpnets(choice, torch):
+def test_the_precision_of_the_program_does_not_affect_bpnet(choice, torch):
     torch.set_float32_matmul_precision(choice)
     before = switches(torch)
-    place = bpnet.get_backend("torch:cpu")
-    with place.activate():
-        with place.activate():
+    backend = bpnet.get_backend("torch:cpu")
+    with backend.activate():
+        with backend.activate():
             assert set(switches(torch)) <= {"ieee", "none", "highest"}
         assert set(switches(torch)) <= {"ieee", "none", "highest"}
         assert products(torch) < 64.0
@@ -57,19 +57,19 @@ def test_a_programs_choice_of_precision_is_not_bpnets(choice, torch):
 
 def test_it_is_restored_after_an_error_and_by_the_last_thread(torch):
     torch.set_float32_matmul_precision("medium")
-    before, place = switches(torch), bpnet.get_backend("torch:cpu")
-    with pytest.raises(RuntimeError, match="no"), place.activate():
+    before, backend = switches(torch), bpnet.get_backend("torch:cpu")
+    with pytest.raises(RuntimeError, match="no"), backend.activate():
         raise RuntimeError("no")
     assert switches(torch) == before
     inside, leave = threading.Event(), threading.Event()
 
     def hold():
-        with place.activate():
+        with backend.activate():
             inside.set()
             leave.wait()
 
     thread = threading.Thread(target=hold)
-    with place.activate():
+    with backend.activate():
         thread.start()
         inside.wait()
     assert set(switches(torch)) <= {"ieee", "none", "highest"}  # the other thread needs it
@@ -78,7 +78,7 @@ def test_it_is_restored_after_an_error_and_by_the_last_thread(torch):
     assert switches(torch) == before
 
 
-def test_training_is_the_same_whatever_the_program_has_chosen(torch):
+def test_training_is_independent_of_the_programs_precision(torch):
     losses = []
     for choice in ("highest", "medium"):
         torch.set_float32_matmul_precision(choice)
@@ -87,7 +87,7 @@ def test_training_is_the_same_whatever_the_program_has_chosen(torch):
     assert losses[0] == losses[1]
 
 
-def test_jax_computes_in_full_whatever_the_program_has_chosen():
+def test_jax_is_independent_of_the_programs_precision():
     jax = pytest.importorskip("jax")
     seen = []
 
@@ -101,14 +101,14 @@ def test_jax_computes_in_full_whatever_the_program_has_chosen():
     assert seen == ["highest"]
 
 
-# --- what a program asks bpnet for ------------------------------------------------------------
+# --- matmul_precision -------------------------------------------------------------------------
 
 FORMATS = {"highest": {"ieee", "none", "highest"}, "high": {"tf32", "high"},
            "medium": {"tf32", "bf16", "medium"}}  # fmt: skip
 
 
 class Look(bpnet.Callback):
-    """Sees what is set while a network is trained."""
+    """Collect what is set while a network is trained."""
 
     def __init__(self, look):
         self.look, self.seen = look, set()
@@ -126,7 +126,7 @@ def trained(look, backend, precision=None):
 
 
 @pytest.mark.parametrize("precision", FORMATS)
-def test_torch_does_what_is_asked_for(precision, torch):
+def test_torch_uses_the_requested_precision(precision, torch):
     before = switches(torch)
     _, seen = trained(lambda: switches(torch), "torch:cpu", precision)
     assert seen <= FORMATS[precision]
@@ -140,23 +140,23 @@ def test_torch_does_what_is_asked_for(precision, torch):
     ("precision", "word"),
     [("highest", "highest"), ("high", "tensorfloat32"), ("medium", "bfloat16")],
 )
-def test_jax_does_what_is_asked_for(precision, word):
+def test_jax_uses_the_requested_precision(precision, word):
     jax = pytest.importorskip("jax")
     _, seen = trained(lambda: [jax.config.jax_default_matmul_precision], "jax", precision)
     assert seen == {word}
 
 
-def test_where_threads_differ_the_most_exact_holds(torch):
-    place = bpnet.get_backend("torch:cpu")
+def test_the_most_exact_precision_of_all_threads_holds(torch):
+    backend = bpnet.get_backend("torch:cpu")
     inside, leave = threading.Event(), threading.Event()
 
     def exact():
-        with place.activate():  # a new thread is in no block
+        with backend.activate():  # a new thread starts outside of all blocks
             inside.set()
             leave.wait()
 
     thread = threading.Thread(target=exact)
-    with bpnet.matmul_precision("medium"), place.activate():
+    with bpnet.matmul_precision("medium"), backend.activate():
         assert set(switches(torch)) <= FORMATS["medium"]
         thread.start()
         inside.wait()
@@ -167,16 +167,16 @@ def test_where_threads_differ_the_most_exact_holds(torch):
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])
-def test_it_changes_nothing_where_there_is_nothing_faster(precision):
+def test_it_has_no_effect_without_a_faster_product(precision):
     full, _ = trained(list, "numpy")
     assert trained(list, "numpy", precision)[0]["loss"] == full["loss"]
 
 
 def test_blocks_may_be_nested(torch):
-    place = bpnet.get_backend("torch:cpu")
+    backend = bpnet.get_backend("torch:cpu")
 
     def current():
-        with place.activate():
+        with backend.activate():
             return set(switches(torch))
 
     with bpnet.matmul_precision("medium"):

@@ -1,4 +1,4 @@
-"""Backends: how one is named, chosen and found, and what is said when it cannot be had."""
+"""Backends: how one is named, chosen and found, and the errors when it is unavailable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def no_choice_from_outside(monkeypatch):
 
 
 class Point:
-    """An entry point that loads what it is given, or raises it."""
+    """An entry point that returns the given class, or raises the given error."""
 
     def __init__(self, found):
         self.found = found
@@ -41,7 +41,7 @@ class Point:
 
 @pytest.fixture
 def plug_in(monkeypatch):
-    """Add or replace entry points, as a distribution does that is installed."""
+    """Add or replace entry points, as installing a distribution does."""
 
     def add(**found):
         points = dict(registry._entry_points()) | {k: Point(v) for k, v in found.items()}
@@ -56,7 +56,7 @@ def plug_in(monkeypatch):
 
 
 def fake(name, *devices, error=None):
-    """Make a backend class with these devices, or with none and the reason."""
+    """Return a backend class with these devices, or without one and this error."""
 
     def answering(cls):
         if error is not None:
@@ -127,7 +127,7 @@ def network():
 
 @pytest.mark.parametrize("first", CHOICES)
 def test_the_order_of_choice(first, plug_in, monkeypatch):
-    """Everything from `first` on is said at once; `first` wins."""
+    """All choices from `first` on are made at once; `first` wins."""
     plug_in(many=fake("many", "argument", "block", "home", "environment"))
     said = CHOICES[CHOICES.index(first) :]
     net, (X, y), block = network(), spiral(), contextlib.nullcontext()
@@ -172,7 +172,7 @@ def test_the_host_chooses_nothing(array):
 
 
 def test_arrays_of_a_plug_in_find_it(plug_in):
-    """A backend is named like the package whose arrays it owns."""
+    """A backend has the name of the package that defines its arrays."""
 
     class Array:
         device = "gpu:7"
@@ -287,7 +287,7 @@ LIBRARIES = {
 
 @pytest.fixture
 def forget(monkeypatch):
-    """Import a backend's module anew, now and after the test."""
+    """Make a backend's module be imported again, now and after the test."""
 
     def forget(name):
         module = f"bpnet_backends.{name}"
@@ -357,7 +357,7 @@ def test_no_such_device(library, spec, devices):
         ("numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device 'gpu'"),
     ],
 )
-def test_the_environment_is_blamed_for_what_it_says(spec, error, message, plug_in, monkeypatch):
+def test_errors_name_the_environment_variable(spec, error, message, plug_in, monkeypatch):
     plug_in(lonely=fake("lonely", error="no lonely device"), missing=ImportError("no missing"))
     monkeypatch.setenv("BPNET_BACKEND", spec)
     net, (X, y) = network(), spiral()
@@ -367,7 +367,7 @@ def test_the_environment_is_blamed_for_what_it_says(spec, error, message, plug_i
     assert not net.is_built
     with pytest.raises(error, match=f"^{message}"):
         bpnet.get_backend(spec)
-    net.fit(X, y, epochs=1, backend="numpy")  # an argument is stronger
+    net.fit(X, y, epochs=1, backend="numpy")  # an argument takes precedence
     with bpnet.use_backend("numpy"):
         net.fit(X, y, epochs=1)
 
@@ -375,7 +375,7 @@ def test_the_environment_is_blamed_for_what_it_says(spec, error, message, plug_i
 @pytest.mark.parametrize(
     "error", [OSError("libnew.so: file too short"), AttributeError("module has no 'Backend'")]
 )
-def test_a_broken_library_harms_nobody_else(error, plug_in):
+def test_a_broken_library_does_not_affect_others(error, plug_in):
     plug_in(broken=error)
     info = bpnet.available_backends()["broken"]
     assert not info.available
@@ -390,7 +390,7 @@ def test_a_broken_library_harms_nobody_else(error, plug_in):
 # --- available_backends -----------------------------------------------------------------------
 
 
-def test_available_backends_tell_of_each():
+def test_available_backends_describe_each():
     known = bpnet.available_backends()
     assert set(known) >= OURS
     assert next(iter(known)) == "numpy"
@@ -452,7 +452,7 @@ NOTHING = {
         ({"cupy": fake("cupy", "0"), "torch": fake("torch", "cuda:0")}, "cupy:0"),
     ],
 )
-def test_auto_takes_the_best_accelerator_that_answers(found, best, plug_in, monkeypatch):
+def test_auto_takes_the_best_available_accelerator(found, best, plug_in, monkeypatch):
     plug_in(**NOTHING | found)
     assert bpnet.get_backend("auto").spec == best
     assert bpnet.get_backend(" auto ").spec == best
@@ -460,13 +460,13 @@ def test_auto_takes_the_best_accelerator_that_answers(found, best, plug_in, monk
     assert bpnet.get_backend().spec == best
 
 
-# --- CuPy, as far as a machine without a GPU can tell -----------------------------------------
+# --- CuPy, tested without a GPU ---------------------------------------------------------------
 
 
 class FakeCupy(types.ModuleType):
-    """CuPy's functions that the backend calls, on NumPy arrays, with two GPUs to choose from.
+    """The CuPy functions that the backend calls, on NumPy arrays, with two GPUs.
 
-    `calls` has the name of each call with the GPU that was current.
+    `calls` lists the name of each call and the GPU that was current.
     """
 
     class CUDARuntimeError(RuntimeError):
@@ -523,7 +523,7 @@ class FakeCupy(types.ModuleType):
         return self.called("asnumpy", np.array(a))
 
     def fuse(self, *functions, kernel_name=None):
-        """Wrap a function, which must have a name of its own or be given one."""
+        """Wrap a function, which must have a name or be given one."""
 
         def wrapped(function):
             name = kernel_name or function.__name__
@@ -559,7 +559,7 @@ def cupy(forget, monkeypatch):
         (0, "CuPy is installed, but CUDA lists no GPU"),
         (
             FakeCupy.CUDARuntimeError("cudaErrorInsufficientDriver: too old"),
-            "CuPy is installed, but no GPU answers: cudaErrorInsufficientDriver: too old",
+            "CuPy is installed, but found no GPU: cudaErrorInsufficientDriver: too old",
         ),
     ],
 )
@@ -584,7 +584,7 @@ def test_cupy_numbers_its_gpus(cupy):
     assert bpnet.get_backend("auto").spec == "cupy:0"
 
 
-def test_cupy_works_on_its_gpu_and_gives_the_current_one_back(cupy):
+def test_cupy_works_on_its_gpu_and_restores_the_current_one(cupy):
     library = cupy()
     backend = bpnet.get_backend("cupy:1")
     with backend.activate():
@@ -602,7 +602,7 @@ def test_cupy_works_on_its_gpu_and_gives_the_current_one_back(cupy):
     assert library.current == 0
 
 
-def test_cupy_keeps_shapes_casts_and_gives_c_order(cupy):
+def test_cupy_keeps_shapes_casts_and_returns_c_order(cupy):
     cupy()
     backend = bpnet.get_backend("cupy:0")
     for shape in ((), (3,), (2, 3)):
@@ -612,7 +612,7 @@ def test_cupy_keeps_shapes_casts_and_gives_c_order(cupy):
 
 
 def test_cupy_fuses_any_rule(cupy):
-    """Also one without a name, which cupy.fuse cannot do on its own."""
+    """Even one without a name, which cupy.fuse refuses."""
     library = cupy()
     backend = bpnet.get_backend("cupy:0")
     fused = backend.fuse(functools.partial(lambda c, xp, p, g: (p - c * g,), 2.0))
@@ -628,7 +628,7 @@ def test_cupy_leaves_half_of_the_free_memory(cupy):
     assert not backend.fits(601)
 
 
-def test_cupy_arrays_say_on_which_gpu_they_are(cupy):
+def test_cupy_reports_the_gpu_of_an_array(cupy):
     cupy()
     array = types.SimpleNamespace(device=types.SimpleNamespace(id=1))
     assert type(bpnet.get_backend("cupy:0")).device_of(array) == "1"

@@ -1,4 +1,4 @@
-"""What CuPy's backend makes of a step, on stand-ins: kernels, graphs, and the way back."""
+"""CuPy's backend on stand-ins: kernels, CUDA graphs, and what happens where they fail."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import bpnet
 from bpnet import SGD, Dense, Dropout
 
 needs_compiler = pytest.mark.skipif(
-    stand_in_cupy.COMPILER is None, reason="no C++ compiler (g++) is there for kernels"
+    stand_in_cupy.COMPILER is None, reason="no C++ compiler (g++) for kernels"
 )
 PRODUCTS = 8  # of three layers: forward, for the weights, for the errors of two
 
 
 def fitted(backend, **options):
-    """Train; give parameters and losses, and how many calls the last step took."""
+    """Train; return parameters, losses, and a callback with the calls of a step."""
     counted = CountCalls()
     X, y = bpnet.datasets.make_spiral(96, seed=0)
     layers = [Dense(20, "relu"), Dropout(0.25), Dense(8, "softsign", l1=1e-3), Dense(1)]
@@ -33,7 +33,7 @@ def fitted(backend, **options):
 
 
 def check(backend):
-    """Train as NumPy does, to the bit; give how many calls a step takes."""
+    """Train bitwise like NumPy; return the number of calls of a step."""
     expected, losses, _ = fitted("numpy", run_eagerly=True)
     parameters, got, counted = fitted(backend)
     assert_same(parameters, expected)
@@ -50,7 +50,7 @@ def test_a_step_is_one_graph():
 
 
 @needs_compiler
-def test_without_nvmath_products_stand_between_graphs():
+def test_without_nvmath_products_run_between_graphs():
     with stand_in_cupy.installed(nvmath=False) as backend:
         assert check(backend()) == 2 * PRODUCTS + 1
 
@@ -61,7 +61,7 @@ def refuse(*_):
 
 
 def lying(compiled):
-    """Compile to what writes 1 and more into the last result."""
+    """Compile kernels whose last result is too large by one."""
 
     def compile_(code):
         return compiled(code.replace("\n}}", " += 1;\n}}") if "o1" in code else code)
@@ -70,7 +70,7 @@ def lying(compiled):
 
 
 @pytest.mark.parametrize("compiled", [refuse, pytest.param(lying, marks=needs_compiler)])
-def test_kernels_that_cannot_be_had_or_are_wrong_are_left_out(compiled, monkeypatch):
+def test_kernels_that_fail_or_are_wrong_are_not_used(compiled, monkeypatch):
     if compiled is lying:
         compiled = lying(stand_in_cupy.compiled)
     monkeypatch.setattr(stand_in_cupy, "compiled", compiled)
@@ -91,7 +91,7 @@ def test_a_graph_that_does_something_else_is_not_used(monkeypatch):
         assert check(backend()) > 100
 
 
-def test_what_users_write_is_not_recorded():
+def test_user_code_is_not_traced():
     class Own(SGD):
         pass
 
@@ -115,8 +115,8 @@ def test_any_sequence_of_operations_becomes_one_graph(names, picks, size):
     step = any_step(names, picks)
     with stand_in_cupy.installed() as backend:
         compiled = assert_same_bits(backend(), step, size, "float32", 1, lambda t: [], steps=3)
-        (run,) = compiled._runs.values()
-        assert len(run.calls) == 1
+        (executable,) = compiled._executables.values()
+        assert len(executable.calls) == 1
 
 
 # --- products ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Steps that NumPy and torch record in their first run and replay: the same bits, in place."""
+"""Steps traced and replayed on NumPy and torch: bitwise identical, and in place."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from replaying import (
     RULES,
     any_step,
     assert_same_bits,
+    executables_of,
     is_replayed,
     n_calls,
-    runs_of,
     step_of,
 )
 
 import bpnet
 from bpnet import Dense
 
-# Around the sizes of a block on NumPy and on torch.
-PLACES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 410)]
+# Sizes around a block on NumPy and on torch.
+SHAPES = [(1,), (1000,), (2**15,), (2**15 + 1,), (2**17,), (2**17 + 1,), (331, 410)]
 
 
 @pytest.fixture(scope="module", params=available("numpy", "torch:cpu"))
@@ -39,7 +39,7 @@ def backend(request):
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, "float32") for name in RULES), ("adamw", "float64")]
 )
-def test_a_rule_is_replayed_with_the_bits_of_the_rule(name, dtype, backend):
+def test_a_replayed_rule_is_bitwise_identical(name, dtype, backend):
     optimizer = RULES[name]
 
     def numbers_of(t):
@@ -47,7 +47,7 @@ def test_a_rule_is_replayed_with_the_bits_of_the_rule(name, dtype, backend):
         return [eta, *optimizer.scalars(backend.xp, eta, t)]
 
     step = step_of(optimizer.decayed_rule)
-    for shape in PLACES:
+    for shape in SHAPES:
         compiled = assert_same_bits(backend, step, shape, dtype, optimizer.n_state, numbers_of)
         assert is_replayed(compiled)
 
@@ -61,13 +61,13 @@ def test_a_step_takes_arrays_of_any_layout(layout):
     step = step_of(lambda xp, p, g, v, eta: (p - eta * g / (v + 1.0), v + g * g))
     compiled = bpnet.get_backend("numpy").compile(step)
     host = np.random.default_rng(0).uniform(size=(3, 300, 200))
-    state = {"p": layout(host[0]), "slots": [layout(host[1])], "t": np.asarray(0)}
-    expected = {"p": host[0].copy(), "slots": [host[1].copy()], "t": np.asarray(0)}
+    state = {"p": layout(host[0]), "rule_state": [layout(host[1])], "t": np.asarray(0)}
+    expected = {"p": host[0].copy(), "rule_state": [host[1].copy()], "t": np.asarray(0)}
     for _ in range(3):
         data = {"g": layout(host[2]), "numbers": [np.asarray(0.1)]}
         state, expected = compiled(state, data), step(np, expected, data)
         assert_array_equal(state["p"], expected["p"])
-        assert_array_equal(state["slots"][0], expected["slots"][0])
+        assert_array_equal(state["rule_state"][0], expected["rule_state"][0])
 
 
 def sign_where(xp, p, g, v, eta):
@@ -92,13 +92,13 @@ def decide_on_arrays(xp, p, g, v, eta):
 
 
 def masks(xp, p, g, v, eta):
-    """Numbers of another type in between."""
+    """Intermediate values of another dtype."""
     agree = (g > 0.0) & (v > 0.5)
     return p - eta * xp.astype(agree, p.dtype) * g, xp.maximum(v, xp.abs(g))
 
 
 def casts_of_comparisons(xp, p, g, v, eta):
-    """One mask is read as numbers and as truth."""
+    """One mask is read as numbers and as booleans."""
     above = g > 0.0
     counted = xp.astype(xp.astype(v != g, xp.int64) + xp.astype(p > 0.5, xp.int64), p.dtype)
     counted = counted + xp.astype((v > 0.5) + 1, p.dtype)
@@ -116,7 +116,7 @@ def inverted_masks(xp, p, g, v, eta):
 
 
 def reductions(xp, p, g, v, eta):
-    """Not elementwise, but right where arrays are taken as a whole."""
+    """Not elementwise: these need whole arrays."""
     return p - eta * g / xp.max(xp.abs(g)), v + xp.mean(g * g)
 
 
@@ -132,7 +132,7 @@ def in_place(xp, p, g, v, eta):
 
 
 def reuses(xp, p, g, v, eta):
-    """Each result needs what the other replaces."""
+    """Each result needs the input that the other replaces."""
     return p + v * eta, v + p * eta
 
 
@@ -153,7 +153,7 @@ def swaps(xp, p, g, v, eta):
 
 
 def returns_a_view(xp, p, g, v, eta):
-    """The new p lies in the memory of what is no result."""
+    """The new p is a view of an intermediate result."""
     return xp.reshape(xp.reshape(p - eta * g, (-1,)), p.shape), v * eta
 
 
@@ -195,8 +195,8 @@ UNUSUAL = [
 ]  # fmt: skip
 
 
-# Those of them that are more than operations on arrays, or whose results are not new.
-WRITTEN = {
+# Steps that are more than operations on arrays, or whose results are not new.
+NOT_REPLAYED = {
     "decide_on_numbers", "decide_by_truth", "decide_on_arrays", "swaps",
     "returns_a_view_of_the_old", "returns_the_gradient", "returns_one_twice", "constants",
     "prints", "takes_from_elsewhere",
@@ -205,16 +205,16 @@ WRITTEN = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("unusual", UNUSUAL, ids=lambda rule: rule.__name__)
-def test_a_step_may_be_any(unusual, dtype, backend):
+def test_unusual_steps(unusual, dtype, backend):
     def numbers_of(t):
         return [backend.asarray(0.1 / t, dtype)]
 
     for shape in ((5,), (2**17 + 3,), (400, 500)):
         compiled = assert_same_bits(backend, step_of(unusual), shape, dtype, 1, numbers_of)
-        assert is_replayed(compiled) is (unusual.__name__ not in WRITTEN)
+        assert is_replayed(compiled) is (unusual.__name__ not in NOT_REPLAYED)
 
 
-def test_a_step_that_fails_says_so(backend):
+def test_errors_of_a_step_propagate(backend):
     def wrong(xp, state, data):
         raise ZeroDivisionError("in the step")
 
@@ -228,7 +228,7 @@ def test_a_step_that_fails_says_so(backend):
     size=st.sampled_from([(1, 1), (3, 4), (300, 150)]),
 )
 def test_any_sequence_of_operations_is_replayed(names, picks, size):
-    """Values are read once or often, soon or late, and returned from anywhere."""
+    """Values are read any number of times, at any distance, and returned from anywhere."""
     backend = bpnet.get_backend("numpy")
 
     step = any_step(names, picks)
@@ -256,8 +256,8 @@ def test_the_state_is_updated_in_place(backend):
     assert_array_equal(backend.to_numpy(first), np.full(4, 4.0))
 
 
-def test_another_state_is_taken_as_it_is(backend):
-    """A callback may set parameters; the old ones are left alone."""
+def test_another_state_is_accepted(backend):
+    """A callback may set parameters; the old ones stay unchanged."""
     _, run = doubled(backend)
     old = run(run(backend.asarray(np.ones(4))))
     new = run(backend.asarray(np.full(4, 10.0)), g=1.0)
@@ -266,14 +266,14 @@ def test_another_state_is_taken_as_it_is(backend):
     assert_array_equal(backend.to_numpy(run(old)), np.full(4, 8.0))
 
 
-def test_other_shapes_and_dtypes_have_programs_of_their_own(backend):
+def test_each_shape_and_dtype_has_its_own_executable(backend):
     compiled, run = doubled(backend)
     kinds = [np.ones(4), np.ones((2, 3)), np.ones(4, "float32"), np.ones(5)]
     for host in kinds * 3:
         result = backend.to_numpy(run(backend.asarray(host.copy()), g=0.5))
         assert result.dtype == host.dtype
         assert_array_equal(result, np.full(host.shape, 2.5, host.dtype))
-    assert len(compiled._runs) == len(kinds)
+    assert len(compiled._executables) == len(kinds)
 
 
 def test_a_step_may_change_dtypes(backend):
@@ -292,12 +292,12 @@ def test_casts_of_comparisons_are_one_call_on_torch(backend):
     assert n_calls(step) == {"torch": 2, "numpy": 3}[backend.name]
 
 
-def test_numbers_that_are_given_back_are_taken_once(backend, monkeypatch):
+def test_scalars_that_are_passed_back_are_not_loaded_again(backend, monkeypatch):
     compiled = backend.compile(lambda xp, s, data: {"t": s["t"] + 1, "u": s["u"] * s["t"]})
     state = {"t": backend.asarray(1), "u": backend.asarray(1)}
     state = compiled(state, {})
     with monkeypatch.context() as patched:
-        patched.setattr(compiled._last, "_take_leaf", None)
+        patched.setattr(compiled._last, "_load_leaf", None)
         state = compiled(compiled(state, {}), {})
     assert (int(state["t"]), int(state["u"])) == (4, 6)
     state = compiled(state | {"t": backend.asarray(7)}, {})  # as a callback may set it
@@ -305,7 +305,7 @@ def test_numbers_that_are_given_back_are_taken_once(backend, monkeypatch):
     assert (int(state["t"]), int(state["u"])) == (9, 6 * 7 * 8)
 
 
-def test_numbers_are_new_in_each_step(backend):
+def test_scalars_are_new_in_each_step(backend):
     compiled = backend.compile(lambda xp, state, data: {"t": state["t"] + 1})
     states = list(
         itertools.accumulate(
@@ -329,7 +329,7 @@ def test_the_order_of_keys_does_not_matter(backend):
     assert int(state["t"]) == 4
 
 
-def test_a_state_of_another_structure_runs_as_it_is_written(backend):
+def test_a_state_of_another_structure_runs_as_written(backend):
     step = backend.compile(lambda xp, s, data: {"p": [2.0 * p for p in s["p"]]})
     one = backend.asarray(np.ones(4))
     for state in ({"p": [one]}, {"p": [one, 3.0 * one]}, {"p": [backend.asarray(1.0)]}) * 3:
@@ -339,7 +339,7 @@ def test_a_state_of_another_structure_runs_as_it_is_written(backend):
             assert_array_equal(backend.to_numpy(p), q)
 
 
-def test_a_container_is_not_taken_for_what_it_holds(backend):
+def test_a_container_is_told_from_its_content(backend):
     def double(xp, s, data):
         p = s["p"]
         return {"p": [2.0 * p[0]] if isinstance(p, list) else 2.0 * p}
@@ -354,8 +354,8 @@ def test_a_container_is_not_taken_for_what_it_holds(backend):
 
 
 @pytest.mark.parametrize("m", [3, 40_000])
-def test_what_was_a_view_in_another_order_is_computed(m, backend):
-    """A result lies in C order when it is replayed, and long arrays are stood in for."""
+def test_a_view_of_another_memory_order_is_computed(m, backend):
+    """Replayed results are in C order, and large arrays are traced by placeholders."""
 
     def turned(xp, s, data):
         t = (data["g"].T * 2.0).T
@@ -369,8 +369,8 @@ def test_what_was_a_view_in_another_order_is_computed(m, backend):
         assert_array_equal(backend.to_numpy(state["p"]), steps * (2.0 * g).reshape(m, 2))
 
 
-def test_nothing_is_not_taken_for_an_array(backend):
-    """Neither by a program that has no arrays yet."""
+def test_none_is_not_mistaken_for_an_array(backend):
+    """Even by an executable without arrays."""
     step = backend.compile(
         lambda xp, s, data: {"p": s["p"] if s["p"] is None else s["p"] + 1.0}
     )
@@ -378,12 +378,12 @@ def test_nothing_is_not_taken_for_an_array(backend):
     for _ in range(2):
         assert step({"p": None}, {}) == {"p": None}
         step.release()
-        (run,) = (run for run in step._runs.values() if run is not None and run.shapes)
-        assert not run.takes({"p": None}, {})
+        (executable,) = (e for e in step._executables.values() if e is not None and e.shapes)
+        assert not executable.load({"p": None}, {})
 
 
 def test_two_states_that_share_an_array_are_told_apart(backend):
-    """Overwriting it twice were wrong."""
+    """Overwriting it twice would be wrong."""
     step = backend.compile(lambda xp, s, data: {"p": s["p"] + 1.0, "q": s["q"] * 3.0})
     for _ in range(3):
         one = backend.asarray(np.ones(4))
@@ -393,7 +393,7 @@ def test_two_states_that_share_an_array_are_told_apart(backend):
 
 
 @pytest.mark.parametrize("changed", [{"w": None}, {"w": 2.0}, {"w": 3.0, "more": 1.0}])
-def test_what_is_no_array_belongs_to_the_program(changed, backend):
+def test_values_other_than_arrays_are_part_of_the_key(changed, backend):
     def step(xp, state, data):
         return {"p": state["p"] * (data["w"] or 1.0)}
 
@@ -403,8 +403,8 @@ def test_what_is_no_array_belongs_to_the_program(changed, backend):
         assert_array_equal(backend.to_numpy(result), np.full(3, data["w"] or 1.0))
 
 
-def test_memory_is_given_back():
-    """What a step keeps between calls goes when a training ends."""
+def test_memory_is_released():
+    """A step frees what it keeps between calls when training ends."""
     compiled, run = doubled(bpnet.get_backend("numpy"))
     p = run(run(np.ones(10)))
     kept = weakref.ref(p)
@@ -421,7 +421,7 @@ def test_a_fit_leaves_no_arrays_behind():
     net.fit(X, y, epochs=2, batch_size=50, backend="numpy")
     steps = [f for f in net._compiled.values() if hasattr(f, "release")]
     assert steps
-    for run in runs_of(steps):
-        assert not run.arrays
-        assert not run.calls
-        assert run.bound is None
+    for executable in executables_of(steps):
+        assert not executable.arrays
+        assert not executable.calls
+        assert executable.bound is None

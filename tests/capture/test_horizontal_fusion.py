@@ -1,4 +1,4 @@
-"""Small arrays of a replayed step that go the same way are joined into one."""
+"""Horizontal fusion: small arrays of a replayed step are updated together."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import functools
 import numpy as np
 import pytest
 from available import available
-from bpnet_backends.capture.executor import mapped
-from bpnet_backends.capture.graph import Program
+from bpnet_backends.capture.executor import tree_map
+from bpnet_backends.capture.graph import Graph
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -24,7 +24,7 @@ def backend(request):
 
 
 def rule_step(backend, shapes, rule, dtype="float32"):
-    """Take a rule to several parameters, whose gradients are computed in the step."""
+    """Apply a rule to several parameters, whose gradients are computed in the step."""
 
     def step(xp, state, data):
         gradients = [data["scale"] * p * p - data["scale"] for p in state["p"]]
@@ -37,9 +37,9 @@ def rule_step(backend, shapes, rule, dtype="float32"):
     rng = np.random.default_rng(0)
     state = {name: [rng.uniform(size=s).astype(dtype) for s in shapes] for name in ("p", "v")}
     data = {name: np.asarray(0.1, dtype) for name in ("scale", "eta")}
-    place = functools.partial(mapped, backend.asarray)
+    place = functools.partial(tree_map, backend.asarray)
     compiled = backend.compile(step)
-    result, expected = place(mapped(np.copy, state)), state
+    result, expected = place(tree_map(np.copy, state)), state
     with np.errstate(all="ignore"):
         for _ in range(4):
             expected = step(np, expected, data)
@@ -63,7 +63,7 @@ def test_small_parameters_are_updated_together(backend):
             assert_allclose(backend.to_numpy(a), b, rtol=1e-6)
 
 
-def test_large_parameters_are_left_alone(backend):
+def test_large_parameters_are_not_fused(backend):
     shapes = [(200, 100), (5,), (150, 200), (4,)]
     mixed, result, expected = rule_step(backend, shapes, momentum)
     for name in ("p", "v"):
@@ -73,8 +73,8 @@ def test_large_parameters_are_left_alone(backend):
     assert n_calls(both_large) < n_calls(mixed) < n_calls(both_large) + 20
 
 
-def test_an_array_lies_in_one_joined_array_only(backend):
-    """The gradients are read by two passages, with a sum in between, that could be joined."""
+def test_an_array_is_part_of_one_fused_array_only(backend):
+    """The gradients are read by two groups, with a sum in between, that could be fused."""
 
     def step(xp, state, data):
         new = {"p": [], "v": [], "t": state["t"]}
@@ -87,7 +87,7 @@ def test_an_array_lies_in_one_joined_array_only(backend):
 
     host = {name: [np.full(n, n / 4.0) for n in (2, 3, 5)] for name in ("p", "v")}
     host["t"] = np.asarray(0.0)
-    state, eta = mapped(backend.asarray, mapped(np.copy, host)), 0.25
+    state, eta = tree_map(backend.asarray, tree_map(np.copy, host)), 0.25
     compiled = backend.compile(step)
     for _ in range(3):
         host = step(np, host, eta)
@@ -100,7 +100,7 @@ def test_an_array_lies_in_one_joined_array_only(backend):
 
 
 @pytest.mark.parametrize("changed", [0, 1, 2])
-def test_joined_parameters_may_be_set_from_outside(changed, backend):
+def test_fused_parameters_may_be_set_from_outside(changed, backend):
     compiled, state, _ = rule_step(backend, [(3,), (2, 2), (4,)], momentum)
     old = [backend.to_numpy(p).copy() for p in state["p"]]
     ps = list(state["p"])
@@ -123,7 +123,7 @@ def test_joined_parameters_may_be_set_from_outside(changed, backend):
     more=st.integers(0, 2),
 )
 def test_any_rule_for_several_parameters_is_replayed(names, picks, shapes, more):
-    """Also where sums stand between its operations, and where it comes more than once."""
+    """Even with sums between its operations, and when applied more than once."""
 
     def rule(xp, p, g, v, eta):
         found = [p, g, v]
@@ -146,12 +146,12 @@ def test_any_rule_for_several_parameters_is_replayed(names, picks, shapes, more)
             assert a.tobytes() == np.asarray(b).tobytes()
 
 
-def test_batches_of_two_sizes_take_turns_in_place(backend, monkeypatch):
-    """Each has its own memory for joined parameters, bound once."""
+def test_batches_of_two_sizes_alternate_in_place(backend, monkeypatch):
+    """Each has its own memory for fused parameters, bound once."""
     bound = []
-    bind = Program.bind
+    bind = Graph.bind
     monkeypatch.setattr(
-        Program, "bind", lambda self, inputs: bound.append(self) or bind(self, inputs)
+        Graph, "bind", lambda self, inputs: bound.append(self) or bind(self, inputs)
     )
     X, y = bpnet.datasets.make_spiral(50, seed=0)
     losses = []
@@ -163,21 +163,21 @@ def test_batches_of_two_sizes_take_turns_in_place(backend, monkeypatch):
     assert len(bound) == len(set(map(id, bound))) == 2
 
 
-def test_batches_that_take_turns_look_once_where_the_others_lie(backend, monkeypatch):
-    library = type(backend.compile(lambda xp, state, data: state).library)
-    looks, shares = [], library.shares
+def test_alternating_batches_check_once_for_overlap(backend, monkeypatch):
+    ops = type(backend.compile(lambda xp, state, data: state).ops)
+    checks, share = [], ops.may_share_memory
     monkeypatch.setattr(
-        library, "shares", lambda self, a, b: looks.append(None) or shares(self, a, b)
+        ops, "may_share_memory", lambda self, a, b: checks.append(None) or share(self, a, b)
     )
 
-    def looks_in(epochs):
-        looks.clear()
+    def checks_in(epochs):
+        checks.clear()
         net = bpnet.Network([bpnet.Dense(9, "tanh"), bpnet.Dense(1)], "huber", seed=0)
         X, y = bpnet.datasets.make_spiral(50, seed=0)
         net.fit(X, y, epochs=epochs, batch_size=20, backend=backend)
-        return len(looks)
+        return len(checks)
 
-    assert looks_in(6) == looks_in(3) > 0
+    assert checks_in(6) == checks_in(3) > 0
 
 
 def test_parameters_that_trade_places_are_read_before_they_are_written(backend):

@@ -1,4 +1,4 @@
-"""The C code of elementwise passages, compiled and compared with NumPy."""
+"""Kernel fusion: the C code of elementwise groups, compared with NumPy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from bpnet_backends.capture.ops import Operation, Ref, Shape
 from numpy.testing import assert_allclose, assert_array_equal
 
 needs_compiler = pytest.mark.skipif(
-    stand_in_cupy.COMPILER is None, reason="no C++ compiler (g++) is there for kernels"
+    stand_in_cupy.COMPILER is None, reason="no C++ compiler (g++) for kernels"
 )
 
 FLOATS = np.array([-np.inf, -2.5, -1.0, -0.0, 0.0, 0.3, 1.0, 2.5, 1e30, np.inf, np.nan])
 WHOLE = np.array([-(2**40), -7, -1, 0, 1, 2, 5, 2**33])
-# Computed by the C++ library here, by NumPy there.
+# Functions that differ in rounding between the C++ library and NumPy.
 ROUNDED = {"cos", "exp", "expm1", "log", "log1p", "sin", "tanh"}
 RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}
 
 
 def operation(name, arrays, *more, **options):
-    """Give an operation on values 0, 1, ..., and their shapes."""
+    """Return an operation on values 0, 1, ..."""
     refs = tuple(a if np.isscalar(a) else Ref(k) for k, a in enumerate(arrays))
     return Operation(name, None, (*refs, *more), options, len(arrays), True, False)
 
@@ -36,11 +36,11 @@ def shapes_of(*arrays):
     return [Shape(np.shape(a), getattr(a, "dtype", None), True) for a in arrays]
 
 
-def run(passage, arrays, dtypes):
-    """Compile and run a passage that gives results of these dtypes, all of them needed."""
+def run(group, arrays, dtypes):
+    """Compile and run a group whose results, all needed, have these dtypes."""
     n, shape = len(arrays), arrays[0].shape
     shapes = shapes_of(*arrays) + [Shape(shape, np.dtype(d), True) for d in dtypes]
-    code = kernel(passage, shapes, range(n, n + len(dtypes)))
+    code = kernel(group, shapes, range(n, n + len(dtypes)))
     outputs = [np.empty(shape, d) for d in dtypes]
     compiled = stand_in_cupy.ElementwiseKernel(
         ", ".join(code.in_params), ", ".join(code.out_params), code.body, "k", PREAMBLE
@@ -54,15 +54,15 @@ def pairs(values):
 
 
 def check(names, arrays, dtype):
-    """Run all operations in one kernel, as compiling one takes its time."""
-    passage, expected = [], []
+    """Run all operations in one kernel, as compiling is slow."""
+    group, expected = [], []
     for name in names:
         function = getattr(np, RENAMED.get(name, name))
         op = operation(name, arrays[: function.nin])
-        passage.append(op._replace(result=len(arrays) + len(passage)))
+        group.append(op._replace(result=len(arrays) + len(group)))
         with np.errstate(all="ignore"):
             expected.append(function(*arrays[: function.nin]))
-    got = run(passage, arrays, [e.dtype for e in expected])
+    got = run(group, arrays, [e.dtype for e in expected])
     for name, result, wanted in zip(names, got, expected, strict=True):
         tolerance = 4 * np.finfo(dtype).eps if name in ROUNDED else 0.0
         assert_allclose(result, wanted, rtol=tolerance, err_msg=name)
@@ -99,11 +99,11 @@ def test_shifts():
 @pytest.mark.parametrize("source", ["bool", "int64", "float32", "float64"])
 def test_astype(source):
     x, targets = np.array([0, 1, 1, 0, 3]).astype(source), ["int64", "float32", "float64"]
-    passage = [
+    group = [
         operation("astype", [x], np.dtype(target))._replace(result=1 + number)
         for number, target in enumerate(targets)
     ]
-    for got, target in zip(run(passage, [x], targets), targets, strict=True):
+    for got, target in zip(run(group, [x], targets), targets, strict=True):
         assert_array_equal(got, x.astype(target), strict=True)
 
 
@@ -118,15 +118,15 @@ def test_clip_and_where():
 
 
 @needs_compiler
-def test_a_passage_rounds_after_each_operation():
+def test_a_group_rounds_after_each_operation():
     """A fused multiply-add would not."""
     rng = np.random.default_rng(0)
     a, b, c = rng.standard_normal((3, 1000), dtype=np.float32)
-    passage = [
+    group = [
         Operation("multiply", None, (Ref(0), Ref(1)), {}, 3, True, False),
         Operation("add", None, (Ref(3), Ref(2)), {}, 4, True, False),
     ]
-    product, total = run(passage, [a, b, c], ["float32", "float32"])
+    product, total = run(group, [a, b, c], ["float32", "float32"])
     assert_array_equal(product, a * b)
     assert_array_equal(total, a * b + c)
 

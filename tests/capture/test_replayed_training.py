@@ -1,4 +1,4 @@
-"""Trainings with replayed steps give the bits of those that run as they are written."""
+"""Training with replayed steps is bitwise identical to eager training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from available import available
 from numpy.testing import assert_array_equal
-from replaying import RULES, is_replayed, runs_of
+from replaying import RULES, executables_of, is_replayed
 
 import bpnet
 from bpnet import Dense, Dropout
@@ -38,8 +38,8 @@ def assert_run_eagerly_is_the_same(layers, loss, targets, backend, **options):
     for a, b in zip(result, expected, strict=True):
         for name in a:
             assert_array_equal(backend.to_numpy(a[name]), backend.to_numpy(b[name]))
-    replayed = [f for f in net._compiled.values() if hasattr(f, "_runs")]
-    assert len(replayed) == 2  # batches, and the rest
+    replayed = [f for f in net._compiled.values() if hasattr(f, "_executables")]
+    assert len(replayed) == 2  # batches, and the remainder
     assert all(map(is_replayed, replayed))
 
 
@@ -76,17 +76,18 @@ def test_each_optimizer_is_replayed(name, backend):
 
 
 def test_a_layer_may_be_changed_between_epochs(backend):
-    """Its settings belong to the step."""
+    """Its settings are part of the step."""
 
     class Anneal(bpnet.Callback):
         def on_epoch_begin(self, training):
             training.network.layers[1].rate = 0.5 / (1 + training.epoch)
 
         def on_epoch_end(self, training):
-            """Steps of the layers as they were hold no memory."""
-            steps = [f for f in training.network._compiled.values() if hasattr(f, "_runs")]
-            holding = [run for run in runs_of(steps) if run.calls]
-            assert len(holding) <= 2  # batches, and the rest
+            """Steps of the previous layers hold no memory."""
+            compiled = training.network._compiled.values()
+            steps = [f for f in compiled if hasattr(f, "_executables")]
+            holding = [e for e in executables_of(steps) if e.calls]
+            assert len(holding) <= 2  # batches, and the remainder
 
     def losses(**options):
         X, y = bpnet.datasets.make_spiral(60, seed=0)
@@ -100,25 +101,25 @@ def test_a_layer_may_be_changed_between_epochs(backend):
 
 
 @pytest.mark.parametrize(
-    ("rows", "units"), [(32, 20), (32, 300), (300, 300)], ids=["joined", "in blocks", "square"]
+    ("rows", "units"), [(32, 20), (32, 300), (300, 300)], ids=["fused", "in blocks", "square"]
 )
-def test_new_parameters_are_copied_to_their_place_on_numpy(rows, units):
-    """Both cores have read the old ones; slots, which one has, are written at once."""
-    writers = {"parameters": set(), "slots": set()}
+def test_parameters_are_double_buffered_on_numpy(rows, units):
+    """Both cores have read them; optimizer state, which one has read, is updated in place."""
+    writers = {"parameters": set(), "state": set()}
 
     class Look(bpnet.Callback):
         def on_train_end(self, training):
-            (run,) = runs_of(training.runner.steps.values())
+            (executable,) = executables_of(training.runner.steps.values())
             layers = zip(
                 training.parameters, training.runner.arrays["optimizer_state"], strict=True
             )
             arrays = [
                 (kind, array)
-                for parameters, slots in layers
+                for parameters, state in layers
                 for name, p in parameters.items()
-                for kind, array in (("parameters", p), ("slots", slots[name][0]))
+                for kind, array in (("parameters", p), ("state", state[name][0]))
             ]
-            for call in run.calls:
+            for call in executable.calls:
                 out = call.args[0] if call.func is np.copyto else call.args[-1]
                 for kind, array in arrays:
                     if isinstance(out, np.ndarray) and np.may_share_memory(out, array):
@@ -138,15 +139,15 @@ def test_new_parameters_are_copied_to_their_place_on_numpy(rows, units):
         callbacks=[Look()],
     )
     assert writers["parameters"] == {np.copyto}
-    assert writers["slots"] == {np.subtract}
+    assert writers["state"] == {np.subtract}
 
 
 @pytest.mark.parametrize(
     "sizes", [(4, 7, 1), (4, 3, 3), (2, 3, 3), (4, 5, 3), (2, 7, 1), (5, 1, 1)]
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_small_matrices_lie_where_they_multiply_as_written(sizes, dtype, backend):
-    """MKL's last bits depend on where in a line of 64 bytes a matrix begins."""
+def test_small_matrices_are_aligned_so_that_products_are_unchanged(sizes, dtype, backend):
+    """MKL's last bits depend on where within 64 bytes a matrix starts."""
     n_inputs, units, n_outputs = sizes
     for seed in range(6):
         assert_run_eagerly_is_the_same(

@@ -1,19 +1,18 @@
-"""What can be recorded of a function of arrays, and what is refused."""
+"""What a trace of a function records, and what it refuses."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from bpnet_backends.capture.numpy_ops import _UFUNCS, NumpyLibrary
-from bpnet_backends.capture.tracer import Recording, RecordingNamespace, UnrecordableError
+from bpnet_backends.capture.numpy_ops import _UFUNCS, NumpyOps
+from bpnet_backends.capture.tracer import Trace, TracingError, TracingNamespace
 
 import bpnet
 
 
-def recorded():
-    library = NumpyLibrary()
-    recording = Recording(library, bpnet.get_backend("numpy").xp)
-    return RecordingNamespace(recording), recording.value(np.arange(6.0).reshape(2, 3))
+def traced():
+    trace = Trace(NumpyOps(), bpnet.get_backend("numpy").xp)
+    return TracingNamespace(trace), trace.add(np.arange(6.0).reshape(2, 3))
 
 
 @pytest.mark.parametrize(
@@ -21,26 +20,26 @@ def recorded():
     [bool, int, float, complex, str, repr, format, len, iter, np.asarray, hash],
     ids=lambda look: look.__name__,
 )
-def test_numbers_are_not_looked_at(look):
-    _, x = recorded()
-    with pytest.raises((UnrecordableError, TypeError)):
+def test_values_cannot_be_read(look):
+    _, x = traced()
+    with pytest.raises((TracingError, TypeError)):
         look(x)
 
 
-def test_arrays_from_elsewhere_are_refused():
-    xp, x = recorded()
+def test_arrays_that_are_not_arguments_are_refused():
+    xp, x = traced()
     for operation in (
         lambda: x + np.ones(3),
         lambda: xp.maximum(x, np.ones(3)),
         lambda: xp.concat([x, x]),
         lambda: xp.unstack(x),
     ):
-        with pytest.raises(UnrecordableError):
+        with pytest.raises(TracingError):
             operation()
 
 
-def test_values_know_their_shape():
-    xp, x = recorded()
+def test_traced_arrays_know_their_shape():
+    xp, x = traced()
     assert (x.shape, x.ndim, x.size, x.dtype) == ((2, 3), 2, 6, np.float64)
     assert x.T.shape == (3, 2)
     assert x[0, :].shape == (3,)
@@ -51,9 +50,9 @@ def test_values_know_their_shape():
 
 @pytest.mark.parametrize("name", sorted(_UFUNCS))
 def test_ufuncs_write_into_memory_without_a_warning(name):
-    """What warned while it was recorded would be taken for one that needs a new array."""
+    """A ufunc that warns while it is traced would count as one that needs a new array."""
     kind = {"bitwise": "int64", "logical": "bool"}.get(name.partition("_")[0], "float64")
-    recording = Recording(NumpyLibrary(), bpnet.get_backend("numpy").xp)
-    x = recording.value(np.ones(3, kind))
-    getattr(RecordingNamespace(recording), name)(*[x] * _UFUNCS[name].nin)
-    assert [op.in_place for op in recording.operations] == [True]
+    trace = Trace(NumpyOps(), bpnet.get_backend("numpy").xp)
+    x = trace.add(np.ones(3, kind))
+    getattr(TracingNamespace(trace), name)(*[x] * _UFUNCS[name].nin)
+    assert [op.in_place for op in trace.operations] == [True]

@@ -1,4 +1,4 @@
-"""Fewer calls in place of a step's: taken where they do the same, else left."""
+"""Verified capture: fewer calls are used only if they reproduce a step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from bpnet_backends.capture.executor import Replayed
-from bpnet_backends.capture.numpy_ops import NumpyLibrary
+from bpnet_backends.capture.executor import ReplayedStep
+from bpnet_backends.capture.numpy_ops import NumpyOps
 from bpnet_backends.capture.ops import run_all
 from numpy.testing import assert_allclose, assert_array_equal
 from replaying import CountCalls
@@ -19,15 +19,15 @@ import bpnet
 from bpnet import Adam, Dense
 
 
-class Condensing(NumpyLibrary):
-    """A library that has ways to do with fewer calls."""
+class Capturing(NumpyOps):
+    """NumPy with candidates for fewer calls."""
 
-    def __init__(self, *ways):
+    def __init__(self, *candidates):
         super().__init__()
-        self.ways = ways
+        self.candidates = candidates
 
-    def condensed(self, calls, fused):
-        return [partial(way, calls) for way in self.ways]
+    def captures(self, calls, with_kernels):
+        return [partial(candidate, calls) for candidate in self.candidates]
 
 
 def whole(calls):
@@ -39,7 +39,7 @@ def wrong(calls):
 
 
 def stale(calls):
-    """Leaves what an earlier run has left."""
+    """Rely on the result that an earlier run left."""
     return [partial(run_all, calls[1:])]
 
 
@@ -51,15 +51,15 @@ def stopping(calls):
     return [partial(run_all, [*calls[:2], partial(absent, calls)])]
 
 
-def run(library, steps=4):
-    """Take steps of an update that overwrites its state; give the result and the run."""
+def run(ops, steps=4):
+    """Run steps that overwrite their state, check them, and return the executable."""
 
     def step(xp, state, data):
         p, v = state["p"], state["v"]
         v = 0.9 * v - data["g"] * p
         return {"p": p + v, "v": v, "n": state["n"] + 1}
 
-    compiled = Replayed(step, library, np)
+    compiled = ReplayedStep(step, ops, np)
     state = {"p": np.arange(4.0), "v": np.ones(4), "n": np.array(0)}
     data = {"g": np.full(4, 0.1)}
     expected = state
@@ -70,11 +70,11 @@ def run(library, steps=4):
         state = compiled(state, data)
     for key in expected:
         assert_array_equal(state[key], expected[key])
-    return next(iter(compiled._runs.values()))
+    return next(iter(compiled._executables.values()))
 
 
 @pytest.mark.parametrize(
-    ("ways", "n_calls"),
+    ("candidates", "n_calls"),
     [
         ((whole,), 1),
         ((wrong, stale, whole), 1),
@@ -84,20 +84,20 @@ def run(library, steps=4):
         ((), 5),
     ],
 )
-def test_the_first_way_that_does_the_same_is_taken(ways, n_calls):
-    assert len(run(Condensing(*ways)).calls) == n_calls
+def test_the_first_equivalent_candidate_is_used(candidates, n_calls):
+    assert len(run(Capturing(*candidates)).calls) == n_calls
 
 
 @pytest.mark.parametrize("copies", [0, 1, 3])
-def test_without_memory_for_a_trial_steps_run_as_they_are(copies):
-    class Full(Condensing):
-        """Has room for so many copies once a step is bound."""
+def test_without_memory_to_verify_steps_run_as_traced(copies):
+    class Full(Capturing):
+        """Has memory for a number of copies once a step is bound."""
 
         left = 100
 
-        def condensed(self, calls, fused):
+        def captures(self, calls, with_kernels):
             self.left = copies
-            return super().condensed(calls, fused)
+            return super().captures(calls, with_kernels)
 
         def copy(self, array):
             self.left -= 1
@@ -108,16 +108,16 @@ def test_without_memory_for_a_trial_steps_run_as_they_are(copies):
     assert len(run(Full(whole)).calls) == 5
 
 
-def test_a_step_that_is_bound_anew_all_the_time_is_left_alone():
+def test_a_step_that_is_rebound_every_time_is_not_captured_again():
     tried = []
 
     def counted(calls):
         tried.append(calls)
         return whole(calls)
 
-    library = Condensing(counted)
-    library.copied = 0  # so that new data are other arrays
-    compiled = Replayed(lambda xp, state, data: {"p": state["p"] * data}, library, np)
+    ops = Capturing(counted)
+    ops.copy_limit = 0  # new data is not copied
+    compiled = ReplayedStep(lambda xp, state, data: {"p": state["p"] * data}, ops, np)
     state = {"p": np.ones(4)}
     for _ in range(5):
         state = compiled(state, np.full(4, 2.0))
@@ -130,12 +130,12 @@ def test_a_step_that_is_bound_anew_all_the_time_is_left_alone():
 
 @pytest.fixture
 def torch(monkeypatch):
-    """PyTorch whose CUDA graphs note calls on the CPU."""
+    """PyTorch whose CUDA graphs record calls on the CPU."""
     torch = pytest.importorskip("torch")
     from torch.overrides import TorchFunctionMode
 
     class Graph:
-        """Knows where tensors lie, but does not keep their memory."""
+        """Refers to tensors without keeping them alive, like a CUDA graph."""
 
         def __init__(self):
             self.calls = []
@@ -169,8 +169,8 @@ def torch(monkeypatch):
 
         def __torch_function__(self, function, types, args=(), kwargs=None):
             kwargs = kwargs or {}
-            noted = {key: weak(value) for key, value in kwargs.items()}
-            self.graph.calls.append((function, [*map(weak, args)], noted))
+            recorded = {key: weak(value) for key, value in kwargs.items()}
+            self.graph.calls.append((function, [*map(weak, args)], recorded))
             return kwargs.get("out")
 
     @contextlib.contextmanager
@@ -189,7 +189,7 @@ def torch(monkeypatch):
 
 def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
     from bpnet_backends import torch as module
-    from bpnet_backends.capture.torch_ops import TorchLibrary
+    from bpnet_backends.capture.torch_ops import TorchOps
 
     def losses(**options):
         X, y = bpnet.datasets.make_spiral(96, seed=0)
@@ -199,7 +199,7 @@ def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
         )["loss"]  # fmt: skip
 
     expected = losses(run_eagerly=True)
-    monkeypatch.setattr(module, "TorchLibrary", lambda device: TorchLibrary("cuda:1"))
+    monkeypatch.setattr(module, "TorchOps", lambda device: TorchOps("cuda:1"))
     counted = CountCalls()
     assert losses(callbacks=[counted]) == expected
     assert counted.counts == [1]
@@ -208,19 +208,19 @@ def test_torch_captures_a_step_as_one_graph(torch, monkeypatch):
 # --- on a GPU ---------------------------------------------------------------------------------
 
 
-def test_a_gpu_is_given_a_step_in_few_calls(backend):
+def test_a_step_is_few_calls_on_a_gpu(backend):
     if not backend.device.startswith("cuda") and backend.name != "cupy":
-        pytest.skip(f"{backend.spec} has no CUDA graphs of ours")
+        pytest.skip(f"{backend.spec} captures no CUDA graphs")
     X, y = bpnet.datasets.make_spiral(96, seed=0)
     net = bpnet.Network([Dense(20, "tanh"), Dense(1)], "binary_crossentropy", seed=0)
     counted = CountCalls()
     net.fit(X, y, epochs=2, backend=backend, callbacks=[counted])
-    products = 5  # forward two, for the weights two, for the errors one
+    products = 5  # two forward, two for the weights, one for the errors
     assert counted.counts[0] <= (1 if backend.name == "torch" else 2 * products + 1)
 
 
 @pytest.mark.parametrize("shape", [(256, 784, 512), (64, 1, 10), (1, 2048, 3)])
-def test_cublas_gives_the_numbers_of_cupy(shape, backend):
+def test_cublas_agrees_with_cupy(shape, backend):
     if backend.name != "cupy":
         pytest.skip(f"{backend.spec} is not CuPy")
     pytest.importorskip("nvmath.bindings")

@@ -1,4 +1,4 @@
-"""What tests of replayed steps share: arrays, steps, operations, comparison to the bit."""
+"""Helpers for tests of replayed steps: arrays, steps, operations, bitwise comparison."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def drawn(shape, dtype, number):
     return np.random.default_rng(number).uniform(-1.0, 1.0, shape).astype(dtype)
 
 
-def arguments(backend, shape, dtype, n_slots, seed=0):
-    """Give p, g and slots, which are not negative."""
-    host = [drawn(shape, dtype, 10 * seed + number) for number in range(2 + n_slots)]
+def arguments(backend, shape, dtype, n_state, seed=0):
+    """Return p, g and the optimizer state, which is not negative."""
+    host = [drawn(shape, dtype, 10 * seed + number) for number in range(2 + n_state)]
     return [backend.asarray(a.copy() if k < 2 else abs(a)) for k, a in enumerate(host)]
 
 
 def step_of(rule):
-    """Make a step of a rule for one parameter."""
+    """Return a step that applies a rule to one parameter."""
 
     def step(xp, state, data):
-        p, *slots = rule(xp, state["p"], data["g"], *state["slots"], *data["numbers"])
-        return {"p": p, "slots": slots, "t": state["t"] + 1}
+        p, *rule_state = rule(xp, state["p"], data["g"], *state["rule_state"], *data["numbers"])
+        return {"p": p, "rule_state": rule_state, "t": state["t"] + 1}
 
     return step
 
 
-def assert_same_bits(backend, step, shape, dtype, n_slots, numbers_of, steps=4):
-    """Take some steps, replayed and as written, with other gradients and numbers in each."""
+def assert_same_bits(backend, step, shape, dtype, n_state, numbers_of, steps=4):
+    """Run steps replayed and as written, with new gradients and scalars in each."""
     compiled = backend.compile(step)
 
     def taken(run):
-        p, _, *slots = arguments(backend, shape, dtype, n_slots)
-        state = {"p": p, "slots": slots, "t": backend.asarray(0, "int64")}
+        p, _, *rule_state = arguments(backend, shape, dtype, n_state)
+        state = {"p": p, "rule_state": rule_state, "t": backend.asarray(0, "int64")}
         for t in range(1, steps + 1):
             g = arguments(backend, shape, dtype, 0, seed=t)[1]
             kept = backend.to_numpy(g).copy()
             state = run(state, {"g": g, "numbers": numbers_of(t)})
             assert_array_equal(backend.to_numpy(g), kept)  # the gradient is not consumed
-        return [backend.to_numpy(a) for a in (state["p"], *state["slots"], state["t"])]
+        return [backend.to_numpy(a) for a in (state["p"], *state["rule_state"], state["t"])]
 
     with backend.activate():
         result = taken(compiled)
@@ -71,14 +71,14 @@ def assert_same_bits(backend, step, shape, dtype, n_slots, numbers_of, steps=4):
 
 
 def pure(step, backend, state, data):
-    """Take a step on copies, so that one that works in place changes nothing else."""
+    """Run a step on copies, so that one that works in place changes nothing else."""
     copy = functools.partial(backend.xp.asarray, copy=True)
-    slots = [copy(s) for s in state["slots"]]
-    return step(backend.xp, state | {"p": copy(state["p"]), "slots": slots}, data)
+    rule_state = [copy(s) for s in state["rule_state"]]
+    return step(backend.xp, state | {"p": copy(state["p"]), "rule_state": rule_state}, data)
 
 
 def is_replayed(compiled):
-    return all(run is not None for run in compiled._runs.values())
+    return all(e is not None for e in compiled._executables.values())
 
 
 def n_calls(compiled):
@@ -86,15 +86,15 @@ def n_calls(compiled):
 
 
 class CountCalls(bpnet.Callback):
-    """Note in the end how many calls each program of a training's steps takes."""
+    """Count the calls of each executable when training ends."""
 
     def on_train_end(self, training):
-        self.counts = [len(run.calls) for run in runs_of(training.runner.steps.values())]
+        self.counts = [len(e.calls) for e in executables_of(training.runner.steps.values())]
 
 
-def runs_of(steps):
-    """Give the programs of replayed steps."""
-    return [run for step in steps for run in step._runs.values()]
+def executables_of(steps):
+    """Return the executables of replayed steps."""
+    return [e for step in steps for e in step._executables.values()]
 
 
 OPERATIONS = {
@@ -116,14 +116,14 @@ OPERATIONS = {
 
 
 def any_step(names, picks):
-    """Make a step of these operations; the picks say what each reads, and what is returned."""
+    """Return a step of these operations; `picks` selects their operands and the results."""
 
     def step(xp, state, data):
-        found = [state["p"], state["slots"][0], data["g"]]
+        found = [state["p"], state["rule_state"][0], data["g"]]
         for number, name in enumerate(names):
             a, b = (found[picks[2 * number + k] % len(found)] for k in (0, 1))
             found.append(OPERATIONS[name](xp, a, b))
         p, v = (found[picks[16 + k] % len(found)] for k in (0, 1))
-        return {"p": p * 0.5, "slots": [v * 1.5], "t": state["t"] + 1}
+        return {"p": p * 0.5, "rule_state": [v * 1.5], "t": state["t"] + 1}
 
     return step

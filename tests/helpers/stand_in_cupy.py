@@ -1,8 +1,8 @@
-"""CuPy and nvmath-python on the CPU, as far as bpnet's backend uses them.
+"""CPU stand-ins for the parts of CuPy and nvmath-python that bpnet's backend uses.
 
-Arrays are NumPy's. While a stream is captured nothing runs: calls are noted, and run when the
-graph is launched; products are refused, as CuPy refuses them. Kernels are compiled by the C++
-compiler of the machine, from the very code that a GPU would get.
+Arrays are NumPy's. During stream capture nothing runs: calls are recorded, and run when the
+graph is launched; products are refused, as CuPy refuses them. Kernels are compiled by the local
+C++ compiler from the same code that a GPU would get.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ COMPILER = shutil.which("g++")
 
 
 class NdArray(np.ndarray):
-    """An array of the stand-in: `data` has a pointer, as CuPy's has."""
+    """An array whose `data` has a pointer, like CuPy's."""
 
-    __module__ = "numpy"  # bpnet takes it for an array of the host
+    __module__ = "numpy"  # bpnet treats it as a host array
 
     @property
     def data(self):
@@ -36,19 +36,19 @@ class NdArray(np.ndarray):
 
 
 def owned(result):
-    """Give arrays and NumPy's numbers as arrays of the stand-in."""
+    """Return arrays and NumPy scalars as arrays of the stand-in."""
     is_array = isinstance(result, np.ndarray | np.generic)
     return np.asarray(result).view(NdArray) if is_array else result
 
 
 class Stream:
-    """What is launched into a captured stream becomes the graph's."""
+    """A stream whose capture collects launches in a graph."""
 
     captured = None
     ptr = 7
 
     def __init__(self, non_blocking=False):
-        assert non_blocking  # as CUDA demands of a stream that is captured
+        assert non_blocking  # required for capture
 
     def __enter__(self):
         return self
@@ -75,7 +75,7 @@ class Graph:
 
 
 def launched(function):
-    """Let a function run, or be captured."""
+    """Make a function run, or be captured."""
 
     @functools.wraps(function)
     def launch(*arguments, **options):
@@ -95,7 +95,7 @@ def matmul(a, b, out=None):
 
 
 class ElementwiseKernel:
-    """A kernel in C++, compiled with a loop around it."""
+    """A kernel compiled as a C++ loop."""
 
     def __init__(self, in_params, out_params, operation, name, preamble):
         parameters = [p.split() for p in f"{in_params}, {out_params}".split(", ")]
@@ -136,7 +136,7 @@ using namespace std;"""
 @functools.cache
 def compiled(code):
     if COMPILER is None:
-        raise RuntimeError("there is no C++ compiler")
+        raise RuntimeError("no C++ compiler")
     folder = Path(tempfile.mkdtemp())
     (folder / "kernel.cpp").write_text(code)
     command = [COMPILER, "-O1", "-ffp-contract=off", "-shared", "-fPIC", "kernel.cpp", "-o"]
@@ -170,7 +170,7 @@ def gemm_ex(
     handle, op_a, op_b, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, beta, c, c_kind, ldc,
     compute_type, algorithm,
 ):  # fmt: skip
-    """Multiply as cuBLAS does, which sees memory in Fortran order."""
+    """Multiply in Fortran order, like cuBLAS."""
     assert a_kind == b_kind == c_kind
     assert (compute_type, algorithm) == ((68, 70)[a_kind], 99)
     dtype = (np.float32, np.float64)[a_kind]
@@ -188,7 +188,7 @@ def gemm_ex(
 
 
 def cublas():
-    """Give what stands in for `nvmath.bindings.cublas`."""
+    """Return a stand-in for `nvmath.bindings.cublas`."""
     return types.SimpleNamespace(
         Operation=Operation, ComputeType=ComputeType, GemmAlgo=GemmAlgo, gemm_ex=gemm_ex,
         create=lambda: 1, destroy=lambda handle: None,
@@ -207,7 +207,7 @@ def check_workspace(handle, pointer, size):
 
 
 class Device:
-    """The one GPU, a Hopper."""
+    """The only GPU, a Hopper."""
 
     compute_capability = "90"
 
@@ -225,7 +225,7 @@ class Device:
 
 
 def cupy():
-    """Give what stands in for the package `cupy`."""
+    """Return a stand-in for the package `cupy`."""
     module = types.ModuleType("cupy")
     for name in dir(np):
         function = getattr(np, name)
@@ -252,7 +252,7 @@ def cupy():
 
 
 def namespace():
-    """Give what stands in for `array_api_compat.cupy`."""
+    """Return a stand-in for `array_api_compat.cupy`."""
     module = types.ModuleType("array_api_compat.cupy")
     for name in dir(array_api_compat.numpy):
         attribute = getattr(array_api_compat.numpy, name)
@@ -264,7 +264,7 @@ def namespace():
 
 @contextlib.contextmanager
 def installed(nvmath=True):
-    """Give the class of bpnet's backend for CuPy, on the stand-ins."""
+    """Yield bpnet's backend class for CuPy, on the stand-ins."""
     modules = {"cupy": cupy(), "array_api_compat.cupy": namespace()}
     bindings = types.ModuleType("nvmath.bindings")
     if nvmath:
