@@ -3,7 +3,7 @@
     python .ci/oldest.py > oldest.txt
     pip install --constraint oldest.txt --editable ".[test]"
 
-So the bounds stand in pyproject.toml alone. Needs the package packaging.
+This keeps the bounds in pyproject.toml alone. Requires the package `packaging`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ PROJECT = pathlib.Path(__file__).parents[1] / "pyproject.toml"
 
 
 def constraints() -> Iterator[str]:
-    """Give each lower bound as a pin; a requirement without one is an error."""
+    """Yield each lower bound as a pin; raise ValueError for a requirement without one."""
     project = tomllib.loads(PROJECT.read_text())["project"]
     extras = itertools.chain(*project["optional-dependencies"].values())
     for text in sorted({*project["dependencies"], *extras}):
         requirement = Requirement(text)
         if requirement.name == project["name"]:
-            continue  # some extras of ours are made of others
+            continue  # an extra that includes other extras
         bounds = [bound.version for bound in requirement.specifier if bound.operator == ">="]
         if len(bounds) != 1:
             raise ValueError(f"{text!r} in pyproject.toml needs one lower bound")

@@ -1,1 +1,1 @@
-"""Measurements of bpnet beside its peers: ``python -m benchmarks --help``."""
+"""Benchmarks of bpnet against its peers: ``python -m benchmarks --help``."""

@@ -1,7 +1,8 @@
-"""Measure bpnet beside its peers, in one process.
+"""Benchmark bpnet against its peers in one process.
 
-Ratios of medians come first: contestants take turns, so what else the machine does falls on
-all of them. What needs a fresh process (import, first, memory) starts those one by one.
+The contestants take turns, so other load on the machine affects all of them alike; compare
+ratios of medians, not times. Sections that need a fresh process (import, first, memory) start
+one for each measurement.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SECTIONS = {
     "callbacks": "callbacks.measure",
     "digits": "digits.measure",
     "import": "imports.measure",
-    "first": "first.measure",
+    "first": "cold_start.measure",
     "memory": "memory.measure",
 }
 NETWORKS = ("small", "middle", "large")
@@ -31,13 +32,13 @@ PACKAGES = ("array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x", 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what is asked for, print it, and write what is wanted."""
+    """Run the chosen sections, print their tables, and write the requested files."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.sections if name not in SECTIONS]:
-        parser.error(f"unknown section {', '.join(unknown)}; known are {', '.join(SECTIONS)}")
-    if options.figures:
-        measured = json.loads(options.figures.read_text())
+        parser.error(f"unknown section {', '.join(unknown)}; choose from {', '.join(SECTIONS)}")
+    if options.results:
+        measured = json.loads(options.results.read_text())
     else:
         _pin(options.threads)
         measured = _measure(parser, options)
@@ -56,19 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     add("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; default all")
     add("--networks", nargs="+", choices=("tiny", *NETWORKS), default=NETWORKS)
     add("--backends", nargs="+", metavar="SPEC", help="such as numpy torch:cuda:0; default: "
-        f"those of {', '.join(BACKENDS)} that can run, each on its best device")  # fmt: skip
-    add("--rounds", type=int, default=15, help="turns of each contestant")
+        f"the available ones of {', '.join(BACKENDS)}, each on its best device")  # fmt: skip
+    add("--rounds", type=int, default=15, help="turns per contestant")
     add("--threads", type=int, default=os.cpu_count())
-    add("--compiled", action="store_true", help="race torch.compile too")
-    add("--json", type=Path, help="file to write the figures to")
-    add("--plot", type=Path, metavar="FOLDER", help="where to draw ratios and scaling")
-    add("--from", dest="figures", type=Path, metavar="JSON",
-        help="measure nothing, take the figures of that file")  # fmt: skip
+    add("--compiled", action="store_true", help="also measure torch.compile")
+    add("--json", type=Path, help="file to write the results to")
+    add("--plot", type=Path, metavar="FOLDER", help="folder for plots of ratios and scaling")
+    add("--from", dest="results", type=Path, metavar="JSON",
+        help="read the results from this file instead of measuring")  # fmt: skip
     return parser
 
 
 def _pin(threads: int) -> None:
-    """Set what libraries read when they are loaded: threads, and products without TF32."""
+    """Set the variables that libraries read on import: thread counts, and no TF32."""
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
@@ -78,20 +79,22 @@ def _pin(threads: int) -> None:
 
 def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, Any]:
     import bpnet
-    from benchmarks import cases, contest, hardware, machine
+    from benchmarks import cases, hardware, machine, runner
     from bpnet.common.tables import align
 
     try:
-        places = _places(options.backends)
+        backends = _backends(options.backends)
     except bpnet.BackendError as error:
         parser.error(f"argument --backends: {error}")
     networks = (case for group in options.networks for case in cases.GROUPS[group])
-    wanted = contest.Options(tuple(networks), places, options.rounds, options.compiled)
+    wanted = runner.Options(tuple(networks), backends, options.rounds, options.compiled)
 
     about = machine.facts(*PACKAGES) | {"threads": str(options.threads)}
-    about["backends"] = ", ".join(place.spec for place in places.values())
-    for device in {place.device.partition(":")[0]: place.device for place in places.values()}:
-        about[f"peak of {device}"] = str(hardware.peak(device, places))
+    about["backends"] = ", ".join(backend.spec for backend in backends.values())
+    for device in {
+        backend.device.partition(":")[0]: backend.device for backend in backends.values()
+    }:
+        about[f"peak of {device}"] = str(hardware.peak(device, backends))
     print("\n".join(f"{name}: {value}" for name, value in about.items()), end="\n\n")
 
     rows = []
@@ -101,14 +104,14 @@ def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> di
         for found in getattr(section, function)(wanted):
             print(f"{name}: {found[0].case}")
             print(
-                "\n".join(align(contest.table(found, section.COLUMNS))), end="\n\n", flush=True
+                "\n".join(align(runner.table(found, section.COLUMNS))), end="\n\n", flush=True
             )
             rows += found
     return {"machine": about, "rows": [row.flat() for row in rows]}
 
 
-def _places(specs: Sequence[str] | None) -> dict[str, Any]:
-    """Give backends by the names under which they appear: short ones, where that is clear."""
+def _backends(specs: Sequence[str] | None) -> dict[str, Any]:
+    """Return backends by display name: the short name where it is unambiguous."""
     import bpnet
 
     if specs is None:
@@ -116,15 +119,15 @@ def _places(specs: Sequence[str] | None) -> dict[str, Any]:
         specs = [
             f"{name}:{table[name].devices[0]}" for name in BACKENDS if table[name].available
         ]
-    places = [bpnet.get_backend(spec) for spec in dict.fromkeys(specs)]
-    names = [place.name for place in places]
-    return {p.name if names.count(p.name) == 1 else p.spec: p for p in places}
+    backends = [bpnet.get_backend(spec) for spec in dict.fromkeys(specs)]
+    names = [backend.name for backend in backends]
+    return {p.name if names.count(p.name) == 1 else p.spec: p for p in backends}
 
 
 def _plot(rows: list[dict[str, Any]], folder: Path) -> None:
-    from benchmarks import contest, pictures
+    from benchmarks import pictures, runner
 
-    for path in pictures.draw([contest.Row.of(row) for row in rows], folder):
+    for path in pictures.draw([runner.Row.of(row) for row in rows], folder):
         print(path)
 
 

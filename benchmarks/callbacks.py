@@ -1,4 +1,4 @@
-"""What each callback adds to an epoch, at its default settings."""
+"""Overhead of each callback per epoch, at its default settings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import bpnet
 from benchmarks import ours
 from benchmarks.cases import Case
-from benchmarks.contest import Column, Options, Row, has, number, race, ratio
+from benchmarks.runner import Column, Options, Row, has, number, race, ratio
 from benchmarks.speed import BATCHES
 from benchmarks.timing import Turn
 
 NONE = "none"
-# Epochs of one training: over them what a callback does once, at the start, is spread.
+# Epochs per training run, over which a callback's one-off cost at the start is spread.
 EPOCHS = 50
 
 COLUMNS: dict[str, Column] = {
@@ -27,21 +27,21 @@ Make = Callable[[], list[bpnet.Callback]]
 
 
 def measure(options: Options) -> Iterator[list[Row]]:
-    """Train the first of the networks with each callback alone, on each backend."""
+    """Train the first network with each callback on its own, on each backend."""
     case = options.cases[0]._replace(optimizer="Adam")
     with tempfile.TemporaryDirectory() as folder:
-        for label, place in options.places.items():
+        for label, backend in options.backends.items():
             turns = {
-                name: training(case, place, make) for name, make in entrants(folder).items()
+                name: training(case, backend, make) for name, make in entrants(folder).items()
             }
             rows = race("callbacks", f"{case.name}, bpnet {label}", turns, options.rounds)
             for row in rows:
-                row.figures["seconds"] /= EPOCHS
+                row.values["seconds"] /= EPOCHS
             yield rows
 
 
 def entrants(folder: str) -> dict[str, Make]:
-    """Give what makes the callbacks, anew for each training."""
+    """Return factories that create new callbacks for each training run."""
     makers: dict[str, Make] = {
         NONE: list,
         "one without hooks": lambda: [bpnet.Callback()],
@@ -59,18 +59,18 @@ def entrants(folder: str) -> dict[str, Make]:
     return makers
 
 
-def training(case: Case, place: bpnet.Backend, make: Make) -> Turn:
-    """Trainings of some epochs."""
+def training(case: Case, backend: bpnet.Backend, make: Make) -> Turn:
+    """Return a turn that runs whole trainings of ``EPOCHS`` epochs."""
     X, y = case.examples(case.batch * BATCHES)
-    net, rule = ours.network(case, place), ours.optimizer(case)
+    net, rule = ours.network(case, backend), ours.optimizer(case)
 
     def turn(trainings: int) -> None:
-        with warnings.catch_warnings():  # nothing can be learnt here, and Doctor says so
+        with warnings.catch_warnings():  # the labels are random, which Doctor reports
             warnings.simplefilter("ignore", bpnet.TrainingWarning)
             for _ in range(trainings):
                 net.fit(
                     X, y, optimizer=rule, epochs=EPOCHS, batch_size=case.batch,
-                    callbacks=make(), backend=place,
+                    callbacks=make(), backend=backend,
                 )  # fmt: skip
 
     return turn

@@ -1,4 +1,4 @@
-"""The networks that are measured, their examples, and the least work that they need."""
+"""The networks to measure, their data, and the minimum work that they need."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-ITEMSIZE = 4  # all is float32
+ITEMSIZE = 4  # float32
 
 
 class Case(NamedTuple):
-    """A classifier, float32, and how it is trained."""
+    """A float32 classifier and its training settings."""
 
     sizes: tuple[int, ...]
     batch: int
@@ -27,14 +27,14 @@ class Case(NamedTuple):
         return f"{self.network} ({self.batch}), {self.activation}, {self.optimizer}"
 
     def examples(self, rows: int | None = None) -> tuple[Any, Any]:
-        """Draw features and labels, one batch of them unless told otherwise."""
+        """Draw features and labels, one batch by default."""
         rng = np.random.default_rng(0)
         m = rows or self.batch
         X = rng.standard_normal((m, self.sizes[0]), dtype=np.float32)
         return X, rng.integers(0, self.sizes[-1], m)
 
     def weights(self, seed: int = 1) -> list[tuple[Any, Any]]:
-        """Draw W and b of each layer (He et al. 2015), for the peers that take them."""
+        """Draw W and b of each layer (He et al. 2015), for peers that take initial weights."""
         rng = np.random.default_rng(seed)
         return [
             (
@@ -45,13 +45,13 @@ class Case(NamedTuple):
             for n_in, n_out in itertools.pairwise(self.sizes)
         ]
 
-    # --- the least that must be computed, moved and kept --------------------------------------
+    # --- lower bounds on operations, memory traffic and memory --------------------------------
 
     @property
     def step_flops(self) -> float:
         """Floating-point operations of the matrix products of a step."""
         products = [n_in * n_out for n_in, n_out in itertools.pairwise(self.sizes)]
-        return 2.0 * self.batch * (3 * sum(products) - products[0])  # no error goes to X
+        return 2.0 * self.batch * (3 * sum(products) - products[0])  # no gradient of X
 
     @property
     def inference_flops(self) -> float:
@@ -60,19 +60,19 @@ class Case(NamedTuple):
 
     @property
     def step_bytes(self) -> float:
-        """Move weights and slots there and back, X there, activations there and back."""
+        """Bytes to read X and to read and write weights, optimizer state and activations."""
         activations = self.batch * (self.sizes[0] + 2 * sum(self.sizes[1:]))
         return float(ITEMSIZE * (2 * self._kept + activations))
 
     @property
     def inference_bytes(self) -> float:
-        """Move weights and X there, and the probabilities back."""
+        """Bytes to read the weights and X and to write the probabilities."""
         moved = self.batch * (self.sizes[0] + self.sizes[-1])
         return float(ITEMSIZE * (self._parameters + moved))
 
     @property
     def memory(self) -> float:
-        """Bytes of weights, slots and activations; X is the first of these."""
+        """Bytes of weights, optimizer state and activations, including X."""
         return float(ITEMSIZE * (self._kept + self.batch * sum(self.sizes)))
 
     @property
@@ -87,7 +87,7 @@ class Case(NamedTuple):
 LEARNING_RATE = 1e-3
 
 GROUPS = {
-    "tiny": (Case((4, 8, 3), 8),),  # takes seconds: to see that all of it works
+    "tiny": (Case((4, 8, 3), 8),),  # a smoke test that takes seconds
     "small": (Case((2, 64, 64, 2), 256), Case((64, 128, 10), 64)),
     "middle": (Case((784, 512, 512, 10), 256),),
     "large": (
@@ -98,7 +98,7 @@ GROUPS = {
 
 
 def variants(case: Case) -> list[Case]:
-    """Give a network with each optimiser; the small ones with two activations."""
+    """Return a network with each optimizer; the small ones with two activations each."""
     activations = ("relu", "tanh") if case in GROUPS["small"] else ("relu",)
     return [
         case._replace(activation=activation, optimizer=optimizer)

@@ -1,12 +1,12 @@
-"""How often `bpnet.diagnose` names the illness of a training, and how often it sees none.
+"""Accuracy of `bpnet.diagnose` on failing and on healthy training runs.
 
 Run with: python benchmarks/diagnosis.py [--tuning] [--each N] [--out FILE]
 
-Draws trainings of each illness, and healthy ones, until enough are what they were meant to be
-(`sick_measures.is_sick`, apart from the diagnosis), and prints the confusion
-matrix of the first finding. A diagnosis is right if that is the illness that was induced.
+Draws runs for each failure, and healthy ones, until enough of them show the intended behavior
+(as measured by `failure_measures.as_intended`, independently of the diagnosis), and prints the
+confusion matrix of the first finding. A diagnosis is right if it is the induced failure.
 
-The thresholds were set with --tuning: other data sets, other seeds.
+The thresholds were tuned with --tuning, which uses other data sets and seeds.
 """
 
 from __future__ import annotations
@@ -19,83 +19,83 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
-if __name__ == "__main__":  # two processes share two cores; before NumPy is imported
+if __name__ == "__main__":  # one thread per worker; set before NumPy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import machine
-from sick_measures import is_sick
-from sick_trainings import HELD_OUT, RECIPES, REGRESSION, TUNING, make, train
+from failing_runs import HELD_OUT, RECIPES, REGRESSION, TUNING, make, train
+from failure_measures import as_intended
 
 import bpnet
 
 EACH = 15
-HEALTHY = 7  # times as many healthy ones as of an illness
-SICK_RIGHT, HEALTHY_WRONG = 0.95, 0.05
+HEALTHY = 7  # times as many healthy runs as runs of each failure
+FAILING_RIGHT, HEALTHY_WRONG = 0.95, 0.05
 HELD_OUT_SEEDS = 1000
 
 
 class Result(NamedTuple):
-    """One training that is what it was meant to be."""
+    """One run that shows the intended behavior."""
 
-    illness: str
+    failure: str
     named: str
     case: str
 
 
 class Batch(NamedTuple):
-    """The trainings of one job, and how many candidates were thrown away."""
+    """The runs of one job, and how many candidates were discarded."""
 
-    illness: str
+    failure: str
     results: list[Result]
-    thrown_away: int
+    discarded: int
 
 
-def data_sets(illness: str, tuning: bool) -> Sequence[str]:
+def data_sets(failure: str, tuning: bool) -> Sequence[str]:
     names = TUNING if tuning else HELD_OUT
-    if illness == "unscaled targets":
+    if failure == "unscaled targets":
         return REGRESSION[tuning]
-    if illness == "class imbalance":
+    if failure == "class imbalance":
         return [name for name in names if not name.startswith("friedman")]
     return names
 
 
-def draw(illness: str, tuning: bool, count: int, seed: int) -> Batch:
-    """Draw candidates until `count` are what they were meant to be, then diagnose them."""
-    names, results, thrown_away = data_sets(illness, tuning), [], 0
+def draw(failure: str, tuning: bool, count: int, seed: int) -> Batch:
+    """Draw candidates until `count` show the intended behavior, and diagnose those."""
+    names, results, discarded = data_sets(failure, tuning), [], 0
     while len(results) < count:
-        if thrown_away > 5 * count + 20:
-            raise RuntimeError(f"the recipe for {illness!r} hardly ever makes it")
-        case = make(illness, names[seed % len(names)], seed)
+        if discarded > 5 * count + 20:
+            raise RuntimeError(f"the recipe for {failure!r} hardly ever produces it")
+        case = make(failure, names[seed % len(names)], seed)
         run = train(case)
-        if is_sick(run):
+        if as_intended(run):
             layers = ", ".join(map(repr, case.layers))
             text = f"{case.name}, seed {seed}: {layers}; {case.fit['optimizer']!r}"
-            results.append(Result(illness, bpnet.diagnose(run.history).name, text))
+            results.append(Result(failure, bpnet.diagnose(run.history).name, text))
         else:
-            thrown_away += 1
+            discarded += 1
         seed += 1
-    return Batch(illness, results, thrown_away)
+    return Batch(failure, results, discarded)
 
 
 def measure(tuning: bool, each: int, first: int, workers: int) -> list[Batch]:
-    jobs = [(illness, first) for illness in RECIPES if illness != "healthy"]
+    jobs = [(failure, first) for failure in RECIPES if failure != "healthy"]
     jobs += [("healthy", first + 100 * k) for k in range(HEALTHY)]
     with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(draw, illness, tuning, each, seed) for illness, seed in jobs]
+        futures = [pool.submit(draw, failure, tuning, each, seed) for failure, seed in jobs]
         return [future.result() for future in futures]
 
 
 def rates(results: Sequence[Result]) -> tuple[float, float]:
-    """Give the share of sick trainings named rightly, and of healthy ones called sick."""
-    sick = [r.named == r.illness for r in results if r.illness != "healthy"]
-    healthy = [r.named != "healthy" for r in results if r.illness == "healthy"]
-    return sum(sick) / len(sick), sum(healthy) / len(healthy)
+    """Return the share of failing runs diagnosed correctly and of healthy ones that are not."""
+    failing = [r.named == r.failure for r in results if r.failure != "healthy"]
+    healthy = [r.named != "healthy" for r in results if r.failure == "healthy"]
+    return sum(failing) / len(failing), sum(healthy) / len(healthy)
 
 
 def confusion_matrix(results: Sequence[Result]) -> str:
-    """Write induced illnesses as rows and the first findings as numbered columns."""
+    """Return a table: induced failures as rows, first findings as numbered columns."""
     names = list(RECIPES)
-    counts = Counter((r.illness, r.named) for r in results)
+    counts = Counter((r.failure, r.named) for r in results)
     lines = [" " * 35 + "".join(f"{k:4d}" for k in range(len(names)))]
     for k, name in enumerate(names):
         cells = (counts[name, named] for named in names)
@@ -105,38 +105,42 @@ def confusion_matrix(results: Sequence[Result]) -> str:
 
 def report(batches: Sequence[Batch], tuning: bool, first: int) -> str:
     results = [result for batch in batches for result in batch.results]
-    sick, healthy = rates(results)
-    n_healthy = sum(r.illness == "healthy" for r in results)
+    failing, healthy = rates(results)
+    n_healthy = sum(r.failure == "healthy" for r in results)
     names = dict.fromkeys([*data_sets("healthy", tuning), *REGRESSION[tuning]])
-    wrong = [r for r in results if r.named != r.illness]
+    wrong = [r for r in results if r.named != r.failure]
     return "\n".join(
         [
             machine.describe(),
             f"data sets {', '.join(names)}; seeds from {first}; "
-            f"{sum(b.thrown_away for b in batches)} candidates were not what they were meant "
-            f"to be and thrown away",
+            f"{sum(b.discarded for b in batches)} candidates did not show "
+            f"the intended behavior and were discarded",
             "",
-            "rows: what was induced; columns: the first finding",
+            "rows: induced failure; columns: first finding",
             confusion_matrix(results),
             "",
-            f"{len(results) - n_healthy} sick trainings: {100.0 * sick:.1f} % named rightly "
-            f"(at least {100.0 * SICK_RIGHT:.0f} %)",
-            f"{n_healthy} healthy trainings: {100.0 * healthy:.1f} % called sick "
+            f"{len(results) - n_healthy} failing runs: {100.0 * failing:.1f} % diagnosed "
+            f"correctly (at least {100.0 * FAILING_RIGHT:.0f} %)",
+            f"{n_healthy} healthy runs: {100.0 * healthy:.1f} % diagnosed as failing "
             f"(at most {100.0 * HEALTHY_WRONG:.0f} %)",
-            *(f"wrong: {r.illness} called {r.named}: {r.case}" for r in wrong),
+            *(f"wrong: {r.failure} diagnosed as {r.named}: {r.case}" for r in wrong),
         ]
     )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--tuning", action="store_true", help="the other half of the data")
-    parser.add_argument("--each", type=int, default=EACH, help=f"of an illness ({EACH})")
     parser.add_argument(
-        "--seed", type=int, help="first seed; other than 0 or 1000: fresh draws"
+        "--tuning", action="store_true", help="use the tuning data sets and seeds"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--out", help="file to write the result to as well")
+    parser.add_argument(
+        "--each", type=int, default=EACH, help=f"runs per failure (default: {EACH})"
+    )
+    parser.add_argument("--seed", type=int, help="first seed; other than 0 or 1000, new draws")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="number of processes"
+    )
+    parser.add_argument("--out", help="file to write the result to, too")
     options = parser.parse_args()
     first = options.seed
     if first is None:
@@ -147,8 +151,8 @@ def main() -> int:
     if options.out:
         with open(options.out, "w") as file:
             file.write(text + "\n")
-    sick, healthy = rates([result for batch in batches for result in batch.results])
-    return 0 if sick >= SICK_RIGHT and healthy <= HEALTHY_WRONG else 1
+    failing, healthy = rates([result for batch in batches for result in batch.results])
+    return 0 if failing >= FAILING_RIGHT and healthy <= HEALTHY_WRONG else 1
 
 
 if __name__ == "__main__":

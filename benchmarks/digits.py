@@ -1,8 +1,8 @@
-"""Wall time until 97 % of held-out handwritten digits are recognised.
+"""Wall time to 97 % accuracy on held-out handwritten digits.
 
-scikit-learn's 1,797 digits, a quarter held out, standardised; a 64-128-10 network with Adam.
-All start from their own weights and shuffles, look at the held-out digits after each epoch, and
-what they compile for a new network counts.
+scikit-learn's 1,797 digits, standardized, a quarter held out; a 64-128-10 network with Adam.
+Each contestant draws its own weights and shuffles and evaluates the held-out digits after each
+epoch. The time to compile a new network counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import bpnet
 from benchmarks import ours
 from benchmarks.cases import Case
-from benchmarks.contest import (
+from benchmarks.runner import (
     EAGER,
     SKLEARN,
     Column,
@@ -43,7 +43,7 @@ COLUMNS: dict[str, Column] = {
 
 
 class Digits(NamedTuple):
-    """Standardised digits, float32, and those held out."""
+    """Standardized float32 digits, for training and held out."""
 
     X: Any
     y: Any
@@ -52,13 +52,13 @@ class Digits(NamedTuple):
 
 
 def measure(options: Options) -> Iterator[list[Row]]:
-    """Train with other seeds in each round, in turn."""
+    """Train the contestants in turn, with a new seed each round."""
     if not has("sklearn"):
         print("digits: needs scikit-learn's digits; install it with: pip install scikit-learn")
         return
     contestants = entrants(options)
     for train in contestants.values():
-        train(load(0), 0, 0.0)  # loads libraries
+        train(load(0), 0, 0.0)  # imports the libraries
     found: dict[str, list[tuple[float, int, float]]] = {name: [] for name in contestants}
     names = list(contestants)
     for seed in range(options.rounds):
@@ -70,16 +70,16 @@ def measure(options: Options) -> Iterator[list[Row]]:
     rows = []
     for name, results in found.items():
         seconds, epochs, accuracy = map(statistics.median, zip(*results, strict=True))
-        figures = {"seconds": seconds, "epochs": epochs, "accuracy": accuracy}
-        rows.append(Row("digits", f"{CASE.name}, to {GOAL:.0%}", name, figures))
+        values = {"seconds": seconds, "epochs": epochs, "accuracy": accuracy}
+        rows.append(Row("digits", f"{CASE.name}, to {GOAL:.0%}", name, values))
     yield rows
 
 
 def entrants(options: Options) -> dict[str, Callable[[Digits, int, float], tuple[int, float]]]:
-    """Give functions of data, seed and goal that train, and give epochs and accuracy."""
+    """Return functions of data, seed and goal that train and return epochs and accuracy."""
     found: dict[str, Any] = {
-        f"bpnet {label}": functools.partial(with_bpnet, place)
-        for label, place in options.places.items()
+        f"bpnet {label}": functools.partial(with_bpnet, backend)
+        for label, backend in options.backends.items()
     }
     if has("torch"):
         found[EAGER] = functools.partial(with_torch, options.device(EAGER))
@@ -99,7 +99,7 @@ def load(seed: int) -> Digits:
 
 
 class StopAt(bpnet.Callback):
-    """End training when enough of the held-out examples are classified rightly."""
+    """Stop training once the validation accuracy reaches a goal."""
 
     def __init__(self, goal: float) -> None:
         self.goal = goal
@@ -109,11 +109,13 @@ class StopAt(bpnet.Callback):
             training.stop("the goal is reached")
 
 
-def with_bpnet(place: bpnet.Backend, data: Digits, seed: int, goal: float) -> tuple[int, float]:
-    history = ours.network(CASE, place, seed).fit(
+def with_bpnet(
+    backend: bpnet.Backend, data: Digits, seed: int, goal: float
+) -> tuple[int, float]:
+    history = ours.network(CASE, backend, seed).fit(
         data.X, data.y, validation_data=(data.X_test, data.y_test), epochs=LIMIT,
         batch_size=CASE.batch, optimizer=ours.optimizer(CASE), callbacks=[StopAt(goal)],
-        backend=place,
+        backend=backend,
     )  # fmt: skip
     return history.epochs, history["val_accuracy"][-1]
 
@@ -149,7 +151,7 @@ def with_sklearn(data: Digits, seed: int, goal: float) -> tuple[int, float]:
 def until(
     goal: float, train: Callable[[], Any], measure: Callable[[], float]
 ) -> tuple[int, float]:
-    """Train epoch by epoch until the goal is reached, or too many were needed."""
+    """Train epoch by epoch until the goal, or ``LIMIT`` epochs, is reached."""
     for epochs in range(1, 1 + LIMIT):
         train()
         accuracy = measure()

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Checks and measures bpnet on a machine with a CUDA GPU; installs nothing.
+# Tests and benchmarks bpnet on a machine with a CUDA GPU; installs nothing.
 #
 #   benchmarks/gpu.sh [OPTION ...]     options and sections of `python -m benchmarks`
 #
-# Runs the tests with every backend at hand, the parity of backends in float64 and float32, and
-# the benchmarks without TF32. What it prints and measures goes to
-# benchmarks/results/gpu-DEVICE-DATE.txt and .json. The exit status is 1 if a backend does not
-# answer, and if anything fails; what comes after a failure is still run.
+# Runs the tests on every available backend, the parity checks in float64 and float32, and the
+# benchmarks without TF32. Output and results go to benchmarks/results/gpu-DEVICE-DATE.txt and
+# .json. The exit status is 1 if a backend is unavailable or anything fails; later stages still
+# run after a failure.
 #
-# BACKENDS  which must answer and are measured; without it: cupy torch:cuda:0 jax:gpu:0.
-#           BACKENDS="numpy torch:cpu jax:cpu" goes the same way on a machine without a GPU.
-# PYTHON    the interpreter; without it: python.
-# PYTEST_ADDOPTS  more options for pytest, such as "-k test_backends".
+# BACKENDS  the backends to require and measure (default: cupy torch:cuda:0 jax:gpu:0).
+#           BACKENDS="numpy torch:cpu jax:cpu" runs the same stages without a GPU.
+# PYTHON    the interpreter (default: python).
+# PYTEST_ADDOPTS  further options for pytest, such as "-k test_backends".
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ read -ra backends <<<"${BACKENDS:-cupy torch:cuda:0 jax:gpu:0}"
 export XLA_PYTHON_CLIENT_PREALLOCATE=false # the libraries share the GPU
 
 if ! device=$("$python" -m benchmarks.preflight "${backends[@]}"); then
-    echo "gpu.sh: nothing was run. For CUDA 12, below a driver, it needs: $needed" >&2
+    echo "gpu.sh: nothing was run. With CUDA 12 and its driver, it needs: $needed" >&2
     exit 1
 fi
 
@@ -33,7 +33,7 @@ mkdir -p benchmarks/results
 : >"$results.txt"
 failed=()
 
-# Runs a command under a title, and notes whether it failed.
+# Runs a command under a title and records whether it failed.
 stage() {
     local title=$1
     shift
@@ -44,7 +44,7 @@ stage() {
 if command -v nvidia-smi >/dev/null; then
     stage GPU nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 fi
-# -rs: a backend that a test could not have is named, with the reason.
+# -rs: list skipped tests, with the reason.
 stage tests "$python" -m pytest -q -rs
 for dtype in float64 float32; do
     stage "parity in $dtype" "$python" -m bpnet parity --dtype "$dtype" \

@@ -1,11 +1,11 @@
-"""What `bpnet.GradientFlow` costs at its default settings, as a share of an epoch.
+"""Overhead of `bpnet.GradientFlow` at its default settings, as a share of an epoch.
 
 Run with: python benchmarks/gradient_flow.py [--out FILE]
 
-Trains with and without it in turn, on one thread. "inside" is the processor time of its hooks
-and of keeping the figures, relative to the rest of the same training, which other work on the
-machine hardly disturbs; "with it" is the median ratio of neighbouring trainings with and
-without. What is measured before the first step, once in a training, stands by itself.
+Trains with and without it in turn, on one thread. "inside" is the CPU time of its hooks and of
+storing the metrics, relative to the rest of the same run; other load on the machine barely
+affects it. "with it" is the median ratio of paired runs with and without it. "once" is the time
+before the first step, spent once per run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import time
 from typing import Any, NamedTuple
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # processor time is then that of the work
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # so that CPU time is that of the work alone
 
 import machine
 import numpy as np
@@ -45,7 +45,7 @@ CASES = (
 
 
 class Timed(bpnet.GradientFlow):
-    """Measure its own time: once, before the first step, and inside of the epochs."""
+    """Time itself: once before the first step, and inside the epochs."""
 
     once = inside = 0.0
 
@@ -62,7 +62,7 @@ class Timed(bpnet.GradientFlow):
 
 
 class TimedHistory(bpnet.History):
-    """Count the time of keeping figures, all of them, as that of the callback."""
+    """Charge the time to store all metrics to the callback."""
 
     def __init__(self, flow: Timed, history: bpnet.History) -> None:
         vars(self).update(vars(history))
@@ -75,7 +75,7 @@ class TimedHistory(bpnet.History):
 
 
 def measure(case: Case) -> tuple[float, float, float, float]:
-    """Give the seconds of an epoch, both shares of the callback, and the seconds before it."""
+    """Return seconds per epoch, both shares of the callback, and its seconds before epoch 1."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(case.rows, case.features)), rng.integers(0, 2, case.rows)
     layers = [*(bpnet.Dense(units, "relu") for units in case.hidden), bpnet.Dense(2)]
@@ -99,7 +99,7 @@ def measure(case: Case) -> tuple[float, float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--out", help="file to write the result to as well")
+    parser.add_argument("--out", help="file to write the result to, too")
     options = parser.parse_args()
     lines = [machine.describe(), "", f"{'':34s}    epoch   inside  with it    once"]
     for case in CASES:

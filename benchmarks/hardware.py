@@ -1,7 +1,7 @@
-"""What a device could do at best in float32: the arithmetic peak, beside what is reached.
+"""Peak float32 throughput of a device, to compare results with.
 
-Of known GPUs it is the maker's figure without TF32; of others, and of the CPU, the best of a
-few large products and copies, measured here.
+For known GPUs it is the vendor's figure without TF32; for other GPUs and the CPU, the best of a
+few large matrix products and copies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 import bpnet
 
-# FP32 of the ordinary cores in TFLOP/s, and memory bandwidth in GB/s: NVIDIA's data sheets.
+# FP32 TFLOP/s without tensor cores, and memory bandwidth in GB/s: NVIDIA's data sheets.
 GPUS = (
     ("H200", 67.0, 4800.0),
     ("H100 NVL", 60.0, 3900.0),
@@ -35,20 +35,20 @@ GPUS = (
     ("RTX 4090", 82.6, 1008.0),
     ("RTX 3090", 35.6, 936.0),
 )
-SIDE = 2048  # of the square matrices that are multiplied
-LENGTH = 2**25  # elements that are copied: 128 MiB, more than a cache holds
+SIDE = 2048  # of the square matrices to multiply
+LENGTH = 2**25  # elements to copy: 128 MiB, more than a cache holds
 REPEATS = 5
 
 
 class Peak(NamedTuple):
-    """Operations and bytes per second, and where these figures come from."""
+    """Operations and bytes per second, and the source of these numbers."""
 
     flops: float
     bytes: float
     source: str
 
     def least_seconds(self, flops: float, bytes: float) -> float:
-        """Give the time that work takes at least (Williams et al. 2009, the roofline)."""
+        """Return the least time for some work (the roofline; Williams et al. 2009)."""
         return max(flops / self.flops, bytes / self.bytes)
 
     def __str__(self) -> str:
@@ -57,16 +57,16 @@ class Peak(NamedTuple):
         )
 
 
-def peak(device: str, places: dict[str, bpnet.Backend]) -> Peak:
-    """Find the peak of a device: a GPU's through a backend that is on it."""
+def peak(device: str, backends: dict[str, bpnet.Backend]) -> Peak:
+    """Return the peak of a device; for a GPU, through a backend on it."""
     if device.startswith("cpu"):
         return of_host()
-    return of_gpu(next(p for p in places.values() if not p.device.startswith("cpu")))
+    return of_gpu(next(p for p in backends.values() if not p.device.startswith("cpu")))
 
 
 @functools.cache
 def of_host() -> Peak:
-    """Measure the CPU, with as many threads as the libraries are given."""
+    """Measure the CPU, with as many threads as the libraries use."""
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     x, long = np.ones((SIDE, SIDE), np.float32), np.ones(LENGTH, np.float32)
     product, copied = np.empty_like(x), np.empty_like(long)
@@ -79,18 +79,18 @@ def of_host() -> Peak:
 
 
 @functools.cache
-def of_gpu(place: bpnet.Backend) -> Peak:
-    """Look a GPU up, or measure it."""
-    name = device_name(place)
+def of_gpu(backend: bpnet.Backend) -> Peak:
+    """Look up a GPU, or measure it if it is unknown."""
+    name = device_name(backend)
     for pattern, tflops, gigabytes in GPUS:
         if re.search(rf"\b{pattern}\b", name):
             return Peak(1e12 * tflops, 1e9 * gigabytes, f"data sheet of {name}")
-    with place.activate():
-        x = place.asarray(np.ones((SIDE, SIDE), np.float32))
-        long = place.asarray(np.ones(LENGTH, np.float32))
-        square, negative = (place.compile_pure(f) for f in (_square, _negative))
-        product = best(lambda: square(x), place.synchronize)
-        copy = best(lambda: negative(long), place.synchronize)
+    with backend.activate():
+        x = backend.asarray(np.ones((SIDE, SIDE), np.float32))
+        long = backend.asarray(np.ones(LENGTH, np.float32))
+        square, negative = (backend.compile_pure(f) for f in (_square, _negative))
+        product = best(lambda: square(x), backend.synchronize)
+        copy = best(lambda: negative(long), backend.synchronize)
     return measured(product, copy)
 
 
@@ -103,12 +103,12 @@ def _negative(x: Any) -> Any:
 
 
 def measured(product: float, copy: float) -> Peak:
-    """Give the peak at which these are the seconds of a product and a copy."""
+    """Return the peak, given the seconds of one product and one copy."""
     return Peak(2.0 * SIDE**3 / product, 2.0 * 4 * LENGTH / copy, "measured")
 
 
 def best(function: Callable[[], Any], wait: Callable[[], Any] = lambda: None) -> float:
-    """Give the shortest of some calls, in seconds."""
+    """Return the shortest of ``REPEATS`` calls, in seconds."""
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -118,17 +118,17 @@ def best(function: Callable[[], Any], wait: Callable[[], Any] = lambda: None) ->
     return min(times)
 
 
-def device_name(place: bpnet.Backend) -> str:
-    """Name the model of a backend's GPU."""
-    if place.name == "torch":
+def device_name(backend: bpnet.Backend) -> str:
+    """Return the model name of a backend's GPU."""
+    if backend.name == "torch":
         import torch
 
-        return str(torch.cuda.get_device_name(place.device))
-    if place.name == "cupy":
+        return str(torch.cuda.get_device_name(backend.device))
+    if backend.name == "cupy":
         import cupy
 
-        properties = cupy.cuda.runtime.getDeviceProperties(int(place.device))
+        properties = cupy.cuda.runtime.getDeviceProperties(int(backend.device))
         return str(properties["name"].decode())
-    with place.activate():
-        (device,) = place.asarray(0.0).devices()
+    with backend.activate():
+        (device,) = backend.asarray(0.0).devices()
     return str(device.device_kind)

@@ -1,11 +1,11 @@
-"""How long an import takes in a fresh process, beside that of the libraries around."""
+"""Import time in a fresh process, compared with other libraries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks import fresh
-from benchmarks.contest import Column, Options, Row, has, number, ratio
+from benchmarks import fresh_process
+from benchmarks.runner import Column, Options, Row, has, number, ratio
 
 MODULES = ("bpnet", "numpy", "sklearn.neural_network", "torch", "jax")
 
@@ -16,10 +16,10 @@ COLUMNS: dict[str, Column] = {
 
 
 def measure(options: Options) -> Iterator[list[Row]]:
-    """Import in turn."""
+    """Import the modules in turn."""
     modules = [module for module in MODULES if has(module.partition(".")[0])]
     programs = {module: f"import {module}" for module in modules}
-    times = fresh.medians(programs, options.rounds)
+    times = fresh_process.medians(programs, options.rounds)
     yield [
         Row("import", "in a fresh process", name, {"seconds": t}) for name, t in times.items()
     ]

@@ -1,4 +1,4 @@
-"""JAX as a contestant: a step written by hand in the manner of Optax, jitted and donated."""
+"""JAX as a contestant: a handwritten step in the style of Optax, jitted, buffers donated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.timing import Turn
 
 
 def step(case: Case, device: str) -> Turn:
-    """The step on a batch that stays where it is."""
+    """Return a turn of training steps on a resident batch."""
     jitted = jax.jit(updater(case), donate_argnums=0)
     state, (X, y) = initial(case, device), on(device, case.examples())
 
@@ -27,7 +27,7 @@ def step(case: Case, device: str) -> Turn:
 
 
 def epoch(case: Case, device: str, batches: int) -> Turn:
-    """Epochs over resident data, with shuffling; each batch is gathered in its step."""
+    """Return a turn of epochs over resident, shuffled data; each step gathers its batch."""
     update = updater(case)
 
     def visit(state: Any, total: Any, X: Any, y: Any, order: Any, first: Any) -> Any:
@@ -53,7 +53,7 @@ def epoch(case: Case, device: str, batches: int) -> Turn:
 
 
 def inference(case: Case, device: str) -> Turn:
-    """Probabilities of one batch, from the host and back."""
+    """Return a turn of predictions for one batch, from host to device and back."""
     parameters, (X, _) = on(device, case.weights()), case.examples()
     forward = jax.jit(lambda parameters, X: jax.nn.softmax(logits(case, parameters, X)))
 
@@ -71,17 +71,17 @@ def on(device: str, arrays: Any) -> Any:
 
 
 def initial(case: Case, device: str) -> Any:
-    """Draw parameters, and make slots and count of the optimiser."""
+    """Return initial parameters, optimizer state and step count."""
     parameters = on(device, case.weights())
-    slots = tuple(
+    moments = tuple(
         jax.tree.map(jnp.zeros_like, parameters)
         for _ in range(2 if case.optimizer == "Adam" else 0)
     )
-    return parameters, slots, on(device, jnp.zeros((), jnp.int32))
+    return parameters, moments, on(device, jnp.zeros((), jnp.int32))
 
 
 def updater(case: Case) -> Callable[[Any, Any, Any], Any]:
-    """Give the function of state and batch that trains, and the loss."""
+    """Return the function of state and batch that returns the new state and the loss."""
     rule = sgd if case.optimizer == "SGD" else adam
 
     def loss(parameters: Any, X: Any, y: Any) -> Any:
@@ -89,10 +89,10 @@ def updater(case: Case) -> Callable[[Any, Any, Any], Any]:
         return -jnp.mean(jnp.take_along_axis(log_p, y[:, None], axis=1))
 
     def update(state: Any, X: Any, y: Any) -> Any:
-        parameters, slots, t = state
+        parameters, moments, t = state
         value, gradients = jax.value_and_grad(loss)(parameters, X, y)
-        parameters, slots = rule(parameters, gradients, slots, t + 1)
-        return (parameters, slots, t + 1), value
+        parameters, moments = rule(parameters, gradients, moments, t + 1)
+        return (parameters, moments, t + 1), value
 
     return update
 
@@ -105,13 +105,13 @@ def logits(case: Case, parameters: Any, X: Any) -> Any:
     return X @ W + b
 
 
-def sgd(parameters: Any, gradients: Any, slots: Any, t: Any) -> Any:
+def sgd(parameters: Any, gradients: Any, moments: Any, t: Any) -> Any:
     moved = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradients)
-    return moved, slots
+    return moved, moments
 
 
-def adam(parameters: Any, gradients: Any, slots: Any, t: Any) -> Any:
-    m, v = slots
+def adam(parameters: Any, gradients: Any, moments: Any, t: Any) -> Any:
+    m, v = moments
     m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradients)
     v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradients)
     rate = LEARNING_RATE * jnp.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)

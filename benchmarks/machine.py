@@ -1,4 +1,4 @@
-"""What a figure was measured on; no names of hosts or users."""
+"""Describe the machine and library versions, without host or user names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import bpnet
 
 
 def facts(*distributions: str) -> dict[str, str]:
-    """Give date, processor, number of cores and versions of what is installed."""
+    """Return date, processor, number of cores and installed versions."""
     found = {
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
@@ -29,12 +29,12 @@ def facts(*distributions: str) -> dict[str, str]:
 
 
 def describe(*distributions: str) -> str:
-    """Write the facts in a line."""
+    """Return the facts as one line."""
     return ", ".join(f"{name} {value}" for name, value in facts(*distributions).items())
 
 
 def processor() -> str:
-    """Name the model of the processor, as far as the system tells."""
+    """Return the processor's model name, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

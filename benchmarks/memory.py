@@ -1,9 +1,10 @@
-"""Peak memory of training in a fresh process, beside the least: weights, slots, activations.
+"""Peak memory of training in a fresh process, compared with the minimum it needs.
 
-A tiny network of the same kind is trained first, so that libraries, threads and compilers are
-there; what counts is by how much the peak of the real one, once it is set up and compiled,
-exceeds what was then in memory. On a GPU it is the peak of the library's own pool. "step" is
-the bare step on a batch that is there; "fit" an epoch of one batch, and all that comes with it.
+The minimum is the weights, optimizer state and activations. A tiny network of the same kind is
+trained first, so that libraries, threads and compilers are loaded. What counts is how far the
+peak of the real network, once set up and compiled, exceeds the memory in use before; on a GPU,
+it is the peak of the library's own pool. "step" is the bare step on a resident batch; "fit" is
+an epoch of one batch, with everything `fit` does.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks import fresh
+from benchmarks import fresh_process
 from benchmarks.cases import Case
-from benchmarks.contest import PEERS, Column, Options, Row, eager, number, peers, ratio
+from benchmarks.runner import PEERS, Column, Options, Row, eager, number, peers, ratio
 from benchmarks.timing import Turn
 
 STEPS = 3
 
 COLUMNS: dict[str, Column] = {
-    "/ least": lambda row, others: f"{row.figures['bytes'] / row.figures['least']:.2f}",
+    "/ least": lambda row, others: f"{row.values['bytes'] / row.values['least']:.2f}",
     "/ eager": ratio(eager, "bytes"),
     "MB": number("bytes", 1e-6, 1),
     "least MB": number("least", 1e-6, 1),
@@ -29,63 +30,63 @@ COLUMNS: dict[str, Column] = {
 
 
 def measure(options: Options) -> Iterator[list[Row]]:
-    """Measure the largest of the networks, with every batch and optimiser."""
+    """Measure the largest network, with each batch size and optimizer."""
     largest = max(options.cases, key=lambda case: sum(case.sizes)).network
     for case in options.cases:
         for optimizer in ("SGD", "Adam") if case.network == largest else ():
             for what in ("step", "epoch"):
-                yield contest(case._replace(optimizer=optimizer), what, options)
+                yield compare(case._replace(optimizer=optimizer), what, options)
 
 
-def contest(case: Case, what: str, options: Options) -> list[Row]:
-    """Train each contestant in a process of its own, once: figures hardly vary."""
-    places = {f"bpnet {label}": place.spec for label, place in options.places.items()}
-    places |= {name: options.device(name) for name in peers(what)}
+def compare(case: Case, what: str, options: Options) -> list[Row]:
+    """Train each contestant once in its own process; the results hardly vary."""
+    targets = {f"bpnet {label}": backend.spec for label, backend in options.backends.items()}
+    targets |= {name: options.device(name) for name in peers(what)}
     rows = []
-    for name, place in places.items():
+    for name, target in targets.items():
         statements = (
             f"from benchmarks.cases import Case\n"
             f"from benchmarks import memory\n"
-            f"result = memory.train({name!r}, {what!r}, {case!r}, {place!r})"
+            f"result = memory.train({name!r}, {what!r}, {case!r}, {target!r})"
         )
-        figures = fresh.run(statements)["result"] | {"least": case.memory}
+        values = fresh_process.run(statements)["result"] | {"least": case.memory}
         shown = f"{case.name}, {'fit' if what == 'epoch' else what}"
-        rows.append(Row("memory", shown, name, figures))
+        rows.append(Row("memory", shown, name, values))
     return rows
 
 
-def train(contestant: str, what: str, case: Case, place: str) -> dict[str, int]:
-    """Train a tiny network and then the real one; give memory before, and what was added."""
-    make, meter = maker(contestant, what, place), meter_of(contestant, place)
+def train(contestant: str, what: str, case: Case, target: str) -> dict[str, int]:
+    """Train a tiny network, then the real one; return memory before and bytes added."""
+    make, meter = maker(contestant, what, target), meter_of(contestant, target)
     make(case._replace(sizes=(8,) * len(case.sizes), batch=8))(STEPS)
     before = meter("now")
     turn = make(case)
     turn(1)  # compiles
-    meter("forget the peak")
+    meter("reset the peak")
     turn(STEPS)
     return {"before": before, "bytes": meter("peak") - before}
 
 
-def maker(contestant: str, what: str, place: str) -> Callable[[Case], Turn]:
-    """Give what sets up a contestant's training."""
+def maker(contestant: str, what: str, target: str) -> Callable[[Case], Turn]:
+    """Return the function that sets up a contestant's training for a case."""
     arguments = (1,) if what == "epoch" else ()
     if contestant in PEERS:
         module: Any = importlib.import_module(PEERS[contestant][0])
-        return lambda case: getattr(module, what)(case, place, *arguments)
+        return lambda case: getattr(module, what)(case, target, *arguments)
     import bpnet
     from benchmarks import ours
 
-    return lambda case: getattr(ours, what)(case, bpnet.get_backend(place), *arguments)
+    return lambda case: getattr(ours, what)(case, bpnet.get_backend(target), *arguments)
 
 
-# --- meters: what is in use, and its peak since that was forgotten ---------------------------
+# --- meters: memory in use, and its peak since the last reset --------------------------------
 
 
-def meter_of(contestant: str, place: str) -> Callable[[str], int]:
-    """Give the meter of a process, or on a GPU that of the library's pool."""
-    name, _, device = place.partition(":")
+def meter_of(contestant: str, target: str) -> Callable[[str], int]:
+    """Return the meter of the process, or on a GPU of the library's pool."""
+    name, _, device = target.partition(":")
     if contestant in PEERS:
-        name, device = PEERS[contestant][1], place
+        name, device = PEERS[contestant][1], target
     if name == "cupy":
         return of_cupy
     if device.startswith("cpu") or not device:
@@ -94,22 +95,22 @@ def meter_of(contestant: str, place: str) -> Callable[[str], int]:
 
 
 def of_process(what: str) -> int:
-    if what == "forget the peak":
-        fresh.forget_peak()
-    return fresh.resident() if what == "now" else fresh.peak()
+    if what == "reset the peak":
+        fresh_process.reset_peak()
+    return fresh_process.resident() if what == "now" else fresh_process.peak()
 
 
 def of_torch(what: str) -> int:
     import torch
 
-    if what == "forget the peak":
+    if what == "reset the peak":
         torch.cuda.reset_peak_memory_stats()
     now, most = torch.cuda.memory_allocated, torch.cuda.max_memory_allocated
     return int(now() if what == "now" else most())
 
 
 def of_jax(what: str) -> int:
-    """Its peak cannot be forgotten; setting up takes less than a step."""
+    """JAX cannot reset its peak, but set-up takes less memory than a step."""
     import jax
 
     statistics: Any = jax.devices()[0].memory_stats()
@@ -117,7 +118,7 @@ def of_jax(what: str) -> int:
 
 
 def of_cupy(what: str) -> int:
-    """A pool that gives nothing back has taken its peak."""
+    """The pool never shrinks on its own, so its size is its peak."""
     import cupy
 
     pool = cupy.get_default_memory_pool()

@@ -9,7 +9,7 @@ from benchmarks.cases import LEARNING_RATE, Case
 from benchmarks.timing import Turn, wait
 from bpnet.training.step import make_step
 
-# Steps after which the count of batches starts again, as `fit` does in each epoch.
+# Steps after which the batch counter restarts, as in each epoch of `fit`.
 EPOCH = 100
 
 
@@ -26,7 +26,7 @@ def optimizer(case: Case) -> bpnet.optimizers.Optimizer:
 
 
 def step(case: Case, backend: bpnet.Backend) -> Turn:
-    """The step that `fit` takes, on a batch that stays where it is."""
+    """Return a turn of the steps that `fit` runs, on a resident batch."""
     net, rule = network(case, backend), optimizer(case)
     with backend.activate():
         X, y = map(backend.asarray, case.examples())
@@ -60,7 +60,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
 
 
 def epoch(case: Case, backend: bpnet.Backend, batches: int) -> Turn:
-    """Epochs of `fit`, with shuffling."""
+    """Return a turn of epochs of `fit`, with shuffling."""
     net, rule = network(case, backend), optimizer(case)
     X, y = case.examples(case.batch * batches)
 
@@ -71,7 +71,7 @@ def epoch(case: Case, backend: bpnet.Backend, batches: int) -> Turn:
 
 
 def inference(case: Case, backend: bpnet.Backend) -> Turn:
-    """Probabilities of one batch, from the host and back."""
+    """Return a turn of predictions for one batch, from host to device and back."""
     net = network(case, backend)
     X, _ = case.examples()
 

@@ -1,4 +1,4 @@
-"""Two pictures of results: ratios to PyTorch eager, and how the time of a step grows."""
+"""Plots of results: ratios to PyTorch eager, and how step time scales."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.contest import EAGER, Row
+from benchmarks.runner import EAGER, Row
 from bpnet.plot.style import look, new_figure
 
 SPEED = ("step", "epoch", "inference")
 
 
 def draw(rows: list[Row], folder: Path) -> list[Path]:
-    """Write the pictures of those sections that there are."""
+    """Write the plots for the sections present in the rows; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, sections, picture in (
@@ -30,8 +30,8 @@ def draw(rows: list[Row], folder: Path) -> list[Path]:
 
 
 def ratios(rows: list[Row]) -> Figure:
-    """Draw a panel for each section, a line for each case, a marker for each contestant."""
-    eager = {row[:2]: row.figures["seconds"] for row in rows if row.contestant == EAGER}
+    """Draw a panel per section, a line per case, a marker per contestant."""
+    eager = {row[:2]: row.values["seconds"] for row in rows if row.contestant == EAGER}
     rows = [
         row
         for row in rows
@@ -47,7 +47,7 @@ def ratios(rows: list[Row]) -> Figure:
     for ax, section in zip(panels, sections, strict=False):
         for k, name in enumerate(names):
             shown = [row for row in rows if row.section == section and row.contestant == name]
-            x = [row.figures["seconds"] / eager[row[:2]] for row in shown]
+            x = [row.values["seconds"] / eager[row[:2]] for row in shown]
             y = [cases.index(row.case) for row in shown]
             ax.plot(x, y, **marker(k, name), label=name)
         ax.axvline(1.0, color="0.4", linewidth=1.0)
@@ -56,32 +56,32 @@ def ratios(rows: list[Row]) -> Figure:
         ax.set_title(section)
         ax.grid(alpha=0.3)
     panels[0].set_yticks(range(len(cases)), cases)
-    panels[0].set_ylim(max(1, len(cases)) - 0.5, -0.5)  # none, where PyTorch did not race
+    panels[0].set_ylim(max(1, len(cases)) - 0.5, -0.5)  # no cases without PyTorch
     figure.supxlabel(f"time relative to {EAGER}; left of 1 is faster")
     _legend(figure, panels)
     return figure
 
 
 def scaling(rows: list[Row]) -> Figure:
-    """Draw a panel for each axis, with the slopes of the largest half."""
-    axes = list(dict.fromkeys(row.figures["axis"] for row in rows))
+    """Draw a panel per axis, with slopes fitted to the larger half."""
+    axes = list(dict.fromkeys(row.values["axis"] for row in rows))
     figure = new_figure(4.6 * len(axes), 5.6)
     panels = figure.subplots(1, len(axes), sharey=True, squeeze=False)[0]
     names = list(dict.fromkeys(row.contestant for row in rows))
     for ax, axis in zip(panels, axes, strict=True):
-        shown = [row for row in rows if row.figures["axis"] == axis]
+        shown = [row for row in rows if row.values["axis"] == axis]
         for row in shown:
-            f = row.figures
+            f = row.values
             milliseconds = [1e3 * seconds for seconds in f["seconds"]]
             label = f"{row.contestant}: {f['slope']:.2f}"
             ax.loglog(
                 f["sizes"], milliseconds, **look(names.index(row.contestant)), label=label
             )
-        ax.set_xticks(shown[0].figures["sizes"], map(str, shown[0].figures["sizes"]))
+        ax.set_xticks(shown[0].values["sizes"], map(str, shown[0].values["sizes"]))
         ax.minorticks_off()
         ax.set_xlabel(axis)
         ax.grid(alpha=0.3)
-        slope = f"slope (of the operations: {shown[0].figures['flops_slope']:.2f})"
+        slope = f"slope (operations: {shown[0].values['flops_slope']:.2f})"
         ax.legend(
             title=slope, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2
         )
@@ -90,13 +90,13 @@ def scaling(rows: list[Row]) -> Figure:
 
 
 def marker(k: int, name: str) -> dict[str, Any]:
-    """Fill the markers of bpnet, and leave those of the peers empty."""
+    """Return a style: filled markers for bpnet, hollow ones for its peers."""
     fill = {} if name.startswith("bpnet") else {"markerfacecolor": "none"}
     return look(k) | {"linestyle": ""} | fill
 
 
 def _legend(figure: Figure, panels: Any) -> None:
-    """Name each contestant once, above the panels."""
+    """List each contestant once, above the panels."""
     found: dict[str, Any] = {}
     for ax in panels:
         handles, labels = ax.get_legend_handles_labels()

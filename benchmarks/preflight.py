@@ -1,9 +1,9 @@
-"""Whether backends answer, and on which device: the first thing that ``gpu.sh`` asks.
+"""Check that backends work and name their device: the first thing that ``gpu.sh`` runs.
 
     python -m benchmarks.preflight cupy torch:cuda:0 jax:gpu:0
 
-Prints a name for the files of results; if one of the backends cannot be had, says why, and
-what would help, and ends with exit status 1.
+Prints a device name for the results files. If a backend is unavailable, says why and how to
+fix it, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from benchmarks import hardware, machine
 
 
 def main(specs: Sequence[str]) -> int:
-    """Add two numbers on each of the backends."""
-    places, reasons = [], []
+    """Add numbers on each backend; return the exit status."""
+    backends, reasons = [], []
     for spec in specs:
         try:
-            places.append(place := bpnet.get_backend(spec))
-            add(place)
-        except Exception as error:  # whatever a library or its driver has to say
+            backends.append(backend := bpnet.get_backend(spec))
+            add(backend)
+        except Exception as error:  # whatever a library or its driver raises
             reasons.append(f"{spec}: {error}")
-    if reasons or not places:
-        print("\n".join(["these backends do not answer:", *reasons]), file=sys.stderr)
+    if reasons or not backends:
+        print("\n".join(["these backends are unavailable:", *reasons]), file=sys.stderr)
         return 1
-    print(re.sub(r"[^a-z0-9]+", "-", device(places).lower()).strip("-"))
+    print(re.sub(r"[^a-z0-9]+", "-", device(backends).lower()).strip("-"))
     return 0
 
 
-def add(place: bpnet.Backend) -> None:
-    """Compute, for a device that is listed may still refuse to."""
-    with place.activate():
-        x = place.asarray(np.ones(3, np.float32))
-        total = place.to_numpy(x + x)
+def add(backend: bpnet.Backend) -> None:
+    """Compute a sum, as a device that is listed may still fail to run."""
+    with backend.activate():
+        x = backend.asarray(np.ones(3, np.float32))
+        total = backend.to_numpy(x + x)
     if total.tolist() != [2.0, 2.0, 2.0]:
-        raise RuntimeError(f"1 + 1 is {total} there")
+        raise RuntimeError(f"1 + 1 gave {total}")
 
 
-def device(places: Sequence[bpnet.Backend]) -> str:
-    """Name the model of the GPU, or of the CPU if all of them compute there."""
-    on_gpu = [place for place in places if not place.device.startswith("cpu")]
+def device(backends: Sequence[bpnet.Backend]) -> str:
+    """Return the model name of the GPU, or of the CPU if all backends are on it."""
+    on_gpu = [backend for backend in backends if not backend.device.startswith("cpu")]
     return hardware.device_name(on_gpu[0]) if on_gpu else machine.processor()
 
 

@@ -1,8 +1,8 @@
-"""How the time of a step grows with batch, width and depth.
+"""How step time scales with batch size, width and depth.
 
-Each is doubled up to the largest of the chosen networks, the others stay. The slopes are those
-of a line through the logarithms of the largest half, where arithmetic outweighs overhead;
-beside them that of the operations, which a perfect implementation would follow.
+Each is doubled up to the largest of the chosen networks while the others stay fixed. Slopes
+are of log-log fits to the larger half, where arithmetic outweighs overhead; next to them is the
+slope of the operation count, which an ideal implementation would match.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from benchmarks import speed, timing
 from benchmarks.cases import Case
-from benchmarks.contest import EAGER, Column, Options, Row
+from benchmarks.runner import EAGER, Column, Options, Row
 
 DOUBLINGS = 7
 DEPTHS = (1, 2, 4, 8, 16)
 
 COLUMNS: dict[str, Column] = {
-    "slope": lambda row, others: f"{row.figures['slope']:.2f}",
-    "of flops": lambda row, others: f"{row.figures['flops_slope']:.2f}",
+    "slope": lambda row, others: f"{row.values['slope']:.2f}",
+    "of flops": lambda row, others: f"{row.values['flops_slope']:.2f}",
     "/ eager": lambda row, others: (
         "; ".join(
             f"{a / b:.2f}"
@@ -34,7 +34,7 @@ COLUMNS: dict[str, Column] = {
 
 
 def measure(options: Options) -> Iterator[list[Row]]:
-    """Race each case of a sweep."""
+    """Measure the step of each case of each sweep."""
     for axis, cases in sweeps(options.cases).items():
         times: dict[str, list[float]] = {}
         for case in cases.values():
@@ -55,7 +55,7 @@ def measure(options: Options) -> Iterator[list[Row]]:
 
 
 def sweeps(chosen: tuple[Case, ...]) -> dict[str, dict[int, Case]]:
-    """Give the cases along each axis, by size; Adam, ReLU, ten classes."""
+    """Return the cases along each axis, by size; Adam, ReLU, ten classes."""
     batch = max(case.batch for case in chosen)
     width = max(max(case.sizes) for case in chosen)
     middle = min(width, 256)
@@ -72,15 +72,15 @@ def sweeps(chosen: tuple[Case, ...]) -> dict[str, dict[int, Case]]:
 
 
 def doubled(largest: int) -> list[int]:
-    """Double a few times until the largest."""
+    """Return sizes that double up to the largest."""
     return [largest >> k for k in range(DOUBLINGS, -1, -1) if largest >> k >= 2]
 
 
 def slope(sizes: list[int], values: list[float]) -> float:
-    """Fit the exponent of a power of the size to the largest half."""
+    """Return the exponent of a power law fitted to the larger half."""
     half = len(sizes) // 2
     return float(np.polyfit(np.log(sizes[half:]), np.log(values[half:]), 1)[0])
 
 
 def _times(row: Row) -> list[float]:
-    return row.figures["seconds"]  # type: ignore[no-any-return]
+    return row.values["seconds"]  # type: ignore[no-any-return]

@@ -3,10 +3,10 @@
     pip install '.[sklearn]' mlxtend
     python benchmarks/sklearn_comparison.py [--seeds 5] [--datasets digits wine ...]
 
-For each data set and seed a quarter of the examples is held out, features (and the targets of
-diabetes) are standardised, and both estimators are fitted with the same parameters, one right
-after the other and in turns first, so that a busy machine slows both. Scores are accuracy or
-R^2; times and scores are medians over the seeds, and the ratio is that of the median times.
+For each data set and seed, a quarter of the examples is held out, features (and the targets of
+diabetes) are standardized, and both estimators are fitted with the same parameters, back to
+back and in alternating order, so that other load slows both. Scores are accuracy or R^2; times
+and scores are medians over the seeds, and the ratio is that of the median times.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load_synthetic():
     )
 
 
-# Loader, kind, and parameters: the defaults, with fewer epochs where 200 would take minutes.
+# Loader, estimator and parameters: defaults, with fewer epochs where 200 would take minutes.
 DATASETS = {
     "digits": (lambda: load_digits(return_X_y=True), "MLPClassifier", {}),
     "breast_cancer": (lambda: load_breast_cancer(return_X_y=True), "MLPClassifier", {}),
@@ -75,7 +75,7 @@ def fit_and_score(module, kind, parameters, data, seed):
 
 
 def compare(name, seeds):
-    """Give the medians of time and score, scikit-learn's and then bpnet's."""
+    """Return the median time and score of scikit-learn, then of bpnet."""
     load, kind, parameters = DATASETS[name]
     modules = (sklearn.neural_network, bpnet)
     results = {module: [] for module in modules}

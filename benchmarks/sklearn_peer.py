@@ -1,6 +1,6 @@
 """scikit-learn's MLPClassifier as a contestant.
 
-Of two classes it makes one output, where the others have two: a little less work.
+For two classes it has one output where the others have two, which is slightly less work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.timing import Turn
 
 
 def classifier(case: Case, seed: int = 0) -> MLPClassifier:
-    """Make one that takes so many epochs as it is told, neither fewer nor with a penalty."""
+    """Return a classifier that runs exactly the given epochs, without a penalty."""
     return MLPClassifier(
         case.sizes[1:-1], case.activation, solver=case.optimizer.lower(), alpha=0.0,
         batch_size=case.batch, learning_rate_init=LEARNING_RATE, momentum=0.0,
@@ -26,7 +26,7 @@ def classifier(case: Case, seed: int = 0) -> MLPClassifier:
 
 
 def epoch(case: Case, device: str, batches: int) -> Turn:
-    """Epochs of `fit`, with shuffling; it goes on from its weights, as the others do."""
+    """Return a turn of epochs of `fit`, with shuffling and warm starts, as for the others."""
     X, y = case.examples(case.batch * batches)
     fitted = classifier(case)
 
@@ -39,7 +39,7 @@ def epoch(case: Case, device: str, batches: int) -> Turn:
 
 
 def inference(case: Case, device: str) -> Turn:
-    """Probabilities of one batch."""
+    """Return a turn of predictions for one batch."""
     X, y = case.examples()
     fitted = classifier(case).partial_fit(X, y, classes=np.arange(case.sizes[-1]))
 

@@ -26,7 +26,7 @@ def optimizer(case: Case, net: torch.nn.Module) -> torch.optim.Optimizer:
 
 
 def loss_of(net: torch.nn.Module, mode: str | None) -> Callable[..., Any]:
-    """Forward and loss; with `mode` through `torch.compile`, and so backward too."""
+    """Return forward and loss as one function; `mode` compiles it, and so backward too."""
 
     def loss(X: Any, y: Any) -> Any:
         return torch.nn.functional.cross_entropy(net(X), y)
@@ -35,7 +35,7 @@ def loss_of(net: torch.nn.Module, mode: str | None) -> Callable[..., Any]:
 
 
 def step(case: Case, device: str, mode: str | None = None) -> Turn:
-    """The usual training step, on a batch that stays where it is."""
+    """Return a turn of standard training steps on a resident batch."""
     net = network(case, device)
     rule, loss = optimizer(case, net), loss_of(net, mode)
     X, y = (torch.from_numpy(array).to(device) for array in case.examples())
@@ -51,7 +51,7 @@ def step(case: Case, device: str, mode: str | None = None) -> Turn:
 
 
 def epoch(case: Case, device: str, batches: int, mode: str | None = None) -> Turn:
-    """Epochs over resident data, with shuffling."""
+    """Return a turn of epochs over resident, shuffled data."""
     net = network(case, device)
     rule, loss = optimizer(case, net), loss_of(net, mode)
     X, y = (torch.from_numpy(array).to(device) for array in case.examples(case.batch * batches))
@@ -66,7 +66,7 @@ def epoch(case: Case, device: str, batches: int, mode: str | None = None) -> Tur
 def pass_over(
     X: Any, y: Any, batch: int, rule: torch.optim.Optimizer, loss: Callable[..., Any]
 ) -> float:
-    """Train on each example once, in a new order, and read the sum of the losses."""
+    """Train for one shuffled epoch and return the sum of the batch losses."""
     order = torch.randperm(len(X), device=X.device)
     total = torch.zeros((), device=X.device)
     for rows in order.split(batch):
@@ -79,7 +79,7 @@ def pass_over(
 
 
 def inference(case: Case, device: str, mode: str | None = None) -> Turn:
-    """Probabilities of one batch, from the host and back."""
+    """Return a turn of predictions for one batch, from host to device and back."""
     net = network(case, device)
     forward = net if mode is None else torch.compile(net, mode=mode)
     X, _ = case.examples()

@@ -1,7 +1,7 @@
-"""Train on two real data sets of scikit-learn, and test on examples that were held out.
+"""Train on two of scikit-learn's real data sets and test on held-out examples.
 
 Run with: python examples/real_data.py
-It needs scikit-learn: pip install scikit-learn
+Requires scikit-learn: pip install scikit-learn
 """
 
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -13,10 +13,10 @@ from bpnet.schedules import Cosine
 
 
 def breast_cancer():
-    """Tell malign from benign tumours by 30 measured features: two classes, one output."""
+    """Classify tumors as malignant or benign from 30 features: two classes, one output."""
     X, y = load_breast_cancer(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=42)
-    scaler = StandardScaler().fit(X)  # the test set must not shape the training
+    scaler = StandardScaler().fit(X)  # fit on the training data only
     net = bpnet.Network(
         [bpnet.Dense(16, "tanh", l2=0.01), bpnet.Dense(1, l2=0.01)],
         loss="binary_crossentropy",
@@ -27,9 +27,9 @@ def breast_cancer():
 
 
 def digits():
-    """Read handwritten digits of 8 x 8 pixels: ten classes, ten outputs."""
+    """Classify handwritten digits of 8 x 8 pixels: ten classes, ten outputs."""
     X, y = load_digits(return_X_y=True)
-    X = X / 16.0  # grey values are 0 to 16
+    X = X / 16.0  # gray levels are 0 to 16
     X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=42)
     net = bpnet.Network(
         [bpnet.Dense(128, "relu", l2=1e-4), bpnet.Dense(10, l2=1e-4)],

@@ -1,21 +1,21 @@
-"""Train a small network on the CPU, with NumPy alone.
+"""Train a small network on the CPU, with only NumPy.
 
 Run with: python examples/train_cpu.py
 """
 
 import bpnet
 
-# Two arms of a spiral: no straight line can part them.
+# Two arms of a spiral: no straight line can separate them.
 X, y = bpnet.datasets.make_spiral(n_samples=400, classes=2, noise=0.2, seed=0)
 
-# The last layer is linear: the loss applies the sigmoid, and owns its derivative.
+# The last layer is linear: the loss applies the sigmoid and handles its derivative.
 net = bpnet.Network(
     [bpnet.Dense(64, "tanh"), bpnet.Dense(64, "tanh"), bpnet.Dense(1)],
     loss="binary_crossentropy",
     seed=0,
 )
 
-# First of all: is the gradient right? Compare it with finite differences.
+# First, check the gradients against finite differences.
 report = bpnet.check_gradients(net, X[:20], y[:20])
 print(f"largest relative error of the gradients: {report.max_relative_error:.1e}")
 

@@ -1,14 +1,14 @@
-"""Train the same kind of network on an NVIDIA GPU, with CuPy.
+"""Train a network on an NVIDIA GPU, with CuPy.
 
 Run with: python examples/train_gpu.py
-It needs a GPU, and CuPy: pip install cupy-cuda12x (or cupy-cuda13x).
+Requires a GPU and CuPy: pip install cupy-cuda12x (or cupy-cuda13x).
 """
 
 import sys
 
 import bpnet
 
-# What is asked for and cannot be had is an error; bpnet never falls back to the CPU silently.
+# Requesting an unavailable backend is an error: bpnet never falls back to the CPU silently.
 try:
     gpu = bpnet.get_backend("cupy")
 except bpnet.BackendError as error:

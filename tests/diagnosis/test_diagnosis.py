@@ -50,9 +50,9 @@ def healthy():
 # --- failing runs, as the benchmark makes them ------------------------------------------------
 
 
-def test_the_benchmark_has_every_failure():
-    from sick_measures import MEASURES
-    from sick_trainings import HELD_OUT, RECIPES, TUNING
+def test_the_benchmark_has_every_illness():
+    from failing_runs import HELD_OUT, RECIPES, TUNING
+    from failure_measures import MEASURES
 
     assert set(RECIPES) == set(MEASURES) == {*ILLNESSES, "healthy"}
     assert not set(TUNING) & set(HELD_OUT)

@@ -1,15 +1,15 @@
-"""Do the tests bite? Change the core's code in some 2000 places, and see which change is seen.
+"""Mutation testing: change the core in some 2000 places and see which changes fail a test.
 
     pip install -e ".[measure]"
     python tests/mutation/run_mutants.py                   # all modules below
     python tests/mutation/run_mutants.py losses layers     # these
 
-mutmut writes the mutants: every function many times over, with one change each, in a copy of
-the package in `mutants/`. A first pass collects the tests once and tries each mutant in a fork,
-with the nearest tests on NumPy, until one fails. What was computed on import, such as a table
-of optimisers, a mutant of these forks no longer changes; so each that survives is tried again
-in a fork that has yet to import bpnet, with more tests and a second device. What survives that
-too is printed with its change.
+mutmut writes the mutants, copies of each function with one change each, to a copy of the
+package in `mutants/`. The first pass collects the tests once and runs each mutant in a fork,
+with the most relevant tests on NumPy, until one fails. In these forks a mutant cannot affect
+what was computed on import, such as a table of optimizers, so each survivor is run again in a
+fork that has not imported bpnet yet, with more tests and a second device. Mutants that survive
+both passes are printed with their change.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "mutants"
-SECONDS = 120  # of computing: a mutant that takes more has made a loop endless
+SECONDS = 120  # of CPU time; a mutant that takes longer is in an endless loop
 
-# The modules, each with the tests that are nearest to it.
+# The modules, each with its most relevant tests.
 MODULES = {
     "activations": ("activations",),
     "losses": ("losses", "numerics"),
@@ -54,14 +54,14 @@ FIRST = tuple(dict.fromkeys(name for names in MODULES.values() for name in names
 NUMPY = "not torch:c and not jax and not cupy and not array_api_strict"
 STRICT_TOO = "not torch:c and not jax and not cupy"
 OPTIONS = ("-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:terminal")
-PRELOADED = (  # what takes time to import, and no mutant can change
+PRELOADED = (  # slow imports that no mutant can affect
     "array_api_compat.torch", "array_api_strict", "safetensors", "scipy.stats",
     "sklearn.neural_network", "torch",
 )  # fmt: skip
 
 
 def write_mutants(modules: list[str]) -> list[str]:
-    """Copy package and tests with all mutants of some modules; give the mutants' names."""
+    """Write the package and tests with all mutants of some modules; return mutant names."""
     from mutmut.mutation.file_mutation import mutate_file_contents
 
     shutil.rmtree(MUTANTS, ignore_errors=True)
@@ -86,21 +86,21 @@ def files(names: tuple[str, ...]) -> list[str]:
 
 
 def forked(function: Callable[..., int], *arguments: Any) -> str:
-    """Call a function in a fork; the exit status that it gives of its tests is the verdict."""
+    """Call a function in a fork and return a verdict from its exit status."""
     child = os.fork()
     if not child:
         try:
             os._exit(function(*arguments))
         finally:
-            os._exit(99)  # a mistake of this file, never a verdict
+            os._exit(99)  # an error in this file, not a verdict
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
         return "timeout" if os.WTERMSIG(status) == signal.SIGXCPU else "killed"
     return {0: "survived", 1: "killed", 2: "killed"}[os.WEXITSTATUS(status)]
 
 
-def be_judged(mutant: str) -> None:
-    """Make this process, and those that tests start, one of a mutant: silent, and ended."""
+def activate(mutant: str) -> None:
+    """Activate a mutant here and in child processes; silence output and limit CPU time."""
     os.environ["MUTANT_UNDER_TEST"] = mutant
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
@@ -109,7 +109,7 @@ def be_judged(mutant: str) -> None:
 
 
 class FirstPass:
-    """A pytest plug-in that runs the collected tests once for each mutant."""
+    """A pytest plugin that runs the collected tests once per mutant."""
 
     def __init__(self, mutants: list[str]) -> None:
         self.mutants = mutants
@@ -124,11 +124,11 @@ class FirstPass:
         return True
 
     def check(self, session: pytest.Session, module: str) -> None:
-        """Look whether the tests pass where nothing is changed."""
+        """Assert that the tests pass without a mutant."""
         assert forked(self.run, session, f"bpnet.{module}.none") == "survived", module
 
     def run(self, session: pytest.Session, mutant: str) -> int:
-        be_judged(mutant)
+        activate(mutant)
         near = {f"test_{name}.py" for name in MODULES[module_of(mutant)]}
         items = [item for item in session.items if item.path.name in near]
         for item, following in zip(items, [*items[1:], None], strict=True):
@@ -146,18 +146,18 @@ def first_pass(mutants: list[str], path: Path) -> int:
 
 
 def run_anew(mutant: str, names: tuple[str, ...]) -> int:
-    be_judged(mutant)
+    activate(mutant)
     return int(pytest.main([*files(names), "-k", STRICT_TOO, *OPTIONS]))
 
 
 def second_verdict(mutant: str) -> str:
-    """Try a mutant from the import on: on the nearest tests, then on all of the others."""
+    """Run a mutant active from import on: with the most relevant tests, then with all."""
     verdict = forked(run_anew, mutant, MODULES[module_of(mutant)])
     return forked(run_anew, mutant, (*FIRST, *MORE)) if verdict == "survived" else verdict
 
 
 def change(mutant: str) -> str:
-    """The lines that a mutant takes out and puts in."""
+    """Return the lines that a mutant removes and adds."""
     code = (MUTANTS / "bpnet" / f"{module_of(mutant).replace('.', '/')}.py").read_text()
     name = mutant.rsplit(".", 1)[1]
     original = f"{name.rpartition('__mutmut_')[0]}__mutmut_orig"
@@ -196,7 +196,7 @@ def main(modules: list[str]) -> None:
     path = MUTANTS / "first.json"
     forked(first_pass, mutants, path)
     verdicts = json.loads(path.read_text())
-    assert list(verdicts) == mutants, "the first pass did not end"
+    assert list(verdicts) == mutants, "the first pass did not finish"
     for mutant, verdict in verdicts.items():
         if verdict == "survived":
             verdicts[mutant] = second_verdict(mutant)

@@ -1,4 +1,4 @@
-"""Each section of the benchmarks, on the tiniest network: its rows, not its times."""
+"""Each section of the benchmarks on the tiniest network: checks rows, not times."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 import bpnet
 
 ROOT = Path(__file__).parents[2]
-PLACES = {"numpy": "numpy", "torch:cpu": "torch", "jax:cpu:0": "jax"}
-# Less of everything: what is tried is that all of it runs.
+LABELS = {"numpy": "numpy", "torch:cpu": "torch", "jax:cpu:0": "jax"}
+# As little work as possible: the tests only check that everything runs.
 FAST = {
     "timing.TURN": 0.001,
     "hardware.SIDE": 64,
@@ -27,14 +27,14 @@ FAST = {
     "callbacks.EPOCHS": 3,
     "digits.GOAL": 0.9,
     "imports.MODULES": ("bpnet", "numpy"),
-    "fresh.WARM_UP": 0,
+    "fresh_process.WARM_UP": 0,
 }
 LIBRARIES = {"PyTorch eager": "torch", "JAX by hand": "jax", "scikit-learn": "sklearn"}
 
 
 @pytest.fixture(autouse=True)
-def at_home(monkeypatch):
-    """The benchmarks are no package: they run from the folder above them."""
+def in_root(monkeypatch):
+    """The benchmarks are not installed: they run from the root of the repository."""
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.chdir(ROOT)
     for name, value in FAST.items():
@@ -45,21 +45,21 @@ def at_home(monkeypatch):
 
 def specs():
     found = bpnet.available_backends()
-    return [spec for spec, name in PLACES.items() if found[name].available]
+    return [spec for spec, name in LABELS.items() if found[name].available]
 
 
 def measure(tmp_path, *sections, backends):
-    """Run sections once, and give the rows that are in the file."""
+    """Run sections once and return the content of the results file."""
     from benchmarks.__main__ import main
 
-    path = tmp_path / "results" / "figures.json"
+    path = tmp_path / "results" / "results.json"
     options = ["--networks", "tiny", "--rounds", "1", "--threads", "1", "--json", str(path)]
     main([*sections, *options, "--backends", *backends])
     return json.loads(path.read_text())
 
 
 def contestants(backends, *peers, floors=False):
-    labels = [PLACES[spec] for spec in backends]
+    labels = [LABELS[spec] for spec in backends]
     found = {f"bpnet {label}" for label in labels}
     if floors:
         found |= {f"floor {label}" for label in labels}
@@ -67,13 +67,13 @@ def contestants(backends, *peers, floors=False):
 
 
 def has(library):
-    from benchmarks import contest
+    from benchmarks import runner
 
-    return contest.has(library)
+    return runner.has(library)
 
 
 def cases(rows):
-    """Give the rows of each case, by contestant."""
+    """Return the rows of each case, by contestant."""
     found = {}
     for row in rows:
         assert all(row[name] for name in ("section", "case", "contestant"))
@@ -100,8 +100,8 @@ def test_speed(section, n_cases, floors, peers, tmp_path, capsys):
         assert set(rows) == contestants(specs(), *peers, floors=floors)
         for row in rows.values():
             assert row["section"] == section
-            for figure in ("seconds", "flops", "bytes", "utilisation"):
-                assert is_positive(row[figure])
+            for name in ("seconds", "flops", "bytes", "utilisation"):
+                assert is_positive(row[name])
     printed = capsys.readouterr().out
     assert all(
         name in printed for name in ("/ eager", "/ floor", "/ peer", "GFLOP/s", "of peak")
@@ -123,8 +123,8 @@ def test_scaling_and_its_picture(tmp_path):
             assert math.isfinite(row["slope"])
             assert row["flops_slope"] > 0.5
     pytest.importorskip("matplotlib")
-    figures = str(tmp_path / "results" / "figures.json")
-    main(["--from", figures, "--plot", str(tmp_path / "pictures")])
+    results = str(tmp_path / "results" / "results.json")
+    main(["--from", results, "--plot", str(tmp_path / "pictures")])
     for name in ("scaling.png", "ratios.png"):
         assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
 
@@ -155,11 +155,11 @@ def test_import(tmp_path):
 
 @pytest.mark.full
 def test_first(tmp_path):
-    """Without PyTorch, which takes seconds for its first step."""
-    from benchmarks import contest
+    """Without PyTorch, whose first step takes seconds."""
+    from benchmarks import runner
 
-    with mock.patch.dict(contest.PEERS):
-        del contest.PEERS["PyTorch eager"]
+    with mock.patch.dict(runner.PEERS):
+        del runner.PEERS["PyTorch eager"]
         found = measure(tmp_path, "first", backends=["numpy"])
     (rows,) = cases(found["rows"]).values()
     assert set(rows) == contestants(["numpy"], "JAX by hand", "scikit-learn")
@@ -168,10 +168,10 @@ def test_first(tmp_path):
 
 @pytest.mark.full
 def test_memory():
-    """Only NumPy here: each process that loads a large library takes seconds."""
+    """NumPy only: each process that imports a large library takes seconds."""
     from benchmarks import memory
     from benchmarks.cases import Case
-    from benchmarks.contest import Options
+    from benchmarks.runner import Options
 
     case = Case((256, 2048, 2048, 10), 64)
     options = Options((case,), {"numpy": bpnet.get_backend("numpy")}, 1)
@@ -181,14 +181,14 @@ def test_memory():
         "relu, SGD, step", "relu, SGD, fit", "relu, Adam, step", "relu, Adam, fit"
     ]  # fmt: skip
     for row in found:
-        assert row.figures["before"] > 10e6
-        # Gradients and new weights stand beside the old; `fit` keeps those of the last good
-        # epoch as well.
+        assert row.values["before"] > 10e6
+        # Gradients and new weights are kept next to the old ones; `fit` also keeps those of the
+        # last good epoch.
         most = 3.0 if row.case.endswith("step") else 8.0
-        assert 0.8 < row.figures["bytes"] / row.figures["least"] < most
+        assert 0.8 < row.values["bytes"] / row.values["least"] < most
 
 
-def test_the_least_work_is_counted_by_hand():
+def test_lower_bounds_match_a_count_by_hand():
     from benchmarks.cases import Case
 
     case = Case((2, 3, 4), 5, optimizer="Adam")
@@ -200,7 +200,7 @@ def test_the_least_work_is_counted_by_hand():
 
 
 def test_scikit_learn_does_the_same_work():
-    """As many updates as bpnet, with the weights of the call before."""
+    """It runs as many updates as bpnet, starting from the weights of the call before."""
     pytest.importorskip("sklearn")
     from benchmarks import sklearn_peer
     from benchmarks.cases import Case
@@ -220,14 +220,14 @@ def test_scikit_learn_does_the_same_work():
     assert fitted.coefs_[0].dtype == "float32"
     turn(1)
     moves = [abs(W - V).max() for W, V in zip(fitted.coefs_, before, strict=True)]
-    assert max(moves) < 2 * batches * 1e-3  # Adam's steps are at most about the rate
+    assert max(moves) < 2 * batches * 1e-3  # an Adam step is at most about the rate
 
 
-def test_an_unknown_section_and_a_backend_that_cannot_be_had(capsys):
+def test_an_unknown_section_and_an_unavailable_backend(capsys):
     from benchmarks.__main__ import main
 
     for arguments, words in (
-        (["speed"], "unknown section speed; known are step, epoch"),
+        (["speed"], "unknown section speed; choose from step, epoch"),
         (["step", "--backends", "jax:tpu:9"], "argument --backends: "),
     ):
         with pytest.raises(SystemExit) as caught:
@@ -246,7 +246,7 @@ def gpu_sh(backends):
     )
 
 
-def test_gpu_sh_fails_where_no_gpu_answers():
+def test_gpu_sh_fails_without_a_gpu():
     done = gpu_sh("numpy torch:cuda:99")
     assert done.returncode == 1
     assert "torch:cuda:99: backend 'torch' " in done.stderr

@@ -1,4 +1,4 @@
-"""The core as a whole: which libraries it names, what it loads, and where it computes."""
+"""The core as a whole: the libraries it imports and loads, and the devices it uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from numpy.testing import assert_allclose
 import bpnet
 from bpnet.backend import registry
 
-# --- the core names no array library ----------------------------------------------------------
+# --- the core imports no array library --------------------------------------------------------
 
 FOLDER = Path(bpnet.__file__).parent
 SOURCES = {
@@ -34,7 +34,7 @@ ARRAY_LIBRARIES = {
     "array_api_strict", "bpnet_backends", "cupy", "cupyx", "dask", "jax", "jaxlib", "mlx",
     "ndonnx", "tensorflow", "torch",
 }  # fmt: skip
-# Here an array is whatever was passed in. NumPy has no place, as there is no host edge.
+# These modules compute on any array type and never touch the host, so they must not use NumPy.
 CORE = (
     "activations", "backend/special", "backprop", "callbacks/early_stopping", "inference",
     "layers", "losses", "metrics", "model/model", "model/recorder", "model/summary", "network",
@@ -43,7 +43,7 @@ CORE = (
 
 
 def imported(tree):
-    """Give (name, node) of all that is imported anywhere, by a statement or by a call."""
+    """Yield (name, node) for every import, by statement or by call."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
@@ -52,11 +52,11 @@ def imported(tree):
         elif isinstance(node, ast.Call):
             called = getattr(node.func, "attr", getattr(node.func, "id", None))
             if called in ("import_module", "__import__"):
-                yield from ((name, node) for name in called_for(node.args[0], tree))
+                yield from ((name, node) for name in names_of_call(node.args[0], tree))
 
 
-def called_for(argument, tree):
-    """Give the names that an import by a call may ask for: a word, or an entry of a table."""
+def names_of_call(argument, tree):
+    """Return the names that an import call may import: a constant, or a table's entries."""
     if isinstance(argument, ast.Constant):
         return [argument.value]
     table = getattr(getattr(argument, "value", None), "id", None)
@@ -67,7 +67,7 @@ def called_for(argument, tree):
 
 
 def for_types_only(tree):
-    """Give the nodes below ``if TYPE_CHECKING:``, which never run."""
+    """Return the nodes below ``if TYPE_CHECKING:``, which never run."""
     return {
         node
         for block in ast.walk(tree)
@@ -78,13 +78,13 @@ def for_types_only(tree):
 
 
 def foreign_libraries(source):
-    """Name the array libraries but NumPy that a module imports, in one way or another."""
+    """Return the array libraries other than NumPy that a module imports in any way."""
     names = {name for name, _ in imported(ast.parse(source))}
     return {n for n in names if n == "unknown" or ARRAY_LIBRARIES.intersection(n.split("."))}
 
 
-def beside_python(source):
-    """Name what a module needs beside Python and bpnet; tqdm is the progress bar's."""
+def beyond_python(source):
+    """Return what a module needs besides Python and bpnet; tqdm draws the progress bar."""
     tree = ast.parse(source)
     types_only = for_types_only(tree)
     names = {name for name, node in imported(tree) if node not in types_only}
@@ -92,8 +92,8 @@ def beside_python(source):
     return {name for name in names if name.partition(".")[0] not in allowed}
 
 
-def numpy_beside_xp(source):
-    """Name the functions that use NumPy though they are given `xp`, or serve one that is."""
+def numpy_despite_xp(source):
+    """Return the functions that use NumPy although they, or a caller, take `xp`."""
     tree = ast.parse(source)
     aliases = {"numpy"}
     for node in ast.walk(tree):
@@ -103,29 +103,29 @@ def numpy_beside_xp(source):
                     aliases.add(alias.asname or alias.name)
     names, given = {}, set()
     for f in ast.walk(tree):
-        if isinstance(f, ast.FunctionDef):  # methods of several classes share their name
+        if isinstance(f, ast.FunctionDef):  # classes may share method names
             used = {getattr(node, "id", getattr(node, "attr", None)) for node in ast.walk(f)}
             names[f.name] = names.get(f.name, set()) | used
             given |= {f.name} if "xp" in {a.arg for a in f.args.args} else set()
-    for _ in names:  # whom these call, and whom those call, and so on
+    for _ in names:  # the transitive closure of calls
         given |= {used for name in given for used in names[name] & names.keys()}
     return {name for name in given if names[name] & aliases}
 
 
 @pytest.mark.parametrize("module", SOURCES)
-def test_no_array_library_but_numpy_is_imported(module):
+def test_no_array_library_except_numpy_is_imported(module):
     assert foreign_libraries(SOURCES[module]) == set()
 
 
 @pytest.mark.parametrize("module", CORE)
-def test_the_numerical_core_needs_python_alone(module):
-    assert beside_python(SOURCES[module]) == set()
+def test_the_numerical_core_needs_only_python(module):
+    assert beyond_python(SOURCES[module]) == set()
 
 
-# An exercise is a learner's program, on NumPy.
+# An exercise is a learner's program in NumPy.
 @pytest.mark.parametrize("module", sorted(SOURCES.keys() - {"learn/exercises"}))
-def test_who_is_given_a_namespace_uses_no_other(module):
-    assert numpy_beside_xp(SOURCES[module]) == set()
+def test_functions_that_take_xp_do_not_use_numpy(module):
+    assert numpy_despite_xp(SOURCES[module]) == set()
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_the_check_of_libraries_can_fail(bad):
     ],
 )
 def test_the_check_of_the_core_can_fail(bad):
-    assert len(beside_python(bad)) == 1
-    assert beside_python("import math\nif TYPE_CHECKING:\n    import numpy") == set()
+    assert len(beyond_python(bad)) == 1
+    assert beyond_python("import math\nif TYPE_CHECKING:\n    import numpy") == set()
 
 
 CHAIN = """
@@ -187,15 +187,15 @@ def host(x): return np.log(x)
     ],
 )
 def test_the_check_of_namespaces_can_fail(bad, blamed):
-    assert numpy_beside_xp(bad) == blamed
+    assert numpy_despite_xp(bad) == blamed
 
 
 def test_the_checks_see_the_core():
     assert SOURCES.keys() >= set(CORE)
     spoilt = re.sub(r"(def _mix.*\n)", r"\1    x = np.asarray(x)\n", SOURCES["random"])
-    assert numpy_beside_xp(spoilt) == {"_mix"}  # which uniform_bits calls
+    assert numpy_despite_xp(spoilt) == {"_mix"}  # which uniform_bits calls
     spoilt = SOURCES["activations"].replace("xp.tanh(z)", "np.tanh(z)")
-    assert numpy_beside_xp(f"import numpy as np\n{spoilt}") == {"f"}
+    assert numpy_despite_xp(f"import numpy as np\n{spoilt}") == {"f"}
 
 
 # --- import bpnet is light --------------------------------------------------------------------
@@ -216,7 +216,7 @@ assert bpnet.check_gradients(net, X, y).passed
 
 
 def loaded_by(program):
-    """Run a program in a fresh interpreter; give the packages that it has loaded."""
+    """Run a program in a fresh interpreter and return the packages it loads."""
     command = [sys.executable, "-c", f"{program}\n{SHOW}"]
     variables = {k: v for k, v in os.environ.items() if k != "BPNET_BACKEND"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
@@ -233,7 +233,7 @@ def test_training_on_numpy_loads_no_other_library():
     assert loaded_by(TRAIN) & HEAVY == {"array_api_compat"}
 
 
-def test_what_is_loaded_would_be_seen():
+def test_the_check_of_loaded_packages_can_fail():
     pytest.importorskip("matplotlib")
     assert "matplotlib" in loaded_by("import bpnet; bpnet.plot")
 
@@ -242,11 +242,11 @@ def test_what_is_loaded_would_be_seen():
 
 
 class Guard:
-    """Lets arrays of array-api-strict be touched only while their device is current.
+    """Allow use of array-api-strict arrays only while their device is current.
 
     CuPy allocates and launches on the current GPU, whichever GPU the arrays are on, so with
-    several GPUs all work on an array must stand inside its backend's `activate`. Only to look
-    at its shape, dtype and device is free, and to transpose it.
+    several GPUs all work on an array must happen inside its backend's `activate`. Reading its
+    shape, dtype and device and transposing it are exempt.
     """
 
     FREE = ("__array_namespace__", "__new__", "__reduce__", "__repr__", "__str__")
@@ -268,7 +268,7 @@ class Guard:
 
     @contextlib.contextmanager
     def trusting(self):
-        """Let the backend itself move arrays."""
+        """Suspend the checks while the backend itself moves arrays."""
         before, self.off = self.off, True
         try:
             yield
@@ -310,7 +310,7 @@ class Guard:
 
 @pytest.fixture
 def guard(monkeypatch):
-    """Guard array-api-strict, and let bpnet find the guarded backend."""
+    """Guard array-api-strict and register the guarded backend with bpnet."""
     guard = Guard(pytest.importorskip("array_api_strict"))
     from bpnet_backends.array_api_strict import StrictBackend
 
@@ -353,7 +353,7 @@ def test_the_flags_are_the_strictest(guard):
     }
 
 
-def test_the_guard_sees_what_stands_outside(guard):
+def test_the_guard_detects_use_outside_activate(guard):
     here, there = guard.backend("device1"), guard.backend("device2")
     x = here.asarray([1.0, 2.0])
     uses = [
@@ -376,8 +376,8 @@ def test_the_guard_sees_what_stands_outside(guard):
     assert (x.shape, x.ndim, x.dtype) == ((2,), 1, here.xp.float64)
 
 
-class Looks(bpnet.Callback):
-    """Uses network and parameters in every hook, as a callback may."""
+class UseEverything(bpnet.Callback):
+    """Use network and parameters in every hook, as a callback may."""
 
     def __init__(self, X):
         self.X, self.hooks = X, set()
@@ -414,7 +414,7 @@ CASES = {
     "one-hot": ("categorical_crossentropy", 3, lambda y: np.eye(3)[y]),
     "counts": ("poisson", 1, lambda y: y),
 }
-HOMES = {"of the host": None, "of the device": "device1", "of another device": "device2"}
+DATA_ON = {"host": None, "same device": "device1", "other device": "device2"}
 
 
 def network(case):
@@ -427,21 +427,21 @@ def network(case):
 
 
 def examples(case, owner=None):
-    """Give features, targets and weights on a backend, or on the host."""
+    """Return features, targets and weights on a backend, or on the host."""
     X, y = bpnet.datasets.make_spiral(40, 3, seed=0)
     arrays = X, CASES[case][2](y), np.linspace(0.5, 1.5, 40)
     return arrays if owner is None else tuple(owner.asarray(a) for a in arrays)
 
 
 def train(net, X, y, w, backend):
-    """Train with all that touches an array; give the history and the hooks that ran."""
-    rate, looks = bpnet.schedules.ReduceOnPlateau(0.02), Looks(X)
+    """Train with every feature that touches arrays; return the metrics and the hooks run."""
+    rate, callback = bpnet.schedules.ReduceOnPlateau(0.02), UseEverything(X)
     history = net.fit(
         X, y, sample_weight=w, validation_data=(X, y, w), epochs=3, batch_size=12,
         optimizer=bpnet.AdamW(rate, clip_value=0.5, clip_norm=1.0), backend=backend,
-        callbacks=[looks, bpnet.GradientFlow(rows=16), bpnet.EarlyStopping(patience=1)],
+        callbacks=[callback, bpnet.GradientFlow(rows=16), bpnet.EarlyStopping(patience=1)],
     )  # fmt: skip
-    return dict(history), looks.hooks
+    return dict(history), callback.hooks
 
 
 @functools.cache
@@ -452,34 +452,36 @@ def trained_on_numpy(case):
 
 @pytest.mark.full
 @pytest.mark.parametrize("room", [2**60, 500], ids=["resident", "in pieces"])
-@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("data_on", DATA_ON)
 @pytest.mark.parametrize("case", ["binary", "labels", "regression"])
-def test_training_touches_arrays_on_their_device_only(case, home, room, guard):
+def test_training_uses_arrays_only_on_their_device(case, data_on, room, guard):
     guard.backend.room = room
-    place, owner = guard.backend("device1"), HOMES[home] and guard.backend(HOMES[home])
+    backend = guard.backend("device1")
+    owner = DATA_ON[data_on] and guard.backend(DATA_ON[data_on])
     net, (reference, expected) = network(case), trained_on_numpy(case)
-    figures, hooks = train(net, *examples(case, owner), place)
+    metrics, hooks = train(net, *examples(case, owner), backend)
     assert guard.checked > 1000
     assert len(hooks) == 5
-    assert net.backend == place
-    assert figures.keys() == expected.keys()
+    assert net.backend == backend
+    assert metrics.keys() == expected.keys()
     for name, values in expected.items():
-        assert_allclose(figures[name], values, rtol=1e-9)
+        assert_allclose(metrics[name], values, rtol=1e-9)
     for layer, other in zip(net.parameters, reference.parameters, strict=True):
         for name, p in layer.items():
-            assert place.device_of(p) == "device1"
-            assert_allclose(place.to_numpy(p), other[name], rtol=1e-9, atol=1e-12)
+            assert backend.device_of(p) == "device1"
+            assert_allclose(backend.to_numpy(p), other[name], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("data_on", DATA_ON)
 @pytest.mark.parametrize("case", CASES)
-def test_use_touches_arrays_on_their_device_only(case, home, guard, monkeypatch):
+def test_inference_uses_arrays_only_on_their_device(case, data_on, guard, monkeypatch):
     monkeypatch.setattr("bpnet.inference.ROWS", 16)  # so that 40 rows are three blocks
-    place, owner = guard.backend("device1"), HOMES[home] and guard.backend(HOMES[home])
+    device1 = guard.backend("device1")
+    owner = DATA_ON[data_on] and guard.backend(DATA_ON[data_on])
     X, y, w = examples(case, owner)
     reference, host = trained_on_numpy(case)[0], examples(case)
-    net, foreign = network(case).build(2, place), guard.backend("device2")
+    net, foreign = network(case).build(2, device1), guard.backend("device2")
     for dtype in ("float32", "float64"):  # assign arrays of another device and dtype
         net.parameters = [
             {name: foreign.asarray(p, dtype) for name, p in layer.items()}
@@ -490,7 +492,7 @@ def test_use_touches_arrays_on_their_device_only(case, home, guard, monkeypatch)
         result = result if owner is None else owner.to_numpy(result)
         assert_allclose(result, expected, rtol=1e-9, atol=1e-12)
 
-    for backend in (None, place):
+    for backend in (None, device1):
         for name in ("forward", "predict", *["predict_proba"] * net.is_classifier):
             result = getattr(net, name)(X, backend=backend)
             check(result, getattr(reference, name)(host[0]))
@@ -503,28 +505,28 @@ def test_use_touches_arrays_on_their_device_only(case, home, guard, monkeypatch)
             for name, g in layer.items():
                 check(g, other[name])
         assert bpnet.check_gradients(net, X, y, w, samples=2, backend=backend).passed
-    assert net.backend == place
+    assert net.backend == device1
 
 
-def test_moves_and_copies_touch_arrays_on_their_device_only(guard, monkeypatch):
+def test_moves_and_copies_use_arrays_only_on_their_device(guard, monkeypatch):
     net = copy.deepcopy(trained_on_numpy("labels")[0])
     X = examples("labels")[0]
     expected = net.predict_proba(X)
-    for home in ("array_api_strict:device1", "array_api_strict:device2", "numpy"):
-        assert net.to(home) is net
-        assert net.backend == bpnet.get_backend(home)
+    for spec in ("array_api_strict:device1", "array_api_strict:device2", "numpy"):
+        assert net.to(spec) is net
+        assert net.backend == bpnet.get_backend(spec)
         assert_allclose(net.predict_proba(X), expected, rtol=1e-9)
-        for twin in (copy.copy(net), copy.deepcopy(net)):
-            assert_allclose(twin.predict_proba(X), expected, rtol=1e-9)
+        for clone in (copy.copy(net), copy.deepcopy(net)):
+            assert_allclose(clone.predict_proba(X), expected, rtol=1e-9)
         for default in ("numpy", "array_api_strict:device2"):
             monkeypatch.setenv("BPNET_BACKEND", default)
-            twin = pickle.loads(pickle.dumps(net))
-            assert twin.backend == bpnet.get_backend(default)
-            assert_allclose(twin.predict_proba(X), expected, rtol=1e-9)
+            clone = pickle.loads(pickle.dumps(net))
+            assert clone.backend == bpnet.get_backend(default)
+            assert_allclose(clone.predict_proba(X), expected, rtol=1e-9)
 
 
 @pytest.mark.full
-def test_pictures_touch_arrays_on_their_device_only(guard):
+def test_plots_use_arrays_only_on_their_device(guard):
     pytest.importorskip("matplotlib")
     net = network("labels")
     train(net, *examples("labels", guard.backend("device1")), None)
@@ -537,7 +539,7 @@ def test_pictures_touch_arrays_on_their_device_only(guard):
 
 
 def public(owner, name):
-    """Give (name, object) of a public object and of all that is public in it."""
+    """Yield (name, object) for a public object and everything public in it."""
     yield name, owner
     if not (inspect.isclass(owner) or inspect.ismodule(owner)):
         return
@@ -554,7 +556,7 @@ def public(owner, name):
 
 
 def undocumented(owner, name):
-    """Name what is public and has no docstring that begins with a sentence of two words."""
+    """Return the public names whose docstring does not begin with at least two words."""
     return [
         full_name
         for full_name, value in public(owner, name)
@@ -565,7 +567,7 @@ def undocumented(owner, name):
 def test_all_public_names_exist():
     assert len(bpnet.__all__) == len(set(bpnet.__all__))
     assert {"Network", "Dense", "Adam", "get_backend", "diagnose"} <= set(bpnet.__all__)
-    assert {"plot", "learn", "MLPClassifier"} <= set(dir(bpnet))  # for these need a library
+    assert {"plot", "learn", "MLPClassifier"} <= set(dir(bpnet))  # need optional libraries
     scope = {}
     exec("from bpnet import *", scope)
     assert set(bpnet.__all__) <= scope.keys()
@@ -574,13 +576,13 @@ def test_all_public_names_exist():
 
 
 @pytest.mark.parametrize("name", bpnet.__all__)
-def test_all_that_is_public_says_what_it_is(name):
+def test_everything_public_has_a_docstring(name):
     assert undocumented(getattr(bpnet, name), name) == []
 
 
-def test_what_says_nothing_would_be_seen():
+def test_the_check_of_docstrings_can_fail():
     class Silent:
-        """A class that says so."""
+        """A documented class."""
 
         def method(self):
             pass

@@ -1,4 +1,4 @@
-"""Each example runs as a stranger would run it, and prints what it promises."""
+"""Each example runs as a user would run it and prints the expected output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(name):
-    """Run an example; give its exit status, stdout and stderr."""
+    """Run an example; return its exit status, stdout and stderr."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
@@ -32,7 +32,7 @@ def test_train_cpu():
     assert float(re.search(r"error of the gradients: (\S+)", out)[1]) < 1e-6
 
 
-def test_train_gpu_trains_on_the_gpu_or_says_why_not():
+def test_train_gpu_trains_on_the_gpu_or_reports_why_not():
     gpu = bpnet.available_backends()["cupy"]
     status, out, err = run("train_gpu.py")
     if gpu.available:
@@ -67,6 +67,6 @@ def test_real_data():
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
-def test_every_example_says_how_to_run_it_and_is_tested(path):
+def test_every_example_documents_its_command_and_is_tested(path):
     assert f"Run with: python examples/{path.name}" in path.read_text()
     assert f'run("{path.name}")' in Path(__file__).read_text()

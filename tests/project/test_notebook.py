@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, and what is stored in it is what it gives."""
+"""The notebook runs from top to bottom, and its stored outputs are up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import bpnet
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "backpropagation_from_scratch.ipynb"
-RENEW = f"run it anew: jupyter execute --inplace examples/{NOTEBOOK.name}"
+RENEW = f"execute it again: jupyter execute --inplace examples/{NOTEBOOK.name}"
 EXECUTE = """
 import sys
 import nbclient, nbformat
@@ -30,7 +30,7 @@ def stored():
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """Execute a copy, in an empty directory, as a reader would."""
+    """Execute a copy in an empty directory, as a reader would."""
     directory = tmp_path_factory.mktemp("notebook")
     command = [sys.executable, "-c", EXECUTE, str(NOTEBOOK), "executed.ipynb"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=500)
@@ -44,15 +44,15 @@ def code_cells(notebook):
 
 
 def printed(notebook):
-    """Give all that the cells print, as one text."""
+    """Return everything the cells print, as one string."""
     outputs = [out for cell in code_cells(notebook) for out in cell.outputs]
     return "\n".join(out.text for out in outputs if out.output_type == "stream")
 
 
-def pieces(notebook, kind):
-    """Give all outputs of one kind, such as image/png."""
+def outputs_of(notebook, mime):
+    """Return all outputs of one MIME type, such as image/png."""
     outputs = [out for cell in code_cells(notebook) for out in cell.outputs]
-    return [out.data[kind] for out in outputs if kind in out.get("data", {})]
+    return [out.data[mime] for out in outputs if mime in out.get("data", {})]
 
 
 def number(pattern, text):
@@ -75,7 +75,7 @@ def assert_key_numbers(text):
 
 
 @pytest.mark.full
-def test_it_runs_and_gives_the_key_numbers(executed):
+def test_it_runs_and_prints_the_key_numbers(executed):
     text = printed(executed)
     assert_key_numbers(text)
     for cell in code_cells(executed):
@@ -83,7 +83,7 @@ def test_it_runs_and_gives_the_key_numbers(executed):
         assert all(out.get("name") != "stderr" for out in cell.outputs), cell.outputs
 
 
-def test_every_backend_here_has_its_line(executed):
+def test_every_backend_has_a_line(executed):
     text = printed(executed)
     for name, info in bpnet.available_backends().items():
         for device in info.devices:
@@ -92,7 +92,7 @@ def test_every_backend_here_has_its_line(executed):
             assert re.search(rf"^{name} +not here$", text, re.MULTILINE)
 
 
-def test_gradients_are_those_of_pytorch(executed):
+def test_gradients_match_pytorch(executed):
     pytest.importorskip("torch")
     assert number(r"difference from PyTorch's gradients: (\S+)", printed(executed)) < 1e-12
 
@@ -101,23 +101,23 @@ def test_the_stored_outputs_are_complete(stored):
     assert NOTEBOOK.stat().st_size < 4_000_000
     counts = [cell.execution_count for cell in code_cells(stored)]
     assert counts == list(range(1, len(counts) + 1))
-    silent = [cell for cell in code_cells(stored)[1:] if not cell.outputs]
-    assert not silent
+    without_output = [cell for cell in code_cells(stored)[1:] if not cell.outputs]
+    assert not without_output
     assert_key_numbers(printed(stored))
-    assert len(pieces(stored, "image/png")) >= 12
-    assert len(pieces(stored, "image/gif")) == 1
+    assert len(outputs_of(stored, "image/png")) >= 12
+    assert len(outputs_of(stored, "image/gif")) == 1
 
 
 @pytest.mark.full
-def test_the_stored_code_is_that_of_the_library(stored, executed):
+def test_the_stored_code_matches_the_library(stored, executed):
     def shown(notebook):
-        return "\n".join(pieces(notebook, "text/markdown"))
+        return "\n".join(outputs_of(notebook, "text/markdown"))
 
     assert "xp.matmul(a_previous.T, delta)" in shown(executed)
     assert shown(stored) == shown(executed), RENEW
 
 
-def test_nothing_in_it_tells_of_the_machine_it_was_made_on():
+def test_it_reveals_nothing_of_the_machine_that_ran_it():
     text = NOTEBOOK.read_text()
     assert not re.search(r"/(tmp|home|root|Users|usr|opt|work)/", text)
     notebook = nbformat.read(NOTEBOOK, as_version=4)

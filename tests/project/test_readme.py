@@ -1,4 +1,4 @@
-"""The README: its examples run, and its links and names lead somewhere."""
+"""The README: its examples run, and its links and names are valid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINKS = re.findall(r"\[([^\]]*)\]\((?!https?:)([^)]+)\)", README)
 
 
-def test_the_examples_in_python_print_what_the_readme_says(monkeypatch, tmp_path):
+def test_the_python_examples_print_what_the_readme_shows(monkeypatch, tmp_path):
     pytest.importorskip("torch")  # one example passes tensors
     monkeypatch.chdir(tmp_path)  # one writes a file
     failed, tried = doctest.testfile(
@@ -27,7 +27,7 @@ def test_the_examples_in_python_print_what_the_readme_says(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize(("text", "target"), LINKS)
-def test_a_link_leads_to_a_file_that_defines_what_it_names(text, target):
+def test_a_link_points_to_a_file_that_defines_what_it_names(text, target):
     path = ROOT / target
     assert path.exists()
     for name in re.findall(r"`([A-Za-z_.]+)`", text):
@@ -38,7 +38,7 @@ def test_a_link_leads_to_a_file_that_defines_what_it_names(text, target):
                 assert re.search(rf"\b(class|def) {part}\b", source), name
 
 
-def test_commands_of_the_readme_are_those_of_ci():
-    """CI runs the tests as a reader of the README does."""
+def test_ci_runs_the_test_command_of_the_readme():
+    """CI runs the tests with the same command as the README."""
     assert ".venv/bin/python -m pytest\n" in README
     assert re.search(r"^python -m pytest +#", (ROOT / ".ci" / "run").read_text(), flags=re.M)

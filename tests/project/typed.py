@@ -1,6 +1,6 @@
-"""A user's program as type checkers see it: run mypy, which reads this file too.
+"""A user's program as seen by type checkers; mypy checks this file too.
 
-What is wrong in it carries an ignore, and mypy calls an ignore that is not needed an error.
+Its intentional errors carry an ignore, and mypy reports unused ignores as errors.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from bpnet.training.loop import Training
 
 
 class StopBelow(bpnet.Callback):
-    """Ends a training."""
+    """Stop a training run early."""
 
     def on_epoch_end(self, training: Training) -> None:
-        """Look at the loss."""
+        """Stop if the loss is low."""
         assert_type(training.logs, dict[str, float])
         if training.logs["loss"] < 0.1:
             training.stop("enough")

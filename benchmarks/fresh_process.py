@@ -1,4 +1,4 @@
-"""Statements run in a fresh process, and its memory."""
+"""Run statements in a fresh process; read a process's memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-WARM_UP = 1  # rounds that bring the files into memory and do not count
+WARM_UP = 1  # untimed rounds that fill the file cache
 
-# The clock starts before anything is imported; the interpreter itself is running by then.
+# The clock starts before any import, but after the interpreter has started.
 PROGRAM = """
 import time
 start = time.perf_counter()
@@ -26,18 +26,18 @@ print(json.dumps({{"seconds": seconds, "result": result}}))
 
 
 def run(statements: str) -> dict[str, Any]:
-    """Run statements that may set `result`; give it, and the seconds that they took."""
+    """Run statements that may set `result`; return it and the seconds they took."""
     program = PROGRAM.format(statements=f"result = None\n{statements}")
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )
     if done.returncode:
-        raise RuntimeError(f"in a fresh process {statements!r} failed:\n{done.stderr}")
+        raise RuntimeError(f"{statements!r} failed in a fresh process:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
 def medians(programs: dict[str, str], rounds: int) -> dict[str, float]:
-    """Run programs in turn, each in a fresh process, and give the seconds of each."""
+    """Run programs in turn, each in a fresh process; return their median seconds."""
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(WARM_UP + rounds):
         for name, statements in programs.items():
@@ -46,21 +46,21 @@ def medians(programs: dict[str, str], rounds: int) -> dict[str, float]:
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory now; where the system does not say, the peak."""
+    """Return this process's resident bytes, or their peak where the system hides them."""
     return _status("VmRSS") or peak()
 
 
 def peak() -> int:
-    """Most bytes of this process that were in memory at once.
+    """Return this process's peak resident bytes.
 
-    Linux counts in `ru_maxrss` what the parent had before the process began its own program.
+    On Linux `ru_maxrss` includes the parent's memory before exec, so VmHWM is preferred.
     """
     unit = 1 if sys.platform == "darwin" else 1024
     return _status("VmHWM") or unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def forget_peak() -> None:
-    """Let the peak start anew, where Linux allows it."""
+def reset_peak() -> None:
+    """Reset the peak, where Linux allows it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,4 +1,4 @@
-"""The floor: the bare matrix products of a training step, in the library itself."""
+"""Lower bounds ("floor"): only the matrix products of a step, in each library itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.timing import Turn, wait
 
 
 def step(case: Case, backend: bpnet.Backend) -> Turn:
-    """Products of the forward pass, of the gradients and of the errors; nothing else."""
+    """Only the matrix products of the forward pass, the gradients and the errors."""
     rng = np.random.default_rng(0)
 
     def draw(*shape: int) -> Any:
@@ -34,7 +34,7 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
 
 
 def inference(case: Case, backend: bpnet.Backend) -> Turn:
-    """Products of the forward pass."""
+    """Only the matrix products of the forward pass."""
     X, _ = case.examples()
     with backend.activate():
         W = [backend.asarray(W) for W, _ in case.weights()]

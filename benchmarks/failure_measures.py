@@ -1,8 +1,8 @@
-"""Whether a training is really ill as it was meant to be, or healthy.
+"""Measure whether a training run shows the intended failure, or is healthy.
 
-Measured apart from `bpnet.diagnose` and what it reads: on all rows, in NumPy, often against a
-sound network on the clean data. A candidate that is not what it was meant to be is thrown
-away before any diagnosis is made.
+Independent of `bpnet.diagnose` and of what it reads: on all rows, in NumPy, often compared with
+a sound network on the clean data. Candidates without the intended behavior are discarded before
+any diagnosis is made.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sick_trainings import RECIPES, Problem, Run, problem
+from failing_runs import RECIPES, Problem, Run, problem
 
 import bpnet
 
 
-def is_sick(run: Run) -> bool:
-    """Measure the illness that was meant, without the diagnosis' figures."""
-    return bool(MEASURES[run.case.illness](run))
+def as_intended(run: Run) -> bool:
+    """Return whether a run shows the behavior its recipe intends, failing or healthy."""
+    return bool(MEASURES[run.case.failure](run))
 
 
-def chance(data: Problem) -> float:
-    """Give the loss of the best constant, in closed form."""
+def baseline_loss(data: Problem) -> float:
+    """Return the loss of the best constant prediction, in closed form."""
     if data.loss == "mean_squared_error":
         return float(np.var(data.y))
     shares = np.bincount(data.y) / len(data.y)
@@ -31,7 +31,7 @@ def chance(data: Problem) -> float:
 
 
 def final_loss(run: Run) -> float:
-    """Give the data's loss after training, infinite if it is not finite."""
+    """Return the training data's loss after training, or infinity if it is not finite."""
     data, net = run.case.problem, run.net
     with np.errstate(all="ignore"):
         z = net.forward(data.X)
@@ -41,7 +41,7 @@ def final_loss(run: Run) -> float:
 
 
 def untrained(run: Run, **replaced: Any) -> bpnet.Network:
-    """Give the network as it was, or with other initial weights."""
+    """Return the network before training, or with other initial weights."""
     layers = [
         bpnet.Dense(layer.units, layer.activation, **replaced) if replaced else layer
         for layer in run.case.layers
@@ -53,7 +53,7 @@ def untrained(run: Run, **replaced: Any) -> bpnet.Network:
 
 
 def error_ratio(net: bpnet.Network, data: Problem) -> float:
-    """Give the RMS of the error that reaches the first layer, relative to the last's."""
+    """Return the RMS of the error at the first layer, relative to the last layer's."""
     a, passed = data.X, []
     for layer, p in zip(net.layers, net.parameters, strict=True):
         z = a @ p["W"] + p["b"]
@@ -72,7 +72,7 @@ def gradient_norms(net: bpnet.Network, data: Problem) -> Any:
 
 
 def activations(run: Run) -> list[tuple[Any, Any]]:
-    """Give for each hidden layer its activation and its z, on all training rows."""
+    """Return each hidden layer's activation and its z, on all training rows."""
     a, found = run.case.problem.X.astype(np.float32), []
     layers = [layer for layer in run.net.layers if isinstance(layer, bpnet.Dense)]
     with np.errstate(all="ignore"):
@@ -84,29 +84,29 @@ def activations(run: Run) -> list[tuple[Any, Any]]:
 
 
 def measures_healthy(run: Run) -> bool:
-    """Learnt what can be learnt, nearly as good on new examples, and no useless features.
+    """Return whether a run learned, generalizes, and has no useless features.
 
-    Of digits a few rare pixels are lit together in all training images: those draws are out.
+    The last excludes draws of digits in which rare pixels coincide in all training images.
     """
     if measures_useless(run):
         return False
     data, val = run.case.problem, run.history["val_loss"]
-    loss, unit = final_loss(run), chance(data)
-    learnt = loss <= max(2.0 * good_loss(run.case.name, run.case.seed), 0.15 * unit)
-    return learnt and val[-1] <= min(min(val) + 0.1 * unit, loss + 0.25 * unit)
+    loss, unit = final_loss(run), baseline_loss(data)
+    learned = loss <= max(2.0 * good_loss(run.case.name, run.case.seed), 0.15 * unit)
+    return learned and val[-1] <= min(min(val) + 0.1 * unit, loss + 0.25 * unit)
 
 
 def measures_vanishing(run: Run) -> bool:
     return error_ratio(untrained(run), run.case.problem) < 1e-3 and final_loss(
         run
-    ) > 0.7 * chance(run.case.problem)
+    ) > 0.7 * baseline_loss(run.case.problem)
 
 
 def measures_exploding(run: Run) -> bool:
     data = run.case.problem
-    wild = np.max(gradient_norms(untrained(run), data))
-    calm = np.max(gradient_norms(untrained(run, init=None), data))
-    return wild > 100.0 * calm
+    drawn = np.max(gradient_norms(untrained(run), data))
+    default = np.max(gradient_norms(untrained(run, init=None), data))
+    return drawn > 100.0 * default
 
 
 def measures_dead(run: Run) -> bool:
@@ -125,7 +125,7 @@ def measures_saturated(run: Run) -> bool:
 
 def measures_rate_high(run: Run) -> bool:
     good = good_loss(run.case.name, run.case.seed)
-    return final_loss(run) > max(3.0 * good, 0.3 * chance(run.case.problem))
+    return final_loss(run) > max(3.0 * good, 0.3 * baseline_loss(run.case.problem))
 
 
 def measures_rate_low(run: Run) -> bool:
@@ -145,14 +145,14 @@ def measures_symmetric(run: Run) -> bool:
 
 def measures_overfitting(run: Run) -> bool:
     val = run.history["val_loss"]
-    loss, unit = final_loss(run), chance(run.case.problem)
+    loss, unit = final_loss(run), baseline_loss(run.case.problem)
     gap = (val[-1] - loss) / unit
     return loss < 0.3 * unit and (gap > 0.4 or (gap > 0.2 and val[-1] > 1.3 * min(val)))
 
 
 def measures_underfitting(run: Run) -> bool:
     loss = final_loss(run)
-    return loss > 0.4 * chance(run.case.problem) and loss > 2.0 * good_loss(
+    return loss > 0.4 * baseline_loss(run.case.problem) and loss > 2.0 * good_loss(
         run.case.name, run.case.seed
     )
 
@@ -160,7 +160,7 @@ def measures_underfitting(run: Run) -> bool:
 def measures_unscaled(run: Run) -> bool:
     loss = final_loss(run)
     worse = loss > max(
-        1.5 * good_loss(run.case.name, run.case.seed), 0.1 * chance(run.case.problem)
+        1.5 * good_loss(run.case.name, run.case.seed), 0.1 * baseline_loss(run.case.problem)
     )
     return worse and np.abs(run.case.problem.X).max() > 50.0
 
@@ -193,7 +193,7 @@ def measures_imbalance(run: Run) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def good_loss(name: str, seed: int) -> float:
-    """Give the training loss that a sound network reaches on the clean data."""
+    """Return the training loss that a sound network reaches on the clean data."""
     data = problem(name, seed)
     net = bpnet.Network(
         [bpnet.Dense(32, "tanh"), bpnet.Dense(32, "tanh"), bpnet.Dense(data.n_outputs)],

@@ -1,7 +1,7 @@
-"""Trainings with a known illness, and healthy ones, for ``benchmarks/diagnosis.py``.
+"""Training runs with a known failure, and healthy ones, for ``benchmarks/diagnosis.py``.
 
-Each recipe gives a training that should be ill in one way; whether it really is, is measured
-by ``sick_measures.py``.
+Each recipe returns a run that should fail in one way; ``failure_measures.py`` measures whether
+it does.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sklearn import datasets
 import bpnet
 from bpnet.initializers import Constant, Normal
 
-# Thresholds were set on the first row of data sets, and seeds below 1000; the second row and
-# seeds from 1000 are what the figures are reported for.
+# Thresholds were tuned on the first row of data sets and seeds below 1000; results are reported
+# for the second row and seeds from 1000.
 TUNING = ("moons", "xor", "spiral2", "iris", "blobs", "friedman1")
 HELD_OUT = ("circles", "spiral3", "breast_cancer", "digits", "wine", "friedman2")
 REGRESSION = {True: ("friedman1",), False: ("friedman2", "diabetes")}
@@ -36,9 +36,9 @@ class Problem(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One training: what is fitted, to what, and how."""
+    """One training run: the data, the layers, and the arguments of `fit`."""
 
-    illness: str
+    failure: str
     name: str
     seed: int
     problem: Problem
@@ -47,7 +47,7 @@ class Case(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What came of it."""
+    """A trained network and its history."""
 
     case: Case
     net: bpnet.Network
@@ -105,16 +105,16 @@ def _draw(name: str, seed: int) -> tuple[Any, Any, int]:
 # --- the recipes ----------------------------------------------------------------------------
 
 
-def make(illness: str, name: str, seed: int) -> Case:
-    """Draw depth, width and activation, and make the training ill."""
-    rng = np.random.default_rng([seed, *illness.encode()])
-    return RECIPES[illness](Case(illness, name, seed, problem(name, seed), [], {}), rng)
+def make(failure: str, name: str, seed: int) -> Case:
+    """Draw depth, width and activation, and induce the failure."""
+    rng = np.random.default_rng([seed, *failure.encode()])
+    return RECIPES[failure](Case(failure, name, seed, problem(name, seed), [], {}), rng)
 
 
 def hidden(
     case: Case, rng: Any, activations: tuple[str, ...], depths: tuple[int, ...], **dense: Any
 ) -> list[bpnet.Layer]:
-    """Draw hidden layers, and add the output layer; `dense` is for the hidden ones."""
+    """Draw hidden layers, with `dense` as their arguments, and add the output layer."""
     depth, units = int(rng.choice(depths)), int(rng.choice((16, 32, 64)))
     activation = str(rng.choice(activations))
     return [

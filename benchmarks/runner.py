@@ -1,4 +1,4 @@
-"""What the sections share: who takes part and where, and the rows that come of it."""
+"""Shared by all sections: the contestants, their devices, and the tables of results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EAGER = "PyTorch eager"
 COMPILED = "PyTorch compiled"
 BY_HAND = "JAX by hand"
 SKLEARN = "scikit-learn"
-# The peers' modules and the libraries that they need.
+# The module of each peer and the library that it needs.
 PEERS = {
     EAGER: ("benchmarks.torch_peer", "torch"),
     BY_HAND: ("benchmarks.jax_peer", "jax"),
@@ -25,57 +25,59 @@ PEERS = {
 
 
 class Options(NamedTuple):
-    """What is measured, where, and how often."""
+    """Which networks to measure, on which backends, and how many rounds."""
 
     cases: tuple[Case, ...]
-    places: dict[str, bpnet.Backend]
+    backends: dict[str, bpnet.Backend]
     rounds: int
     compiled: bool = False
 
     def device(self, peer: str) -> str:
-        """Name the device of a peer: that of its library's backend, or of the others."""
+        """Return a peer's device: that of its library's backend, else one like the others'."""
         if peer == SKLEARN:
             return "cpu"
         library = "jax" if peer == BY_HAND else "torch"
-        places = self.places.values()
-        own = [place.device for place in places if place.name == library]
-        on_gpu = any(not place.device.startswith("cpu") for place in places)
+        backends = self.backends.values()
+        own = [backend.device for backend in backends if backend.name == library]
+        on_gpu = any(not backend.device.startswith("cpu") for backend in backends)
         gpu, cpu = ("gpu:0", "cpu:0") if library == "jax" else ("cuda:0", "cpu")
         return own[0] if own else gpu if on_gpu else cpu
 
     def device_of(self, contestant: str) -> str:
-        """Name the device on which a contestant runs."""
+        """Return the device on which a contestant runs."""
         label = contestant.partition(" ")[2]
-        return self.places[label].device if label in self.places else self.device(contestant)
+        return (
+            self.backends[label].device if label in self.backends else self.device(contestant)
+        )
 
 
 class Row(NamedTuple):
-    """The figures of one contestant in one case."""
+    """The results of one contestant in one case."""
 
     section: str
     case: str
     contestant: str
-    figures: dict[str, Any]
+    values: dict[str, Any]
 
     def flat(self) -> dict[str, Any]:
-        """Give one mapping, as it stands in a file."""
+        """Return the row as one flat mapping, as stored in a results file."""
         return {
             "section": self.section, "case": self.case, "contestant": self.contestant,
-        } | self.figures  # fmt: skip
+        } | self.values  # fmt: skip
 
     @classmethod
     def of(cls, flat: dict[str, Any]) -> Row:
-        """Read what :meth:`flat` gave."""
-        figures = dict(flat)
-        section, case, contestant = map(figures.pop, ("section", "case", "contestant"))
-        return cls(section, case, contestant, figures)
+        """Build a row from the output of :meth:`flat`."""
+        values = dict(flat)
+        section, case, contestant = map(values.pop, ("section", "case", "contestant"))
+        return cls(section, case, contestant, values)
 
 
 Column = Callable[[Row, dict[str, Row]], str]
 
 
 def peers(what: str) -> dict[str, Callable[..., Any]]:
-    """Give those functions of the peers, such as `step`, that can run here."""
+    """Return the named function, such as `step`, of each peer that is available."""
     found = {}
     for peer, (module, library) in PEERS.items():
         function = (
@@ -87,7 +89,7 @@ def peers(what: str) -> dict[str, Callable[..., Any]]:
 
 
 def has(library: str) -> bool:
-    """Whether a library is installed."""
+    """Return whether a library is installed."""
     return importlib.util.find_spec(library) is not None
 
 
@@ -103,7 +105,7 @@ def race(
 
 
 def table(rows: list[Row], columns: dict[str, Column]) -> list[list[str]]:
-    """Write the rows of one case, the heading first."""
+    """Return the rows of one case as text cells, header first."""
     others = {row.contestant: row for row in rows}
     lines = [
         [row.contestant, *(write(row, others) for write in columns.values())] for row in rows
@@ -111,45 +113,45 @@ def table(rows: list[Row], columns: dict[str, Column]) -> list[list[str]]:
     return [["contestant", *columns], *lines]
 
 
-def ratio(to: Callable[[str], str], figure: str = "seconds") -> Column:
-    """Write a figure relative to that of another contestant, if it takes part."""
+def ratio(to: Callable[[str], str], key: str = "seconds") -> Column:
+    """Return a column: a value relative to another contestant's, blank if that is absent."""
 
     def write(row: Row, others: dict[str, Row]) -> str:
         other = others.get(to(row.contestant))
-        if other is None or not other.figures[figure]:
+        if other is None or not other.values[key]:
             return ""
-        return f"{row.figures[figure] / other.figures[figure]:.2f}"
+        return f"{row.values[key] / other.values[key]:.2f}"
 
     return write
 
 
-def number(figure: str, scale: float = 1.0, digits: int = 3) -> Column:
-    """Write a figure in another unit, with some decimals."""
-    return lambda row, others: f"{scale * row.figures[figure]:,.{digits}f}"
+def number(key: str, scale: float = 1.0, digits: int = 3) -> Column:
+    """Return a column: a scaled value with fixed decimals."""
+    return lambda row, others: f"{scale * row.values[key]:,.{digits}f}"
 
 
-def significant(figure: str, scale: float = 1.0) -> Column:
-    """Write a figure in another unit, with three digits that count."""
-    return lambda row, others: f"{scale * row.figures[figure]:.3g}"
+def significant(key: str, scale: float = 1.0) -> Column:
+    """Return a column: a scaled value with three significant digits."""
+    return lambda row, others: f"{scale * row.values[key]:.3g}"
 
 
-def rate(figure: str, scale: float = 1.0) -> Column:
-    """Write a figure per second in another unit."""
-    return lambda row, others: f"{scale * row.figures[figure] / row.figures['seconds']:.3g}"
+def rate(key: str, scale: float = 1.0) -> Column:
+    """Return a column: a scaled value per second."""
+    return lambda row, others: f"{scale * row.values[key] / row.values['seconds']:.3g}"
 
 
 def eager(contestant: str) -> str:
-    """Name the contestant with whom all are compared."""
+    """Return the contestant that all others are compared with."""
     return EAGER
 
 
 def floor(contestant: str) -> str:
-    """Name the floor of bpnet."""
+    """Return the lower bound that belongs to a bpnet contestant."""
     return contestant.replace("bpnet", "floor") if contestant.startswith("bpnet") else ""
 
 
 def peer(contestant: str) -> str:
-    """Name the peer of bpnet: scikit-learn, or on JAX a step by hand."""
+    """Return the peer of a bpnet contestant: scikit-learn, or on JAX the handwritten step."""
     if not contestant.startswith("bpnet"):
         return ""
     return BY_HAND if contestant.startswith("bpnet jax") else SKLEARN
