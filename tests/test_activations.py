@@ -129,7 +129,7 @@ def test_any_finite_number_gives_finite_results(activation, z):
 
 
 @pytest.mark.parametrize("activation", CASES, ids=IDS)
-def test_derivative_is_the_slope_between_neighbours(activation):
+def test_derivative_is_the_slope_between_neighbors(activation):
     h = 1e-6
     z = GRID[(np.abs(GRID) > 0.1) & (np.abs(np.abs(GRID) - 3.0) > 0.1)]  # away from kinks
     slope = (activation(z + h) - activation(z - h)) / (2.0 * h)

@@ -61,11 +61,11 @@ class DataProfile(NamedTuple):
         Root mean square of regression targets; NaN for classes and counts.
     one_target : bool
         Whether all examples have the same target.
-    neighbour_signal, neighbour_noise : float
+    neighbor_signal, neighbor_noise : float
         Similarity of the targets of near neighbors: Moran's I (1950) with each example's 5
         nearest neighbors, 0 by chance and at most 1; and its standard deviation for shuffled
         targets.
-    neighbour_loss : float
+    neighbor_loss : float
         The loss within reach of a 5-nearest-neighbor prediction, relative to `baseline_loss`:
         for regression its squared error over the variance, for classes the cross-entropy at
         its error rate (Fano). NaN for multi-label targets.
@@ -89,9 +89,9 @@ class DataProfile(NamedTuple):
     class_shares: tuple[float, ...]
     target_rms: float
     one_target: bool
-    neighbour_signal: float
-    neighbour_noise: float
-    neighbour_loss: float
+    neighbor_signal: float
+    neighbor_noise: float
+    neighbor_loss: float
 
 
 def facts(training: Training, start: dict[str, float]) -> DataProfile:
@@ -181,15 +181,15 @@ def _neighbor_statistics(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
     from permuted targets, as Cliff and Ord (1981) recommend.
     """
     if len(X) <= 2 * NEIGHBORS or not np.any(np.ptp(T, axis=0)):
-        names = ("neighbour_signal", "neighbour_noise", "neighbour_loss")
+        names = ("neighbor_signal", "neighbor_noise", "neighbor_loss")
         return dict.fromkeys(names, math.nan)
     near = _nearest(X)
     rng = np.random.default_rng(0)
     shuffled = [_moran(rng.permutation(T), near) for _ in range(20)]
     return {
-        "neighbour_signal": _moran(T, near),
-        "neighbour_noise": float(np.std(shuffled)),
-        "neighbour_loss": _within_reach(kind, T[near].mean(axis=1), T),
+        "neighbor_signal": _moran(T, near),
+        "neighbor_noise": float(np.std(shuffled)),
+        "neighbor_loss": _within_reach(kind, T[near].mean(axis=1), T),
     }
 
 

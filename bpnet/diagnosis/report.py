@@ -244,11 +244,11 @@ def _not_examined(
     reasons = {}
     if not history.get("val_loss"):
         reasons["overfitting"] = "no validation data; pass validation_data to fit"
-    too_few = facts.n_rows < limit("neighbour_rows")
-    why = f"fewer than {limit('neighbour_rows'):.0f} examples" if too_few else "only one target"
-    if too_few or math.isnan(facts.neighbour_signal):
+    too_few = facts.n_rows < limit("neighbor_rows")
+    why = f"fewer than {limit('neighbor_rows'):.0f} examples" if too_few else "only one target"
+    if too_few or math.isnan(facts.neighbor_signal):
         reasons["shuffled labels"] = reasons["underfitting"] = why
-    elif math.isnan(facts.neighbour_loss):
+    elif math.isnan(facts.neighbor_loss):
         reasons["underfitting"] = "multi-label targets"
     if not facts.class_shares:
         reasons["class imbalance"] = "the targets are not mutually exclusive classes"

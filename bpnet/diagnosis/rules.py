@@ -32,10 +32,10 @@ def one_class(e: Evidence) -> Finding | None:
 
 def shuffled_labels(e: Evidence) -> Finding | None:
     """Neighbors' targets are no more alike than by chance, and nothing was learned."""
-    signal, noise = e.facts.neighbour_signal, e.facts.neighbour_noise
-    if e.facts.n_rows < limit("neighbour_rows") or not math.isfinite(signal):
+    signal, noise = e.facts.neighbor_signal, e.facts.neighbor_noise
+    if e.facts.n_rows < limit("neighbor_rows") or not math.isfinite(signal):
         return None
-    most = min(limit("neighbour_sigmas") * noise, limit("neighbour_signal"))
+    most = min(limit("neighbor_sigmas") * noise, limit("neighbor_signal"))
     val = e.losses("val_loss")
     learned = val.min() < limit("unlearnable") if len(val) else e.loss < limit("unlearnt")
     if signal >= most or learned:
@@ -273,8 +273,8 @@ def overfitting(e: Evidence) -> Finding | None:
 
 def underfitting(e: Evidence) -> Finding | None:
     """The network fits its training data worse than nearest neighbors would."""
-    reach = e.facts.neighbour_loss
-    if not e.loss > limit("underfit") or e.facts.n_rows < limit("neighbour_rows"):
+    reach = e.facts.neighbor_loss
+    if not e.loss > limit("underfit") or e.facts.n_rows < limit("neighbor_rows"):
         return None
     if not e.loss > reach + limit("shortfall"):
         return None

@@ -44,17 +44,17 @@ THRESHOLDS: dict[str, Threshold] = {
         "curvature grows with the square of a feature, so no single learning rate fits both",
         "LeCun et al. 1998, Efficient BackProp, section 5.1",
     ),
-    "neighbour_sigmas": Threshold(
+    "neighbor_sigmas": Threshold(
         3.0,
         "neighbors' targets agree no more than shuffled ones; 1 in 700 by chance",
         "Moran 1950; Cliff and Ord 1981",
     ),
-    "neighbour_signal": Threshold(
+    "neighbor_signal": Threshold(
         0.15,
         "with few examples the noise is large, but this much agreement is not noise",
         _OURS,
     ),
-    "neighbour_rows": Threshold(
+    "neighbor_rows": Threshold(
         50.0, "with fewer examples, neighbors are too far apart to be informative", _OURS
     ),
     "unlearnable": Threshold(

@@ -128,8 +128,8 @@ LIMITS = [
     ("learning rate too high", {"data_loss": np.nan}, {}),
     ("overfitting", {"val_loss": 0.4}, {"val_loss": 0.15}),
     ("underfitting", {"data_loss": 0.3}, {"data_loss": 0.15}),
-    ("shuffled labels", {"facts": {"neighbour_signal": 0.01}, "val_loss": None},
-     {"facts": {"neighbour_signal": 0.01}}),
+    ("shuffled labels", {"facts": {"neighbor_signal": 0.01}, "val_loss": None},
+     {"facts": {"neighbor_signal": 0.01}}),
 ]  # fmt: skip
 
 

@@ -250,11 +250,11 @@ def test_neighbors_tell_a_signal_from_shuffled_labels():
     features, y = bpnet.datasets.make_moons(400, noise=0.1, seed=0)
     true = facts_of(features, y)
     shuffled = facts_of(features, rng.permutation(y))
-    assert true.neighbour_signal > 0.9
-    assert true.neighbour_loss < 0.1
-    assert abs(shuffled.neighbour_signal) < 3.0 * shuffled.neighbour_noise < 0.15
-    assert shuffled.neighbour_loss > 0.9
-    assert math.isnan(facts_of(X[:8], LABELS[:8]).neighbour_signal)
+    assert true.neighbor_signal > 0.9
+    assert true.neighbor_loss < 0.1
+    assert abs(shuffled.neighbor_signal) < 3.0 * shuffled.neighbor_noise < 0.15
+    assert shuffled.neighbor_loss > 0.9
+    assert math.isnan(facts_of(X[:8], LABELS[:8]).neighbor_signal)
 
 
 LOSS_CASES = {
