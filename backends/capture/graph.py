@@ -89,7 +89,7 @@ class Graph:
     Raises
     ------
     TracingError
-        If an output is a constant, or shares memory with an input that is not its donor.
+        If an output is a constant, or lies in an input's memory without being its own donor.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Graph:
             yield isinstance(kind, tuple), list(group)
 
     def _kind(self, op: Operation) -> tuple[int, ...] | int:
-        """Return the shape of a long elementwise operation; of any other, its own index."""
+        """Return the shape of a long elementwise operation; of any other, its result."""
         shape = self.shapes[op.result]
         by_blocks = (
             op.is_elementwise(self.ops)
@@ -304,7 +304,7 @@ class Graph:
                 yield isinstance(kind, tuple), group[start : start + MAX_OPERATIONS]
 
     def _kernel_kind(self, op: Operation) -> tuple[int, ...] | int:
-        """Return the shape of an operation that a kernel can hold, else its own index."""
+        """Return the shape of an operation that a kernel can hold, else its result."""
         shape = self.shapes[op.result]
         fits = (
             op.is_elementwise(self.ops)

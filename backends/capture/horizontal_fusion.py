@@ -93,7 +93,7 @@ class HorizontalFusion:
         self.operations = list(itertools.chain.from_iterable(groups))
 
     def _kind(self, op: Operation) -> tuple[int, ...] | int:
-        """Return the shape of a small elementwise operation; of any other, its own index."""
+        """Return the shape of a small elementwise operation; of any other, its result."""
         shape = self.shapes[op.result]
         small = op.is_elementwise(self._ops) and 0 < shape.size <= SMALL
         alike = all(self.shapes[i].shape in ((), shape.shape) for i in op.operands)
@@ -110,10 +110,10 @@ class HorizontalFusion:
         roles = [self._role(index, number, arrays) for index in arrays]
         if isinstance(self._kind(group[0]), int) or None in roles:
             return number
-        place = {Ref(index): f"array {k}" for k, index in enumerate(arrays)}
+        names = {Ref(index): f"array {k}" for k, index in enumerate(arrays)}
         text = [
-            (op.name, [place.get(a, a) if isinstance(a, Ref) else a for a in op.arguments],
-             op.options, place[Ref(op.result)])
+            (op.name, [names.get(a, a) if isinstance(a, Ref) else a for a in op.arguments],
+             op.options, names[Ref(op.result)])
             for op in group
         ]  # fmt: skip
         return repr((text, roles, [self.shapes[index].dtype for index in arrays]))

@@ -37,13 +37,13 @@ def rule_step(backend, shapes, rule, dtype="float32"):
     rng = np.random.default_rng(0)
     state = {name: [rng.uniform(size=s).astype(dtype) for s in shapes] for name in ("p", "v")}
     data = {name: np.asarray(0.1, dtype) for name in ("scale", "eta")}
-    place = functools.partial(tree_map, backend.asarray)
+    to_backend = functools.partial(tree_map, backend.asarray)
     compiled = backend.compile(step)
-    result, expected = place(tree_map(np.copy, state)), state
+    result, expected = to_backend(tree_map(np.copy, state)), state
     with np.errstate(all="ignore"):
         for _ in range(4):
             expected = step(np, expected, data)
-            result = compiled(result, place(data))
+            result = compiled(result, to_backend(data))
     return compiled, result, expected
 
 
