@@ -279,7 +279,7 @@ def test_backends_lists_every_backend(capsys, monkeypatch):
 
 def test_backends_gives_the_reason_in_the_row(capsys, monkeypatch):
     table = {"cupy": bpnet.BackendInfo(False, (), "no GPU:\ninstall it with: pip install x")}
-    monkeypatch.setattr(bpnet, "available_backends", lambda: table)
+    monkeypatch.setattr(sys.modules["bpnet.cli.main"], "available_backends", lambda: table)
     assert main(["backends"]) == 0
     _, row = capsys.readouterr().out.splitlines()
     assert row.split(maxsplit=3) == ["cupy", "-", "-", "no GPU: install it with: pip install x"]
