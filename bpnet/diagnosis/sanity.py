@@ -197,13 +197,8 @@ def check_update_ratio(history: History) -> Check:
         raise ValueError(
             "history has no update ratios; add bpnet.GradientFlow() to the callbacks of fit"
         )
-    return update_ratio(
-        {
-            name: metric_values(history, name)
-            for name in history
-            if name.startswith("update_ratio/")
-        }
-    )
+    names = [name for name in history if name.startswith("update_ratio/")]
+    return update_ratio({name: metric_values(history, name) for name in names})
 
 
 def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
@@ -224,7 +219,7 @@ def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
 
 
 def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Check, ...]:
-    """Run CS231n's sanity checks on a network; print each of the results.
+    """Run CS231n's sanity checks on a network, and return their results.
 
     Parameters
     ----------

@@ -115,8 +115,8 @@ THRESHOLDS: dict[str, Threshold] = {
     ),
     "travel": Threshold(
         0.3,
-        "sum of all steps relative to the weights: the weights are still the random initial "
-        "ones; healthy runs had 1.3 and more",
+        "sum of all steps relative to the weights: below this they are still close to their "
+        "initial values; healthy runs had 1.3 and more",
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(

@@ -281,7 +281,7 @@ def _chosen(
         else:
             compared.append(backend)
     if not compared:
-        raise ValueError(f"backends must include at least one that supports {dtype}; {skipped}")
+        raise ValueError(f"backends must name at least one that supports {dtype}; {skipped}")
     return compared, skipped
 
 
