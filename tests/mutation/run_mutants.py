@@ -145,15 +145,15 @@ def first_pass(mutants: list[str], path: Path) -> int:
     return status
 
 
-def run_anew(mutant: str, names: tuple[str, ...]) -> int:
+def run_in_full(mutant: str, names: tuple[str, ...]) -> int:
     activate(mutant)
     return int(pytest.main([*files(names), "-k", STRICT_TOO, *OPTIONS]))
 
 
 def second_verdict(mutant: str) -> str:
     """Run a mutant active from import on: with the most relevant tests, then with all."""
-    verdict = forked(run_anew, mutant, MODULES[module_of(mutant)])
-    return forked(run_anew, mutant, (*FIRST, *MORE)) if verdict == "survived" else verdict
+    verdict = forked(run_in_full, mutant, MODULES[module_of(mutant)])
+    return forked(run_in_full, mutant, (*FIRST, *MORE)) if verdict == "survived" else verdict
 
 
 def change(mutant: str) -> str:
