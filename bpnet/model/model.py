@@ -156,7 +156,7 @@ class Model:
             return self._owners[-1].placement
         if self._placed is None:
             raise ValueError(
-                "the network has no parameters yet; call build(n_inputs) or fit it"
+                "the network has no parameters yet; call build(n_inputs) or fit it to data"
             )
         return self._placed
 
