@@ -158,11 +158,10 @@ class _Finder:
         """Use the default module creation."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the module with the names of its replacement."""
+        """Put the module of today in its place."""
         old = module.__name__
         warn_renamed(old, _MOVED[old])
-        names = vars(importlib.import_module(_MOVED[old])).items()
-        vars(module).update({name: value for name, value in names if name[:2] != "__"})
+        sys.modules[old] = importlib.import_module(_MOVED[old])
 
 
 sys.meta_path.append(_Finder)

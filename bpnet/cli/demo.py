@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import sys
 from collections.abc import Iterator
@@ -164,10 +163,12 @@ def _blaming(option: str) -> Iterator[None]:
 
 def _has_tqdm() -> bool:
     """Return whether a progress bar is available; if not, print how to get one."""
-    if importlib.util.find_spec("tqdm") is not None:
-        return True
-    print("bpnet demo: no progress bar without tqdm: pip install tqdm", file=sys.stderr)
-    return False
+    try:
+        import tqdm  # noqa: F401
+    except ImportError:
+        print("bpnet demo: no progress bar without tqdm: pip install tqdm", file=sys.stderr)
+        return False
+    return True
 
 
 def _save(ax: Any, title: str, path: Path) -> Path:
