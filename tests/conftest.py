@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import collections
 import os
+import tempfile
 
 # The arrays are small and the tests run in several processes: more threads would only collide.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 # Several libraries and processes share one GPU, so none may take all of its memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# Many tests need the same programs of JAX: all processes share what one of them has compiled.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    JAX_CACHE = tempfile.TemporaryDirectory(prefix="bpnet-jax-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = JAX_CACHE.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import pytest
 from available import available, why_not

@@ -57,7 +57,7 @@ class EarlyStopping(Callback):
         self._best_parameters: Parameters | None = None
 
     def on_train_begin(self, training: Training) -> None:
-        """Reset."""
+        """Forget the previous run."""
         self.patience.reset()
         self.best, self.best_epoch, self._best_parameters = math.nan, None, None
 
