@@ -6,13 +6,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bpnet import activations, datasets, initializers, losses, optimizers, schedules
+from bpnet import activations, initializers, losses, optimizers, schedules
 from bpnet.backend import (
     Backend,
     BackendInfo,
     available_backends,
     get_backend,
-    matmul_precision,
     use_backend,
 )
 from bpnet.common.deprecation import warn_renamed
@@ -32,8 +31,10 @@ from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
 if TYPE_CHECKING:
+    from bpnet import datasets
     from bpnet import learn as learn
     from bpnet import plot as plot
+    from bpnet.backend.precision import matmul_precision
     from bpnet.callbacks import Callback, Checkpoint, EarlyStopping, Snapshots
     from bpnet.diagnosis import (
         Diagnosis,
@@ -119,11 +120,13 @@ _LAZY = {
     "Snapshots": "bpnet.callbacks",
     "TrainingWarning": "bpnet.diagnosis",
     "check_gradients": "bpnet.testing.gradcheck",
+    "datasets": "bpnet.datasets",
     "diagnose": "bpnet.diagnosis",
     "diagnosis": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.diagnosis",
     "learn": "bpnet.learn",
     "load": "bpnet.loading",
+    "matmul_precision": "bpnet.backend.precision",
     "parity": "bpnet.testing.parity",
     "plot": "bpnet.plot",
     "sanity": "bpnet.diagnosis.sanity",

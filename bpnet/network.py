@@ -13,7 +13,6 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
 from bpnet.model.model import Model
-from bpnet.model.summary import summary
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 
@@ -379,6 +378,8 @@ class Network(Model):
         2  Dense(1, 'identity')   (m, 1)     4  W (3, 1), b (1,)
         loss binary_crossentropy, float32 on numpy:cpu, 13 parameters
         """
+        from bpnet.model.summary import summary
+
         return summary(self)
 
 

@@ -6,7 +6,6 @@ between backends, `precision` controls matrix products, `memory` explains failed
 """
 
 from bpnet.backend.base import Backend, BackendInfo, Function
-from bpnet.backend.precision import matmul_precision
 from bpnet.backend.registry import available_backends, get_backend, use_backend
 
 __all__ = [
@@ -15,6 +14,5 @@ __all__ = [
     "Function",
     "available_backends",
     "get_backend",
-    "matmul_precision",
     "use_backend",
 ]

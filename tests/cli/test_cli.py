@@ -70,6 +70,7 @@ def test_demo_learns_two_arms(capsys, tmp_path, seed):
     assert sorted(os.listdir("pictures")) == sorted(PICTURES)
 
 
+@pytest.mark.full
 def test_demo_learns_three_arms(capsys):
     assert main(["demo", "--classes", "3"]) == 0
     shown = parsed(capsys.readouterr().out)
@@ -112,6 +113,7 @@ def test_demo_takes_its_options(capsys):
     assert sorted(os.listdir("a/b")) == sorted(PICTURES)
 
 
+@pytest.mark.full
 def test_the_seed_decides_everything(capsys):
     losses = []
     for seed in "112":

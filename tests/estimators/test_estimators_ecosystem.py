@@ -41,6 +41,7 @@ def test_in_a_pipeline_and_cross_validated():
     assert_array_equal(*(cross_val_score(p, X_IRIS, Y_IRIS, cv=3) for p in (pipe, peer)))
 
 
+@pytest.mark.full
 def test_in_a_grid_search_with_two_processes():
     pipe = make_pipeline(StandardScaler(), MLPClassifier(**FAST))
     grid = {"mlpclassifier__activation": ["tanh", "gelu"], "mlpclassifier__dropout": [0.0, 0.2]}
@@ -207,6 +208,7 @@ def test_with_array_api_dispatch():
     assert said.splitlines() == ["<class 'torch.Tensor'> True", "True"]
 
 
+@pytest.mark.full
 def test_bpnet_imports_scikit_learn_only_when_asked():
     said = run(
         """

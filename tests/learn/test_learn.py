@@ -211,6 +211,7 @@ def test_every_backend_measures_the_same(name, backend):
         assert there.reading.partition("finite")[0] == here.reading.partition("finite")[0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SMALL)
 def test_the_seed_decides(name):
     options = {"epochs": 2} if name == "learning-rate" else {}
@@ -289,6 +290,7 @@ def quick(monkeypatch):
         )
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", SMALL)
 def test_the_command_prints_and_draws(capsys, tmp_path, name):

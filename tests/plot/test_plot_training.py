@@ -256,6 +256,7 @@ def test_bad_arguments_are_rejected(net, call, error, message):
         call(net)
 
 
+@pytest.mark.full
 def test_pyplot_is_never_imported(tmp_path):
     program = (
         "import sys, bpnet\n"

@@ -129,6 +129,7 @@ def test_scaling_and_its_picture(tmp_path):
         assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_callbacks(tmp_path):
     found = cases(measure(tmp_path, "callbacks", backends=["numpy"])["rows"])
     (rows,) = found.values()

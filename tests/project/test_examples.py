@@ -57,6 +57,7 @@ def test_swap_backends():
             assert float(row.split()[-1]) < 1e-9
 
 
+@pytest.mark.full
 def test_real_data():
     status, out, err = run("real_data.py")
     assert (status, err) == (0, "")
