@@ -1,8 +1,8 @@
-"""What all tests share: the available backends, the quick and the full run, hypothesis.
+"""Shared test setup: available backends, quick and full runs, hypothesis.
 
 A test that takes `backend` runs once on every available backend of `SPECS`; a test that takes
-`xp` computes inside that backend's context. Tests marked `full` run with ``--full`` only. What
-did not run is summed up in the end, a line for each reason.
+`xp` runs inside that backend's context. Tests marked `full` run only with ``--full``. The last
+lines of the output list what was not run, one line per reason.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import collections
 import os
 import tempfile
 
-# The arrays are small and the tests run in several processes: more threads would only collide.
+# Arrays are small and tests run in parallel processes, so more threads would only compete.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-# Several libraries and processes share one GPU, so none may take all of its memory.
+# Several libraries and processes share one GPU, so none may reserve all of its memory.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-# Many tests need the same programs of JAX: all processes share what one of them has compiled.
+# Many tests compile the same JAX programs, so all processes share one compilation cache.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     JAX_CACHE = tempfile.TemporaryDirectory(prefix="bpnet-jax-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = JAX_CACHE.name
@@ -44,10 +44,10 @@ settings.load_profile("bpnet")
 try:
     import array_api_strict
 except ImportError:
-    pass  # the summary will say so
+    pass  # listed in the summary
 else:
     array_api_strict.set_array_api_strict_flags(
-        api_version=array_api_strict.__array_api_version__,  # the newest that is not a draft
+        api_version=array_api_strict.__array_api_version__,  # the newest released version
         boolean_indexing=False,
         data_dependent_shapes=False,
         enabled_extensions=(),
@@ -62,7 +62,7 @@ def backend(request):
 
 @pytest.fixture
 def xp(backend):
-    """The namespace of `backend`; its device and precision are current in the whole test."""
+    """The namespace of `backend`; its device and precision are active during the test."""
     with backend.activate():
         yield backend.xp
 
@@ -72,21 +72,21 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "full: takes long; runs with --full only")
+    config.addinivalue_line("markers", "full: slow; runs only with --full")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave tests marked `full` to the full run."""
+    """Deselect tests marked `full`, unless --full is passed."""
     if config.getoption("--full"):
         return
-    left_out = [item for item in items if item.get_closest_marker("full")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+    deselected = [item for item in items if item.get_closest_marker("full")]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
         items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Sum up what did not run, a line for each reason."""
+    """List what was not run, one line per reason."""
     skipped = collections.Counter(
         report.longrepr[2].removeprefix("Skipped: ")
         for report in terminalreporter.stats.get("skipped", ())
@@ -101,5 +101,5 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_make_parametrize_id(val, argname):
-    """Name bytes by their argument: their own text may differ from one process to the next."""
+    """Use the argument name as the id of bytes, whose repr may differ between processes."""
     return argname if isinstance(val, bytes) else None

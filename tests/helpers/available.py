@@ -1,4 +1,4 @@
-"""Which backends can be tested on this machine, and why the others cannot."""
+"""The backends that are available on this machine, and why the others are not."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def why_not(spec):
 
 
 def available(*specs):
-    """Return those of some backends that are available, to parametrize tests with."""
+    """Return the available ones of these backends, for parametrizing tests."""
     return [spec for spec in specs if why_not(spec) is None]

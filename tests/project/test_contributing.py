@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its recipes run, and the files that it names exist."""
+"""CONTRIBUTING.md: its recipes run, and the files it names exist."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def test_the_recipes_run():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_named_exists(name):
+def test_named_files_exist(name):
     assert any((folder / name).is_file() for folder in (ROOT, ROOT / "bpnet"))
 
 
-def test_the_map_has_every_package():
+def test_the_package_map_is_complete():
     rows = {name for row in re.findall(r"^\| ([^|]+) \|", TEXT, flags=re.M)
             for name in re.findall(r"`(\w+)`", row)}  # fmt: skip
     packages = {path.parent.name for path in (ROOT / "bpnet").glob("*/__init__.py")}

@@ -1,4 +1,4 @@
-"""Deprecated names work and warn with the new name."""
+"""Deprecated names still work, with a warning that states the new name."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def trained(optimizer=None, callbacks=()):
 
 
 @pytest.mark.parametrize("old", MOVED)
-def test_a_module_is_found_under_its_former_name(old, monkeypatch):
+def test_a_moved_module_can_be_imported_by_its_old_name(old, monkeypatch):
     monkeypatch.delitem(sys.modules, old, raising=False)
     with pytest.warns(DeprecationWarning, match=f"{old} is now {MOVED[old]}"):
         former = importlib.import_module(old)
     assert former is importlib.import_module(MOVED[old])
 
 
-def test_a_former_module_is_an_attribute_too(monkeypatch):
+def test_a_moved_module_is_an_attribute_too(monkeypatch):
     monkeypatch.delitem(sys.modules, "bpnet.registry", raising=False)
     monkeypatch.delattr(bpnet, "registry", raising=False)
     with pytest.warns(DeprecationWarning, match="is now"):
         assert bpnet.registry.get_backend is bpnet.get_backend
-    with pytest.raises(ModuleNotFoundError, match="nothing_of_the_kind"):
-        importlib.import_module("bpnet.nothing_of_the_kind")
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        importlib.import_module("bpnet.no_such_module")
 
 
 class Momentum(bpnet.optimizers.Optimizer):
@@ -48,7 +48,7 @@ class Momentum(bpnet.optimizers.Optimizer):
 
 
 @pytest.mark.parametrize("old", [{"slots": 1}, {"n_slots": property(lambda self: 1)}])
-def test_an_optimizer_may_name_its_state_as_before(old):
+def test_an_optimizer_may_define_an_old_name_of_n_state(old):
     (name,) = old
     with pytest.warns(DeprecationWarning, match=rf"Own\.{name} is now n_state"):
         own = type("Own", (Momentum,), old)
@@ -58,12 +58,12 @@ def test_an_optimizer_may_name_its_state_as_before(old):
 
 
 @pytest.mark.parametrize("name", ["slots", "n_slots"])
-def test_the_state_of_an_optimizer_is_counted_under_its_former_names(name):
+def test_n_state_can_be_read_by_its_old_names(name):
     with pytest.warns(DeprecationWarning, match=rf"Adam\.{name} is now n_state"):
         assert getattr(bpnet.Adam(), name) == 2
 
 
-def test_a_callback_may_close_as_before():
+def test_a_callback_may_override_on_close():
     with pytest.warns(DeprecationWarning, match=r"Closing\.on_close is now teardown"):
 
         class Closing(bpnet.GradientFlow):
@@ -76,10 +76,10 @@ def test_a_callback_may_close_as_before():
     callback = Closing()
     trained(callbacks=[callback])
     assert callback.closed == 1
-    assert callback._meter is None  # the sample of the class above is freed too
+    assert callback._meter is None  # the base class has freed its sample
 
 
-def test_a_warm_up_takes_what_follows_as_before():
+def test_a_warm_up_accepts_then():
     with pytest.warns(DeprecationWarning, match="the argument then is now schedule"):
         former = bpnet.schedules.WarmUp(then=0.1, epochs=2)
     with pytest.warns(DeprecationWarning, match=r"WarmUp\.then is now schedule"):

@@ -1,6 +1,6 @@
-"""Files of earlier versions: they load, and a run that they hold goes on.
+"""Files from earlier versions can be loaded, and their training runs resumed.
 
-`files/` holds what bpnet 0.1.0 wrote before its modules had packages, by
+`files/` contains files written by bpnet 0.1.0 before its modules were grouped into packages, by
 
     net.fit(X, y, epochs=4, optimizer=..., callbacks=[..., bpnet.Checkpoint(path)], ...)
     net.save(path)
@@ -58,8 +58,8 @@ def test_an_old_file_loads(path, backend):
     )
 
 
-def test_an_old_run_goes_on():
-    """Rounding of four epochs apart, as one that has never stopped."""
+def test_an_old_run_can_be_resumed():
+    """The result equals an uninterrupted run, up to the rounding of four epochs."""
     net, history = fit(RUN)
     whole, expected = fit()
     assert history.epochs == expected.epochs == 6
@@ -68,6 +68,6 @@ def test_an_old_run_goes_on():
     assert_allclose(net.forward(X), whole.forward(X), rtol=1e-2, atol=1e-3)
 
 
-def test_an_old_run_is_not_taken_for_another():
+def test_an_old_run_cannot_be_resumed_with_fewer_epochs():
     with pytest.raises(ValueError, match=r"run-0\.1\.0"):
         fit(RUN, epochs=2)

@@ -1,4 +1,4 @@
-"""Who owns the parameters: the runner while fit runs, the network before and after."""
+"""Ownership of the parameters: by the runner while fit runs, otherwise by the network."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def network():
 
 
 def hook(name, function):
-    """Return a callback that calls a function of the training run in one hook."""
+    """Return a callback that passes the training run to a function in one hook."""
     return type("Hook", (bpnet.Callback,), {name: lambda self, training: function(training)})()
 
 
 @pytest.mark.parametrize(
     "name", ["on_train_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_train_end"]
 )
-def test_in_each_hook_the_network_has_the_parameters_of_the_moment(name, backend):
+def test_in_each_hook_the_network_has_the_current_parameters(name, backend):
     net, seen = network(), []
 
     def look(training):
@@ -39,11 +39,11 @@ def test_in_each_hook_the_network_has_the_parameters_of_the_moment(name, backend
     net.fit(X, Y, epochs=3, batch_size=20, callbacks=hook(name, look), backend=backend)
     assert len(seen) == {"on_train_begin": 1, "on_batch_end": 6, "on_train_end": 1}.get(name, 3)
     if name == "on_batch_end":
-        assert len({arrays[0].tobytes() for arrays in seen}) == 6  # each step changed them
+        assert len({arrays[0].tobytes() for arrays in seen}) == 6  # each step changes them
         assert_same(seen[-1], flat(backend, net.parameters))
 
 
-def test_what_a_callback_assigns_to_the_network_is_trained_on(backend):
+def test_training_continues_from_what_a_callback_assigns_to_the_network(backend):
     def assign(target):
         def set_zero(training):
             if training.epoch == 1:
@@ -60,7 +60,7 @@ def test_what_a_callback_assigns_to_the_network_is_trained_on(backend):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("name", ["on_train_begin", "on_batch_end", "on_epoch_end"])
-def test_after_an_error_the_network_owns_what_the_last_step_left(name, error, backend):
+def test_after_an_error_the_network_has_the_parameters_of_the_last_step(name, error, backend):
     net, last = network(), []
 
     def fail(training):
@@ -71,7 +71,7 @@ def test_after_an_error_the_network_owns_what_the_last_step_left(name, error, ba
     with pytest.raises(error):
         net.fit(X, Y, epochs=3, callbacks=hook(name, fail), backend=backend)
     assert_same(flat(backend, net.parameters), last)
-    net.fit(X, Y, epochs=1, backend=backend)  # nothing of the run before is in the way
+    net.fit(X, Y, epochs=1, backend=backend)  # the failed run leaves nothing behind
     assert not np.array_equal(flat(backend, net.parameters)[0], last[0])
 
 
@@ -96,7 +96,7 @@ def test_a_copy_made_while_fit_runs_owns_its_parameters(duplicate):
     assert_array_equal(flat(net.backend, net.parameters)[0] != 0.0, True)
 
 
-def test_a_fit_within_a_fit_leaves_the_outer_one_alone(backend):
+def test_a_nested_fit_does_not_affect_the_outer_one(backend):
     def train_too(training):
         if training.epoch == 1:
             before = flat(backend, training.parameters)
