@@ -13,7 +13,7 @@ _HOST = xp.Device("CPU_DEVICE")
 
 
 class StrictBackend(Backend):
-    """Refuses functions outside of the standard, and arrays on another device."""
+    """Rejects functions outside of the standard, and arrays on another device."""
 
     name = "array_api_strict"
     xp = xp

@@ -132,7 +132,7 @@ _LAZY = {
     "sanity": "bpnet.diagnosis.sanity",
 }
 
-# Former names of public modules.
+# Deprecated names of public modules, and their new names.
 _MOVED = {
     "bpnet.checkpoint": "bpnet.callbacks.checkpoint",
     "bpnet.contract": "bpnet.testing.parity",
@@ -150,7 +150,7 @@ _MOVED = {
 
 
 class _Finder:
-    """Import a module by its former name, with a DeprecationWarning."""
+    """Import a module by its deprecated name, with a DeprecationWarning."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -161,7 +161,7 @@ class _Finder:
         """Use the default module creation."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module of today in its place."""
+        """Replace it with the module of the new name."""
         old = module.__name__
         warn_renamed(old, _MOVED[old])
         sys.modules[old] = importlib.import_module(_MOVED[old])

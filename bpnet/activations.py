@@ -1,4 +1,4 @@
-"""Activation functions, each beside its derivative.
+"""Activation functions, each with its derivative.
 
 Notation: ``a_l = f_l(z_l)``; :meth:`Activation.f` is f and :meth:`Activation.df` is f'.
 All are elementwise, preserve shape and dtype, and do not overflow for any finite input.

@@ -32,7 +32,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class NonFinite(NamedTuple):
-    """Where a training run first met a NaN or an infinity.
+    """Where a training run first produced a NaN or an infinity.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class NonFinite(NamedTuple):
 
 
 class NonFiniteError(ArithmeticError):
-    """Training met a NaN or an infinity and stopped after that epoch.
+    """Training produced a NaN or an infinity and stopped after that epoch.
 
     The network has the weights of the last good epoch, or those restored by
     :class:`bpnet.EarlyStopping`.

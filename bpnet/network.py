@@ -252,7 +252,7 @@ class Network(Model):
         epochs : int, default 100
             Number of passes over the examples.
         batch_size : int or None, default 32
-            Examples per step; None, or more than m, uses all. A smaller last batch is kept.
+            Examples per step; None, or more than m, uses all. The last batch may be smaller.
         shuffle : bool, default True
             Shuffle the examples in each epoch.
         sample_weight : array (m,) or None
@@ -297,7 +297,7 @@ class Network(Model):
         bpnet.ModelFileError
             If `resume_from` is not an intact checkpoint.
         NonFiniteError
-            If training met a NaN or an infinity; its ``history`` has the metrics so far.
+            If training produced a NaN or an infinity; its ``history`` has the metrics so far.
         OutOfMemoryError
             If memory ran out; the network has the weights of the last good epoch.
         """

@@ -45,7 +45,7 @@ class Optimizer(ABC):
     n_slots = renamed_property("n_slots", "n_state")
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Accept the former names of `n_state` in subclasses."""
+        """Accept the deprecated names of `n_state` in subclasses."""
         super().__init_subclass__(**options)
         for old in ("slots", "n_slots"):
             if old in vars(cls):

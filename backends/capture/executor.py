@@ -54,7 +54,7 @@ class ReplayedStep:
         return executable.replay()
 
     def release(self) -> None:
-        """Free all arrays kept between runs."""
+        """Free all arrays held between runs."""
         self._last = None
         for executable in self._executables.values():
             if executable is not None:

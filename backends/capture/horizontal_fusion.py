@@ -1,7 +1,7 @@
 """Horizontal fusion: run the same elementwise operations on many small arrays at once.
 
 An update rule treats each parameter alike, and on a small one a call costs more than what it
-computes. So elementwise groups that differ in their arrays alone become one group, on arrays
+computes. So elementwise groups that differ only in their arrays become one group, on arrays
 that lie one after the other in memory. Each element goes through the same operations as before.
 """
 
@@ -132,7 +132,7 @@ class HorizontalFusion:
         return ("donated", arrays.index(donor)) if donor in arrays else None
 
     def _are_free(self, columns: Iterable[Sequence[int]]) -> bool:
-        """Whether no value would lie in two fused arrays."""
+        """Whether each value would lie in at most one fused array."""
         values = [index for column in columns for index in column]
         return len(set(values)) == len(values) and self.of.keys().isdisjoint(values)
 

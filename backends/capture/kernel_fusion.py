@@ -2,7 +2,7 @@
 
 A kernel reads each operand once and writes each result once. Its expressions are those of the
 operations, in order, and sums and products are rounded one by one, so results are bitwise
-identical. Numbers are parameters, so networks that differ in nothing else share a kernel.
+identical. Numbers are parameters, so networks that differ only in them share a kernel.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _CLIP = "{0} != {0} ? {0} : {0} < {1} ? {1} : {0} > {2} ? {2} : {0}"
 
 
 def is_expressible(op: Operation, shapes: Sequence[Shape]) -> bool:
-    """Whether a kernel can hold an operation."""
+    """Whether an operation can be part of a kernel."""
     return _Writer(shapes).expression(op, dict.fromkeys(op.operands, "")) is not None
 
 

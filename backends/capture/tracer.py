@@ -4,7 +4,7 @@ The function is called with a tracing namespace and traced arrays. Each namespac
 operator and index is computed at once, and recorded. A large array is replaced by a placeholder
 that repeats its first element, so tracing takes little memory.
 
-What a trace would miss is refused: branches on values, arrays that are not arguments, and
+What a trace would miss is rejected: branches on values, arrays that are not arguments, and
 functions that do not return an array.
 """
 

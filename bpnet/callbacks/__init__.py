@@ -2,7 +2,7 @@
 
 A callback overrides the hooks of :class:`bpnet.Callback` that it needs. Each hook receives the
 :class:`bpnet.training.Training`. The next step may overwrite its current ``parameters``, so
-copy what you keep (``training.copy_parameters()``).
+copy arrays that you store (``training.copy_parameters()``).
 """
 
 from bpnet.callbacks.checkpoint import Checkpoint

@@ -63,7 +63,7 @@ class Checkpoint(Callback):
     the estimator, or save a network with its weights.
 
     Files include the :meth:`bpnet.Callback.state` of callbacks such as early stopping.
-    Snapshots have none; they start anew.
+    Snapshots have none; they start over.
 
     Examples
     --------
@@ -156,7 +156,7 @@ class Checkpoint(Callback):
         return os.path.join(folder, name.replace("{epoch}", str(epoch)))
 
     def state(self) -> dict[str, Any]:
-        """Return the best value and the epochs of the files kept."""
+        """Return the best value and the epochs of the remaining files."""
         return {"best": float(self.patience.best), "epochs": list(self._epochs)}
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:

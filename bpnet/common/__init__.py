@@ -1,1 +1,1 @@
-"""Utilities shared by several packages: checks, options, tables, patience."""
+"""Utilities shared by several packages, such as argument checks and text tables."""

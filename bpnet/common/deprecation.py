@@ -1,4 +1,4 @@
-"""Deprecated names, which still work and warn about their new name."""
+"""Helpers for deprecated names, which still work but emit a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ R = TypeVar("R")
 
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
-    """Warn that something was renamed; by default at the caller's caller."""
+    """Warn that `old` is deprecated in favor of `new`; points to the caller's caller."""
     warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel)
 
 
 def renamed_property(old: str, new: str) -> Any:
-    """Return a read-only property for the old name."""
+    """Return a read-only property that reads `new` under its old name, and warns."""
 
     def read(self: Any) -> Any:
         warn_renamed(f"{type(self).__name__}.{old}", new)
         return getattr(self, new)
 
-    return property(read, doc=f"The former name of :attr:`{new}`.")
+    return property(read, doc=f"Deprecated alias of :attr:`{new}`.")
 
 
 def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function accept a keyword argument by its old name, too."""
+    """Return a decorator that also accepts a keyword argument by its old name."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -47,7 +47,7 @@ class Loader:
         total = data.total_weight if self.by_weight else float(self.rows)
         self.total = backend.asarray(total, data.dtype)
         dtype = data.dtype
-        # Most often all epochs have the same rates.
+        # Usually all epochs have the same rates.
         self._rates_on_device = functools.lru_cache(1)(
             lambda rates: backend.asarray(np.asarray(rates), dtype)
         )

@@ -96,7 +96,7 @@ def _errors(net: Network, X: Any, y: Any, steps: Sequence[float]) -> dict[float,
 
 
 def _reading(error: dict[str, dict[float, float]], right: float, wrong: float) -> str:
-    """Report the best step in both precisions, and what the check says of the bug."""
+    """Report the best step in both precisions, and what the check says about the bug."""
     best = {dtype: min(errors, key=lambda h: errors[h]) for dtype, errors in error.items()}
     double, single = best["float64"], best["float32"]
     return (

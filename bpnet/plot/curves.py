@@ -13,7 +13,7 @@ from bpnet.common.checks import check_choice
 from bpnet.common.history import check_history, metric_values
 from bpnet.plot.style import Metrics, axes_or_new, look
 
-LEGEND_LAYERS = 6  # a larger legend goes beside the plot
+LEGEND_LAYERS = 6  # a larger legend is placed outside the plot
 
 LABELS = {
     "gradient_norm": "gradient norm (2-norm of dL/dW)",

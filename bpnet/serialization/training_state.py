@@ -204,7 +204,7 @@ class Resumption:
             training = described["training"]
             self.settings = dict(training["settings"])
             self.state = self._state(training, tensors)
-            self.settings["optimizer"] = describe(self.state.optimizer)  # in the words of today
+            self.settings["optimizer"] = describe(self.state.optimizer)  # in current names
             self.history = _history(training, tensors)
             self.completed = counter(training, "completed")
             self.states = [

@@ -1,8 +1,8 @@
 """The training loop.
 
 `loop` runs the epochs and calls the callbacks, `runner` owns the arrays and takes the steps,
-`step` is the pure function of a single step. `state` carries the optimizer from run to run, and
-`nan_guard` restores the last good epoch.
+`step` is the pure function of a single step. `state` carries the optimizer state between runs,
+and `nan_guard` restores the last good epoch.
 """
 
 from bpnet.common.history import History

@@ -69,14 +69,14 @@ class Callback:
         """Do nothing; deprecated, override :meth:`teardown` instead."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Also run a hook of the former name."""
+        """Also run a hook under its deprecated name."""
         super().__init_subclass__(**options)
         if "on_close" in vars(cls):
             warn_renamed(f"{cls.__name__}.on_close", "teardown")
             cls.teardown = _both(cls.teardown, cls.on_close)  # type: ignore[assignment, method-assign]
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint must store of this callback; {} if nothing.
+        """Return what a checkpoint must store for this callback; {} if nothing.
 
         Values are JSON-serializable, or NumPy arrays of float32 or float64.
         """
@@ -179,7 +179,7 @@ class Training:
 
     @property
     def parameters(self) -> Parameters:
-        """The current parameters of all layers; copy what you keep.
+        """The current parameters of all layers; copy arrays that you store.
 
         Training continues with a copy of what is assigned.
         """
@@ -348,7 +348,7 @@ class Training:
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
-    """Return callbacks as a list; a single callback becomes a list of one."""
+    """Return callbacks as a list; a single callback becomes a one-element list."""
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         callbacks = [callbacks]
     callbacks = list(callbacks)
