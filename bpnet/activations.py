@@ -330,6 +330,6 @@ def get(activation: str | Activation) -> Activation:
         )
     if activation not in ACTIVATIONS:
         raise ValueError(
-            f"unknown activation {activation!r}; allowed are {', '.join(sorted(ACTIVATIONS))}"
+            f"unknown activation {activation!r}; available: {', '.join(sorted(ACTIVATIONS))}"
         )
     return ACTIVATIONS[activation]

@@ -136,7 +136,7 @@ def get(initializer: str | Initializer, argument: str = "init") -> Initializer:
         )
     if initializer not in INITIALIZERS:
         raise ValueError(
-            f"unknown {argument} {initializer!r}; allowed are {', '.join(sorted(INITIALIZERS))}"
+            f"unknown {argument} {initializer!r}; available: {', '.join(sorted(INITIALIZERS))}"
         )
     return INITIALIZERS[initializer]
 

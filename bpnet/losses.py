@@ -288,5 +288,5 @@ def get(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a name or a bpnet Loss, got {kind_of(loss)}")
     if loss not in LOSSES:
-        raise ValueError(f"unknown loss {loss!r}; allowed are {', '.join(sorted(LOSSES))}")
+        raise ValueError(f"unknown loss {loss!r}; available: {', '.join(sorted(LOSSES))}")
     return LOSSES[loss]

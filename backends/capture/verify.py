@@ -63,7 +63,7 @@ def run_first(
             if all(map(ops.equal, outputs, after)):
                 _log.debug("a step of %d calls runs as %d", len(calls), len(fewer))
                 return fewer
-            _log.debug("a step of %d calls gives other results as %d", len(calls), len(fewer))
+            _log.debug("a step of %d calls has other results as %d", len(calls), len(fewer))
         except Exception as error:  # from a compiler or a driver
             _log.debug("a step cannot be captured: %r", error)
     _store(ops, outputs, after)

@@ -214,7 +214,7 @@ def _load(name: str) -> type[Backend]:
         points = _entry_points()
     if name not in points:
         raise UnknownBackendError(
-            f"unknown backend {name!r}; known are {', '.join(sorted(points))}, and 'auto'"
+            f"unknown backend {name!r}; known backends: {', '.join(sorted(points))}, and 'auto'"
         )
     try:
         return cast("type[Backend]", points[name].load())

@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
     """Warn that `old` is deprecated in favor of `new`; points to the caller's caller."""
-    warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=stacklevel)
+    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=stacklevel)
 
 
 def renamed_property(old: str, new: str) -> Any:
@@ -33,7 +33,7 @@ def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             if old in kwargs:
-                warn_renamed(f"the argument {old}", new)
+                warn_renamed(f"the argument {old!r}", repr(new))
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 

@@ -9,7 +9,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "bpnet.MLPClassifier and bpnet.MLPRegressor need scikit-learn >= 1.6 (and SciPy, "
-        "which it brings); install it with: pip install 'scikit-learn>=1.6'"
+        "which it requires); install it with: pip install 'scikit-learn>=1.6'"
     ) from error
 
 from bpnet.estimators.classifier import MLPClassifier

@@ -107,7 +107,7 @@ class Architecture(NamedTuple):
         if shapes != expected:
             raise ValueError(
                 f"the weights to continue from have shapes {shapes}, but hidden_layer_sizes, X "
-                f"and y now need {expected}; fit anew with warm_start=False"
+                f"and y now need {expected}; refit with warm_start=False"
             )
 
 

@@ -128,7 +128,7 @@ def _reading(ratio: dict[str, dict[int, float]], factor: dict[str, float], deepe
         f"times the last one's: each additional layer multiplies it by {factor[worst]:.2g}."
     )
     if best == worst:
-        return f"{first} No other activation was tried beside it."
+        return f"{first} No other activation was compared."
     return (
         f"{first} With {best} it is {at_best:.2g} times ({factor[best]:.2g} a layer), "
         f"{max(at_best / at_worst, at_worst / at_best):.0e} times "

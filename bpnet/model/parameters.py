@@ -100,7 +100,7 @@ def draw_weights(
         for name, values in initial.items():
             if not np.all(np.isfinite(values)):
                 raise ValueError(
-                    f"init of {layer!r} gave NaN or infinite values for {name}, in {dtype}"
+                    f"init of {layer!r} returned NaN or infinite values for {name}, in {dtype}"
                 )
         parameters.append({name: backend.asarray(values) for name, values in initial.items()})
         n_inputs = n_outputs

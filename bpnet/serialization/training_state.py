@@ -199,7 +199,7 @@ class Resumption:
             if "training" not in described:
                 raise ValueError(
                     "it holds a network without a training run; resume from a file written by "
-                    "bpnet.Checkpoint, or load it with bpnet.load and fit it anew"
+                    "bpnet.Checkpoint, or load it with bpnet.load and fit it again"
                 )
             training = described["training"]
             self.settings = dict(training["settings"])

@@ -108,12 +108,12 @@ class Parity(NamedTuple):
             rows.append(
                 (d.backend, d.quantity, f"{d.ulps:,}", f"{d.relative:.1e}", allowed, verdict)
             )
-        kept = "kept" if self.passed else "broken"
+        verb = "holds" if self.passed else "is broken"
         return "\n".join(
             [
                 *align(rows),
                 *(f"{spec} skipped: {reason}" for spec, reason in self.skipped.items()),
-                f"parity {kept}: {self.dtype}, {self.epochs} epochs, compared with {REFERENCE}",
+                f"parity {verb}: {self.dtype}, {self.epochs} epochs, compared with {REFERENCE}",
             ]
         )
 
@@ -176,7 +176,7 @@ def parity(
     numpy:cpu   loss curve        0      0.0e+00    1e-09       ok
     numpy:cpu   final weights     0      0.0e+00    1e-09       ok
     numpy:cpu   predictions       0      0.0e+00    1e-09       ok
-    parity kept: float64, 2 epochs, compared with numpy:cpu
+    parity holds: float64, 2 epochs, compared with numpy:cpu
     """
     epochs = check_integer("epochs", epochs, 1)
     data = check_network(net).check_data(X, y, None).to_host()

@@ -243,8 +243,8 @@ class Training:
                     callback.teardown(self)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
             raise NonFiniteError(
-                f"training met a NaN or an infinity in {self.nonfinite}. The network has the "
-                f"weights of the last good epoch; on_nonfinite='restore' stops without an "
+                f"training produced a NaN or an infinity in {self.nonfinite}. The network has "
+                f"the weights of the last good epoch; on_nonfinite='restore' stops without an "
                 f"error, 'ignore' continues training",
                 self.nonfinite,
                 self.history,

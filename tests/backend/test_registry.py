@@ -269,8 +269,8 @@ AVAILABLE = r"\. Available here: numpy \(cpu\); .*array_api_strict \(cpu, device
 
 def test_unknown():
     message = (
-        r"unknown backend 'nonsense'; known are array_api_strict, cupy, jax, numpy, .*torch, "
-        rf"and 'auto'{AVAILABLE}"
+        r"unknown backend 'nonsense'; known backends: array_api_strict, cupy, jax, numpy, "
+        rf".*torch, and 'auto'{AVAILABLE}"
     )
     with pytest.raises(bpnet.UnknownBackendError, match=message) as caught:
         bpnet.get_backend("nonsense:0")

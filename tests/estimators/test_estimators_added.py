@@ -110,7 +110,8 @@ def test_a_warm_start_may_change_its_ways(change):
 
 def test_weights_of_another_structure_are_not_continued():
     model = MLPClassifier(**SMALL, warm_start=True, max_iter=1).fit(X_IRIS, Y_IRIS)
-    with pytest.raises(ValueError, match=r"now need \[\(4, 5\), \(5, 3\)\]; fit anew"):
+    message = r"now need \[\(4, 5\), \(5, 3\)\]; refit with warm_start=False"
+    with pytest.raises(ValueError, match=message):
         model.set_params(hidden_layer_sizes=(5,)).fit(X_IRIS, Y_IRIS)
 
 

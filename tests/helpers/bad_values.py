@@ -100,7 +100,7 @@ def named(what, *, none=False):
         name: Bad(value, TypeError, rf"{what}\b.*, got {type(value).__name__}")
         for name, value in wrong.items()
     } | each(
-        UNKNOWN | {"unknown": "Nonsense"}, ValueError, rf"unknown {what} '.*'; allowed are"
+        UNKNOWN | {"unknown": "Nonsense"}, ValueError, rf"unknown {what} '.*'; available: "
     )
 
 
@@ -137,7 +137,9 @@ def backend(*, none=True):
     cases = each(wrong, TypeError, message)
     unknown = bpnet.UnknownBackendError
     return cases | {
-        "unknown": Bad("nonsense", unknown, "unknown backend 'nonsense'; known are .*numpy"),
+        "unknown": Bad(
+            "nonsense", unknown, "unknown backend 'nonsense'; known backends: .*numpy"
+        ),
         "NUL": Bad("numpy\0", unknown, r"unknown backend 'numpy\\x00'"),
         "no device": Bad(
             "numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device 'gpu'"

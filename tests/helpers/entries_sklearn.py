@@ -101,7 +101,7 @@ PARAMETERS = {
     | each("text", "early", "^callbacks must be bpnet|^The 'callbacks' parameter"),
     "dtype": one(unknown="float16", number=3, NumPys=np.float32),
     "backend": one(number=3)
-    | each("unknown", "nonsense", "^unknown backend 'nonsense'; known are")
+    | each("unknown", "nonsense", "^unknown backend 'nonsense'; known backends:")
     | {"no device": Bad("numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device")},
     "progress": FLAG,
     "loss": WORD,

@@ -90,7 +90,7 @@ def test_the_reading_of_vanishing_gradients_follows_the_numbers():
     assert "With 8 hidden layers of tanh the first layer's gradient is 1e-06" in text
     assert "With sigmoid it is 0.5 times" in text
     text = _reading({"sigmoid": {8: 1e6}}, {"sigmoid": 3.0}, 8)
-    assert text.endswith("No other activation was tried beside it.")
+    assert text.endswith("No other activation was compared.")
 
 
 def test_initializers_have_the_variances_of_theory():

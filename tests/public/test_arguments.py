@@ -60,7 +60,9 @@ def test_weights_that_are_not_finite_are_refused(value):
         return np.full((n_in, n_out), value if n_in == 5 else 0.0)
 
     net = Network([Dense(5), Dense(1, init=init)], BINARY, seed=0)
-    message = r"init of Dense\(1, 'identity'\) gave NaN or infinite values for W, in float32"
+    message = (
+        r"init of Dense\(1, 'identity'\) returned NaN or infinite values for W, in float32"
+    )
     for use in (lambda: net.build(N_IN), lambda: net.predict(X)):
         Unchanged(net).refuses(use, ValueError, message)
 

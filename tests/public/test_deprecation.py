@@ -24,7 +24,7 @@ def trained(optimizer=None, callbacks=()):
 @pytest.mark.parametrize("old", MOVED)
 def test_a_moved_module_can_be_imported_by_its_old_name(old, monkeypatch):
     monkeypatch.delitem(sys.modules, old, raising=False)
-    with pytest.warns(DeprecationWarning, match=f"{old} is now {MOVED[old]}"):
+    with pytest.warns(DeprecationWarning, match=f"{old} is deprecated; use {MOVED[old]}"):
         former = importlib.import_module(old)
     assert former is importlib.import_module(MOVED[old])
 
@@ -32,7 +32,8 @@ def test_a_moved_module_can_be_imported_by_its_old_name(old, monkeypatch):
 def test_a_moved_module_is_an_attribute_too(monkeypatch):
     monkeypatch.delitem(sys.modules, "bpnet.registry", raising=False)
     monkeypatch.delattr(bpnet, "registry", raising=False)
-    with pytest.warns(DeprecationWarning, match="is now"):
+    message = r"bpnet\.registry is deprecated; use bpnet\.backend\.registry"
+    with pytest.warns(DeprecationWarning, match=message):
         assert bpnet.registry.get_backend is bpnet.get_backend
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         importlib.import_module("bpnet.no_such_module")
@@ -50,7 +51,7 @@ class Momentum(bpnet.optimizers.Optimizer):
 @pytest.mark.parametrize("old", [{"slots": 1}, {"n_slots": property(lambda self: 1)}])
 def test_an_optimizer_may_define_an_old_name_of_n_state(old):
     (name,) = old
-    with pytest.warns(DeprecationWarning, match=rf"Own\.{name} is now n_state"):
+    with pytest.warns(DeprecationWarning, match=rf"Own\.{name} is deprecated; use n_state"):
         own = type("Own", (Momentum,), old)
     assert own(0.1).n_state == 1
     for p, q in zip(trained(own(0.1)), trained(bpnet.SGD(0.1, momentum=0.9)), strict=True):
@@ -59,12 +60,13 @@ def test_an_optimizer_may_define_an_old_name_of_n_state(old):
 
 @pytest.mark.parametrize("name", ["slots", "n_slots"])
 def test_n_state_can_be_read_by_its_old_names(name):
-    with pytest.warns(DeprecationWarning, match=rf"Adam\.{name} is now n_state"):
+    with pytest.warns(DeprecationWarning, match=rf"Adam\.{name} is deprecated; use n_state"):
         assert getattr(bpnet.Adam(), name) == 2
 
 
 def test_a_callback_may_override_on_close():
-    with pytest.warns(DeprecationWarning, match=r"Closing\.on_close is now teardown"):
+    message = r"Closing\.on_close is deprecated; use teardown"
+    with pytest.warns(DeprecationWarning, match=message):
 
         class Closing(bpnet.GradientFlow):
             closed = 0
@@ -80,9 +82,10 @@ def test_a_callback_may_override_on_close():
 
 
 def test_a_warm_up_accepts_then():
-    with pytest.warns(DeprecationWarning, match="the argument then is now schedule"):
+    message = "the argument 'then' is deprecated; use 'schedule'"
+    with pytest.warns(DeprecationWarning, match=message):
         former = bpnet.schedules.WarmUp(then=0.1, epochs=2)
-    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then is now schedule"):
+    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then is deprecated; use schedule"):
         assert former.then is former.schedule
     now = bpnet.schedules.WarmUp(0.1, 2)
     for p, q in zip(trained(bpnet.SGD(former)), trained(bpnet.SGD(now)), strict=True):

@@ -93,7 +93,7 @@ def test_other_weights_break_it(monkeypatch):
     report = bpnet.parity(net, X, Y, "numpy", epochs=1)
     assert "initial weights" in broken(report)
     assert not report.passed
-    assert "parity broken" in str(report)
+    assert "parity is broken" in str(report)
     assert "DIFFERS" in str(report)
 
 
@@ -193,7 +193,7 @@ def test_the_command_prints_the_table(capsys):
     assert main(["parity", *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert out.splitlines()[-1] == ("parity kept: float32, 2 epochs, compared with numpy:cpu")
+    assert out.splitlines()[-1] == ("parity holds: float32, 2 epochs, compared with numpy:cpu")
     assert len(out.splitlines()) == 2 + 2 * len(QUANTITIES)
 
 
@@ -201,7 +201,7 @@ def test_its_exit_status_tells_of_a_difference(monkeypatch, capsys):
     table = {"float64": dict.fromkeys(QUANTITIES, -1.0)}
     monkeypatch.setattr(parity, "TOLERANCES", table)
     assert main(["parity", "--backends", "numpy", "--epochs", "1"]) == 1
-    assert "parity broken" in capsys.readouterr().out
+    assert "parity is broken" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
