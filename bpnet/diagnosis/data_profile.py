@@ -95,7 +95,7 @@ class DataProfile(NamedTuple):
 
 
 def facts(training: Training, start: dict[str, float]) -> DataProfile:
-    """Profile the data of a training run that is about to begin."""
+    """Return the profile of a training run that is about to begin."""
     kind, data = training.network.loss, training.data
     sample = training.sample(ROWS).to_host()
     X = np.asarray(sample.X, np.float64)

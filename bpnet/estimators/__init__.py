@@ -8,8 +8,8 @@ try:
     from sklearn.utils.validation import validate_data as _  # noqa: F401  new in 1.6
 except ImportError as error:
     raise ImportError(
-        "bpnet.MLPClassifier and bpnet.MLPRegressor need scikit-learn >= 1.6 (and SciPy, "
-        "which it requires); install it with: pip install 'scikit-learn>=1.6'"
+        "bpnet.MLPClassifier and bpnet.MLPRegressor need scikit-learn >= 1.7 (and SciPy, "
+        "which it requires); install it with: pip install 'scikit-learn>=1.7'"
     ) from error
 
 from bpnet.estimators.classifier import MLPClassifier

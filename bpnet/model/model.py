@@ -222,7 +222,7 @@ class Model:
         n_inputs: int | None = None,
         dtype: str | None = None,
     ) -> Dataset:
-        """Validate examples for this network."""
+        """Return examples validated for this network."""
         return check_data(
             X, y, sample_weight,
             dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
@@ -232,7 +232,7 @@ class Model:
     def evaluate_data(
         self, backend: Backend, parameters: Parameters, data: Dataset
     ) -> dict[str, float]:
-        """Compute metrics on validated examples, in blocks of rows with one final transfer."""
+        """Return metrics of validated examples, computed in blocks with one final transfer."""
         compute = self.compiled(backend, metrics.sums)
         shape = data.X.shape
         with (

@@ -235,4 +235,4 @@ def test_without_scikit_learn_the_error_names_the_pip_line():
             print(error)
         """
     )
-    assert "install it with: pip install 'scikit-learn>=1.6'" in said
+    assert "install it with: pip install 'scikit-learn>=1.7'" in said
