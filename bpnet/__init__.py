@@ -119,6 +119,7 @@ _LAZY = {
     "RateTest": "bpnet.diagnosis",
     "Snapshots": "bpnet.callbacks",
     "TrainingWarning": "bpnet.diagnosis",
+    "callbacks": "bpnet.callbacks",
     "check_gradients": "bpnet.testing.gradcheck",
     "datasets": "bpnet.datasets",
     "diagnose": "bpnet.diagnosis",

@@ -17,10 +17,26 @@ from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.common.checks import check_flag, check_number
 from bpnet.common.component import settings
-from bpnet.common.deprecation import renamed_property, warn_renamed
+from bpnet.common.deprecation import warn_renamed
 from bpnet.schedules import Schedule
 
 OptimizerState = list[dict[str, tuple[Array, ...]]]
+
+
+class _FormerCount:
+    """`n_state` under a deprecated name, which subclasses and instances may still set."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Optimizer | None, owner: type[Optimizer]) -> int:
+        warn_renamed(f"{owner.__name__}.{self.name}", "n_state")
+        if instance is None:
+            return owner._n_state if isinstance(owner._n_state, int) else 0
+        if self.name == "n_slots" and instance._defines("slots"):
+            return instance.slots
+        overridden = owner.n_state is not Optimizer.n_state
+        return instance.n_state if overridden else instance._n_state
 
 
 class Optimizer(ABC):
@@ -41,16 +57,13 @@ class Optimizer(ABC):
         Bengio 2013, algorithm 1), after `clip_value` if both are set.
     """
 
-    slots = renamed_property("slots", "n_state")
-    n_slots = renamed_property("n_slots", "n_state")
+    slots, n_slots = _FormerCount(), _FormerCount()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Accept the deprecated names of `n_state` in subclasses."""
+        """Warn of deprecated names of `n_state`."""
         super().__init_subclass__(**options)
-        for old in ("slots", "n_slots"):
-            if old in vars(cls):
-                warn_renamed(f"{cls.__name__}.{old}", "n_state")
-                cls.n_state = vars(cls)[old]  # type: ignore[method-assign]
+        for old in {"slots", "n_slots"} & vars(cls).keys():
+            warn_renamed(f"{cls.__name__}.{old}", "n_state", stacklevel=4)  # beyond ABCMeta
 
     def __init__(
         self,
@@ -76,6 +89,18 @@ class Optimizer(ABC):
     @property
     def n_state(self) -> int:
         """Number of state arrays per parameter, 0 by default."""
+        old = next(filter(self._defines, ("n_slots", "slots")), "_n_state")
+        return int(getattr(self, old))
+
+    def _defines(self, name: str) -> bool:
+        """Whether a subclass, a mixin or this instance sets a deprecated name."""
+        places = (vars(self), *map(vars, type(self).__mro__))
+        found = next(place[name] for place in places if name in place)
+        return not isinstance(found, _FormerCount)
+
+    @property
+    def _n_state(self) -> int:
+        """The number that bpnet's own rule needs, whatever a subclass says."""
         return 0
 
     @property
@@ -184,7 +209,7 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum > 0, got 0.0")
 
     @property
-    def n_state(self) -> int:
+    def _n_state(self) -> int:
         """1, the velocity, with momentum; else 0."""
         return 1 if self.momentum else 0
 
@@ -214,7 +239,7 @@ class Adagrad(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    n_state = 1
+    _n_state = 1
 
     def __init__(
         self, learning_rate: float | Schedule = 0.01, epsilon: float = 1e-10, **shared: Any
@@ -246,7 +271,7 @@ class RMSprop(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    n_state = 1
+    _n_state = 1
 
     def __init__(
         self,
@@ -286,7 +311,7 @@ class Adam(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    n_state = 2
+    _n_state = 2
 
     def __init__(
         self,

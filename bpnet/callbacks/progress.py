@@ -42,6 +42,7 @@ class ProgressBar(Callback):
 
     def teardown(self, training: Training) -> None:
         """Close the bar."""
+        super().teardown(training)
         if self._bar is not None:
             self._bar.close()
 

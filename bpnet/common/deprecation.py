@@ -17,13 +17,17 @@ def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
 
 
 def renamed_property(old: str, new: str) -> Any:
-    """Return a read-only property that reads `new` under its old name, and warns."""
+    """Return a property that reads and sets `new` under its old name, and warns."""
 
     def read(self: Any) -> Any:
         warn_renamed(f"{type(self).__name__}.{old}", new)
         return getattr(self, new)
 
-    return property(read, doc=f"Deprecated alias of :attr:`{new}`.")
+    def write(self: Any, value: Any) -> None:
+        warn_renamed(f"{type(self).__name__}.{old}", new)
+        setattr(self, new, value)
+
+    return property(read, write, doc=f"Deprecated alias of :attr:`{new}`.")
 
 
 def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -32,6 +36,8 @@ def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            if old in kwargs and new in kwargs:
+                raise TypeError(f"pass {new!r} only; {old!r} is its deprecated name")
             if old in kwargs:
                 warn_renamed(f"the argument {old!r}", repr(new))
                 kwargs[new] = kwargs.pop(old)

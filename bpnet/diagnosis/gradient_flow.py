@@ -109,6 +109,7 @@ class GradientFlow(Callback):
 
     def teardown(self, training: Training) -> None:
         """Free the sample."""
+        super().teardown(training)
         self._meter = None
 
     def state(self) -> dict[str, Any]:

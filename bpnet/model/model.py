@@ -23,6 +23,7 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_choice, check_integer
 from bpnet.common.component import settings
+from bpnet.common.deprecation import renamed_property
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Dense, Layer
@@ -63,6 +64,8 @@ class Model:
         self._owners: list[Owner] = []
         self.steps_taken = self.epochs_taken = 0
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
+
+    model = renamed_property("model", "spec")
 
     # --- parameters -----------------------------------------------------------------------
 
@@ -143,11 +146,13 @@ class Model:
     def lend(self, owner: Owner) -> None:
         """Make a training run the owner of the parameters."""
         self._owners.append(owner)
+        self._placed = None  # the initial weights, which the run has copied
 
     def take_back(self, owner: Owner) -> None:
         """Take the parameters back from a training run."""
-        self._owners.remove(owner)
-        self._placed = owner.placement
+        if owner in self._owners:
+            self._owners.remove(owner)
+        self._placed = None if self._owners else owner.placement
 
     @property
     def placement(self) -> Placement:
@@ -182,7 +187,7 @@ class Model:
 
     def parameters_on(self, backend: Backend, X: Array) -> Parameters:
         """Return the parameters on a backend; build the network for X if necessary."""
-        if self._placed is None:
+        if not self.is_built:
             self.build(int(X.shape[1]), backend)
         return self.placement.moved(backend).parameters
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bpnet.backend import Backend
@@ -23,8 +23,6 @@ from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Order, Runner
 from bpnet.training.state import TrainingState
-
-Hook = Callable[["Callback", "Training"], None]
 
 
 class Callback:
@@ -62,18 +60,26 @@ class Callback:
     def teardown(self, training: Training) -> None:
         """Release resources after everything else, even if an error ended training.
 
-        After an early error, no other hook may have run.
+        After an early error, no other hook may have run. An override calls ``super()``.
         """
+        if self._overrides_on_close():
+            self.on_close(training)
 
     def on_close(self, training: Training) -> None:
-        """Do nothing; deprecated, override :meth:`teardown` instead."""
+        """Call :meth:`teardown`; deprecated, override that instead."""
+        if not self._overrides_on_close():  # else a subclass got here by super()
+            warn_renamed(f"{type(self).__name__}.on_close", "teardown")
+            self.teardown(training)
+
+    def _overrides_on_close(self) -> bool:
+        return "on_close" in vars(self) or type(self).on_close is not Callback.on_close
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Also run a hook under its deprecated name."""
+        """Warn of a hook of the former name."""
         super().__init_subclass__(**options)
-        if "on_close" in vars(cls):
+        bases = [base for base in cls.__bases__ if issubclass(base, Callback)]
+        if cls.on_close not in {base.on_close for base in bases}:
             warn_renamed(f"{cls.__name__}.on_close", "teardown")
-            cls.teardown = _both(cls.teardown, cls.on_close)  # type: ignore[assignment, method-assign]
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must store for this callback; {} if nothing.
@@ -84,14 +90,6 @@ class Callback:
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
         """Restore a :meth:`state`: called before training, to check it, and at its start."""
-
-
-def _both(teardown: Hook, on_close: Hook) -> Hook:
-    def run(self: Callback, training: Training) -> None:
-        on_close(self, training)
-        teardown(self, training)
-
-    return run
 
 
 class Training:
@@ -196,6 +194,11 @@ class Training:
             raise RuntimeError("training has no arrays before it begins")
         return self._runner
 
+    @property
+    def n_batches(self) -> int:
+        """Number of steps in an epoch."""
+        return self.runner.loader.n_batches
+
     def copy_parameters(self) -> Parameters:
         """Return a copy of the parameters of all layers on their device."""
         return copy_parameters(self.parameters, self.backend)
@@ -222,8 +225,8 @@ class Training:
         memory = explained(self.backend, self._needs)
         with self.backend.activate(), memory, Interrupt() as interrupt:
             runner = self._runner = self._begin()
-            self.network.lend(runner)
             try:
+                self.network.lend(runner)
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
                     self._call("on_epoch_begin")
@@ -232,15 +235,7 @@ class Training:
                         self.stop("interrupted")
                 self._call("on_train_end")
             finally:
-                self._guard = None  # frees its copies of the weights
-                self.network.release_steps()
-                self.network.take_back(runner)
-                self.state.store(runner.arrays)
-                self.network.steps_taken = self.state.steps_taken
-                self.network.epochs_taken = self.state.epochs_taken
-                self.history.seconds = time.perf_counter() - self._started
-                for callback in self.callbacks:
-                    callback.teardown(self)
+                self._finish(runner)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
             raise NonFiniteError(
                 f"training produced a NaN or an infinity in {self.nonfinite}. The network has "
@@ -250,6 +245,19 @@ class Training:
                 self.history,
             )
         return self.history
+
+    def _finish(self, runner: Runner) -> None:
+        """Store what the run has left, and return the parameters to the network."""
+        self._guard = None  # frees its copies of the weights
+        self.network.release_steps()
+        self.state.store(runner.arrays)
+        self.network.steps_taken = self.state.steps_taken
+        self.network.epochs_taken = self.state.epochs_taken
+        self.history.seconds = time.perf_counter() - self._started
+        try:
+            self._call("teardown")
+        finally:
+            self.network.take_back(runner)
 
     def _needs(self) -> dict[str, tuple[int, str]]:
         """Return the bytes that each part of this run takes, and what lowers them."""

@@ -21,6 +21,7 @@ MODULES = {
 
 # Names to which users pass no values, by the reason why the tables omit them.
 EXEMPT = {
+    "deprecated: sets what has another name": ("Network.model", "schedules.WarmUp.then"),
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
         "*.on_*", "*.teardown", "*.state", "*.restore", "*.due",

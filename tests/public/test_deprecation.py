@@ -48,45 +48,190 @@ class Momentum(bpnet.optimizers.Optimizer):
         return p + v, v
 
 
-@pytest.mark.parametrize("old", [{"slots": 1}, {"n_slots": property(lambda self: 1)}])
-def test_an_optimizer_may_define_an_old_name_of_n_state(old):
-    (name,) = old
-    with pytest.warns(DeprecationWarning, match=rf"Own\.{name} is deprecated; use n_state"):
-        own = type("Own", (Momentum,), old)
-    assert own(0.1).n_state == 1
-    for p, q in zip(trained(own(0.1)), trained(bpnet.SGD(0.1, momentum=0.9)), strict=True):
+def as_class_attribute():
+    return type("Own", (Momentum,), {"slots": 1})
+
+
+def as_property():
+    return type("Own", (Momentum,), {"n_slots": property(lambda self: 1)})
+
+
+def as_property_of_super():
+    """SGD has a state array if it has momentum."""
+
+    class Own(bpnet.SGD):
+        def __init__(self, learning_rate):
+            super().__init__(learning_rate, momentum=0.9)
+
+        @property
+        def n_slots(self):
+            return super().n_slots
+
+    return Own
+
+
+def as_copied_attribute():
+    class Own(Momentum):
+        slots = bpnet.optimizers.RMSprop.slots
+
+    return Own
+
+
+def of_a_mixin():
+    return type("Own", (type("Mixin", (), {"slots": 1}), Momentum), {})
+
+
+def set_later():
+    own = type("Own", (Momentum,), {})
+    own.slots = 1
+    return own
+
+
+def of_the_instance():
+    class Own(Momentum):
+        def __init__(self, learning_rate):
+            super().__init__(learning_rate)
+            self.slots = 1
+
+    return Own
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "make",
+    [
+        as_class_attribute, as_property, as_property_of_super, as_copied_attribute, of_a_mixin,
+        set_later, of_the_instance,
+    ],
+)  # fmt: skip
+def test_an_optimizer_may_use_the_deprecated_names_of_its_state(make):
+    own = make()(0.1)
+    assert own.n_state == own.n_slots == 1
+    for p, q in zip(trained(own), trained(bpnet.SGD(0.1, momentum=0.9)), strict=True):
         np.testing.assert_allclose(p, q, rtol=1e-5, atol=1e-6)
 
 
+def test_the_warning_points_to_the_class():
+    with pytest.warns(DeprecationWarning, match=r"Own\.slots is deprecated") as caught:
+
+        class Own(Momentum):
+            slots = 1
+
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_the_new_name_wins_over_an_inherited_old_one():
+    with pytest.warns(DeprecationWarning, match="slots"):
+        old = type("Old", (Momentum,), {"slots": 2})
+    new = type("New", (old,), {"n_state": 1})
+    assert new(0.1).n_state == 1
+
+
 @pytest.mark.parametrize("name", ["slots", "n_slots"])
-def test_n_state_can_be_read_by_its_old_names(name):
-    with pytest.warns(DeprecationWarning, match=rf"Adam\.{name} is deprecated; use n_state"):
-        assert getattr(bpnet.Adam(), name) == 2
+def test_the_state_of_an_optimizer_is_counted_under_its_former_names(name):
+    for optimizer, count in ((bpnet.Adam(), 2), (bpnet.SGD(), 0), (bpnet.SGD(momentum=0.5), 1)):
+        with pytest.warns(DeprecationWarning, match=rf"{name} is deprecated; use n_state"):
+            assert getattr(optimizer, name) == count
+    with pytest.warns(DeprecationWarning, match=rf"Adam\.{name}"):
+        assert getattr(bpnet.Adam, name) == 2
 
 
-def test_a_callback_may_override_on_close():
-    message = r"Closing\.on_close is deprecated; use teardown"
-    with pytest.warns(DeprecationWarning, match=message):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("base", [bpnet.Callback, bpnet.GradientFlow])
+def test_on_close_runs_as_it_is_inherited(base):
+    seen = []
 
-        class Closing(bpnet.GradientFlow):
-            closed = 0
+    class A(base):
+        def on_close(self, training):
+            super().on_close(training)
+            seen.append("A")
 
+    class Extended(A):
+        def on_close(self, training):
+            super().on_close(training)
+            seen.append("extended")
+
+    class Replaced(A):
+        def on_close(self, training):
+            seen.append("replaced")
+
+    class Inherited(A):
+        pass
+
+    for cls, expected in (
+        (A, ["A"]), (Extended, ["A", "extended"]), (Replaced, ["replaced"]), (Inherited, ["A"])
+    ):  # fmt: skip
+        seen.clear()
+        instance = cls()
+        trained(callbacks=[instance])
+        assert seen == expected
+        assert getattr(instance, "_meter", None) is None  # the sample of GradientFlow is freed
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_on_close_of_mixins_instances_and_later_assignment_runs():
+    seen = []
+
+    class Mixin:
+        def on_close(self, training):
+            seen.append("mixin")
+
+    class Mixed(Mixin, bpnet.Callback):
+        pass
+
+    class Later(bpnet.Callback):
+        pass
+
+    Later.on_close = lambda self, training: seen.append("later")
+    instance = bpnet.Callback()
+    instance.on_close = lambda training: seen.append("instance")
+    trained(callbacks=[Mixed(), Later(), instance])
+    assert seen == ["mixin", "later", "instance"]
+
+
+def test_calling_on_close_is_teardown():
+    class Wrapper(bpnet.Callback):
+        def __init__(self):
+            self.inner = bpnet.GradientFlow()
+
+        def on_train_begin(self, training):
+            self.inner.on_train_begin(training)
+
+        def teardown(self, training):
+            self.inner.on_close(training)
+
+    wrapper = Wrapper()
+    with pytest.warns(DeprecationWarning, match=r"GradientFlow\.on_close is deprecated"):
+        trained(callbacks=[wrapper])
+    assert wrapper.inner._meter is None
+
+
+def test_on_close_warns_where_it_is_defined():
+    with pytest.warns(DeprecationWarning, match=r"Own\.on_close is deprecated") as caught:
+
+        class Own(bpnet.Callback):
             def on_close(self, training):
-                super().on_close(training)
-                self.closed += 1
+                pass
 
-    callback = Closing()
-    trained(callbacks=[callback])
-    assert callback.closed == 1
-    assert callback._meter is None  # the base class has freed its sample
+    assert [warning.filename for warning in caught] == [__file__]
 
 
-def test_a_warm_up_accepts_then():
-    message = "the argument 'then' is deprecated; use 'schedule'"
-    with pytest.warns(DeprecationWarning, match=message):
+def test_the_layers_and_loss_of_a_network_have_their_former_name():
+    net = bpnet.Network([bpnet.Dense(1)], "huber", seed=0)
+    with pytest.warns(DeprecationWarning, match=r"Network\.model is deprecated; use spec"):
+        assert net.model is net.spec
+
+
+def test_a_warm_up_takes_what_follows_under_its_former_name():
+    with pytest.warns(DeprecationWarning, match="the argument 'then' is deprecated"):
         former = bpnet.schedules.WarmUp(then=0.1, epochs=2)
-    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then is deprecated; use schedule"):
+    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then is deprecated"):
         assert former.then is former.schedule
     now = bpnet.schedules.WarmUp(0.1, 2)
     for p, q in zip(trained(bpnet.SGD(former)), trained(bpnet.SGD(now)), strict=True):
         assert_array_equal(p, q)
+    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then"):
+        former.then = bpnet.schedules.Constant(0.2)
+    assert former(3.0) == 0.2
+    with pytest.raises(TypeError, match="pass 'schedule' only"):
+        bpnet.schedules.WarmUp(schedule=0.1, then=0.1, epochs=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -107,3 +108,24 @@ def test_a_nested_fit_does_not_affect_the_outer_one(backend):
     nested.fit(X, Y, epochs=2, callbacks=hook("on_epoch_end", train_too), backend=backend)
     plain.fit(X, Y, epochs=2, backend=backend)
     assert_same(flat(backend, nested.parameters), flat(backend, plain.parameters))
+
+
+def test_parameters_assigned_in_teardown_reach_the_network(backend):
+    def set_zero(training):
+        training.parameters = [
+            {k: 0.0 * p for k, p in layer.items()} for layer in training.parameters
+        ]
+
+    net = network()
+    net.fit(X, Y, epochs=1, callbacks=hook("teardown", set_zero), backend=backend)
+    assert all(np.all(p == 0.0) for p in flat(backend, net.parameters))
+
+
+def test_the_initial_parameters_are_not_kept_while_fit_runs():
+    """The run has a copy of them, and memory may be scarce."""
+    net = network().build(2)
+    initial = weakref.ref(net.parameters[0]["W"])
+    seen = []
+    look = hook("on_train_begin", lambda training: seen.append(initial()))
+    net.fit(X, Y, epochs=1, callbacks=look, backend="numpy")
+    assert seen == [None]

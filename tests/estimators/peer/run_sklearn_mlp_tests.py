@@ -9,7 +9,9 @@ they use private attributes; any other failure sets the exit status to 1.
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import tempfile
 
 import pytest
 import sklearn.neural_network
@@ -45,7 +47,11 @@ def main(arguments: list[str]) -> int:
     sklearn.neural_network.MLPClassifier = bpnet.MLPClassifier
     sklearn.neural_network.MLPRegressor = bpnet.MLPRegressor
     options = ["--pyargs", PEER, "-c", "/dev/null", "-p", "no:cacheprovider", "-q"]
-    return int(pytest.main([*options, *arguments], plugins=[LeaveOut()]))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+    ):  # no conftest of ours
+        return int(pytest.main([*options, *arguments], plugins=[LeaveOut()]))
 
 
 if __name__ == "__main__":
