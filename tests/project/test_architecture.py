@@ -47,7 +47,7 @@ def test_an_import_cycle_is_detected(graph):
 
 def test_the_import_contracts_hold(monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert cli.lint_imports(no_logo=True) == cli.EXIT_STATUS_SUCCESS
+    assert cli.lint_imports() == cli.EXIT_STATUS_SUCCESS
 
 
 def test_only_backends_import_the_top_level_package(graph):
