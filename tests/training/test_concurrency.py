@@ -11,6 +11,7 @@ import threading
 
 import numpy as np
 import pytest
+from available import available
 
 import bpnet
 
@@ -36,17 +37,6 @@ def trained(seed, spec=None, wide=False):
     return b"".join([*weights, np.array(history["loss"]).tobytes()])
 
 
-def at_hand():
-    found = []
-    for spec in SPECS:
-        try:
-            bpnet.get_backend(spec)
-        except bpnet.BackendError:
-            continue
-        found.append(spec)
-    return found
-
-
 def in_threads(jobs):
     """Run all jobs at once; none starts before all are ready."""
     ready = threading.Barrier(len(jobs))
@@ -66,7 +56,7 @@ def test_two_networks_in_two_threads_of_one_backend(backend):
 
 def test_a_thread_for_each_backend():
     """Each has its own block; a thread does not inherit that of the thread that started it."""
-    jobs = [(seed, spec) for seed, spec in enumerate(at_hand() * 2)]
+    jobs = [(seed, spec) for seed, spec in enumerate(available(*SPECS) * 2)]
     expected = [trained(*job) for job in jobs]
     with bpnet.use_backend("array_api_strict:device2"):
         assert in_threads(jobs) == expected
@@ -79,7 +69,7 @@ def test_one_compiled_step_serves_two_threads_one_after_the_other(backend):
 
 
 def test_spawned_processes_give_the_same_bits():
-    specs = at_hand()
+    specs = available(*SPECS)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         results = list(pool.map(trained, [3] * len(specs), specs))
@@ -88,7 +78,7 @@ def test_spawned_processes_give_the_same_bits():
 
 FORK = """
 import os, sys
-sys.path.insert(0, {folder!r})
+sys.path[:] = {path!r}
 import test_concurrency as tests
 
 spec = {spec!r}
@@ -112,9 +102,9 @@ assert os.waitpid(child, 0)[1] == 0
 @pytest.mark.parametrize("spec", ["numpy", "torch:cpu", "array_api_strict:device1"])
 def test_a_forked_child_gives_the_same_bits(spec):
     """JAX itself rejects forks, because it has its own threads."""
-    if spec not in at_hand():
+    if spec not in available(*SPECS):
         pytest.skip(f"no {spec}")
-    program = FORK.format(folder=os.path.dirname(__file__), spec=spec)
+    program = FORK.format(path=sys.path, spec=spec)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
     )
