@@ -20,6 +20,7 @@ from bpnet.common.version import __version__ as __version__
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
+    ComponentError,
     ModelFileError,
     NoDeviceError,
     NonFiniteError,
@@ -65,6 +66,7 @@ __all__ = [
     "BackendNotInstalledError",
     "Callback",
     "Checkpoint",
+    "ComponentError",
     "Dense",
     "Diagnosis",
     "Doctor",

@@ -8,17 +8,17 @@ At a kink (relu at 0) the left derivative is used.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.special import erfc
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import check_number, kind_of
-from bpnet.common.component import Described
+from bpnet.common.component import Component
 
 
-class Activation(Described, ABC):
+class Activation(Component):
     """An elementwise function f of z and its derivative.
 
     Subclasses implement :meth:`f` and :meth:`df` with Array API operations; an instance can
@@ -32,6 +32,7 @@ class Activation(Described, ABC):
         The weight initializer that preserves the variance of signals with this activation.
     """
 
+    kind = "activations"
     name: ClassVar[str] = ""
     default_init: ClassVar[str] = "glorot_uniform"
 

@@ -24,8 +24,6 @@ class ModelSpec(NamedTuple):
         From the input to the logits.
     loss : Loss
         The loss, including its link function.
-    keys : tuple of int
-        The 32-bit key of each layer's random masks.
     average_penalty : bool
         Divide penalties by the sum of the sample weights (the number of examples without
         weights), as scikit-learn does.
@@ -33,17 +31,26 @@ class ModelSpec(NamedTuple):
 
     layers: tuple[Layer, ...]
     loss: Loss
-    keys: tuple[int, ...]
     average_penalty: bool = False
 
 
 def forward(
-    xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array, step: Array | None = None
+    xp: Namespace,
+    model: ModelSpec,
+    parameters: Parameters,
+    X: Array,
+    contexts: Sequence[Context] | None = None,
 ) -> tuple[Array, Sequence[Any]]:
-    """Pass X (m, n_0) through all layers; return the logits (m, n_L) and the layers' caches."""
+    """Pass X (m, n_0) through all layers; return the logits (m, n_L) and the layers' caches.
+
+    In training there is a context for each layer; without them, dropout is inactive.
+    """
     a, caches = X, []
-    for layer, layer_parameters, key in zip(model.layers, parameters, model.keys, strict=True):
-        a, cache = layer.forward(xp, layer_parameters, a, Context(key, step))
+    contexts = contexts or [Context()] * len(model.layers)
+    for layer, layer_parameters, context in zip(
+        model.layers, parameters, contexts, strict=True
+    ):
+        a, cache = layer.forward(xp, layer_parameters, a, context)
         caches.append(cache)
     return a, caches
 
@@ -68,10 +75,10 @@ def loss_and_gradients(
     X: Array,
     y: Array,
     w: Array | None = None,
-    step: Array | None = None,
+    contexts: Sequence[Context] | None = None,
 ) -> tuple[Array, Parameters]:
     """Compute the loss, a 0-d array, and its gradients with respect to all parameters."""
-    loss, gradients = data_loss_and_gradients(xp, model, parameters, X, y, w, step)
+    loss, gradients = data_loss_and_gradients(xp, model, parameters, X, y, w, contexts)
     return add_penalties(xp, model, parameters, loss, gradients, sum_of_weights(xp, X, w))
 
 
@@ -82,10 +89,10 @@ def data_loss_and_gradients(
     X: Array,
     y: Array,
     w: Array | None = None,
-    step: Array | None = None,
+    contexts: Sequence[Context] | None = None,
 ) -> tuple[Array, Parameters]:
     """Compute the loss without penalties, and its gradients."""
-    z, caches = forward(xp, model, parameters, X, step)
+    z, caches = forward(xp, model, parameters, X, contexts)
     values, errors = model.loss.value_and_error(xp, y, z)
     delta = output_error(xp, errors, w)
     return mean_loss(xp, values, w), backward(xp, model, parameters, caches, delta)

@@ -31,6 +31,10 @@ class OutOfMemoryError(MemoryError):
     """A device has no memory for data, parameters or a batch; states the amount requested."""
 
 
+class ComponentError(ValueError):
+    """A component of your own returned what its interface does not allow."""
+
+
 class NonFinite(NamedTuple):
     """Where a training run first produced a NaN or an infinity.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from bpnet.common.checks import check_number, kind_of
-from bpnet.common.component import Described
+from bpnet.common.component import Component
 
 if TYPE_CHECKING:  # numpy.random is slow to import
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def zeros(rng: np.random.Generator, n_in: int, n_out: int) -> Weights:
     return np.zeros((n_in, n_out))
 
 
-class Constant(Described):
+class Constant(Component):
     """All weights equal to `value`.
 
     Examples
@@ -38,6 +38,8 @@ class Constant(Described):
     array([[0.5, 0.5]])
     """
 
+    kind = "initializers"
+
     def __init__(self, value: float) -> None:
         self.value = check_number("value", value)
 
@@ -46,7 +48,7 @@ class Constant(Described):
         return np.full((n_in, n_out), self.value)
 
 
-class Normal(Described):
+class Normal(Component):
     """N(0, std^2), regardless of the layer's size.
 
     Examples
@@ -55,6 +57,8 @@ class Normal(Described):
     >>> Normal(1.0)(np.random.default_rng(0), 3, 4).shape
     (3, 4)
     """
+
+    kind = "initializers"
 
     def __init__(self, std: float = 0.05) -> None:
         self.std = check_number("std", std, 0.0)

@@ -2,13 +2,16 @@
 
 The layer interface
 -------------------
-A layer is immutable and holds no arrays. Its parameters are a dict of arrays that the caller
-keeps and passes in, so that a training step stays a pure function.
+A layer is a frozen :class:`bpnet.common.component.Component` and holds no arrays. Its
+parameters are a dict of arrays that the caller keeps and passes in, so that a training step
+stays a pure function.
 
 ``n_outputs(n_inputs)``
     the width of the output; raises if the width of the input does not fit;
 ``initial_parameters(rng, n_inputs)``
     the initial parameters as NumPy arrays in float64, {} if there are none;
+``parameter_shapes(n_inputs)``
+    their shapes, by default those of `initial_parameters`;
 ``forward(xp, parameters, a_previous, context)``
     returns ``(a, cache)``: the activations (m, n_out), and what the backward pass needs;
 ``backward(xp, parameters, cache, error, propagate)``
@@ -19,21 +22,29 @@ keeps and passes in, so that a training step stays a pure function.
     the regularization term of the loss, or None, and its gradients, or {}.
 
 All computations use Array API operations of the namespace `xp`, preserve dtype and device, and
-do not modify their inputs.
+do not modify their inputs. What a layer of your own returns is checked.
+
+An attribute that is a :class:`bpnet.schedules.Schedule` changes during training: its value in
+the current step is ``context.values[name]``, a 0-d array.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
 
 from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_integer, check_number
-from bpnet.random import uniform_bits
+from bpnet.common.component import Component
+from bpnet.random import generator, uniform_bits
+from bpnet.schedules import Schedule
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -46,18 +57,23 @@ class Context(NamedTuple):
 
     Attributes
     ----------
-    key : int
+    key : int or 0-d array of int64
         32-bit key of this layer's random masks.
     step : 0-d integer array or None
         Training step; None outside of training, where layers such as dropout do nothing.
+    values : mapping of str to 0-d array
+        The current values of the layer's schedules, by attribute; empty outside of training.
     """
 
-    key: int = 0
+    key: Array = 0
     step: Array | None = None
+    values: Mapping[str, Array] = {}
 
 
-class Layer(ABC):
+class Layer(Component):
     """The interface above as a base class; the defaults suit a layer without parameters."""
+
+    kind = "layers"
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the width of the output."""
@@ -66,6 +82,23 @@ class Layer(ABC):
     def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
         """Draw the initial parameters on the host."""
         return {}
+
+    def parameter_shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters by name, in order; {} if there are none.
+
+        Saving, loading, memory estimates and the summary use them. By default the parameters
+        are drawn to see their shapes; a layer with many should override this.
+        """
+        drawn = self.initial_parameters(generator(0, "weights"), n_inputs)
+        return {name: tuple(np.shape(values)) for name, values in drawn.items()}
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the attributes that are schedules, by name."""
+        return {n: value for n, value in vars(self).items() if isinstance(value, Schedule)}
+
+    def check_value(self, name: str, value: float) -> float:
+        """Return a value of the schedule `name`, or raise ValueError if it is out of range."""
+        return check_number(name, value, 0.0)
 
     @abstractmethod
     def forward(
@@ -159,6 +192,21 @@ class Dense(Layer):
         """Return the number of units."""
         return self.units
 
+    def replace(self, **changes: Any) -> Self:
+        """Return a layer that differs in these arguments.
+
+        If the weights are initialized by the default of the activation, they still are by that
+        of another activation.
+        """
+        is_default = self.init == initializers.get(self.activation.default_init)
+        if is_default and "activation" in changes:
+            changes = {"init": None} | changes
+        return super().replace(**changes)
+
+    def parameter_shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of W (n_inputs, units) and b (units,)."""
+        return {"W": (n_inputs, self.units), "b": (self.units,)}
+
     def initial_parameters(self, rng: Generator, n_inputs: int) -> dict[str, Any]:
         """Draw W (n_inputs, units) and b (units,)."""
         return {
@@ -229,8 +277,9 @@ class Dropout(Layer):
 
     Parameters
     ----------
-    rate : float
-        Fraction of activations to drop; 0 <= rate < 1.
+    rate : float or Schedule
+        Fraction of activations to drop; 0 <= rate < 1. A schedule from :mod:`bpnet.schedules`
+        changes it during training, at any time to its current value.
 
     Examples
     --------
@@ -239,8 +288,12 @@ class Dropout(Layer):
     Dropout(0.5)
     """
 
-    def __init__(self, rate: float) -> None:
-        self.rate = check_number("rate", rate, 0.0, 1.0, below=True)
+    def __init__(self, rate: float | Schedule) -> None:
+        self.rate = rate if isinstance(rate, Schedule) else self.check_value("rate", rate)
+
+    def check_value(self, name: str, value: float) -> float:
+        """Return a rate, which must be >= 0 and < 1."""
+        return check_number(name, value, 0.0, 1.0, below=True)
 
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
@@ -249,8 +302,12 @@ class Dropout(Layer):
         if context.step is None or self.rate == 0.0:
             return a_previous, None
         bits = uniform_bits(xp, a_previous.shape, context.key, context.step)
-        kept = bits >= round(self.rate * 2**32)
-        mask = xp.astype(kept, a_previous.dtype) * (1.0 / (1.0 - self.rate))
+        if isinstance(self.rate, Schedule):
+            rate = context.values["rate"]
+            limit = xp.astype(xp.round(rate * 2.0**32), xp.int64)
+        else:
+            rate, limit = self.rate, round(self.rate * 2**32)
+        mask = xp.astype(bits >= limit, a_previous.dtype) * (1.0 / (1.0 - rate))
         return a_previous * mask, mask
 
     def backward(
@@ -265,4 +322,8 @@ class Dropout(Layer):
         return error if cache is None else error * cache, {}
 
     def __repr__(self) -> str:
-        return f"Dropout({self.rate:g})"
+        return (
+            f"Dropout({self.rate:g})"
+            if isinstance(self.rate, float)
+            else f"Dropout({self.rate!r})"
+        )

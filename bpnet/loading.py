@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from bpnet.backend import Backend, get_backend
 from bpnet.common.checks import check_path
 from bpnet.network import Network
 from bpnet.serialization import safetensors_file
+from bpnet.serialization.config import check_custom
 from bpnet.serialization.model_state import check_rest, file_errors, restored
+from bpnet.serialization.upgrade import upgraded
 
 
-def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> Network:
+def load(
+    path: str | os.PathLike[str],
+    backend: str | Backend | None = None,
+    *,
+    custom: Mapping[str, Any] | None = None,
+) -> Network:
     """Load a network saved by :meth:`Network.save` or :class:`bpnet.Checkpoint`.
 
     No code in the file is executed. Requires safetensors.
@@ -23,6 +32,9 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> 
     backend : str, Backend or None
         Where to put the weights, which need not be where they were saved from; None is the
         default backend.
+    custom : dict of str to class or function, or None
+        Your own layers, activations, losses and initializers in the network, by the names of
+        their classes: ``custom={"LayerNorm": LayerNorm}``.
 
     Returns
     -------
@@ -32,7 +44,10 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> 
     Raises
     ------
     bpnet.ModelFileError
-        If the file is not an intact model file, or was written by a newer bpnet.
+        If the file is not an intact model file, was written by a newer bpnet, or holds
+        a component that is neither bpnet's nor in `custom`, which the error names.
+    TypeError
+        If `custom` is not a dict of names and classes.
     OSError
         If the file cannot be read.
 
@@ -49,10 +64,11 @@ def load(path: str | os.PathLike[str], backend: str | Backend | None = None) -> 
     >>> bool((loaded.predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
     True
     """
-    path, on = check_path("path", path), get_backend(backend)
+    path, on, custom = check_path("path", path), get_backend(backend), check_custom(custom)
     described, tensors = safetensors_file.read(path)
     with file_errors(path):
-        network = restored(described["network"], tensors, Network)
+        described, tensors = upgraded(described, tensors)
+        network = restored(described["network"], tensors, Network, custom)
         allowed = ("training.",) if "training" in described else ()  # a checkpoint
         check_rest(tensors, allowed)
     return network.to(on)

@@ -14,19 +14,19 @@ weighted mean over examples is taken once, in :func:`mean_loss` and :func:`outpu
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from bpnet.activations import sigmoid
 from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import check_number, kind_of
-from bpnet.common.component import Described
+from bpnet.common.component import Component
 
 TargetKind = Literal["labels", "probabilities", "counts", "real"]
 
 
-class Loss(Described, ABC):
+class Loss(Component):
     """The loss of one example as a function of its target y and logits z, and the link.
 
     Subclasses implement :meth:`link`, :meth:`value` and :meth:`error` with Array API
@@ -43,6 +43,7 @@ class Loss(Described, ABC):
         Whether predictions equal the logits.
     """
 
+    kind = "losses"
     name: ClassVar[str] = ""
     targets: ClassVar[TargetKind] = "real"
     identity_link: ClassVar[bool] = False

@@ -17,9 +17,10 @@ from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
+    from bpnet.model.parameters import Placement
     from bpnet.model.trace import Trace
-    from bpnet.serialization.training_state import FinishedRun
     from bpnet.training.loop import Callback
+    from bpnet.training.state import TrainingState
 
 
 class Network(Model):
@@ -69,8 +70,9 @@ class Network(Model):
     (200,)
     """
 
-    # The state of the last training run; `save` writes it unless the weights changed since.
-    _finished: FinishedRun | None = None
+    # The state of the last training run and the weights that it left; `save` writes the state
+    # if they are still the same.
+    _finished: tuple[TrainingState, Placement] | None = None
     _NOT_COPIED: ClassVar[dict[str, Any]] = Model._NOT_COPIED | {"_finished": None}
 
     def forward(self, X: Any, *, backend: str | Backend | None = None) -> Array:
@@ -302,7 +304,7 @@ class Network(Model):
             If memory ran out; the network has the weights of the last good epoch.
         """
         from bpnet.callbacks.progress import with_progress
-        from bpnet.serialization.training_state import FinishedRun, Resumption
+        from bpnet.serialization.training_state import Resumption
         from bpnet.training.loop import Training
         from bpnet.training.runner import in_order
         from bpnet.training.state import TrainingState
@@ -310,7 +312,7 @@ class Network(Model):
 
         resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
         optimizer = Adam() if optimizer is None else optimizer
-        fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken)
+        fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken, self.layers)
         state = resumed.state if resumed else fresh
         shuffle = check_flag("shuffle", shuffle)
         data, validation = hold_out(
@@ -326,7 +328,7 @@ class Network(Model):
         if resumed:
             resumed.apply_to(training)
         history = training.run()
-        self._finished = FinishedRun(training)
+        self._finished = (state, self.placement) if training.is_resumable else None
         return history
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
@@ -350,7 +352,8 @@ class Network(Model):
         ValueError
             If the network has no weights yet.
         TypeError
-            If a layer, activation, loss or initializer is not bpnet's own.
+            If a layer, activation, loss or initializer cannot describe itself
+            (:meth:`bpnet.Layer.config`).
         OSError
             If the file cannot be written.
 
@@ -362,7 +365,10 @@ class Network(Model):
         from bpnet.serialization.safetensors_file import encode, write
 
         path = check_path("path", path)
-        write(path, encode(*training_state.contents(self, self._finished)))
+        state, placement = self._finished or (None, None)
+        if placement is not self.placement or not training_state.is_describable(state):
+            state = None
+        write(path, encode(*training_state.contents(self, state)))
 
     def summary(self) -> str:
         """Return a table of the layers with output shapes and parameter counts.

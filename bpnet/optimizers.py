@@ -1,6 +1,6 @@
 """Optimizers: pure elementwise rules that update a parameter p from its gradient g.
 
-A rule takes a parameter, its gradient, the optimizer state (arrays like the parameter,
+A rule takes a parameter, its gradient, the optimizer state (named arrays like the parameter,
 initially 0), the learning rate and other scalars of the step as 0-d arrays, and returns the new
 parameter and state. Being elementwise, it can be run by a backend in blocks or as one fused
 kernel (``Backend.fuse``).
@@ -9,18 +9,19 @@ kernel (``Backend.fuse``).
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.common.checks import check_flag, check_number
-from bpnet.common.component import settings
+from bpnet.common.component import Component, structure
 from bpnet.common.deprecation import warn_renamed
 from bpnet.schedules import Schedule
 
-OptimizerState = list[dict[str, tuple[Array, ...]]]
+# For each layer and parameter, the state arrays by name.
+OptimizerState = list[dict[str, dict[str, Array]]]
 
 
 class _FormerCount:
@@ -32,30 +33,32 @@ class _FormerCount:
     def __get__(self, instance: Optimizer | None, owner: type[Optimizer]) -> int:
         warn_renamed(f"{owner.__name__}.{self.name}", "n_state")
         if instance is None:
-            return owner._n_state if isinstance(owner._n_state, int) else 0
+            return len(owner._names) if isinstance(owner._names, tuple) else 0
         if self.name == "n_slots" and instance._defines("slots"):
             return instance.slots
         overridden = owner.n_state is not Optimizer.n_state
-        return instance.n_state if overridden else instance._n_state
+        return instance.n_state if overridden else len(instance._names)
 
 
-class Optimizer(ABC):
+class Optimizer(Component):
     """Base class: learning rate, decoupled weight decay and gradient clipping.
 
     Parameters
     ----------
     learning_rate : float or Schedule
         Step size eta > 0, or a schedule from :mod:`bpnet.schedules`.
-    weight_decay : float, default 0.0
+    weight_decay : float or Schedule, default 0.0
         Before each step, ``p *= 1 - eta * weight_decay``, for weights and biases: decoupled
         from the gradient (Loshchilov and Hutter 2019, algorithm 2). For a penalty in the loss
-        use ``Dense(l2=...)``.
+        use ``Dense(l2=...)``. Only a schedule can change during training.
     clip_value : float or None
         Clip each element of the gradients to [-clip_value, clip_value].
     clip_norm : float or None
         Scale all gradients so that their global 2-norm is at most this (Pascanu, Mikolov and
         Bengio 2013, algorithm 1), after `clip_value` if both are set.
     """
+
+    kind = "optimizers"
 
     slots, n_slots = _FormerCount(), _FormerCount()
 
@@ -69,12 +72,16 @@ class Optimizer(ABC):
         self,
         learning_rate: float | Schedule,
         *,
-        weight_decay: float = 0.0,
+        weight_decay: float | Schedule = 0.0,
         clip_value: float | None = None,
         clip_norm: float | None = None,
     ) -> None:
         self.learning_rate = schedules.get(learning_rate)
-        self.weight_decay = check_number("weight_decay", weight_decay, 0.0)
+        self.weight_decay = (
+            weight_decay
+            if isinstance(weight_decay, Schedule)
+            else check_number("weight_decay", weight_decay, 0.0)
+        )
         self.clip_value = _positive_or_none("clip_value", clip_value)
         self.clip_norm = _positive_or_none("clip_norm", clip_norm)
 
@@ -87,10 +94,25 @@ class Optimizer(ABC):
         return ()
 
     @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the state arrays of each parameter, in the order of the rule's arguments.
+
+        A class of your own sets them, or only their number, `n_state`.
+        """
+        overridden = type(self).n_state is not Optimizer.n_state
+        count = self.n_state if overridden else self._count()
+        return (*self._names, *(f"state{k}" for k in range(len(self._names), count)))[:count]
+
+    @property
     def n_state(self) -> int:
         """Number of state arrays per parameter, 0 by default."""
-        old = next(filter(self._defines, ("n_slots", "slots")), "_n_state")
-        return int(getattr(self, old))
+        overridden = type(self).state_names is not Optimizer.state_names
+        return len(self.state_names) if overridden else self._count()
+
+    def _count(self) -> int:
+        """Return the number by its deprecated names, or else that of bpnet's own rule."""
+        old = next(filter(self._defines, ("n_slots", "slots")), None)
+        return len(self._names) if old is None else int(getattr(self, old))
 
     def _defines(self, name: str) -> bool:
         """Whether a subclass, a mixin or this instance sets a deprecated name."""
@@ -99,23 +121,23 @@ class Optimizer(ABC):
         return not isinstance(found, _FormerCount)
 
     @property
-    def _n_state(self) -> int:
-        """The number that bpnet's own rule needs, whatever a subclass says."""
-        return 0
+    def _names(self) -> tuple[str, ...]:
+        """The state of bpnet's own rule, whatever a subclass says."""
+        return ()
 
     @property
     def settings(self) -> Hashable:
         """What the rule depends on, as the key of a compiled step.
 
-        Excludes the learning rate, which is an argument of each step.
+        Excludes the learning rate and other schedules, which are arguments of each step.
         """
-        return settings(self, without="learning_rate")
+        return structure(self, Schedule)
 
     def init(self, xp: Namespace, parameters: Parameters) -> OptimizerState:
         """Return the initial state of all parameters: zeros."""
         return [
             {
-                name: tuple(xp.zeros_like(p) for _ in range(self.n_state))
+                name: {state: xp.zeros_like(p) for state in self.state_names}
                 for name, p in layer.items()
             }
             for layer in parameters
@@ -124,10 +146,13 @@ class Optimizer(ABC):
     def decayed_rule(
         self, xp: Namespace, p: Array, g: Array, *rest: Array
     ) -> tuple[Array, ...]:
-        """Apply the weight decay, then the rule."""
-        if self.weight_decay:
+        """Apply the weight decay, then the rule; a scheduled decay is the last argument."""
+        weight_decay = self.weight_decay
+        if isinstance(weight_decay, Schedule):
+            *rest, weight_decay = rest  # type: ignore[assignment]
+        if not isinstance(weight_decay, float) or weight_decay:
             learning_rate = rest[self.n_state]
-            p = p * (1.0 - learning_rate * self.weight_decay)
+            p = p * (1.0 - learning_rate * weight_decay)
         return self.rule(xp, p, g, *rest)
 
     def update(
@@ -139,20 +164,31 @@ class Optimizer(ABC):
         state: OptimizerState,
         learning_rate: Array,
         t: Array,
+        weight_decay: Array | None = None,
     ) -> tuple[Parameters, OptimizerState]:
         """Apply `rule`, :meth:`decayed_rule` as fused by the backend, to all parameters.
 
-        `learning_rate` and `t`, the number of this step from 1, are 0-d float arrays.
+        `learning_rate`, `t`, the number of this step from 1, and `weight_decay`, if that is a
+        schedule, are 0-d float arrays.
         """
         numbers = (learning_rate, *self.scalars(xp, learning_rate, t))
+        if weight_decay is not None:
+            numbers = (*numbers, weight_decay)
+        names = self.state_names
         new_parameters: Parameters = []
         new_state: OptimizerState = []
         for layer, g, s in zip(parameters, self._clip(xp, gradients), state, strict=True):
             results = {
-                name: rule(xp, p, g[name], *s[name], *numbers) for name, p in layer.items()
+                name: rule(xp, p, g[name], *(s[name][n] for n in names), *numbers)
+                for name, p in layer.items()
             }
             new_parameters.append({name: result[0] for name, result in results.items()})
-            new_state.append({name: tuple(result[1:]) for name, result in results.items()})
+            new_state.append(
+                {
+                    name: dict(zip(names, result[1:], strict=True))
+                    for name, result in results.items()
+                }
+            )
         return new_parameters, new_state
 
     def _clip(self, xp: Namespace, gradients: Parameters) -> Parameters:
@@ -209,9 +245,9 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum > 0, got 0.0")
 
     @property
-    def _n_state(self) -> int:
-        """1, the velocity, with momentum; else 0."""
-        return 1 if self.momentum else 0
+    def _names(self) -> tuple[str, ...]:
+        """The velocity, with momentum."""
+        return ("velocity",) if self.momentum else ()
 
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
         """Take one step."""
@@ -239,7 +275,7 @@ class Adagrad(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    _n_state = 1
+    _names = ("sum",)
 
     def __init__(
         self, learning_rate: float | Schedule = 0.01, epsilon: float = 1e-10, **shared: Any
@@ -271,7 +307,7 @@ class RMSprop(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    _n_state = 1
+    _names = ("v",)
 
     def __init__(
         self,
@@ -311,7 +347,7 @@ class Adam(Optimizer):
         `weight_decay`, `clip_value`, `clip_norm` of :class:`Optimizer`.
     """
 
-    _n_state = 2
+    _names = ("m", "v")
 
     def __init__(
         self,

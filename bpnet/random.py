@@ -54,7 +54,7 @@ def fresh_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
-def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int, step: Array) -> Array:
+def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int | Array, step: Array) -> Array:
     """Hash the counters (key, step, row, column) to 32 uniform bits each.
 
     Parameters
@@ -63,7 +63,7 @@ def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int, step: Array) -
         Array API namespace.
     shape : (int, int)
         Rows and columns.
-    key : int
+    key : int or 0-d array of int64
         32-bit key of the stream.
     step : 0-d integer array
         Training step; the result is on its device.

@@ -1,34 +1,104 @@
-"""Learning-rate schedules.
+"""Schedules of the learning rate, the weight decay and the dropout rate.
 
-A schedule maps the time in epochs to the learning rate: 0.0 is the start of training, 2.5 the
-middle of the third epoch. It is called before every step. Pass one wherever an optimizer takes
-a learning rate: ``Adam(Cosine(1e-2, epochs=100))``.
+A schedule maps the time in epochs to a value: 0.0 is the start of training, 2.5 the middle of
+the third epoch. It is evaluated for every step. Pass one wherever an optimizer takes a learning
+rate or a weight decay, or a layer a rate: ``Adam(Cosine(1e-2, epochs=100))``,
+``Dropout(Step(0.5, every=10))``.
+
+A schedule is frozen. One that depends on the metrics keeps its memory in a dict that belongs to
+the training state: ``initial_state()`` creates it, ``observe(state, logs)`` returns that of the
+next epoch, and ``value(epoch, state)`` reads it.
 """
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from bpnet.common.checks import check_choice, check_integer, check_number, check_text
-from bpnet.common.deprecation import renamed_argument, renamed_property
+from bpnet.common.component import Component
+from bpnet.common.deprecation import renamed_argument, renamed_property, warn_renamed
 from bpnet.common.patience import Patience
 
+# The memory of a schedule: JSON-serializable values by name.
+ScheduleState = dict[str, Any]
+# Returns "min" or "max" for a metric and the `mode` that was asked for.
+Directions = Callable[[str, str | None], str]
 
-class Schedule(ABC):
-    """The learning rate as a function of the time in epochs."""
+
+class Schedule(Component):
+    """A value >= 0, such as a learning rate, as a function of the time in epochs."""
+
+    kind = "schedules"
 
     @abstractmethod
     def __call__(self, epoch: float) -> float:
-        """Return the learning rate at this time."""
+        """Return the value at this time, in the initial state."""
 
-    def observe(self, logs: Mapping[str, float]) -> None:
-        """Receive the metrics at the end of an epoch; does nothing by default."""
+    def initial_state(self) -> ScheduleState:
+        """Return the memory at the start of training; {} for a function of time only."""
+        return {}
+
+    def value(self, epoch: float, state: ScheduleState) -> float:
+        """Return the value at this time, given the memory."""
+        return self(epoch)
+
+    def observe(self, state: ScheduleState, logs: Mapping[str, float]) -> ScheduleState:
+        """Return the memory after an epoch with these metrics; by default unchanged."""
+        return state
+
+    def prepared(self, direction: Directions) -> Schedule:
+        """Return the schedule for a training run.
+
+        ``direction(monitor, mode)`` returns whether lower or higher values of a metric are
+        better, or raises ValueError if no metric of the run has that name.
+        """
+        return self
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Adapt the deprecated ``observe(logs)``, which changes the schedule itself."""
+        super().__init_subclass__(**options)
+        observe = vars(cls).get("observe")
+        if observe is not None and len(inspect.signature(observe).parameters) == 2:
+            warn_renamed(f"{cls.__name__}.observe(logs)", "observe(state, logs)")
+            cls._former_observe = observe
+            cls.initial_state = _former_state  # type: ignore[method-assign]
+            cls.value = _former_value  # type: ignore[method-assign]
+            cls.observe = _observe_as_before  # type: ignore[method-assign]
+
+    _former_observe: Callable[..., None]
+
+
+def _former_state(self: Schedule) -> ScheduleState:
+    """Return the attributes of a schedule that changes itself."""
+    return copy.deepcopy(self.__getstate__())
+
+
+def _former_value(self: Schedule, epoch: float, state: ScheduleState) -> float:
+    return _thawed(self, state)(epoch)
+
+
+def _observe_as_before(
+    self: Schedule, state: ScheduleState, logs: Mapping[str, float]
+) -> ScheduleState:
+    other = _thawed(self, state)
+    other._former_observe(logs)
+    return other.__getstate__()
+
+
+def _thawed(schedule: Schedule, state: ScheduleState) -> Schedule:
+    """Return a schedule with these attributes that may still change them."""
+    other = object.__new__(type(schedule))
+    other.__dict__.update(copy.deepcopy(state))
+    return other
 
 
 class Constant(Schedule):
-    """A constant learning rate.
+    """A constant value, which a callback may change, by ``training.set_learning_rate``.
 
     Examples
     --------
@@ -37,7 +107,7 @@ class Constant(Schedule):
     """
 
     def __init__(self, learning_rate: float) -> None:
-        self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
 
     def __call__(self, epoch: float) -> float:
         """Return the learning rate."""
@@ -57,7 +127,7 @@ class Step(Schedule):
     """
 
     def __init__(self, learning_rate: float, every: int, factor: float = 0.1) -> None:
-        self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
         self.every = check_integer("every", every, 1)
         self.factor = check_number("factor", factor, 0.0, 1.0, above=True)
 
@@ -76,7 +146,7 @@ class Exponential(Schedule):
     """
 
     def __init__(self, learning_rate: float, factor: float) -> None:
-        self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
         self.factor = check_number("factor", factor, 0.0, 1.0, above=True)
 
     def __call__(self, epoch: float) -> float:
@@ -94,7 +164,7 @@ class InverseScaling(Schedule):
     """
 
     def __init__(self, learning_rate: float, power: float = 0.5, decay: float = 1.0) -> None:
-        self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
         self.power = check_number("power", power, 0.0)
         self.decay = check_number("decay", decay, 0.0)
 
@@ -115,7 +185,7 @@ class Cosine(Schedule):
     """
 
     def __init__(self, learning_rate: float, epochs: float, minimum: float = 0.0) -> None:
-        self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
         self.epochs = check_number("epochs", epochs, 0.0, above=True)
         self.minimum = check_number("minimum", minimum, 0.0, self.learning_rate)
 
@@ -148,6 +218,7 @@ class WarmUp(Schedule):
     """
 
     then = renamed_property("then", "schedule")
+    schedule: Schedule
 
     @renamed_argument("then", "schedule")
     def __init__(self, schedule: float | Schedule, epochs: float, start: float = 0.0) -> None:
@@ -161,9 +232,24 @@ class WarmUp(Schedule):
             return self.schedule(epoch - self.epochs)
         return self.schedule(0.0) * (self.start + (1.0 - self.start) * epoch / self.epochs)
 
-    def observe(self, logs: Mapping[str, float]) -> None:
+    def initial_state(self) -> ScheduleState:
+        """Return the memory of the schedule."""
+        return self.schedule.initial_state()
+
+    def value(self, epoch: float, state: ScheduleState) -> float:
+        """Return the value at this time, given the memory of the schedule."""
+        if epoch >= self.epochs:
+            return self.schedule.value(epoch - self.epochs, state)
+        first = self.schedule.value(0.0, state)
+        return first * (self.start + (1.0 - self.start) * epoch / self.epochs)
+
+    def observe(self, state: ScheduleState, logs: Mapping[str, float]) -> ScheduleState:
         """Pass the metrics to the schedule."""
-        self.schedule.observe(logs)
+        return self.schedule.observe(state, logs)
+
+    def prepared(self, direction: Directions) -> Self:
+        """Return a warm-up to the prepared schedule."""
+        return self.replace(schedule=self.schedule.prepared(direction))
 
 
 class ReduceOnPlateau(Schedule):
@@ -172,7 +258,7 @@ class ReduceOnPlateau(Schedule):
     Parameters
     ----------
     learning_rate : float
-        Initial learning rate, > 0.
+        Initial learning rate, >= 0.
     monitor : str, default "loss"
         Metric of the history to monitor, such as "val_loss".
     factor : float, default 0.1
@@ -183,8 +269,8 @@ class ReduceOnPlateau(Schedule):
         Smallest change that counts as an improvement, in units of the metric.
     minimum : float, default 0.0
         Lower bound of the learning rate.
-    mode : {"min", "max"}, default "min"
-        Whether a lower or a higher metric is better.
+    mode : {"min", "max"} or None, default None
+        Whether a lower or a higher metric is better; None asks the metric.
     """
 
     def __init__(
@@ -196,25 +282,43 @@ class ReduceOnPlateau(Schedule):
         patience: int = 10,
         min_delta: float = 1e-4,
         minimum: float = 0.0,
-        mode: str = "min",
+        mode: str | None = None,
     ) -> None:
-        self.learning_rate = check_number("learning_rate", learning_rate, 0.0, above=True)
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
         self.monitor = check_text("monitor", monitor)
         self.factor = check_number("factor", factor, 0.0, 1.0, above=True, below=True)
+        self.patience = check_integer("patience", patience, 0)
+        self.min_delta = check_number("min_delta", min_delta, 0.0)
         self.minimum = check_number("minimum", minimum, 0.0, self.learning_rate)
-        check_choice("mode", mode, ("min", "max"))
-        self.patience = Patience(patience, min_delta, mode)
+        self.mode = mode if mode is None else check_choice("mode", mode, ("min", "max"))
 
     def __call__(self, epoch: float) -> float:
-        """Return the current learning rate."""
+        """Return the initial learning rate."""
         return self.learning_rate
 
-    def observe(self, logs: Mapping[str, float]) -> None:
+    def prepared(self, direction: Directions) -> Self:
+        """Return the schedule with the direction of its metric."""
+        return self.replace(mode=direction(self.monitor, self.mode))
+
+    def initial_state(self) -> ScheduleState:
+        """Return the initial rate, and an infinitely bad best value."""
+        return {"rate": self.learning_rate, "best": self._patience().best, "waited": 0}
+
+    def value(self, epoch: float, state: ScheduleState) -> float:
+        """Return the current learning rate."""
+        return check_number("rate", state["rate"], 0.0)
+
+    def observe(self, state: ScheduleState, logs: Mapping[str, float]) -> ScheduleState:
         """Reduce the learning rate if patience is exhausted."""
-        self.patience.observe(self.monitor, logs)
-        if self.patience.exhausted:
-            self.learning_rate = max(self.learning_rate * self.factor, self.minimum)
-            self.patience.waited = 0
+        patience, rate = self._patience(), self.value(0.0, state)
+        patience.restore(state["best"], state["waited"])
+        patience.observe(self.monitor, logs)
+        if patience.exhausted:
+            rate, patience.waited = max(rate * self.factor, self.minimum), 0
+        return {"rate": rate, "best": patience.best, "waited": patience.waited}
+
+    def _patience(self) -> Patience:
+        return Patience(self.patience, self.min_delta, self.mode or "min")
 
 
 def get(learning_rate: float | Schedule, argument: str = "learning_rate") -> Schedule:

@@ -28,6 +28,7 @@ from available import available, why_not
 from hypothesis import settings
 
 import bpnet
+from bpnet.model.compiled import FUNCTIONS
 
 SPECS = (
     "numpy",
@@ -65,6 +66,14 @@ def xp(backend):
     """The namespace of `backend`; its device and precision are active during the test."""
     with backend.activate():
         yield backend.xp
+
+
+@pytest.fixture
+def nothing_compiled():
+    """Nothing is compiled yet, by other tests with networks of equal description."""
+    FUNCTIONS.clear()
+    yield
+    FUNCTIONS.clear()
 
 
 def pytest_addoption(parser):

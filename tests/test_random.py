@@ -211,7 +211,7 @@ def test_dropout_acts_in_training_with_a_mask_for_each_step(backend):
     X, y = np.random.default_rng(0).normal(size=(6, 3)), np.linspace(-1.0, 1.0, 6)[:, None]
     net.fit(X, y, epochs=2, batch_size=None, optimizer=bpnet.SGD(0.1), backend=backend)
     for step in (0, 1):
-        kept = bits(backend, (6, 3), net.spec.keys[0], step) >= 2**31
+        kept = bits(backend, (6, 3), net.keys[0], step) >= 2**31
         a = X * kept * 2.0
         delta = 2.0 / 6.0 * (a @ W + b - y)
         W, b = W - 0.1 * a.T @ delta, b - 0.1 * delta.sum(axis=0)

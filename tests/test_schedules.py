@@ -106,29 +106,32 @@ def test_plateau_is_that_of_pytorch(patience, mode):
         0.1, "val_loss", factor=0.5, patience=patience, min_delta=0.05, mode=mode, minimum=0.004
     )
     rng = np.random.default_rng(0)
+    state = schedule.initial_state()
     for figure in np.concatenate([np.linspace(2.0, 0.5, 10), rng.uniform(0.4, 1.0, 30)]):
-        schedule.observe({"loss": 0.0, "val_loss": float(figure)})
+        state = schedule.observe(state, {"loss": 0.0, "val_loss": float(figure)})
         reference.step(float(figure))
-        assert schedule(0) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-14)
-    assert schedule(0) < 0.1
+        rate = optimizer.param_groups[0]["lr"]
+        assert schedule.value(0, state) == pytest.approx(rate, rel=1e-14)
+    assert schedule.value(0, state) < schedule(0) == 0.1
 
 
 def test_plateau_waits_then_reduces_down_to_its_minimum():
     schedule = ReduceOnPlateau(0.8, factor=0.5, patience=1, min_delta=0.1, minimum=0.15)
     figures = [1.0, 0.95, 0.92, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
-    rates = []
+    rates, state = [], schedule.initial_state()
     for figure in figures:
-        schedule.observe({"loss": figure})
-        rates.append(schedule(0))
+        state = schedule.observe(state, {"loss": figure})
+        rates.append(schedule.value(0, state))
     assert rates == [0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15, 0.15]
 
 
 def test_warm_up_hands_figures_to_the_plateau_behind_it():
     schedule = WarmUp(ReduceOnPlateau(0.8, factor=0.5, patience=0), epochs=2)
+    state = schedule.initial_state()
     for _ in range(2):
-        schedule.observe({"loss": 1.0})
-    assert schedule(1) == 0.2
-    assert schedule(5) == 0.4
+        state = schedule.observe(state, {"loss": 1.0})
+    assert schedule.value(1, state) == 0.2
+    assert schedule.value(5, state) == 0.4
 
 
 # --- in training ------------------------------------------------------------------------------

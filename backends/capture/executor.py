@@ -14,6 +14,8 @@ from .verify import run_first
 
 # How often a capture is tried for a graph that is bound again to other arrays.
 MAX_CAPTURES = 2
+# How many traces, one for each combination of shapes, a step keeps.
+MAX_TRACES = 16
 
 _MISSING = object()
 
@@ -46,6 +48,8 @@ class ReplayedStep:
             return self._last.replay()
         key = tuple(self._key(leaf) for leaf in tree_leaves((state, data)))
         if key not in self._executables:
+            if len(self._executables) >= MAX_TRACES:
+                del self._executables[next(iter(self._executables))]
             self._executables[key] = self._trace(state, data)
         executable = self._executables[key]
         if executable is None or not executable.load(state, data):

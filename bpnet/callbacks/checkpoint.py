@@ -13,9 +13,8 @@ from typing import Any
 from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet.common.patience import Patience
 from bpnet.serialization import safetensors_file
-from bpnet.serialization.config import describe
 from bpnet.serialization.model_state import architecture
-from bpnet.serialization.training_state import settings, snapshot
+from bpnet.serialization.training_state import contents, settings
 from bpnet.training.loop import Callback, Training
 
 
@@ -55,7 +54,8 @@ class Checkpoint(Callback):
     OSError
         In ``fit``, if a file cannot be written; the previous one is left unchanged.
     TypeError
-        At the start of ``fit``, if parts of the network or optimizer are not bpnet's own.
+        At the start of ``fit``, if parts of the network or optimizer cannot describe
+        themselves.
 
     Notes
     -----
@@ -120,7 +120,6 @@ class Checkpoint(Callback):
         if not folder.is_dir():
             raise FileNotFoundError(errno.ENOENT, "no such folder for checkpoints", str(folder))
         architecture(training.network)
-        describe(training.state.schedule)
         self._settings = settings(training)
         self.patience.reset()
         self.last, self._epochs, self._written = None, [], time.monotonic()
@@ -134,9 +133,11 @@ class Checkpoint(Callback):
             return
         self._epochs.append(training.epoch)
         path = self._name(training.epoch)
-        training.state.store(training.runner.arrays)
+        state = training.state
+        state.store(training.runner.arrays)
+        state.completed = training.epoch
         safetensors_file.write(
-            path, safetensors_file.encode(*snapshot(training.network, training, self._settings))
+            path, safetensors_file.encode(*contents(training.network, state, self._settings))
         )
         self.last, self._written = path, time.monotonic()
         if self.keep_last is not None:

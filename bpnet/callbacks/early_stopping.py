@@ -10,7 +10,7 @@ from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_flag, check_integer, check_text
 from bpnet.common.patience import Patience
-from bpnet.model.parameters import check_like
+from bpnet.model.parameters import form_of, parameters_like
 from bpnet.training.loop import Callback, Training
 
 
@@ -99,5 +99,5 @@ class EarlyStopping(Callback):
             self.best = state["best"]
             self.best_epoch = check_integer("best_epoch", state["best_epoch"], 1)
         if state["parameters"]:
-            check_like(training.network.placement.parameters, state["parameters"])
-            self._best_parameters = state["parameters"]
+            due = form_of(training.network.placement.parameters)
+            self._best_parameters = parameters_like(due, state["parameters"])

@@ -46,6 +46,10 @@ class History(Mapping[str, list[float]]):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
 
+    def last(self) -> dict[str, float]:
+        """Return the metrics of the last epoch."""
+        return {name: values[-1] for name, values in self.history.items() if values}
+
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]
 

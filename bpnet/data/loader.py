@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array
 from bpnet.data.dataset import Dataset
+
+
+class Piece(NamedTuple):
+    """Consecutive batches of an epoch.
+
+    Attributes
+    ----------
+    arrays : dict
+        The arrays "X", "y", "w" and "order" of :mod:`bpnet.training.step`.
+    sizes : list of int
+        The number of examples in each batch.
+    """
+
+    arrays: dict[str, Any]
+    sizes: list[int]
 
 
 class Loader:
@@ -46,11 +60,6 @@ class Loader:
         self.by_weight = loss_weighting == "weight" and data.w is not None
         total = data.total_weight if self.by_weight else float(self.rows)
         self.total = backend.asarray(total, data.dtype)
-        dtype = data.dtype
-        # Usually all epochs have the same rates.
-        self._rates_on_device = functools.lru_cache(1)(
-            lambda rates: backend.asarray(np.asarray(rates), dtype)
-        )
 
     @property
     def n_batches(self) -> int:
@@ -62,32 +71,18 @@ class Loader:
         """The sizes of batches: the batch size and the remainder."""
         return {self.batch_size, self.rows % self.batch_size} - {0}
 
-    def passes(
-        self, order: Any, rates: Sequence[float]
-    ) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    def pieces(self, order: Any) -> Iterator[Piece]:
         """Yield the data of each piece and the sizes of its batches.
 
-        `order` holds the order of all examples, or None for a single batch of all of them;
-        `rates` the learning rate of each batch.
+        `order` holds the order of all examples, or None for a single batch of all of them.
         """
-        numbers = np.ravel(rates).tolist()  # a user-defined schedule may return arrays
         for start in range(0, self.rows, self.piece):
             rows = slice(start, min(start + self.piece, self.rows))
-            first, count = start // self.batch_size, -(-(rows.stop - start) // self.batch_size)
+            count = -(-(rows.stop - start) // self.batch_size)
             sizes = [self.batch_size] * count
             sizes[-1] = rows.stop - start - self.batch_size * (count - 1)
             X, y, w, local = self._piece(order, rows)
-            yield (
-                {
-                    "X": X,
-                    "y": y,
-                    "w": w,
-                    "order": local,
-                    "rates": self._rates_on_device(tuple(numbers[first : first + count])),
-                    "total": self.total,
-                },
-                sizes,
-            )
+            yield Piece({"X": X, "y": y, "w": w, "order": local}, sizes)
 
     def _piece(self, order: Any, rows: slice) -> tuple[Array, Array, Array | None, Array]:
         if self.resident:

@@ -26,7 +26,6 @@ side only (relu, elu, gelu, softplus, ...; not leaky_relu). Otherwise both share
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -42,6 +41,7 @@ from bpnet.losses import sum_of_weights
 from bpnet.model.recorder import recording
 from bpnet.optimizers import Optimizer, OptimizerState
 from bpnet.training.loop import Callback, Training
+from bpnet.training.scheduled import WEIGHT_DECAY
 
 METRICS = (
     "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
@@ -163,19 +163,19 @@ class Meter:
             for layer in network.layers
         )
         optimizer = training.state.optimizer
-        bound = functools.partial(measure, backend.xp, network.spec, optimizer, flats)
-        self.compute = network.compiled_once(
-            (backend, measure, network.settings, optimizer.settings),
-            lambda: backend.compile_pure(bound),
+        self.compute = network.compiled(
+            backend, measure, optimizer, flats, key=(optimizer.settings, flats)
         )
 
     def read(self, training: Training, rate: float) -> dict[str, float]:
         """Measure the current network at a learning rate; return the metrics by name."""
         backend, arrays = training.backend, training.runner.arrays
         rate = backend.asarray(rate, training.network.dtype)
+        decays = [v for name, v in training.state.values.items() if name == WEIGHT_DECAY]
         metrics = self.compute(
-            arrays["parameters"], arrays["optimizer_state"], *self.sample, rate, arrays["t"]
-        )
+            arrays["parameters"], arrays["optimizer_state"], *self.sample, rate, arrays["t"],
+            *(backend.asarray(v.at(training.epoch), training.network.dtype) for v in decays),
+        )  # fmt: skip
         return dict(zip(self.names, backend.to_numpy(metrics).tolist(), strict=True))
 
 
@@ -191,6 +191,7 @@ def measure(
     w: Array | None,
     rate: Array,
     step: Array,
+    *decay: Array,
 ) -> Array:
     """Return the loss without penalties and, layer by layer, `METRICS`, as one 1-D array."""
     recorders, recorded = recording(model)
@@ -200,7 +201,7 @@ def measure(
     )
     t = xp.astype(step + 1, X.dtype)
     moved, _ = optimizer.update(
-        xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t
+        xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t, *decay
     )
     metrics = [data_loss]
     for number, layer in enumerate(parameters):

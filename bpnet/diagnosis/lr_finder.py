@@ -16,6 +16,7 @@ from bpnet.data.dataset import Dataset
 from bpnet.network import Network, check_network, clone
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
+from bpnet.training.scheduled import LEARNING_RATE, scheduled_values
 from bpnet.training.step import make_step
 
 if TYPE_CHECKING:
@@ -167,6 +168,9 @@ def _losses(
     needed = len(rates) * rows
     epochs = range(-(-needed // data.n_rows))
     orders = [generator(net.seed, "shuffle", k).permutation(data.n_rows) for k in epochs]
+    scheduled = scheduled_values(optimizer, net.layers)
+    values = {name: [value.at(0.0)] * len(rates) for name, value in scheduled.items()}
+    values |= {LEARNING_RATE: rates}
     with backend.activate():
         X, y, _ = data.take(np.concatenate(orders)[:needed]).arrays_on(backend)
         start = net.parameters_on(backend, data.X)
@@ -181,7 +185,11 @@ def _losses(
         batches = {
             "X": X, "y": y, "w": None,
             "order": backend.asarray(np.arange(needed, dtype=np.int64)),
-            "rates": backend.asarray(rates, net.dtype),
+            "keys": backend.asarray(np.asarray(net.keys, np.int64)),
+            "values": {
+                name: backend.asarray(np.asarray(of_batch), net.dtype)
+                for name, of_batch in values.items()
+            },
             "total": backend.asarray(float(rows), net.dtype),
         }  # fmt: skip
         step = make_step(backend, net.spec, optimizer, rows, rows)

@@ -70,7 +70,7 @@ class Architecture(NamedTuple):
                 layers.append(Dropout(rate))
         layers.append(Dense(self.n_outputs, init=self.init, l2=self.alpha))
         network = Network(layers, self.loss, self.seed, self.dtype)
-        network.spec = network.spec._replace(average_penalty=True)
+        network.set_average_penalty(True)
         return network
 
     def init_weights(self, random_state: np.random.RandomState) -> tuple[list[Any], list[Any]]:

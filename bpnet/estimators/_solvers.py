@@ -8,7 +8,7 @@ from bpnet import optimizers
 from bpnet.backend.typing import Array, Namespace
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.optimizers import Optimizer
-from bpnet.schedules import Constant, Schedule
+from bpnet.schedules import Constant, Schedule, ScheduleState
 
 
 class Adam(optimizers.Adam):
@@ -35,18 +35,25 @@ class InverseScaling(Schedule):
     """eta_0 / (t + 1)^power, where t is increased by `rows` examples after each epoch."""
 
     def __init__(self, learning_rate: float, power: float) -> None:
-        self.initial = self.learning_rate = float(learning_rate)
-        self.power = power
-        self.rows = self.seen = 0
+        self.learning_rate, self.power = float(learning_rate), power
 
     def __call__(self, epoch: float) -> float:
-        """Return the current learning rate."""
+        """Return the initial learning rate."""
         return self.learning_rate
 
-    def observe(self, logs: Mapping[str, float]) -> None:
+    def initial_state(self) -> ScheduleState:
+        """Return the rate, the examples of an epoch and those seen."""
+        return {"rate": self.learning_rate, "rows": 0, "seen": 0}
+
+    def value(self, epoch: float, state: ScheduleState) -> float:
+        """Return the current learning rate."""
+        return float(state["rate"])
+
+    def observe(self, state: ScheduleState, logs: Mapping[str, float]) -> ScheduleState:
         """Add the epoch's examples."""
-        self.seen += self.rows
-        self.learning_rate = self.initial / (self.seen + 1) ** self.power
+        seen = state["seen"] + state["rows"]
+        rate = self.learning_rate / (seen + 1) ** self.power
+        return state | {"rate": rate, "seen": seen}
 
 
 def optimizer_of(estimator: MLPParameters) -> Optimizer:

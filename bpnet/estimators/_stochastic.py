@@ -18,9 +18,9 @@ from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
 from bpnet.network import Network
-from bpnet.schedules import Constant
 from bpnet.training.loop import Callback, Training
 from bpnet.training.runner import in_order
+from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.state import TrainingState
 
 
@@ -161,8 +161,9 @@ class Stochastic(MLPParameters):
             self._optimizer, self._settings = new, settings
         state = self._optimizer
         assert state is not None
-        if isinstance(state.schedule, InverseScaling):
-            state.schedule.rows, state.schedule.seen = rows, self.t_
+        rate = state.values[LEARNING_RATE]
+        if isinstance(rate.schedule, InverseScaling):
+            rate.state |= {"rows": rows, "seen": self.t_}
         return state
 
     def _shuffled(self, epoch: int, rows: int) -> Any:
@@ -239,13 +240,13 @@ class _Record(Callback):
             f"{metric} did not improve more than tol={e.tol:f} for "
             f"{e.n_iter_no_change} consecutive epochs."
         )
-        rate = training.state.schedule if e._is_adaptive else None
-        if isinstance(rate, Constant) and rate.learning_rate > 1e-6:
-            rate.learning_rate /= 5.0
+        rate = training.state.learning_rate
+        if e._is_adaptive and rate > 1e-6:
+            training.set_learning_rate(rate / 5.0)
             e._no_improvement_count = 0
-            self._say(f"{message} Setting learning rate to {rate.learning_rate:f}")
+            self._say(f"{message} Setting learning rate to {rate / 5.0:f}")
             return
-        self._say(f"{message}{' Learning rate too small.' if rate else ''} Stopping.")
+        self._say(f"{message}{' Learning rate too small.' if e._is_adaptive else ''} Stopping.")
         training.stop(message)
 
     def _say(self, message: str) -> None:

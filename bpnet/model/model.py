@@ -12,22 +12,26 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NoReturn, Protocol, Self
+
+import numpy as np
 
 from bpnet import activations, backprop, inference, losses, metrics
 from bpnet.backend import Backend
 from bpnet.backend.memory import explained
+from bpnet.backend.precision import wanted_precision
 from bpnet.backend.registry import current_block, get_backend
 from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_choice, check_integer
-from bpnet.common.component import settings
 from bpnet.common.deprecation import renamed_property
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
-from bpnet.layers import Dense, Layer
+from bpnet.layers import Context, Dense, Layer
 from bpnet.losses import Loss
+from bpnet.model.checked import checked_layers, checked_loss
+from bpnet.model.compiled import FUNCTIONS, LIMIT
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
 from bpnet.random import fresh_seed, mask_key
 
@@ -43,8 +47,15 @@ class Owner(Protocol):
         """Continue with a copy of these parameters."""
 
 
+# What compiled functions and files rely on.
+_FROZEN = ("layers", "loss", "seed", "dtype", "spec", "keys")
+
+
 class Model:
-    """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
+    """Layers and a loss with their parameters: a :class:`bpnet.Network` without training.
+
+    `layers`, `loss`, `seed` and `dtype` are frozen.
+    """
 
     def __init__(
         self,
@@ -57,8 +68,8 @@ class Model:
         self.layers = _check_layers(layers, self.loss)
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)
-        keys = tuple(mask_key(self.seed, number) for number in range(len(self.layers)))
-        self.spec = ModelSpec(self.layers, self.loss, keys)
+        self.keys = tuple(mask_key(self.seed, number) for number in range(len(self.layers)))
+        self.spec = ModelSpec(checked_layers(self.layers), checked_loss(self.loss))
         self.n_inputs: int | None = None
         self._placed: Placement | None = None
         self._owners: list[Owner] = []
@@ -66,6 +77,66 @@ class Model:
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
 
     model = renamed_property("model", "spec")
+
+    # --- description ----------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FROZEN and name in self.__dict__:
+            self._refuse(name)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in _FROZEN:
+            self._refuse(name)
+        object.__delattr__(self, name)
+
+    def _refuse(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"{name!r} of a network is frozen, as compiled functions and saved files rely on "
+            f"it; net.replace({name}=...) returns a changed network. Weights can be assigned: "
+            f"net.parameters = ..."
+        )
+
+    def set_average_penalty(self, average_penalty: bool) -> None:
+        """Set `average_penalty` of the description, before anything is computed."""
+        self.__dict__["spec"] = self.spec._replace(average_penalty=average_penalty)
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a network that differs in `layers`, `loss`, `seed` or `dtype`.
+
+        It has the same weights, unless `layers` or `seed` change, which determine the initial
+        weights: then it is not built.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a change is invalid.
+
+        Examples
+        --------
+        >>> import bpnet
+        >>> net = bpnet.Network([bpnet.Dense(1)], loss="mean_squared_error", seed=0).build(2)
+        >>> net.replace(loss="huber")
+        Network([Dense(1, 'identity')], loss='huber', dtype='float32')
+        """
+        names = ("layers", "loss", "seed", "dtype")
+        if unknown := changes.keys() - set(names):
+            raise TypeError(
+                f"a network has the arguments {', '.join(names)}; "
+                f"got {', '.join(sorted(unknown))}"
+            )
+        other = object.__new__(type(self))
+        frozen = dict.fromkeys(_FROZEN)
+        other.__dict__ |= {
+            k: v for k, v in (self.__dict__ | self._NOT_COPIED).items() if k not in frozen
+        }
+        Model.__init__(other, **({name: getattr(self, name) for name in names} | changes))
+        other.set_average_penalty(self.spec.average_penalty)
+        if self.is_built and not changes.keys() & {"layers", "seed"}:
+            other.n_inputs = self.n_inputs
+            other.steps_taken, other.epochs_taken = self.steps_taken, self.epochs_taken
+            other._placed = self.placement.in_dtype(other.dtype)
+        return other
 
     # --- parameters -----------------------------------------------------------------------
 
@@ -191,29 +262,42 @@ class Model:
             self.build(int(X.shape[1]), backend)
         return self.placement.moved(backend).parameters
 
-    def compiled(self, backend: Backend, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Compile a pure function of this model for a backend, once."""
-        bound = functools.partial(function, backend.xp, self.spec)
-        return self.compiled_once((backend, function), lambda: backend.compile_pure(bound))
-
-    def compiled_once(
-        self, key: Hashable, make: Callable[[], Callable[..., Any]]
+    def compiled(
+        self,
+        backend: Backend,
+        function: Callable[..., Any],
+        *static: Any,
+        key: Hashable = None,
     ) -> Callable[..., Any]:
-        """Return the cached result of `make` for a key."""
-        if key not in self._compiled:
-            self._compiled[key] = make()
-        return self._compiled[key]
+        """Compile a pure function ``function(xp, spec, *static, ...)`` for a backend, once.
 
-    @property
-    def settings(self) -> Hashable:
-        """The settings of the layers, on which a compiled pass depends."""
-        return tuple(map(settings, self.layers))
+        Models of equal description share it. `key` is what it depends on of `static`, by
+        default all.
+        """
+        local = (backend, function, static if key is None else key, wanted_precision())
+        if local not in self._compiled:
+            if len(self._compiled) >= LIMIT:
+                self._compiled.clear()
+            bound = functools.partial(function, backend.xp, self.spec, *static)
+            self._compiled[local] = FUNCTIONS.get(
+                (self.spec, *local), lambda: backend.compile_pure(bound)
+            )
+        return self._compiled[local]
 
-    def release_steps(self) -> None:
-        """Release the memory that compiled steps keep between calls."""
-        for function in self._compiled.values():
-            if release := getattr(function, "release", None):
-                release()
+    def contexts(self, backend: Backend, step: int, dtype: str) -> list[Context]:
+        """Return the contexts of all layers in a training step, with initial schedules."""
+
+        def number(value: float, kind: str = "int64") -> Array:
+            return backend.asarray(np.asarray(value), kind)
+
+        return [
+            Context(
+                number(key),
+                number(step),
+                {name: number(s(0.0), dtype) for name, s in layer.schedules().items()},
+            )
+            for key, layer in zip(self.keys, self.layers, strict=True)
+        ]
 
     # --- data and inference -----------------------------------------------------------------
 

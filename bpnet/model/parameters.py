@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpnet.backend import Backend
-from bpnet.backend.transfer import copy_parameters, to_device, to_host
+from bpnet.backend.transfer import copy_parameters, to_device
 from bpnet.backend.typing import Array, Parameters
+from bpnet.common.checks import kind_of
 from bpnet.data.validation import as_parameter
+from bpnet.errors import ComponentError
 from bpnet.layers import Layer
 from bpnet.random import generator
 
@@ -34,6 +37,18 @@ class Placement(NamedTuple):
                 for layer in self.parameters
             ],
         )
+
+    def in_dtype(self, dtype: str) -> Placement:
+        """Return the parameters in a dtype, copied only if they have another one."""
+        xp = self.backend.xp
+        with self.backend.activate():
+            return self._replace(
+                parameters=[
+                    {name: xp.astype(p, getattr(xp, dtype), copy=False)
+                     for name, p in layer.items()}
+                    for layer in self.parameters
+                ]
+            )  # fmt: skip
 
     def copied(self) -> Placement:
         """Return a copy on the same backend."""
@@ -97,6 +112,13 @@ def draw_weights(
                 name: np.array(values, dtype, order="C")
                 for name, values in layer.initial_parameters(rng, n_inputs).items()
             }
+        if (got := {k: v.shape for k, v in initial.items()}) != (
+            due := layer.parameter_shapes(n_inputs)
+        ):
+            raise ComponentError(
+                f"layer {number + 1}, {layer!r}: initial_parameters must return arrays of the "
+                f"shapes that parameter_shapes declares, {due}; got {got}"
+            )
         for name, values in initial.items():
             if not np.all(np.isfinite(values)):
                 raise ValueError(
@@ -107,25 +129,55 @@ def draw_weights(
     return Placement(backend, parameters)
 
 
-def check_like(expected: Parameters, got: Any) -> None:
-    """Raise ValueError if parameters differ in structure, shapes or dtype."""
+Form = list[dict[str, tuple[tuple[int, ...], str]]]
 
-    def form(parameters: Any) -> list[dict[str, tuple[Any, ...]]]:
-        return [
-            {name: (*p.shape, to_host(p).dtype) for name, p in layer.items()}
-            for layer in parameters
-        ]
 
-    if form(expected) != form(got):
-        raise ValueError(f"parameters must be {form(expected)}")
+def form_of(parameters: Parameters) -> Form:
+    """Return the shape and the dtype of each parameter."""
+    return [
+        {name: (tuple(p.shape), _dtype_name(p)) for name, p in layer.items()}
+        for layer in parameters
+    ]
+
+
+def parameters_like(due: Form, parameters: Any) -> Parameters:
+    """Return parameters of all layers, which must have this form."""
+    try:
+        got: Any = form_of(parameters)
+    except (AttributeError, TypeError):
+        got = kind_of(parameters)
+    if got != due:
+        raise ComponentError(
+            f"the parameters must keep their layers, names, shapes and dtypes, {_words(due)}; "
+            f"got {got if isinstance(got, str) else _words(got)}"
+        )
+    return list(parameters)
+
+
+def _dtype_name(array: Array) -> str:
+    return str(array.dtype).rpartition(".")[2]
+
+
+def _words(form: Form) -> str:
+    layers = (
+        ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in layer.items()) or "none"
+        for layer in form
+    )
+    return f"[{'; '.join(layers)}]"
+
+
+def parameter_shapes(
+    layers: Sequence[Layer], n_inputs: int
+) -> list[dict[str, tuple[int, ...]]]:
+    """Return the shapes of all parameters, layer by layer."""
+    widths = _widths(layers, n_inputs)
+    return [layer.parameter_shapes(n) for layer, n in zip(layers, widths, strict=False)]
 
 
 def parameter_bytes(layers: Sequence[Layer], n_inputs: int, dtype: str) -> int:
-    """Return the size in bytes of the weights and biases of layers with units."""
-    widths = _widths(layers, n_inputs)
-    pairs = zip(layers, widths, widths[1:], strict=False)
-    count = sum((n + 1) * units for layer, n, units in pairs if hasattr(layer, "units"))
-    return ITEMSIZE[dtype] * count
+    """Return the size of all parameters in bytes."""
+    shapes = parameter_shapes(layers, n_inputs)
+    return ITEMSIZE[dtype] * sum(math.prod(s) for layer in shapes for s in layer.values())
 
 
 def activation_bytes(layers: Sequence[Layer], n_inputs: int, rows: int, dtype: str) -> int:

@@ -11,6 +11,15 @@ from typing import Any
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.backprop import ModelSpec
 from bpnet.layers import Context, Layer
+from bpnet.model.checked import unchecked, unchecked_cache
+
+
+class Seen:
+    """The values that pass through a layer."""
+
+    a: Array = None
+    cache: Any = None
+    error: Array = None
 
 
 class Recorder(Layer):
@@ -21,17 +30,35 @@ class Recorder(Layer):
     """
 
     def __init__(self, layer: Layer) -> None:
-        self.layer = layer
-        self.a: Array = None
-        self.cache: Any = None
-        self.error: Array = None
+        self._wrapped, self._seen = layer, Seen()
+
+    @property
+    def layer(self) -> Layer:
+        """The layer itself, not one that checks it."""
+        return unchecked(self._wrapped)
+
+    @property
+    def a(self) -> Array:
+        """The recorded activations."""
+        return self._seen.a
+
+    @property
+    def cache(self) -> Any:
+        """The recorded cache."""
+        return self._seen.cache
+
+    @property
+    def error(self) -> Array:
+        """The recorded error dL/da."""
+        return self._seen.error
 
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
         """Delegate, and record the result."""
-        self.a, self.cache = self.layer.forward(xp, parameters, a_previous, context)
-        return self.a, self.cache
+        a, cache = self._wrapped.forward(xp, parameters, a_previous, context)
+        self._seen.a, self._seen.cache = a, unchecked_cache(self._wrapped, cache)
+        return a, cache
 
     def backward(
         self,
@@ -42,16 +69,16 @@ class Recorder(Layer):
         propagate: bool = True,
     ) -> tuple[Array | None, LayerParameters]:
         """Delegate, and record the error."""
-        self.error = error
-        return self.layer.backward(xp, parameters, cache, error, propagate)
+        self._seen.error = error
+        return self._wrapped.backward(xp, parameters, cache, error, propagate)
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
         """Delegate."""
-        return self.layer.penalty(xp, parameters)
+        return self._wrapped.penalty(xp, parameters)
 
     def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
         """Delegate."""
-        return self.layer.penalty_gradients(xp, parameters)
+        return self._wrapped.penalty_gradients(xp, parameters)
 
 
 def recording(model: ModelSpec) -> tuple[tuple[Recorder, ...], ModelSpec]:

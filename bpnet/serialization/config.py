@@ -1,152 +1,180 @@
-"""Conversion of bpnet objects to and from the plain data of a model file.
+"""Conversion of components to and from the plain data of a model file.
 
-Only the classes listed below can be created from a file, and each validates its parameters as
-usual.
+A component describes itself by its :meth:`~bpnet.common.component.Component.config`, under its
+kind and declared name: ``{"class": "layers.Dense", "units": 3, ...}``. From a file only classes
+of bpnet's own modules are created, and those that the reader passes as `custom`; each validates
+its parameters as usual.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
-from bpnet import activations, initializers, layers, losses, optimizers, schedules
-from bpnet.common.checks import check_number
-from bpnet.common.patience import Patience
+from bpnet import activations, initializers, layers, losses, metrics, optimizers, schedules
+from bpnet.common.component import Component, constructor_parameters
 
-_SHARED = ("learning_rate", "weight_decay", "clip_value", "clip_norm")
-_MOMENTS = (*_SHARED, "beta1", "beta2", "epsilon")
-
-# Each class with its parameters, which are also its attributes.
-_CLASSES: dict[type, tuple[str, ...]] = {
-    layers.Dense: ("units", "activation", "init", "bias_init", "l1", "l2"),
-    layers.Dropout: ("rate",),
-    **{type(activation): () for activation in activations.ACTIVATIONS.values()},
-    activations.LeakyReLU: ("negative_slope",),
-    activations.ELU: ("alpha",),
-    **{type(loss): () for loss in losses.LOSSES.values()},
-    losses.Huber: ("delta",),
-    initializers.Constant: ("value",),
-    initializers.Normal: ("std",),
-    optimizers.SGD: (*_SHARED, "momentum", "nesterov"),
-    optimizers.Adagrad: (*_SHARED, "epsilon"),
-    optimizers.RMSprop: (*_SHARED, "rho", "epsilon"),
-    optimizers.Adam: _MOMENTS,
-    optimizers.AdamW: _MOMENTS,
-    schedules.Constant: ("learning_rate",),
-    schedules.Step: ("learning_rate", "every", "factor"),
-    schedules.Exponential: ("learning_rate", "factor"),
-    schedules.InverseScaling: ("learning_rate", "power", "decay"),
-    schedules.Cosine: ("learning_rate", "epochs", "minimum"),
-    schedules.WarmUp: ("schedule", "epochs", "start"),
-    schedules.ReduceOnPlateau: (
-        "learning_rate", "monitor", "factor", "minimum", "patience",
-    ),
-}  # fmt: skip
-# The initializer functions by name; an alias maps to the name of the original.
-_FUNCTIONS = {
-    f"initializers.{f.__name__}": f
-    for f in initializers.INITIALIZERS.values()
-    if hasattr(f, "__name__")
-}
-# The module of parameters that are objects instead of numbers or strings.
-_KINDS = {
-    "activation": "activations",
-    "init": "initializers",
-    "bias_init": "initializers",
-    "learning_rate": "schedules",
-    "schedule": "schedules",
+# Where bpnet's own components are, by kind.
+_MODULES: dict[str, ModuleType] = {
+    "layers": layers,
+    "activations": activations,
+    "losses": losses,
+    "initializers": initializers,
+    "optimizers": optimizers,
+    "schedules": schedules,
+    "metrics": metrics,
 }
 
-# Parameter names in older files.
-_FORMER_KEYS = {("schedules.WarmUp", "then"): "schedule"}
-# Stands for a learning rate that has decayed to 0, which the constructor rejects.
-_TINY = 5e-324
-_PATIENCE = ("patience", "min_delta", "mode", "best", "waited")
+# A user's own classes and functions by name.
+Custom = Mapping[str, Any]
 
 
-def _name(cls: type) -> str:
-    return f"{cls.__module__.removeprefix('bpnet.')}.{cls.__name__}"
-
-
-_BY_NAME = {_name(cls): cls for cls in _CLASSES}
+# --- writing ------------------------------------------------------------------------------
 
 
 def describe(value: Any) -> Any:
-    """Return a bpnet object as a dict of its class and parameters; other values unchanged.
+    """Return a component as a dict of its name and parameters; plain values unchanged.
 
     Raises
     ------
     TypeError
-        If the object or one of its parameters is not bpnet's own.
+        If it cannot be built again from such a description.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    for name, function in _FUNCTIONS.items():
-        if value is function:
-            return {"class": name}
-    if isinstance(value, Patience):
-        held = {name: getattr(value, name) for name in _PATIENCE if name != "mode"}
-        return held | {"mode": "max" if value.sign < 0.0 else "min"}
-    cls, held = type(value), getattr(value, "__dict__", {})
-    if set(held) != set(_CLASSES.get(cls, ("no class of bpnet",))):
+    if isinstance(value, list):
+        return [describe(part) for part in value]
+    if isinstance(value, tuple):
+        return {"tuple": [describe(part) for part in value]}
+    if isinstance(value, dict):
+        return {"dict": {str(key): describe(part) for key, part in value.items()}}
+    if isinstance(value, Component):
+        return _described(value)
+    if callable(value) and not isinstance(value, type):
+        return {"class": _function_name(value)}
+    raise TypeError(
+        f"a model file holds numbers, strings and components that describe themselves, because "
+        f"it contains no code; got {value!r} ({type(value).__name__})"
+    )
+
+
+def _described(component: Component) -> dict[str, Any]:
+    cls, config = type(component), component.config()
+    _check_name(cls, component.kind, cls.component_name)
+    rebuilt = cls.from_config(config)
+    if rebuilt != component and rebuilt.config() != config:
         raise TypeError(
-            f"a model file holds bpnet's own layers, activations, losses, initializers, "
-            f"optimizers and schedules only, because it contains no code; got {value!r}. Save "
-            f"net.parameters as arrays instead, rebuild the network in your program and assign "
-            f"them to its parameters"
+            f"{component!r} cannot be saved: from_config(config()) builds another one, "
+            f"{rebuilt!r}. Store each argument of {cls.__name__} unchanged under its name, or "
+            f"override config()"
         )
-    return {"class": _name(cls)} | {name: describe(v) for name, v in held.items()}
+    plain = {name: describe(value) for name, value in config.items()}
+    return {"class": f"{component.kind}.{cls.component_name}"} | plain
 
 
-def build(description: Any, kind: str) -> Any:
-    """Create the object of a description, whose class must be in the module `kind`.
+def _check_name(value: Any, kind: str, name: str) -> None:
+    """Refuse a class of the user's own that has the name of one of bpnet's."""
+    own = vars(_MODULES[kind]).get(name) if kind in _MODULES else None
+    if kind not in _MODULES or (own is not None and own is not value):
+        raise TypeError(
+            f"{value!r} has the name of bpnet's own {kind}.{name}, as which it would be "
+            f"loaded; give it another name, or set its attribute component_name"
+        )
+
+
+def _function_name(function: Any) -> str:
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():
+        raise TypeError(
+            f"an initializer in a model file is a function with a name, to be passed to "
+            f"bpnet.load as custom={{name: function}}; got {function!r}"
+        )
+    _check_name(function, "initializers", name)
+    return f"initializers.{name}"
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def build(description: Any, kind: str, custom: Custom | None = None) -> Any:
+    """Create the component of a description, which must be of this kind.
 
     Raises
     ------
     ValueError, TypeError
         If the description is invalid.
     """
-    name = description.get("class") if isinstance(description, dict) else description
-    if not isinstance(name, str) or not name.startswith(f"{kind}."):
+    full = description.get("class") if isinstance(description, dict) else description
+    if not isinstance(full, str) or not full.startswith(f"{kind}."):
         raise ValueError(f"expected one of bpnet.{kind}, got {short(description)}")
-    parameters = {key: value for key, value in description.items() if key != "class"}
-    if name in _FUNCTIONS and not parameters:
-        return _FUNCTIONS[name]
-    parameters = {_FORMER_KEYS.get((name, key), key): v for key, v in parameters.items()}
-    cls = _BY_NAME.get(name)
-    if cls is None:
-        raise ValueError(f"this version of bpnet has no {short(name)}")
-    if set(parameters) != set(_CLASSES[cls]):
-        raise ValueError(
-            f"{name} has the parameters {', '.join(_CLASSES[cls]) or 'none'}; "
-            f"got {short(sorted(parameters))}"
+    found = _find(kind, full.removeprefix(f"{kind}."), custom or {})
+    config = {name: value for name, value in description.items() if name != "class"}
+    if not isinstance(found, type):
+        return found
+    if found not in (custom or {}).values():
+        unknown = config.keys() - constructor_parameters(found)
+        if unknown:
+            raise ValueError(f"{full} has no parameter {short(min(unknown))}")
+    arguments = {name: argument(value, custom) for name, value in config.items()}
+    component = found.from_config(arguments)  # type: ignore[attr-defined]
+    if not isinstance(component, Component) or component.kind != kind:
+        raise ValueError(f"{full} is not one of bpnet.{kind}")
+    return component
+
+
+def _find(kind: str, name: str, custom: Custom) -> Any:
+    """Return the class or function of a name."""
+    own = vars(_MODULES[kind]).get(name)
+    is_component = isinstance(own, type) and issubclass(own, Component) and own.kind == kind
+    is_function = kind == "initializers" and own in initializers.INITIALIZERS.values()
+    if (is_component and not inspect.isabstract(own)) or is_function:
+        return own
+    if name in custom:
+        return custom[name]
+    raise ValueError(
+        f"it has the component {short(f'{kind}.{name}')}, which this version of bpnet does not "
+        f"have; if it is your own, pass custom={{{short(name)}: {name[:40]}}} to bpnet.load "
+        f"(or the optimizer to fit)"
+    )
+
+
+def argument(value: Any, custom: Custom | None = None) -> Any:
+    """Return a value from its :func:`describe`, such as an argument of a component."""
+    if isinstance(value, list):
+        return [argument(part, custom) for part in value]
+    if isinstance(value, dict) and "class" in value:
+        kind = str(value["class"]).partition(".")[0]
+        if kind not in _MODULES:
+            raise ValueError(f"there is no component {short(value['class'])}")
+        return build(value, kind, custom)
+    if isinstance(value, dict):
+        ((key, content),) = value.items()
+        if key == "tuple":
+            return tuple(argument(part, custom) for part in content)
+        if key == "dict":
+            return {k: argument(part, custom) for k, part in content.items()}
+        raise ValueError(f"a parameter is malformed: {short(value)}")
+    return value
+
+
+def check_custom(custom: Any) -> Custom:
+    """Return the argument `custom` of ``bpnet.load``: classes and functions by name."""
+    if custom is None:
+        return {}
+    if not isinstance(custom, Mapping):
+        raise TypeError(
+            f"custom must be a dict of names and classes such as "
+            f"{{'LayerNorm': LayerNorm}}, got {custom!r}"
         )
-    if cls is schedules.ReduceOnPlateau:
-        return _plateau(parameters)
-    return cls(**{key: _parameter(key, value) for key, value in parameters.items()})
-
-
-def _parameter(name: str, value: Any) -> Any:
-    if isinstance(value, dict) and name in _KINDS:
-        return build(value, _KINDS[name])
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise ValueError(f"{name} must be a number or a string, got {short(value)}")
-
-
-def _plateau(parameters: Mapping[str, Any]) -> schedules.ReduceOnPlateau:
-    """Create a ReduceOnPlateau schedule with its state."""
-    patience = parameters["patience"]
-    if not isinstance(patience, dict) or set(patience) != set(_PATIENCE):
-        raise ValueError(f"patience is malformed: {short(patience)}")
-    patience = dict(patience)
-    plain = {key: _parameter(key, v) for key, v in parameters.items() if key != "patience"}
-    best, waited = patience.pop("best"), patience.pop("waited")
-    rate = check_number("learning_rate", plain.pop("learning_rate"), 0.0)
-    schedule = schedules.ReduceOnPlateau(rate or _TINY, **plain, **patience)
-    schedule.learning_rate = rate
-    schedule.patience.restore(best, waited)
-    return schedule
+    for name, value in custom.items():
+        if not isinstance(name, str) or not callable(value) or isinstance(value, Component):
+            raise TypeError(
+                f"custom must map names to classes of components or to functions that "
+                f"initialize weights; got {name!r}: {value!r}"
+            )
+    return custom
 
 
 def short(value: Any) -> str:

@@ -11,9 +11,9 @@ from bpnet.backend.registry import get_backend
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.errors import ModelFileError
-from bpnet.layers import Dense
 from bpnet.model.model import Model
-from bpnet.serialization.config import build, describe, short
+from bpnet.model.parameters import parameter_shapes
+from bpnet.serialization.config import Custom, build, describe, short
 from bpnet.serialization.safetensors_file import Tensors
 
 Kind = TypeVar("Kind", bound=Model)
@@ -57,7 +57,7 @@ def architecture(network: Model) -> dict[str, Any]:
         "loss": describe(network.loss),
         "dtype": network.dtype,
         "seed": network.seed,
-        "shared_penalty": network.spec.average_penalty,
+        "average_penalty": network.spec.average_penalty,
     }
 
 
@@ -75,40 +75,28 @@ def named(prefix: str, parameters: Sequence[dict[str, Any]]) -> Tensors:
     }
 
 
-def restored(described: dict[str, Any], tensors: Tensors, kind: type[Kind]) -> Kind:
+def restored(
+    described: dict[str, Any], tensors: Tensors, kind: type[Kind], custom: Custom | None = None
+) -> Kind:
     """Create the model of a document on the host; remove its weights from the tensors."""
     network = kind(
-        [build(layer, "layers") for layer in described["layers"]],
-        build(described["loss"], "losses"),
+        [build(layer, "layers", custom) for layer in described["layers"]],
+        build(described["loss"], "losses", custom),
         check_integer("seed", described["seed"], 0),
         described["dtype"],
     )
-    shared = check_flag("shared_penalty", described["shared_penalty"])
-    network.spec = network.spec._replace(average_penalty=shared)
+    average = check_flag("average_penalty", described["average_penalty"])
+    network.set_average_penalty(average)
     network.n_inputs = check_integer("n_inputs", described["n_inputs"], 1)
     network.steps_taken = counter(described, "steps_taken")
     network.epochs_taken = counter(described, "epochs_taken")
     parameters = [
         {name: take(tensors, f"layers.{number}.{name}", shape, network.dtype)
          for name, shape in shapes.items()}
-        for number, shapes in enumerate(parameter_shapes(network))
+        for number, shapes in enumerate(parameter_shapes(network.layers, network.n_inputs))
     ]  # fmt: skip
     network.set_parameters(get_backend("numpy"), parameters)
     return network
-
-
-def parameter_shapes(network: Model) -> list[dict[str, tuple[int, ...]]]:
-    """Return the shapes of all parameters, layer by layer, without allocating them."""
-    assert network.n_inputs is not None
-    shapes: list[dict[str, tuple[int, ...]]] = []
-    width = network.n_inputs
-    for layer in network.layers:
-        if isinstance(layer, Dense):
-            shapes.append({"W": (width, layer.units), "b": (layer.units,)})
-        else:
-            shapes.append({})
-        width = layer.n_outputs(width)
-    return shapes
 
 
 def counter(described: dict[str, Any], name: str) -> int:

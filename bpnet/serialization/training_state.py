@@ -1,22 +1,22 @@
-"""The training state in a checkpoint, and resuming from it."""
+"""The training state in a file, and resuming from it."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from bpnet.common.checks import check_number, check_path
+from bpnet.common.component import Component, nested
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.model.model import Model
+from bpnet.model.parameters import parameter_shapes
 from bpnet.optimizers import Optimizer
 from bpnet.serialization import safetensors_file
-from bpnet.serialization.config import build, describe, short
+from bpnet.serialization.config import Custom, argument, build, describe, short
 from bpnet.serialization.model_state import (
     architecture,
     check_rest,
@@ -24,12 +24,12 @@ from bpnet.serialization.model_state import (
     document,
     file_errors,
     named,
-    parameter_shapes,
     restored,
     take,
     weights,
 )
 from bpnet.serialization.safetensors_file import Tensors
+from bpnet.serialization.upgrade import upgraded
 from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
@@ -42,7 +42,7 @@ _LABELS = {
     "optimizer": "the optimizer",
     "batch_size": "batch_size",
     "shuffle": "shuffle",
-    "shares": "the caller (Network.fit, or fit of an estimator)",
+    "loss_weighting": "the caller (Network.fit, or fit of an estimator)",
     "data": "the training examples",
     "validation": "the validation examples",
 }
@@ -54,48 +54,11 @@ _LABELS = {
 def settings(training: Training) -> dict[str, Any]:
     """Describe what a training run must have in common with the run that it resumes."""
     validation = training.validation
-    return common_settings(training) | {
+    return training.settings | {
+        "optimizer": describe(training.state.optimizer),
         "data": fingerprint(training.data),
         "validation": None if validation is None else fingerprint(validation),
     }
-
-
-def common_settings(training: Training | FinishedRun) -> dict[str, Any]:
-    """Return the settings without the data."""
-    return {
-        "optimizer": describe(training.state.optimizer),
-        "batch_size": training.batch_size,
-        "shuffle": training.shuffle,
-        "shares": training.loss_weighting,
-        "data": _UNKNOWN,
-        "validation": _UNKNOWN,
-    }
-
-
-class FinishedRun:
-    """The state of a finished training run that ``Network.save`` writes, to be resumed.
-
-    It holds the optimizer state, but no examples.
-    """
-
-    def __init__(self, training: Training) -> None:
-        self.state, self.history = training.state, training.history
-        self.epoch, self.callbacks = training.epoch, training.callbacks
-        self.batch_size, self.shuffle = training.batch_size, training.shuffle
-        self.loss_weighting = training.loss_weighting
-        self.is_finite = training.nonfinite is None
-        self._placement = training.network.placement
-
-    def is_resumable(self, network: Model) -> bool:
-        """Whether the network is unchanged since the last full epoch and can be written."""
-        changed = self.history.stopped == "interrupted" or self.history.best_epoch is not None
-        if changed or not self.is_finite or network.placement is not self._placement:
-            return False
-        try:
-            common_settings(self)
-        except TypeError:  # the optimizer is not bpnet's own
-            return False
-        return True
 
 
 def fingerprint(data: Dataset) -> list[Any]:
@@ -109,49 +72,58 @@ def fingerprint(data: Dataset) -> list[Any]:
     return [data.n_rows, int(data.X.shape[1]), digest.hexdigest()]
 
 
-def snapshot(
-    network: Model, training: Training | FinishedRun, common: Mapping[str, Any]
-) -> tuple[dict[str, Any], Tensors]:
-    """Return the document and the tensors of a training run between two epochs.
+def is_describable(state: TrainingState | None) -> bool:
+    """Whether the optimizer of a training state can be stored in a file."""
+    try:
+        describe(state and state.optimizer)
+    except TypeError:
+        return False
+    return True
 
-    `common` are its :func:`settings`. Its state must have been stored.
+
+def contents(
+    network: Model, state: TrainingState | None, common: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], Tensors]:
+    """Return the document and the tensors of a network, with its training state if given.
+
+    `common` are the :func:`settings` of the run; without them the examples are unknown.
     """
-    state, history = training.state, training.history
     tensors = weights(network)
+    if state is None:
+        return {"network": document(network)}, tensors
     assert state.optimizer_state is not None
-    for number in range(state.optimizer.n_state):
+    for state_name in state.optimizer.state_names:
         arrays = [
-            {name: s[number] for name, s in layer.items()} for layer in state.optimizer_state
+            {name: s[state_name] for name, s in layer.items()}
+            for layer in state.optimizer_state
         ]
-        tensors |= named(f"training.slots.{number}", arrays)
-    for number, values in enumerate(history.values()):
+        tensors |= named(f"training.optimizer.{state_name}", arrays)
+    for number, values in enumerate(state.history.values()):
         tensors[f"training.history.{number}"] = np.asarray(values, np.float64)
+    unknown = {"data": _UNKNOWN, "validation": _UNKNOWN}
     described = {
-        "settings": common,
-        "schedule": describe(state.schedule),
+        "settings": common
+        or state.settings | unknown | {"optimizer": describe(state.optimizer)},
+        "schedules": {
+            name: {"state": describe(value.state), "fixed": value.fixed}
+            for name, value in state.values.items()
+        },
         "step": state.step,
         "epoch": state.epoch,
         "steps_before": state.steps_before,
         "epochs_before": state.epochs_before,
-        "completed": training.epoch,
-        "history": list(history),
-        "stopped": history.stopped,
-        "seconds": history.seconds,
+        "completed": state.completed,
+        "history": list(state.history),
+        "stopped": state.history.stopped,
+        "seconds": state.history.seconds,
         "callbacks": [
             [type(callback).__name__, _pack(kept, tensors)]
-            for callback in training.callbacks
+            for callback in state.callbacks
             if (kept := callback.state())
         ],
     }
     counters = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
     return {"network": document(network) | counters, "training": described}, tensors
-
-
-def contents(network: Model, run: FinishedRun | None) -> tuple[dict[str, Any], Tensors]:
-    """Return the contents of a network's file, with its last run if that can be resumed."""
-    if run is not None and run.is_resumable(network):
-        return snapshot(network, run, common_settings(run))
-    return {"network": document(network)}, weights(network)
 
 
 def _pack(value: Any, tensors: Tensors) -> Any:
@@ -182,7 +154,7 @@ def _unpack(value: Any, tensors: Tensors) -> Any:
 
 
 class Resumption:
-    """The training run in a checkpoint, to be resumed by a network.
+    """The training run in a file, to be resumed by a network.
 
     The network must have the same layers, loss, dtype and seed; its weights are ignored. The
     optimizer must be that of the run; None takes it from the file.
@@ -193,9 +165,10 @@ class Resumption:
     ) -> None:
         path = check_path("resume_from", path)
         described, tensors = safetensors_file.read(path)
-        self.path = path
+        self.path, custom = path, _classes_of(network, optimizer)
         with file_errors(path):
-            self.network = restored(described["network"], tensors, Model)
+            described, tensors = upgraded(described, tensors)
+            self.network = restored(described["network"], tensors, Model, custom)
             if "training" not in described:
                 raise ValueError(
                     "it holds a network without a training run; resume from a file written by "
@@ -203,17 +176,17 @@ class Resumption:
                 )
             training = described["training"]
             self.settings = dict(training["settings"])
-            self.state = self._state(training, tensors)
-            self.settings["optimizer"] = describe(self.state.optimizer)  # in current names
+            self.state = self._state(training, tensors, custom)
+            self.settings["optimizer"] = describe(self.state.optimizer)  # with all parameters
             self.history = _history(training, tensors)
-            self.completed = counter(training, "completed")
+            if self.history.epochs != counter(training, "completed"):
+                raise ValueError("its history has a different number of epochs")
+            for value in self.state.values.values():
+                value.schedule.observe(value.state, self.history.last())  # raises if malformed
             self.states = [
                 (str(name), _unpack(state, tensors)) for name, state in training["callbacks"]
             ]
             check_rest(tensors)
-            copy.deepcopy(self.state.schedule).observe(_last(self.history))
-            if self.history.epochs != self.completed:
-                raise ValueError("its history has a different number of epochs")
         ours, theirs = architecture(network), architecture(self.network)
         for name, value in ours.items():
             self._compare(f"the network's {name}", value, theirs[name])
@@ -221,26 +194,33 @@ class Resumption:
             theirs = self.settings["optimizer"]
             self._compare(_LABELS["optimizer"], describe(optimizer), theirs)
 
-    def _state(self, training: dict[str, Any], tensors: Tensors) -> TrainingState:
+    def _state(
+        self, training: dict[str, Any], tensors: Tensors, custom: Custom
+    ) -> TrainingState:
+        network = self.network
         state = TrainingState(
-            build(training["settings"]["optimizer"], "optimizers"),
+            build(training["settings"]["optimizer"], "optimizers", custom),
             counter(training, "steps_before"),
             counter(training, "epochs_before"),
+            network.layers,
         )
-        state.schedule = build(training["schedule"], "schedules")
-        if type(state.schedule) is not type(state.optimizer.learning_rate):
-            raise ValueError("its schedule does not match its optimizer")
+        if state.values.keys() != training["schedules"].keys():
+            raise ValueError("its schedules do not match its optimizer and layers")
+        for name, value in state.values.items():
+            _restore_schedule(value, training["schedules"][name])
         state.step, state.epoch = counter(training, "step"), counter(training, "epoch")
-        dtype = self.network.dtype
+        assert network.n_inputs is not None
         state.optimizer_state = [
             {
-                name: tuple(
-                    take(tensors, f"training.slots.{n}.{layer}.{name}", shape, dtype)
-                    for n in range(state.optimizer.n_state)
-                )
+                name: {
+                    n: take(
+                        tensors, f"training.optimizer.{n}.{layer}.{name}", shape, network.dtype
+                    )
+                    for n in state.optimizer.state_names
+                }
                 for name, shape in shapes.items()
             }
-            for layer, shapes in enumerate(parameter_shapes(self.network))
+            for layer, shapes in enumerate(parameter_shapes(network.layers, network.n_inputs))
         ]
         return state
 
@@ -255,11 +235,11 @@ class Resumption:
         for name, value in settings(training).items():
             if self.settings.get(name) != _UNKNOWN:
                 self._compare(_LABELS[name], value, self.settings.get(name))
-        if training.epochs < self.completed:
+        if training.epochs < self.history.epochs:
             raise ValueError(
                 f"epochs counts from the first epoch, also with resume_from: it must be >= "
-                f"{self.completed}, the number that {os.fsdecode(self.path)} has completed; "
-                f"got {training.epochs}"
+                f"{self.history.epochs}, the number that {os.fsdecode(self.path)} has "
+                f"completed; got {training.epochs}"
             )
         states = _RestoreCallbacks(self, training)
         network, before = training.network, vars(training.network).copy()
@@ -271,8 +251,7 @@ class Resumption:
             vars(network).update(before)
             raise
         training.callbacks.append(states)
-        training.epoch, training.history = self.completed, self.history
-        training.logs = _last(self.history)
+        training.continue_from(self.history)
 
     def _compare(self, what: str, ours: Any, theirs: Any) -> None:
         if ours != theirs:
@@ -307,8 +286,24 @@ class _RestoreCallbacks(Callback):
                 callback.restore(training, state)
 
 
-def _last(history: History) -> dict[str, float]:
-    return {name: values[-1] for name, values in history.items() if values}
+def _classes_of(network: Model, optimizer: Optimizer | None) -> Custom:
+    """Return the classes and functions of which a network and its optimizer are made."""
+    components = [network.loss, *network.layers, *([] if optimizer is None else [optimizer])]
+    found: dict[str, Any] = {}
+    for component in (part for whole in components for part in nested(whole)):
+        found[component.component_name] = type(component)
+        for value in vars(component).values():
+            if callable(value) and not isinstance(value, Component):
+                found[getattr(value, "__name__", "")] = value
+    return found
+
+
+def _restore_schedule(value: Any, held: Any) -> None:
+    state = argument(held["state"])
+    if state.keys() != value.state.keys():
+        raise ValueError(f"the memory of {value.name} is malformed: {short(held)}")
+    value.state = state
+    value.fix(held["fixed"])
 
 
 def _history(training: dict[str, Any], tensors: Tensors) -> History:

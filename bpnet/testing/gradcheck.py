@@ -7,7 +7,7 @@ few examples suffice (and hit fewer kinks), and a check is more meaningful after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.common.tables import align
+from bpnet.layers import Context
 from bpnet.losses import mean_loss, sum_of_weights
 from bpnet.network import Network, check_network
 from bpnet.random import generator
@@ -147,7 +148,7 @@ def check_gradients(
     backend = net.choose_backend(backend, data.owner)
     parameters = _float64(net.parameters_on(backend, data.X), backend)
     with backend.activate():
-        arguments = (*data.arrays_on(backend), backend.asarray(1, "int64"))
+        arguments = (*data.arrays_on(backend), net.contexts(backend, 1, "float64"))
         loss, gradients = net.compiled(backend, exact_of)(parameters, *arguments)
         measure = _Perturbed(
             net.compiled(backend, loss_of), parameters, arguments, backend, float(loss)
@@ -178,10 +179,10 @@ def data_loss(
     X: Array,
     y: Array,
     w: Array | None,
-    step: Array,
+    contexts: Sequence[Context],
 ) -> Array:
     """Return the loss without penalties, with the dropout masks of a training step."""
-    z, _ = backprop.forward(xp, model, parameters, X, step)
+    z, _ = backprop.forward(xp, model, parameters, X, contexts)
     return mean_loss(xp, model.loss.value(xp, y, z), w)
 
 
@@ -192,10 +193,10 @@ def training_loss(
     X: Array,
     y: Array,
     w: Array | None,
-    step: Array,
+    contexts: Sequence[Context],
 ) -> Array:
     """Return the loss with penalties, with the dropout masks of a training step."""
-    loss = data_loss(xp, model, parameters, X, y, w, step)
+    loss = data_loss(xp, model, parameters, X, y, w, contexts)
     return loss + backprop.penalty(xp, model, parameters, sum_of_weights(xp, X, w))
 
 

@@ -23,7 +23,7 @@ from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.training.loop import Callback, Training
-from bpnet.training.step import gather
+from bpnet.training.step import contexts, gather, values_now
 
 REFERENCE = "numpy:cpu"
 EPOCHS = 20
@@ -218,23 +218,27 @@ class _Record(Callback):
         number = steps_before + (training.epoch - 1) * training.runner.loader.n_batches
         for data, sizes in training.runner.passes():
             for batch, rows in enumerate(sizes):
-                given = gather(
-                    backend.xp, data, training.runner.scalar(batch), training.batch_size, rows
-                )
+                place = training.runner.scalar(batch)
+                given = gather(backend.xp, data, place, training.batch_size, rows)
                 self.batches += [_to_host(backend, a) for a in given if a is not None]
-                self.masks += _masks(training, given[0], number + batch)
+                values = values_now(backend.xp, data, place)
+                step = training.runner.scalar(number + batch)
+                self.masks += _masks(
+                    training,
+                    given[0],
+                    contexts(training.network.spec, data["keys"], step, values),
+                )
             number += len(sizes)
 
 
-def _masks(training: Training, X: Any, step: int) -> Iterator[Any]:
+def _masks(training: Training, X: Any, passed: list[Context]) -> Iterator[Any]:
     """Yield the masks of one step: the output of the dropout layers for ones."""
     network, backend = training.network, training.backend
     width, xp = int(X.shape[1]), backend.xp
     for number, layer in enumerate(network.layers):
         if isinstance(layer, Dropout):
             ones = xp.ones((X.shape[0], width), dtype=X.dtype, device=device(X))
-            context = Context(network.spec.keys[number], training.runner.scalar(step))
-            yield _to_host(backend, layer.forward(xp, {}, ones, context)[0])
+            yield _to_host(backend, layer.forward(xp, {}, ones, passed[number])[0])
         width = layer.n_outputs(width)
 
 

@@ -15,13 +15,14 @@ from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
-from bpnet.errors import NonFinite, NonFiniteError
+from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.model.model import Model
 from bpnet.model.parameters import activation_bytes, parameter_bytes
 from bpnet.random import generator
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Order, Runner
+from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 from bpnet.training.state import TrainingState
 
 
@@ -168,9 +169,8 @@ class Training:
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.batch_size = min(limit, rows)
         self.backend = network.choose_backend(backend, data.owner)
-        self.epoch = 0
-        self.history = History()
-        self.logs: dict[str, float] = {}
+        state.callbacks, state.settings = self.callbacks, self.settings
+        self.continue_from(History())
         self._runner: Runner | None = None
         self.nonfinite: NonFinite | None = None
         self._guard: Guard | None = None
@@ -195,6 +195,22 @@ class Training:
         return self._runner
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What a run that resumes this one must have in common, besides data and optimizer."""
+        return {
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "loss_weighting": self.loss_weighting,
+        }
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the network has the state of the last epoch, so that another can follow."""
+        history = self.history
+        is_last = history.stopped != "interrupted" and history.best_epoch is None
+        return is_last and self.nonfinite is None
+
+    @property
     def n_batches(self) -> int:
         """Number of steps in an epoch."""
         return self.runner.loader.n_batches
@@ -202,6 +218,54 @@ class Training:
     def copy_parameters(self) -> Parameters:
         """Return a copy of the parameters of all layers on their device."""
         return copy_parameters(self.parameters, self.backend)
+
+    def set_learning_rate(self, value: float | None) -> None:
+        """Use a learning rate >= 0 instead of the optimizer's, from the next step on.
+
+        None returns to the optimizer's schedule. No step is compiled anew.
+        """
+        self._set({LEARNING_RATE}, value)
+
+    def set_weight_decay(self, value: float | None) -> None:
+        """Use a weight decay >= 0, from the next step on; None returns to the schedule.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer's weight decay is a number, which is compiled into the step.
+        """
+        self._set({WEIGHT_DECAY} & self.state.values.keys(), value, "weight_decay=")
+
+    def set_dropout_rate(self, value: float | None, layer: int | None = None) -> None:
+        """Use a dropout rate from the next step on; None returns to the schedule.
+
+        Parameters
+        ----------
+        value : float or None
+            0 <= value < 1.
+        layer : int or None
+            The layer, numbered from 1 as in ``Network.summary``; None sets all that have a
+            schedule.
+
+        Raises
+        ------
+        ValueError
+            If the rate of the layer is a number, which is compiled into the step.
+        """
+        layers = range(len(self.network.layers)) if layer is None else [layer - 1]
+        names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
+        self._set(names, value, "Dropout(")
+
+    def _set(self, names: set[str], value: float | None, argument: str = "") -> None:
+        if not names:
+            raise ValueError(
+                f"only what is given as a schedule can change during training; pass "
+                f"{argument}bpnet.schedules.Constant(...){')' * argument.count('(')}"
+            )
+        for name in names:
+            self.state.values[name].fix(value)
+        if self._runner is not None:
+            self._runner.refresh_values()
 
     def stop(self, reason: str) -> None:
         """Stop training after this epoch; the history keeps the first reason."""
@@ -212,6 +276,12 @@ class Training:
         rng = generator(self.network.seed, "sample")
         chosen = rng.permutation(self.data.n_rows)[:rows]
         return self.data.take(chosen).to_device(self.backend)
+
+    def continue_from(self, history: History) -> None:
+        """Continue a run that has completed the epochs of this history."""
+        self.history = self.state.history = history
+        self.epoch = self.state.completed = history.epochs
+        self.logs: dict[str, float] = history.last()
 
     def run(self) -> History:
         """Run the epochs and leave the network with its last (or best) parameters.
@@ -249,8 +319,9 @@ class Training:
     def _finish(self, runner: Runner) -> None:
         """Store what the run has left, and return the parameters to the network."""
         self._guard = None  # frees its copies of the weights
-        self.network.release_steps()
+        runner.release_steps()
         self.state.store(runner.arrays)
+        self.state.completed = self.epoch
         self.network.steps_taken = self.state.steps_taken
         self.network.epochs_taken = self.state.epochs_taken
         self.history.seconds = time.perf_counter() - self._started
@@ -299,7 +370,8 @@ class Training:
                 if self.nonfinite is not None:
                     self._restore_last_good(self._guard)
         except Exception as error:
-            if self._guard is not None and self.backend.is_out_of_memory(error):
+            wrong = isinstance(error, ComponentError) or self.backend.is_out_of_memory(error)
+            if self._guard is not None and wrong:
                 self._restore_last_good(self._guard)
             raise
 
@@ -325,8 +397,9 @@ class Training:
             )
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
+        self.runner.check_parameters()
         self.history.append(self.logs)
-        self.state.schedule.observe(self.logs)
+        self.state.observe(self.logs)
         if self._guard is not None:
             if self.nonfinite is not None:
                 self._restore_last_good(self._guard)

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from bpnet.backend.typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.errors import NonFinite
-from bpnet.layers import Dense
+from bpnet.layers import Context, Dense
 from bpnet.losses import sum_of_weights
 from bpnet.model.recorder import recording
 from bpnet.training.runner import Runner
-from bpnet.training.step import StepState, gather
+from bpnet.training.step import StepState, contexts, gather, values_now
 
 # Features, targets and weights beyond this are a likely cause: initializers assume a variance
 # near 1, and squared losses square the excess.
@@ -74,7 +74,7 @@ class Guard:
         ):
             parameters.append({name: next(pieces) for name in layer})
             optimizer_state.append(
-                {name: tuple(next(pieces) for _ in s) for name, s in layer_state.items()}
+                {name: {n: next(pieces) for n in s} for name, s in layer_state.items()}
             )
         return {
             "parameters": parameters,
@@ -115,7 +115,10 @@ class Guard:
         """Find the first non-finite quantity of a step."""
         runner, xp = self.runner, self._xp
         X, y, w = gather(xp, data, before["batch"], runner.loader.batch_size, rows)
-        computed = _computed(xp, runner.model.spec, before, X, y, w)
+        spec = runner.model.spec
+        values = values_now(xp, data, before["batch"])
+        passed = contexts(spec, data["keys"], before["step"], values)
+        computed = _computed(xp, spec, before["parameters"], X, y, w, passed)
         for layer, quantity, array in (*computed, *_named(after)):
             if not _is_finite(xp, array):
                 cause = self._cause(before, X, y)
@@ -191,16 +194,17 @@ def _named(state: StepState) -> Iterator[tuple[int, str, Array]]:
         for name, p in layer.items():
             yield number, name, p
         for name, arrays in layer_state.items():
-            yield from ((number, f"optimizer state of {name}", s) for s in arrays)
+            yield from ((number, f"optimizer state of {name}", s) for s in arrays.values())
 
 
 def _computed(
-    xp: Namespace, model: ModelSpec, state: StepState, X: Array, y: Array, w: Array | None
-) -> Iterator[tuple[int, str, Array]]:
+    xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array, y: Array,
+    w: Array | None, passed: list[Context],
+) -> Iterator[tuple[int, str, Array]]:  # fmt: skip
     """Yield what one step computes up to the gradients, in order, with names."""
-    parameters, last = state["parameters"], len(model.layers) - 1
+    last = len(model.layers) - 1
     recorders, recorded = recording(model)
-    loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w, state["step"])
+    loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w, passed)
     for number, recorder in enumerate(recorders):
         if isinstance(recorder.layer, Dense):
             yield number, "z", recorder.cache[1]

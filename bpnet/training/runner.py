@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
+
+import numpy as np
 
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Array, Parameters
 from bpnet.data.loader import Loader
+from bpnet.model.compiled import FUNCTIONS
 from bpnet.model.model import Model
-from bpnet.model.parameters import Placement
+from bpnet.model.parameters import Placement, form_of, parameters_like
+from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.state import TrainingState
 from bpnet.training.step import StepState, make_step
 
@@ -47,8 +52,8 @@ class Runner:
     ----------
     arrays : dict
         The state of :mod:`bpnet.training.step` after the last step.
-    rates : list of float
-        The learning rate of each batch of the epoch.
+    values : dict of str to list of float
+        The value of each schedule in each batch of the epoch.
     steps : dict of int to callable
         The compiled step for each batch size.
     """
@@ -65,9 +70,13 @@ class Runner:
             "optimizer_state": state.optimizer_state_on(self.backend, parameters),
             **self.counters(epoch),
         }
+        self._form = form_of(self.parameters)
         self.steps: dict[int, Callable[..., StepState]] = {}
-        self.rates: list[float] = []
+        self.values: dict[str, list[float]] = {}
+        self._keys = self.backend.asarray(np.asarray(model.keys, np.int64))
+        self._borrowed: dict[Hashable, Callable[..., StepState]] = {}
         self._order: Any = None
+        self._values_on_device = functools.lru_cache(1)(self._to_device)
 
     @property
     def backend(self) -> Backend:
@@ -84,30 +93,53 @@ class Runner:
         """The current parameters with their backend."""
         return Placement(self.backend, self.parameters)
 
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of each batch of the epoch."""
+        return self.values[LEARNING_RATE]
+
     def set_parameters(self, parameters: Parameters) -> None:
         """Continue with a copy of these parameters."""
-        self.arrays["parameters"] = copy_parameters(parameters, self.backend)
+        due = parameters_like(self._form, parameters)
+        self.arrays["parameters"] = copy_parameters(due, self.backend)
+
+    def check_parameters(self) -> None:
+        """Raise ComponentError if a callback has changed the form of the parameters."""
+        parameters_like(self._form, self.parameters)
 
     def begin_epoch(self) -> None:
-        """Prepare steps, learning rates and order without synchronizing with the device."""
-        n_batches, state = self.loader.n_batches, self.state
-        steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
-        if steps != self.steps:  # a callback has changed a layer
-            self.model.release_steps()
-        self.steps = steps
-        self.rates = [
-            state.schedule(state.epoch + batch / n_batches) for batch in range(n_batches)
-        ]
+        """Prepare steps, schedules and order without synchronizing with the device."""
+        n_batches = self.loader.n_batches
+        self.steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
+        self.values = self._values_of(range(n_batches))
+        self._next = 0
         self._order = None  # one batch takes all rows
         if n_batches > 1:
-            self._order = self.order(state.epochs_taken, self.loader.rows)
+            self._order = self.order(self.state.epochs_taken, self.loader.rows)
         self.arrays["loss"] = self.zero_loss()
+
+    def _values_of(self, batches: range) -> dict[str, list[float]]:
+        """Return the value of each schedule in some batches of this epoch."""
+        n, state = self.loader.n_batches, self.state
+        times = [state.epoch + batch / n for batch in batches]
+        return {name: [v.at(time) for time in times] for name, v in state.values.items()}
+
+    def refresh_values(self) -> None:
+        """Evaluate the schedules again, for the steps that are left of this epoch."""
+        if self.values:
+            left = self._values_of(range(self._next, self.loader.n_batches))
+            self.values = {n: v[: self._next] + left[n] for n, v in self.values.items()}
 
     def batches(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield data and number of rows for each step of the epoch."""
         for data, sizes in self.passes():
             self.arrays["batch"] = self.scalar(0)
+            first, values = self._next, self.values
             for rows in sizes:
+                self._next += 1
+                if self.values is not values:  # a callback has set one
+                    values = self.values
+                    data = data | {"values": self._values_between(first, len(sizes))}
                 yield data, rows
 
     def take_step(self, data: dict[str, Any], rows: int) -> None:
@@ -116,17 +148,45 @@ class Runner:
 
     def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Yield the data of this epoch piece by piece, with the batch sizes."""
-        return self.loader.passes(self._order, self.rates)
+        first = 0
+        for piece in self.loader.pieces(self._order):
+            data = piece.arrays | {
+                "keys": self._keys,
+                "values": self._values_between(first, len(piece.sizes)),
+                "total": self.loader.total,
+            }
+            first += len(piece.sizes)
+            yield data, piece.sizes
+
+    def _values_between(self, first: int, count: int) -> dict[str, Array]:
+        """Return the values of some batches on the device."""
+        return self._values_on_device(
+            tuple((name, tuple(v[first : first + count])) for name, v in self.values.items())
+        )
+
+    def _to_device(self, values: Any) -> dict[str, Array]:
+        """Move values to the device; usually all epochs have the same."""
+        return {
+            name: self.backend.asarray(np.asarray(v), self.model.dtype) for name, v in values
+        }
 
     def _compiled_step(self, rows: int) -> Callable[..., StepState]:
         """Return the compiled step, shared by all runs with the same settings."""
         model, optimizer = self.model, self.state.optimizer
         details = (self.loader.batch_size, rows, self.loader.by_weight, self.eagerly)
         # A CUDA graph keeps the matmul precision of its capture.
-        return model.compiled_once(
-            (self.backend, model.settings, optimizer.settings, wanted_precision(), *details),
-            lambda: make_step(self.backend, model.spec, optimizer, *details),
-        )
+        key = (self.backend, model.spec, optimizer.settings, wanted_precision(), *details)
+        if key not in self._borrowed:
+            self._borrowed[key] = FUNCTIONS.borrow(
+                key, lambda: make_step(self.backend, model.spec, optimizer, *details)
+            )
+        return self._borrowed[key]
+
+    def release_steps(self) -> None:
+        """Free the memory of the compiled steps, and give them back to be used by others."""
+        for key, step in self._borrowed.items():
+            FUNCTIONS.give_back(key, step)
+        self._borrowed, self.steps = {}, {}
 
     def zero_loss(self) -> Array:
         """Return the initial loss of an epoch."""

@@ -1,40 +1,67 @@
-"""The state carried between training runs, so that ten epochs and ten more equal twenty."""
+"""The state of a training run: all that is needed to continue it.
+
+Warm starts, checkpoints and saved networks keep this one object, so that ten epochs and ten
+more equal twenty.
+"""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Parameters
+from bpnet.common.history import History
+from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer, OptimizerState
+from bpnet.schedules import Directions, Schedule
+from bpnet.training.scheduled import LEARNING_RATE, scheduled_values
 from bpnet.training.step import StepState
 
 
 class TrainingState:
-    """The optimizer with its state and counters: what warm starts and checkpoints keep.
+    """Optimizer, schedules, counters and history of a training run.
 
     Between runs it owns the optimizer state. During a run
     :class:`bpnet.training.runner.Runner` does, and :meth:`store` takes it over for each
     checkpoint and at the end.
 
-    Attributes
+    Parameters
     ----------
     optimizer : Optimizer
         The update rule.
-    schedule : Schedule
-        A copy of its learning rate schedule, which may change with the metrics it observes.
-    optimizer_state : list of dict or None
-        The optimizer's arrays, structured like the layers; None before the first step.
-    step, epoch : int
-        Steps and epochs of this optimizer: the time of its update rule and its schedule.
     steps_before, epochs_before : int
-        Those of the network before; dropout masks and shuffling are seeded by the totals.
+        Steps and epochs of the network before; dropout masks and shuffling are seeded by the
+        totals.
+    layers : sequence of Layer
+        The layers, which may have schedules.
+
+    Attributes
+    ----------
+    values : dict of str to ScheduledValue
+        The schedules with their memory: "learning_rate", perhaps "weight_decay" and rates of
+        layers such as "layers.1.rate".
+    optimizer_state : list of dict or None
+        The optimizer's arrays by layer, parameter and name; None before the first step.
+    step, epoch : int
+        Steps and epochs of this optimizer: the time of its update rule and its schedules.
+    history : History
+        The metrics of the run's epochs.
+    completed : int
+        Number of epochs that the run has completed.
+    settings : dict
+        What a run that resumes this one must have in common with it.
+    callbacks : sequence of Callback
+        The callbacks, whose state is part of a file.
     """
 
     def __init__(
-        self, optimizer: Optimizer, steps_before: int = 0, epochs_before: int = 0
+        self,
+        optimizer: Optimizer,
+        steps_before: int = 0,
+        epochs_before: int = 0,
+        layers: Sequence[Layer] = (),
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
@@ -42,16 +69,19 @@ class TrainingState:
                 f"got {optimizer!r}"
             )
         self.optimizer = optimizer
-        self.schedule = copy.deepcopy(optimizer.learning_rate)
+        self.values = scheduled_values(optimizer, layers)
         self.optimizer_state: OptimizerState | None = None
         self.step = self.epoch = 0
         self.steps_before, self.epochs_before = steps_before, epochs_before
+        self.history, self.completed = History(), 0
+        self.settings: dict[str, Any] = {}
+        self.callbacks: Sequence[Any] = ()
 
     def warm_start(self, previous: TrainingState) -> None:
         """Continue from another optimizer: its time, and its arrays if of the same kind."""
         self.epoch, self.epochs_before = previous.epoch, previous.epochs_before
         old, new = previous.optimizer, self.optimizer
-        if type(old) is type(new) and old.n_state == new.n_state:
+        if type(old) is type(new) and old.state_names == new.state_names:
             self.optimizer_state, self.step = previous.optimizer_state, previous.step
             self.steps_before = previous.steps_before
         else:
@@ -67,17 +97,36 @@ class TrainingState:
         """Total epochs of the network."""
         return self.epochs_before + self.epoch
 
+    # --- schedules ------------------------------------------------------------------------
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule of the learning rate."""
+        return self.values[LEARNING_RATE].schedule
+
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next epoch."""
-        return self.schedule(float(self.epoch))
+        return self.values[LEARNING_RATE].at(float(self.epoch))
+
+    def prepare(self, direction: Directions) -> None:
+        """Prepare the schedules for a run with these metrics."""
+        for value in self.values.values():
+            value.schedule = value.schedule.prepared(direction)
+
+    def observe(self, logs: Mapping[str, float]) -> None:
+        """Pass the metrics of an epoch to the schedules."""
+        for value in self.values.values():
+            value.observe(logs)
+
+    # --- arrays ---------------------------------------------------------------------------
 
     def optimizer_state_on(self, backend: Backend, parameters: Parameters) -> OptimizerState:
         """Return the optimizer state on a backend, as copies that a step may overwrite."""
         if self.optimizer_state is None:
             return self.optimizer.init(backend.xp, parameters)
         return [
-            {name: tuple(to_device(s, backend, copy=True) for s in arrays)
+            {name: {n: to_device(s, backend, copy=True) for n, s in arrays.items()}
              for name, arrays in layer.items()}
             for layer in self.optimizer_state
         ]  # fmt: skip
@@ -87,9 +136,9 @@ class TrainingState:
         self.optimizer_state, self.step = arrays["optimizer_state"], int(arrays["t"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle host (NumPy) arrays."""
+        """Pickle host (NumPy) arrays, without the callbacks."""
         host = self.optimizer_state and [
-            {name: tuple(map(to_host, s)) for name, s in layer.items()}
+            {name: {n: to_host(s) for n, s in arrays.items()} for name, arrays in layer.items()}
             for layer in self.optimizer_state
         ]
-        return vars(self) | {"optimizer_state": host}
+        return vars(self) | {"optimizer_state": host, "callbacks": ()}

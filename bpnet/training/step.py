@@ -9,7 +9,7 @@ State
 parameters, optimizer_state
     Structured like the layers.
 step : 0-d int64
-    Total steps of the network, which seed the dropout masks.
+    Total steps of the network, which seed the dropout masks, together with `keys`.
 t : 0-d int64
     Steps of the optimizer.
 batch : 0-d int64
@@ -23,8 +23,10 @@ X, y, w
     Resident examples; w is None without weights.
 order : (rows,) int64 or None
     The order of the examples; None takes all rows as one batch.
-rates : (batches,)
-    The learning rate of each batch.
+keys : (layers,) int64
+    The key of each layer's random masks.
+values : dict of str to (batches,)
+    The value of each schedule in each batch, such as "learning_rate" or "layers.1.rate".
 total : 0-d
     Sum of the weights (or number) of all examples in the epoch.
 """
@@ -32,15 +34,19 @@ total : 0-d
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace
 from bpnet.backprop import ModelSpec, loss_and_gradients
-from bpnet.layers import Dense
+from bpnet.common.component import is_own, nested
+from bpnet.errors import ComponentError
+from bpnet.layers import Context
 from bpnet.optimizers import Optimizer
+from bpnet.schedules import Schedule
+from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 
 StepState = dict[str, Any]
 
@@ -68,15 +74,20 @@ def make_step(
 
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
+        values = values_now(xp, data, state["batch"])
         loss, gradients = loss_and_gradients(
-            xp, model, state["parameters"], X, y, w, state["step"]
-        )
-        t = state["t"] + 1
-        rate = xp.reshape(xp.take(data["rates"], xp.reshape(state["batch"], (1,))), ())
-        parameters, optimizer_state = optimizer.update(
-            xp, rule, state["parameters"], gradients, state["optimizer_state"], rate,
-            xp.astype(t, X.dtype),
+            xp, model, state["parameters"], X, y, w,
+            contexts(model, data["keys"], state["step"], values),
         )  # fmt: skip
+        t = state["t"] + 1
+        scheduled = (values[WEIGHT_DECAY],) if WEIGHT_DECAY in values else ()
+        parameters, optimizer_state = optimizer.update(
+            xp, rule, state["parameters"], gradients, state["optimizer_state"],
+            values[LEARNING_RATE], xp.astype(t, X.dtype), *scheduled,
+        )  # fmt: skip
+        if not is_own(optimizer):
+            check_update(optimizer, state["parameters"], parameters)
+            check_update(optimizer, state["optimizer_state"], optimizer_state)
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
             "parameters": parameters,
@@ -89,17 +100,55 @@ def make_step(
 
     if eagerly:
         return functools.partial(step, backend.xp)
-    return backend.compile(step, own=all(map(_is_own, _parts(model, optimizer))))
+    return backend.compile(step, own=all(map(is_own, _parts(model, optimizer))))
 
 
 def _parts(model: ModelSpec, optimizer: Optimizer) -> Iterator[Any]:
-    """Yield every object whose code a step runs."""
-    yield from (optimizer, model.loss, *model.layers)
-    yield from (layer.activation for layer in model.layers if isinstance(layer, Dense))
+    """Yield every component whose code a step runs; schedules run between steps."""
+    yield optimizer
+    for component in (model.loss, *model.layers):
+        yield from (part for part in nested(component) if not isinstance(part, Schedule))
 
 
-def _is_own(part: Any) -> bool:
-    return type(part).__module__.partition(".")[0] == "bpnet"
+def values_now(xp: Namespace, data: dict[str, Any], batch: Array) -> dict[str, Array]:
+    """Return the scheduled values of a batch, as 0-d arrays."""
+    index = xp.reshape(batch, (1,))
+    return {name: xp.reshape(xp.take(v, index), ()) for name, v in data["values"].items()}
+
+
+def contexts(
+    model: ModelSpec, keys: Array, step: Array, values: Mapping[str, Array]
+) -> list[Context]:
+    """Return what each layer knows in a training step."""
+    return [
+        Context(keys[number], step, of_layer(values, number))
+        for number in range(len(model.layers))
+    ]
+
+
+def of_layer(values: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return the values of the schedules of one layer, by attribute."""
+    prefix = f"layers.{number}."
+    return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+
+
+def check_update(optimizer: Optimizer, before: Any, after: Any) -> None:
+    """Check that an optimizer of the user's own keeps structure, shapes and dtypes."""
+    if (due := shapes_of(before)) != (got := shapes_of(after)):
+        raise ComponentError(
+            f"the optimizer {optimizer!r} must return arrays like the parameters and its "
+            f"state, {due}; got {got}"
+        )
+
+
+def shapes_of(tree: Any) -> Any:
+    """Return nested containers with shapes and dtypes in the place of arrays."""
+    if isinstance(tree, dict):
+        return {key: shapes_of(part) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [shapes_of(part) for part in tree]
+    shape = getattr(tree, "shape", None)
+    return type(tree).__name__ if shape is None else f"{tuple(shape)} {tree.dtype}"
 
 
 def gather(

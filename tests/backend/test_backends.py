@@ -301,7 +301,7 @@ class Counted(Activation):
 
 
 @pytest.fixture
-def counted():
+def counted(nothing_compiled):
     Counted.calls = 0
     return Counted
 

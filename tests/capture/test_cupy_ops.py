@@ -13,6 +13,7 @@ from replaying import OPERATIONS, CountCalls, any_step, assert_same_bits
 import bpnet
 from bpnet import SGD, Dense, Dropout
 
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
 needs_compiler = pytest.mark.skipif(
     stand_in_cupy.COMPILER is None, reason="no C++ compiler (g++) for kernels"
 )

@@ -242,23 +242,20 @@ def test_passes_hold_each_example_once_in_its_order(m, batch_size, room_for, shu
     features = np.arange(float(m))[:, None]
     w = features[:, 0] + 1.0 if weighted else None
     source = Loader(Dataset(features, -features, w, None, "float64"), place, batch_size)
-    rates = [0.5 / (1 + batch) for batch in range(source.n_batches)]
-    seen, sizes, asked = [], [], []
-    for data, piece_sizes in source.passes(None if batch_size == m else order, rates):
+    seen, sizes = [], []
+    for data, piece_sizes in source.pieces(None if batch_size == m else order):
         rows = slice(None) if data["order"] is None else data["order"]
         assert_array_equal(data["y"], -data["X"])
-        assert data["total"] == (m * (m + 1) / 2 if weighted else m)
         if weighted:
             assert_array_equal(data["w"], data["X"][:, 0] + 1.0)
         else:
             assert data["w"] is None
         seen += data["X"][rows, 0].tolist()
         sizes += piece_sizes
-        asked += data["rates"].tolist()
         whole = room_for >= m or len(piece_sizes) == 1
         assert whole or len(piece_sizes) * batch_size <= room_for
+    assert source.total == (m * (m + 1) / 2 if weighted else m)
     assert seen == (list(range(m)) if batch_size == m else order.tolist())
     assert set(sizes) == source.sizes
     assert sizes[:-1] == [batch_size] * (source.n_batches - 1)
     assert sum(sizes) == m
-    assert asked == rates

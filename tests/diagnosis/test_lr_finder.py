@@ -43,8 +43,7 @@ def test_the_suggestion_trains_a_network_well(optimizer):
     layers = [bpnet.Dense(16, "tanh"), bpnet.Dense(1)]
     net = bpnet.Network(layers, "binary_crossentropy", seed=0)
     test = bpnet.find_learning_rate(net, X, y, optimizer=optimizer)
-    optimizer.learning_rate = bpnet.schedules.Constant(test.suggestion)
-    net.fit(X, y, optimizer=optimizer, epochs=30)
+    net.fit(X, y, optimizer=optimizer.replace(learning_rate=test.suggestion), epochs=30)
     assert net.evaluate(X, y)["accuracy"] > 0.9
 
 

@@ -46,7 +46,7 @@ def test_initial_weights_are_bit_identical(dtype, backend):
 @pytest.mark.parametrize("step", [0, 1, 999])
 def test_dropout_masks_are_bit_identical(step, backend):
     def mask(place):
-        key, layer = spiral_network().spec.keys[1], bpnet.Dropout(0.2)
+        key, layer = spiral_network().keys[1], bpnet.Dropout(0.2)
         with place.activate():
             ones = place.asarray(np.ones((64, 48)))
             context = Context(key, place.asarray(step, "int64"))

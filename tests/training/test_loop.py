@@ -308,7 +308,7 @@ def test_nothing_waits_within_an_epoch(reads, backend):
 
 
 @pytest.fixture
-def steps(backend, monkeypatch):
+def steps(backend, monkeypatch, nothing_compiled):
     """Counts how often each compiled step was called, and how often its Python code ran."""
     compiled = []
     original = type(backend).compile

@@ -1,0 +1,192 @@
+"""Checks of what a user's own layers, activations and losses return.
+
+Wrappers check shapes and dtypes in each pass, and pass everything on. In a compiled step they
+run while it is traced, and cost nothing later. bpnet's own components are not wrapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bpnet.activations import Activation
+from bpnet.backend.typing import Array, LayerParameters, Namespace
+from bpnet.common.component import is_own
+from bpnet.errors import ComponentError
+from bpnet.layers import Context, Dense, Layer
+from bpnet.losses import Loss
+
+
+def checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Wrap the layers that are not bpnet's own, and such activations of a Dense."""
+    return tuple(_checked(layer, f"layer {k}") for k, layer in enumerate(layers, start=1))
+
+
+def checked_loss(loss: Loss) -> Loss:
+    """Wrap a loss that is not bpnet's own."""
+    return loss if is_own(loss) else CheckedLoss(loss)
+
+
+def unchecked(layer: Layer) -> Layer:
+    """Return the layer that a wrapper checks, or the layer itself."""
+    return layer.layer if isinstance(layer, CheckedLayer) else layer
+
+
+def unchecked_cache(layer: Layer, cache: Any) -> Any:
+    """Return the cache of the layer itself."""
+    return cache[0] if isinstance(layer, CheckedLayer) else cache
+
+
+def _checked(layer: Layer, place: str) -> Layer:
+    if not is_own(layer):
+        return CheckedLayer(layer, place)
+    if isinstance(layer, Dense) and not is_own(layer.activation):
+        return layer.replace(
+            activation=CheckedActivation(layer.activation, place), init=layer.init
+        )
+    return layer
+
+
+class CheckedLayer(Layer):
+    """A layer that checks what `layer` returns."""
+
+    def __init__(self, layer: Layer, place: str) -> None:
+        self.layer, self.place = layer, place
+
+    def forward(
+        self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
+    ) -> tuple[Array, Any]:
+        """Check the activations."""
+        result = self.layer.forward(xp, parameters, a_previous, context)
+        where = f"{self.place}, {self.layer!r}: forward"
+        if not isinstance(result, tuple) or len(result) != 2:
+            _refuse(where, "a tuple (a, cache)", _kind(result))
+        a, cache = result
+        width = self.layer.n_outputs(a_previous.shape[1])
+        _check(where, "a", a, (a_previous.shape[0], width), a_previous.dtype)
+        return a, (cache, tuple(a_previous.shape))
+
+    def backward(
+        self,
+        xp: Namespace,
+        parameters: LayerParameters,
+        cache: Any,
+        error: Array,
+        propagate: bool = True,
+    ) -> tuple[Array | None, LayerParameters]:
+        """Check the error of the previous layer and the gradients."""
+        cache, shape = cache
+        result = self.layer.backward(xp, parameters, cache, error, propagate)
+        where = f"{self.place}, {self.layer!r}: backward"
+        if not isinstance(result, tuple) or len(result) != 2:
+            _refuse(where, "a tuple (dL/da_previous, gradients)", _kind(result))
+        previous, gradients = result
+        if propagate or previous is not None:
+            _check(where, "dL/da_previous", previous, shape, error.dtype)
+        self._check_gradients(where, parameters, gradients, parameters.keys())
+        return previous, gradients
+
+    def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
+        """Check the penalty."""
+        penalty = self.layer.penalty(xp, parameters)
+        if penalty is not None and tuple(getattr(penalty, "shape", ())) != ():
+            where = f"{self.place}, {self.layer!r}: penalty"
+            _refuse(where, "a number or a 0-d array, or None", _kind(penalty))
+        return penalty
+
+    def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
+        """Check the gradients of the penalty."""
+        gradients = self.layer.penalty_gradients(xp, parameters)
+        penalized = parameters.keys() & (gradients if isinstance(gradients, dict) else {})
+        where = f"{self.place}, {self.layer!r}: penalty_gradients"
+        self._check_gradients(where, parameters, gradients, penalized)
+        return gradients
+
+    def _check_gradients(
+        self, where: str, parameters: LayerParameters, gradients: Any, due: Any
+    ) -> None:
+        if not isinstance(gradients, dict) or gradients.keys() != due:
+            got = list(gradients) if isinstance(gradients, dict) else _kind(gradients)
+            _refuse(where, f"gradients in a dict with the keys {list(due)}", str(got))
+        for name in due:
+            p = parameters[name]
+            _check(where, f"the gradient of {name}", gradients[name], tuple(p.shape), p.dtype)
+
+
+class CheckedActivation(Activation):
+    """An activation that checks what `activation` returns."""
+
+    def __init__(self, activation: Activation, place: str) -> None:
+        self.activation, self.place = activation, place
+        self.name, self.default_init = activation.name, activation.default_init  # type: ignore[misc]
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Check f(z)."""
+        return self._same("f", z, self.activation.f(xp, z))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Check f'(z)."""
+        return self._same("df", z, self.activation.df(xp, z, a))
+
+    def _same(self, method: str, z: Array, result: Any) -> Array:
+        where = f"activation {self.activation!r} of {self.place}: {method}"
+        _check(where, "an array like z", result, tuple(z.shape), z.dtype)
+        return result
+
+
+class CheckedLoss(Loss):
+    """A loss that checks what `loss` returns."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.name, self.targets = loss.name, loss.targets  # type: ignore[misc]
+        self.identity_link = loss.identity_link  # type: ignore[misc]
+
+    def link(self, xp: Namespace, z: Array) -> Array:
+        """Check the predictions."""
+        return self._checked("link", "predictions", self.loss.link(xp, z), z, tuple(z.shape))
+
+    def value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Check the losses."""
+        values = self.loss.value(xp, y, z)
+        return self._checked("value", "the loss of each example", values, z, (z.shape[0],))
+
+    def error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Check the errors."""
+        errors = self.loss.error(xp, y, z)
+        return self._checked("error", "dl/dz", errors, z, tuple(z.shape))
+
+    def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
+        """Check both."""
+        result = self.loss.value_and_error(xp, y, z)
+        if not isinstance(result, tuple) or len(result) != 2:
+            where = f"loss {self.loss!r}: value_and_error"
+            _refuse(where, "a tuple (value, error)", _kind(result))
+        self._checked(
+            "value_and_error", "the loss of each example", result[0], z, (z.shape[0],)
+        )
+        self._checked("value_and_error", "dl/dz", result[1], z, tuple(z.shape))
+        return result
+
+    def _checked(self, method: str, what: str, array: Any, z: Array, shape: Any) -> Array:
+        _check(f"loss {self.loss!r}: {method}", what, array, shape, z.dtype)
+        return array
+
+
+def _check(where: str, what: str, array: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    """Check the shape and dtype of an array."""
+    got = tuple(array.shape) if hasattr(array, "shape") else None
+    if got != shape or array.dtype != dtype:
+        _refuse(where, f"{what} of shape {shape} and dtype {dtype}", _kind(array))
+
+
+def _kind(value: Any) -> str:
+    """Describe what was returned."""
+    name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
+    if not hasattr(value, "shape"):
+        return type(value).__name__
+    return f"shape {tuple(value.shape)} and dtype {value.dtype} ({name})"
+
+
+def _refuse(where: str, due: str, got: str) -> None:
+    raise ComponentError(f"{where} must return {due}; got {got}")

@@ -1,0 +1,90 @@
+"""The scheduled values of a training run: learning rate, weight decay, rates of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bpnet.common.checks import check_number
+from bpnet.errors import ComponentError
+from bpnet.layers import Layer
+from bpnet.optimizers import Optimizer
+from bpnet.schedules import Schedule
+
+LEARNING_RATE = "learning_rate"
+WEIGHT_DECAY = "weight_decay"
+
+
+class ScheduledValue:
+    """A schedule with its memory, and with the value that a callback has set instead.
+
+    Parameters
+    ----------
+    name : str
+        "learning_rate", "weight_decay", or "layers.K.NAME" for an attribute of layer K, from 0.
+    schedule : Schedule
+        The schedule.
+    check : callable
+        ``check(value)`` returns a value, or raises ValueError if it is out of range.
+
+    Attributes
+    ----------
+    state : dict
+        The memory of the schedule.
+    fixed : float or None
+        The value set by a callback; None follows the schedule.
+    """
+
+    def __init__(self, name: str, schedule: Schedule, check: Callable[[Any], float]) -> None:
+        self.name, self.schedule, self.check = name, schedule, check
+        self.state = schedule.initial_state()
+        self.fixed: float | None = None
+
+    def at(self, epoch: float) -> float:
+        """Return the value at a time in epochs."""
+        if self.fixed is not None:
+            return self.fixed
+        given: Any = self.schedule.value(epoch, self.state)
+        if np.size(given) == 1 and not isinstance(given, int | float | str):
+            given = np.ravel(given).tolist()[0]  # a user's schedule may return an array
+        try:
+            return self.check(given)
+        except (TypeError, ValueError) as error:
+            raise ComponentError(
+                f"the schedule {self.schedule!r} of {self.name} returned a wrong value for "
+                f"epoch {epoch:g}: {error}"
+            ) from error
+
+    def fix(self, value: float | None) -> None:
+        """Use a value instead of the schedule; None returns to the schedule."""
+        self.fixed = None if value is None else self.check(value)
+
+    def observe(self, logs: Mapping[str, float]) -> None:
+        """Pass the metrics of an epoch to the schedule."""
+        state: Any = self.schedule.observe(self.state, logs)
+        if not isinstance(state, dict):
+            raise ComponentError(
+                f"the schedule {self.schedule!r} of {self.name}: observe must return its "
+                f"memory, a dict; got {type(state).__name__}"
+            )
+        self.state = state
+
+
+def scheduled_values(
+    optimizer: Optimizer, layers: Sequence[Layer] = ()
+) -> dict[str, ScheduledValue]:
+    """Return everything that follows a schedule in a training run, by name."""
+    schedules = {LEARNING_RATE: optimizer.learning_rate, WEIGHT_DECAY: optimizer.weight_decay}
+    found = [
+        ScheduledValue(name, schedule, partial(check_number, name, minimum=0.0))
+        for name, schedule in schedules.items()
+        if isinstance(schedule, Schedule)
+    ]
+    for number, layer in enumerate(layers):
+        for name, schedule in layer.schedules().items():
+            check = partial(layer.check_value, name)
+            found.append(ScheduledValue(f"layers.{number}.{name}", schedule, check))
+    return {value.name: value for value in found}
