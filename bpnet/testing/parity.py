@@ -221,13 +221,11 @@ class _Record(Callback):
                 place = training.runner.scalar(batch)
                 given = gather(backend.xp, data, place, training.batch_size, rows)
                 self.batches += [_to_host(backend, a) for a in given if a is not None]
-                values = values_now(backend.xp, data, place)
                 step = training.runner.scalar(number + batch)
-                self.masks += _masks(
-                    training,
-                    given[0],
-                    contexts(training.network.spec, data["keys"], step, values),
-                )
+                values = values_now(backend.xp, data, place)
+                spec, keys = training.network.spec, data["keys"]
+                passed = contexts(backend.xp, spec, keys, step, values)
+                self.masks += _masks(training, given[0], passed)
             number += len(sizes)
 
 

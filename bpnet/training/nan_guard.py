@@ -117,7 +117,7 @@ class Guard:
         X, y, w = gather(xp, data, before["batch"], runner.loader.batch_size, rows)
         spec = runner.model.spec
         values = values_now(xp, data, before["batch"])
-        passed = contexts(spec, data["keys"], before["step"], values)
+        passed = contexts(xp, spec, data["keys"], before["step"], values)
         computed = _computed(xp, spec, before["parameters"], X, y, w, passed)
         for layer, quantity, array in (*computed, *_named(after)):
             if not _is_finite(xp, array):

@@ -77,7 +77,7 @@ def make_step(
         values = values_now(xp, data, state["batch"])
         loss, gradients = loss_and_gradients(
             xp, model, state["parameters"], X, y, w,
-            contexts(model, data["keys"], state["step"], values),
+            contexts(xp, model, data["keys"], state["step"], values),
         )  # fmt: skip
         t = state["t"] + 1
         scheduled = (values[WEIGHT_DECAY],) if WEIGHT_DECAY in values else ()
@@ -117,11 +117,11 @@ def values_now(xp: Namespace, data: dict[str, Any], batch: Array) -> dict[str, A
 
 
 def contexts(
-    model: ModelSpec, keys: Array, step: Array, values: Mapping[str, Array]
+    xp: Namespace, model: ModelSpec, keys: Array, step: Array, values: Mapping[str, Array]
 ) -> list[Context]:
     """Return what each layer knows in a training step."""
     return [
-        Context(keys[number], step, of_layer(values, number))
+        Context(xp.reshape(keys[number : number + 1], ()), step, of_layer(values, number))
         for number in range(len(model.layers))
     ]
 

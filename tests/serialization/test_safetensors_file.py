@@ -125,7 +125,9 @@ DENSE = NETWORK["layers"][0]
 @pytest.mark.parametrize(
     ("content", "message"),
     {
-        "unknown layer": (layer(**{"class": "layers.Conv"}), "component 'layers.Conv', .* custom={'Conv': Conv}"),
+        "unknown layer": (
+            layer(**{"class": "layers.Conv"}), "'layers.Conv', .* custom={'Conv': Conv}"
+        ),
         "a function": (layer(**{"class": "os.system", "cmd": "true"}), "of bpnet.layers"),
         "no layer": (layer(**{"class": "losses.Huber", "delta": 1.0}), "of bpnet.layers"),
         "more": (layer(**DENSE, more=1), "layers.Dense has no parameter 'more'"),
