@@ -34,6 +34,8 @@ _ABANDONED = 3600.0
 _DTYPES = {"F32": "<f4", "F64": "<f8"}
 
 Tensors = dict[str, Any]
+# Consecutive parts of a file.
+Content = tuple[bytes | memoryview, ...]
 
 
 def _safetensors() -> Any:
@@ -49,8 +51,8 @@ def _safetensors() -> Any:
 # --- writing ------------------------------------------------------------------------------
 
 
-def encode(document: Mapping[str, Any], tensors: Tensors) -> bytes:
-    """Return the bytes of a model file.
+def encode(document: Mapping[str, Any], tensors: Tensors) -> Content:
+    """Return the bytes of a model file, equal for equal contents.
 
     Parameters
     ----------
@@ -63,15 +65,25 @@ def encode(document: Mapping[str, Any], tensors: Tensors) -> bytes:
     text = json.dumps({"version": VERSION, **document})
     metadata = {"bpnet": text, "sha256": _checksum(text, tensors)}
     content: bytes = _safetensors().numpy.save(tensors, metadata)
-    if int.from_bytes(content[:8], "little") > HEADER_LIMIT:
+    length = int.from_bytes(content[:8], "little")
+    if length > HEADER_LIMIT:
         raise ValueError(
             f"the description of the network and its tensors exceeds {HEADER_LIMIT} bytes, the "
             f"limit of a model file; save fewer layers"
         )
-    return content
+    return _ordered(content[8 : 8 + length]), memoryview(content)[8 + length :]
 
 
-def write(path: str | os.PathLike[str], content: bytes) -> None:
+def _ordered(header: bytes) -> bytes:
+    """Return a header with its length, its metadata in order: safetensors writes it in any."""
+    entries = json.loads(header)
+    metadata = dict(sorted(entries.pop("__metadata__").items()))
+    text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # as safetensors aligns tensors
+    return len(text).to_bytes(8, "little") + text
+
+
+def write(path: str | os.PathLike[str], content: Content) -> None:
     """Write or replace a file atomically.
 
     The bytes are written and synced to a temporary file in the same folder, which is then
@@ -92,7 +104,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         try:
             with open(temporary, "xb") as file:
-                file.write(content)
+                file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
             if target.exists():

@@ -174,7 +174,7 @@ def changed_contents(draw):
 
 def sign(document, tensors):
     """Return the bytes of a file with a correct checksum; json allows lone surrogates."""
-    return safetensors_file.encode(json.loads(json.dumps(document)), tensors)
+    return b"".join(safetensors_file.encode(json.loads(json.dumps(document)), tensors))
 
 
 def fuzz(contents, examples, folder):
