@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -143,6 +143,11 @@ def get(initializer: str | Initializer, argument: str = "init") -> Initializer:
             f"unknown {argument} {initializer!r}; available: {', '.join(sorted(INITIALIZERS))}"
         )
     return INITIALIZERS[initializer]
+
+
+def shape_of(values: Any) -> tuple[int, ...]:
+    """Return the shape of initial values, which may be nested lists."""
+    return np.shape(values)
 
 
 def draw(

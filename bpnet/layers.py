@@ -36,8 +36,6 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-import numpy as np
-
 from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
@@ -90,7 +88,7 @@ class Layer(Component):
         are drawn to see their shapes; a layer with many should override this.
         """
         drawn = self.initial_parameters(generator(0, "weights"), n_inputs)
-        return {name: tuple(np.shape(values)) for name, values in drawn.items()}
+        return {name: initializers.shape_of(values) for name, values in drawn.items()}
 
     def schedules(self) -> dict[str, Schedule]:
         """Return the attributes that are schedules, by name."""

@@ -12,28 +12,24 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, NoReturn, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
-import numpy as np
-
-from bpnet import activations, backprop, inference, losses, metrics
+from bpnet import backprop, inference, metrics
 from bpnet.backend import Backend
 from bpnet.backend.memory import explained
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.registry import current_block, get_backend
 from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
-from bpnet.backprop import ModelSpec
-from bpnet.common.checks import check_choice, check_integer
+from bpnet.common.checks import check_integer
 from bpnet.common.deprecation import renamed_property
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
-from bpnet.layers import Context, Dense, Layer
+from bpnet.layers import Layer
 from bpnet.losses import Loss
-from bpnet.model.checked import checked_layers, checked_loss
 from bpnet.model.compiled import FUNCTIONS, LIMIT
+from bpnet.model.description import FROZEN, Description
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
-from bpnet.random import fresh_seed, mask_key
 
 
 class Owner(Protocol):
@@ -47,15 +43,8 @@ class Owner(Protocol):
         """Continue with a copy of these parameters."""
 
 
-# What compiled functions and files rely on.
-_FROZEN = ("layers", "loss", "seed", "dtype", "spec", "keys")
-
-
-class Model:
-    """Layers and a loss with their parameters: a :class:`bpnet.Network` without training.
-
-    `layers`, `loss`, `seed` and `dtype` are frozen.
-    """
+class Model(Description):
+    """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
     def __init__(
         self,
@@ -64,12 +53,7 @@ class Model:
         seed: int | None = None,
         dtype: str = "float32",
     ) -> None:
-        self.loss = losses.get(loss)
-        self.layers = _check_layers(layers, self.loss)
-        self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
-        self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)
-        self.keys = tuple(mask_key(self.seed, number) for number in range(len(self.layers)))
-        self.spec = ModelSpec(checked_layers(self.layers), checked_loss(self.loss))
+        super().__init__(layers, loss, seed, dtype)
         self.n_inputs: int | None = None
         self._placed: Placement | None = None
         self._owners: list[Owner] = []
@@ -77,29 +61,6 @@ class Model:
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
 
     model = renamed_property("model", "spec")
-
-    # --- description ----------------------------------------------------------------------
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _FROZEN and name in self.__dict__:
-            self._refuse(name)
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        if name in _FROZEN:
-            self._refuse(name)
-        object.__delattr__(self, name)
-
-    def _refuse(self, name: str) -> NoReturn:
-        raise AttributeError(
-            f"{name!r} of a network is frozen, as compiled functions and saved files rely on "
-            f"it; net.replace({name}=...) returns a changed network. Weights can be assigned: "
-            f"net.parameters = ..."
-        )
-
-    def set_average_penalty(self, average_penalty: bool) -> None:
-        """Set `average_penalty` of the description, before anything is computed."""
-        self.__dict__["spec"] = self.spec._replace(average_penalty=average_penalty)
 
     def replace(self, **changes: Any) -> Self:
         """Return a network that differs in `layers`, `loss`, `seed` or `dtype`.
@@ -126,7 +87,7 @@ class Model:
                 f"got {', '.join(sorted(unknown))}"
             )
         other = object.__new__(type(self))
-        frozen = dict.fromkeys(_FROZEN)
+        frozen = dict.fromkeys(FROZEN)
         other.__dict__ |= {
             k: v for k, v in (self.__dict__ | self._NOT_COPIED).items() if k not in frozen
         }
@@ -139,16 +100,6 @@ class Model:
         return other
 
     # --- parameters -----------------------------------------------------------------------
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of units n_L of the last layer."""
-        return self.layers[-1].n_outputs(0)
-
-    @property
-    def is_classifier(self) -> bool:
-        """Whether targets are classes or probabilities."""
-        return self.loss.targets in ("labels", "probabilities")
 
     @property
     def is_built(self) -> bool:
@@ -284,21 +235,6 @@ class Model:
             )
         return self._compiled[local]
 
-    def contexts(self, backend: Backend, step: int, dtype: str) -> list[Context]:
-        """Return the contexts of all layers in a training step, with initial schedules."""
-
-        def number(value: float, kind: str = "int64") -> Array:
-            return backend.asarray(np.asarray(value), kind)
-
-        return [
-            Context(
-                number(key),
-                number(step),
-                {name: number(s(0.0), dtype) for name, s in layer.schedules().items()},
-            )
-            for key, layer in zip(self.keys, self.layers, strict=True)
-        ]
-
     # --- data and inference -----------------------------------------------------------------
 
     def check_data(
@@ -399,31 +335,3 @@ class Model:
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))
         return f"Network([{layers}], loss={self.loss.name!r}, dtype={self.dtype!r})"
-
-
-def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:
-    if not isinstance(layers, Iterable):
-        raise TypeError(
-            f"layers must be a list of bpnet layers such as [bpnet.Dense(1)], got {layers!r}"
-        )
-    layers = tuple(layers)
-    for layer in layers:
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers must be bpnet layers, got {layer!r}")
-    if not layers or not isinstance(layers[-1], Dense):
-        raise ValueError(
-            f"layers must end with a Dense, whose units are the outputs; "
-            f"got {layers[-1] if layers else 'no layer'}"
-        )
-    last = layers[-1]
-    if not (loss.identity_link or isinstance(last.activation, activations.Identity)):
-        raise ValueError(
-            f"the last Dense must be linear, as the loss {loss.name!r} applies its own link; "
-            f"got activation {last.activation.name!r}"
-        )
-    if loss.name == "categorical_crossentropy" and last.units < 2:
-        raise ValueError(
-            "categorical_crossentropy needs a last Dense with one unit per class, >= 2, "
-            "got 1; for two classes with one unit use binary_crossentropy"
-        )
-    return layers
