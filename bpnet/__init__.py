@@ -20,6 +20,7 @@ from bpnet.common.version import __version__ as __version__
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
+    ComponentError,
     ModelFileError,
     NoDeviceError,
     NonFiniteError,
@@ -33,6 +34,7 @@ from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 if TYPE_CHECKING:
     from bpnet import datasets
     from bpnet import learn as learn
+    from bpnet import metrics as metrics
     from bpnet import plot as plot
     from bpnet.backend.precision import matmul_precision
     from bpnet.callbacks import Callback, Checkpoint, EarlyStopping, Snapshots
@@ -65,6 +67,7 @@ __all__ = [
     "BackendNotInstalledError",
     "Callback",
     "Checkpoint",
+    "ComponentError",
     "Dense",
     "Diagnosis",
     "Doctor",
@@ -96,6 +99,7 @@ __all__ = [
     "load",
     "losses",
     "matmul_precision",
+    "metrics",
     "optimizers",
     "parity",
     "sanity",
@@ -128,6 +132,7 @@ _LAZY = {
     "learn": "bpnet.learn",
     "load": "bpnet.loading",
     "matmul_precision": "bpnet.backend.precision",
+    "metrics": "bpnet.metrics",
     "parity": "bpnet.testing.parity",
     "plot": "bpnet.plot",
     "sanity": "bpnet.diagnosis.sanity",

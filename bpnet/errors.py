@@ -27,6 +27,10 @@ class ModelFileError(ValueError):
     """A file is not a model that bpnet can read: damaged, of another format, or too new."""
 
 
+class ComponentError(ValueError):
+    """A component of your own returned what its interface does not allow."""
+
+
 class OutOfMemoryError(MemoryError):
     """A device has no memory for data, parameters or a batch; states the amount requested."""
 

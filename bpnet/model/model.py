@@ -11,11 +11,12 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from bpnet import activations, backprop, inference, losses, metrics
+from bpnet import activations, backprop, inference, losses
 from bpnet.backend import Backend
+from bpnet.backend.compat import device
 from bpnet.backend.memory import explained
 from bpnet.backend.registry import current_block, get_backend
 from bpnet.backend.transfer import is_sparse, to_device, to_input_type
@@ -30,6 +31,9 @@ from bpnet.layers import Dense, Layer
 from bpnet.losses import Loss
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
 from bpnet.random import fresh_seed, mask_key
+
+if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
+    from bpnet.metrics.base import Metric
 
 
 class Owner(Protocol):
@@ -234,26 +238,60 @@ class Model:
             n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
         )  # fmt: skip
 
+    def check_metrics(self, metrics: Any, data: Dataset, backend: Backend) -> dict[str, Metric]:
+        """Return metrics by name, checked for this network and data; None is the default."""
+        from bpnet.metrics.evaluation import try_out
+        from bpnet.metrics.table import suited
+
+        found = suited(metrics, self.loss, self.n_outputs)
+        y = to_device(data.y, backend, slice(0, 2))
+        with backend.activate():
+            dtype, place = getattr(backend.xp, self.dtype), device(y)
+            z = backend.xp.full((y.shape[0], self.n_outputs), 0.5, dtype=dtype, device=place)
+            try_out(found.values(), backend, self.loss, y, z)
+        return found
+
     def evaluate_data(
-        self, backend: Backend, parameters: Parameters, data: Dataset
+        self,
+        backend: Backend,
+        parameters: Parameters,
+        data: Dataset,
+        metrics: Mapping[str, Metric],
     ) -> dict[str, float]:
-        """Return metrics of validated examples, computed in blocks with one final transfer."""
-        compute = self.compiled(backend, metrics.sums)
+        """Return loss and metrics of validated examples, summed in blocks on the device.
+
+        There is one transfer at the end. Logits are kept only for metrics of all rows at once.
+        """
+        from bpnet.metrics.evaluation import Evaluation
+
+        compute: Any = self.compiled_once(
+            (backend, Evaluation, *map(settings, metrics.values())),
+            lambda: Evaluation(backend, self.spec, tuple(metrics.values())),
+        )
         shape = data.X.shape
         with (
             backend.activate(),
             explained(backend, lambda: self._needs(*map(int, shape[::-1]))),
         ):
-            totals = None
+            totals, logits = None, []
             for rows in inference.row_blocks(data.n_rows, data.is_sparse):
-                part = compute(parameters, *data.arrays_on(backend, rows))
+                part, z = compute(parameters, *data.arrays_on(backend, rows))
                 totals = part if totals is None else totals + part
-            total_weight, total_loss, total_right = map(float, backend.to_numpy(totals))
+                logits.append(z)
+            sums = backend.to_numpy(totals).astype("float64")
+            total_weight, total_loss = float(sums[0]), float(sums[1])
             penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total_weight))
-        measured = {"loss": total_loss / total_weight + penalty}
-        if self.is_classifier:
-            measured["accuracy"] = total_right / total_weight
-        return measured
+            results = compute.results(
+                sums,
+                lambda: (
+                    to_device(data.y, backend),
+                    backend.xp.concat(logits),
+                    None if data.w is None else to_device(data.w, backend),
+                ),
+            )
+        return {"loss": total_loss / total_weight + penalty} | dict(
+            zip(metrics, results, strict=True)
+        )
 
     def _infer(
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
