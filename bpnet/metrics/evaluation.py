@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_device
 from bpnet.backend.typing import Array, Parameters
 from bpnet.backprop import ModelSpec
 from bpnet.errors import ComponentError
@@ -37,6 +39,9 @@ class Evaluation:
         self.additive = [m for m in metrics if not isinstance(m, WholeMetric)]
         self.keeps_logits = len(self.additive) < len(metrics)
         self._compiled = backend.compile_pure(self._block)
+        self._values = [
+            self._value_of(m) if isinstance(m, WholeMetric) else None for m in metrics
+        ]
         self._sizes: list[int] = []  # the number of sums of each additive metric
 
     def __call__(
@@ -62,6 +67,11 @@ class Evaluation:
         sums = xp.concat([first, *parts]) if parts else first
         return sums, z if self.keeps_logits else None
 
+    def _value_of(self, metric: WholeMetric) -> Callable[..., Any]:
+        """Return `value` of a metric, compiled if that is sure to stay on the device."""
+        value = functools.partial(metric.value, self.backend.xp, self.model.loss)
+        return self.backend.compile_pure(value) if _is_own(metric) else value
+
     def _remember(self, sizes: list[int]) -> None:
         """Keep the numbers of sums, which only tracing tells."""
         before = self._sizes or sizes
@@ -73,43 +83,65 @@ class Evaluation:
                 )
         self._sizes = sizes
 
-    def results(self, sums: Any, examples: Callable[[], tuple[Any, ...]]) -> list[float]:
+    def results(self, sums: Any, z: Sequence[Array], y: Array, w: Array | None) -> list[float]:
         """Return the metrics, in their order.
 
         Parameters
         ----------
         sums : numpy.ndarray (s,) of float64
             The sums of all blocks.
-        examples : callable
-            Returns targets, logits and weights of all rows; called if a metric needs them.
+        z : sequence of array
+            The logits of all blocks, if they are needed.
+        y, w : array, array or None
+            Targets and weights of all rows, on any backend.
         """
         start, sizes, results = 2, iter(self._sizes), []
-        arrays = examples() if self.keeps_logits else ()
-        for metric in self.metrics:
-            if isinstance(metric, WholeMetric):
-                results.append(self._whole(metric, *arrays))
-            else:
+        arrays = self._all_rows(z, y, w) if self.keeps_logits else ()
+        for metric, value_of in zip(self.metrics, self._values, strict=True):
+            if value_of is None:
                 own = slice(start, start := start + next(sizes))
                 value = metric.result(sums[own], float(sums[0]))
                 results.append(number_of(metric, "result", value))
+            else:
+                results.append(number_of(metric, "value", self._on_host(value_of(*arrays))))
         return results
 
-    def _whole(self, metric: WholeMetric, y: Array, z: Array, w: Array | None) -> float:
-        """Compute a metric of all rows."""
-        xp = self.backend.xp
-        w = xp.ones_like(z[:, 0]) if w is None else w
-        value = metric.value(xp, self.model.loss, y, z, w)
-        if getattr(value, "shape", None) == () and hasattr(value, "dtype"):
-            value = self.backend.to_numpy(value).item()
-        return number_of(metric, "value", value)
+    def _all_rows(
+        self, z: Sequence[Array], y: Array, w: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """Return targets, logits and weights of all rows on the device."""
+        xp, backend = self.backend.xp, self.backend
+        whole = xp.concat(z, axis=0)
+        ones = xp.ones_like(whole[:, 0])
+        return to_device(y, backend), whole, ones if w is None else to_device(w, backend)
+
+    def _on_host(self, value: Any) -> Any:
+        """Return a 0-d array as a number; leave all else unchanged."""
+        is_scalar = getattr(value, "shape", None) == () and hasattr(value, "dtype")
+        return self.backend.to_numpy(value).item() if is_scalar else value
+
+
+def _is_own(metric: Metric) -> bool:
+    """Whether a metric is bpnet's own, so that it keeps to its interface."""
+    return type(metric).__module__.partition(".")[0] == "bpnet"
+
+
+def foreign(metrics: Iterable[Metric]) -> list[Metric]:
+    """Return the metrics with sums that are not bpnet's own.
+
+    Those of all rows are left out: they may need more rows than a trial has.
+    """
+    return [
+        metric
+        for metric in metrics
+        if not _is_own(metric) and not isinstance(metric, WholeMetric)
+    ]
 
 
 def try_out(
     metrics: Iterable[Metric], backend: Backend, loss: Loss, y: Array, z: Array
 ) -> None:
-    """Try metrics that are not bpnet's own on a few rows, before anything is trained.
-
-    Only those with sums: one of all rows may need more rows, and is checked when it is used.
+    """Try metrics on a few rows, before anything is trained.
 
     Raises
     ------
@@ -117,8 +149,6 @@ def try_out(
         If one returns what its interface does not allow.
     """
     for metric in metrics:
-        own = type(metric).__module__.partition(".")[0] == "bpnet"
-        if not own and not isinstance(metric, WholeMetric):
-            sums = sums_of(metric, backend.xp, loss, y, z, backend.xp.ones_like(z[:, 0]))
-            on_host = backend.to_numpy(sums).astype("float64")
-            number_of(metric, "result", metric.result(on_host, float(z.shape[0])))
+        sums = sums_of(metric, backend.xp, loss, y, z, backend.xp.ones_like(z[:, 0]))
+        on_host = backend.to_numpy(sums).astype("float64")
+        number_of(metric, "result", metric.result(on_host, float(z.shape[0])))

@@ -240,15 +240,17 @@ class Model:
 
     def check_metrics(self, metrics: Any, data: Dataset, backend: Backend) -> dict[str, Metric]:
         """Return metrics by name, checked for this network and data; None is the default."""
-        from bpnet.metrics.evaluation import try_out
+        from bpnet.metrics.evaluation import foreign, try_out
         from bpnet.metrics.table import suited
 
         found = suited(metrics, self.loss, self.n_outputs)
-        y = to_device(data.y, backend, slice(0, 2))
-        with backend.activate():
-            dtype, place = getattr(backend.xp, self.dtype), device(y)
-            z = backend.xp.full((y.shape[0], self.n_outputs), 0.5, dtype=dtype, device=place)
-            try_out(found.values(), backend, self.loss, y, z)
+        if tried := foreign(found.values()):
+            y = to_device(data.y, backend, slice(0, 2))
+            with backend.activate():
+                dtype, place = getattr(backend.xp, self.dtype), device(y)
+                shape = (y.shape[0], self.n_outputs)
+                z = backend.xp.full(shape, 0.5, dtype=dtype, device=place)
+                try_out(tried, backend, self.loss, y, z)
         return found
 
     def evaluate_data(
@@ -281,14 +283,7 @@ class Model:
             sums = backend.to_numpy(totals).astype("float64")
             total_weight, total_loss = float(sums[0]), float(sums[1])
             penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total_weight))
-            results = compute.results(
-                sums,
-                lambda: (
-                    to_device(data.y, backend),
-                    backend.xp.concat(logits),
-                    None if data.w is None else to_device(data.w, backend),
-                ),
-            )
+            results = compute.results(sums, logits, data.y, data.w)
         return {"loss": total_loss / total_weight + penalty} | dict(
             zip(metrics, results, strict=True)
         )
