@@ -261,6 +261,7 @@ class Resumption:
                 f"{self.completed}, the number that {os.fsdecode(self.path)} has completed; "
                 f"got {training.epochs}"
             )
+        self._compare_metrics(training)
         states = _RestoreCallbacks(self, training)
         network, before = training.network, vars(training.network).copy()
         try:
@@ -273,6 +274,19 @@ class Resumption:
         training.callbacks.append(states)
         training.epoch, training.history = self.completed, self.history
         training.logs = _last(self.history)
+
+    def _compare_metrics(self, training: Training) -> None:
+        """Refuse other metrics, as the history has a value of each in each epoch."""
+        due = list(training.metrics) if training.training_metrics else []
+        if training.validation is not None and "val_loss" in self.history:
+            due += [f"val_{name}" for name in training.metrics]
+        missing = [name for name in due if name not in self.history]
+        if self.completed and missing:
+            raise ValueError(
+                f"cannot resume {os.fsdecode(self.path)}: metrics must be the same as in the "
+                f"training run that it holds, whose history has {', '.join(self.history)}; got "
+                f"{', '.join(training.metrics)}, so {missing[0]!r} is missing"
+            )
 
     def _compare(self, what: str, ours: Any, theirs: Any) -> None:
         if ours != theirs:
