@@ -34,6 +34,7 @@ from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 if TYPE_CHECKING:
     from bpnet import datasets
     from bpnet import learn as learn
+    from bpnet import metrics as metrics
     from bpnet import plot as plot
     from bpnet.backend.precision import matmul_precision
     from bpnet.callbacks import Callback, Checkpoint, EarlyStopping, Snapshots
@@ -98,6 +99,7 @@ __all__ = [
     "load",
     "losses",
     "matmul_precision",
+    "metrics",
     "optimizers",
     "parity",
     "sanity",
@@ -130,6 +132,7 @@ _LAZY = {
     "learn": "bpnet.learn",
     "load": "bpnet.loading",
     "matmul_precision": "bpnet.backend.precision",
+    "metrics": "bpnet.metrics",
     "parity": "bpnet.testing.parity",
     "plot": "bpnet.plot",
     "sanity": "bpnet.diagnosis.sanity",

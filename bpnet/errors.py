@@ -27,12 +27,12 @@ class ModelFileError(ValueError):
     """A file is not a model that bpnet can read: damaged, of another format, or too new."""
 
 
-class OutOfMemoryError(MemoryError):
-    """A device has no memory for data, parameters or a batch; states the amount requested."""
-
-
 class ComponentError(ValueError):
     """A component of your own returned what its interface does not allow."""
+
+
+class OutOfMemoryError(MemoryError):
+    """A device has no memory for data, parameters or a batch; states the amount requested."""
 
 
 class NonFinite(NamedTuple):

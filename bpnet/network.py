@@ -17,6 +17,7 @@ from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
+    from bpnet.metrics.base import Metric
     from bpnet.model.parameters import Placement
     from bpnet.model.trace import Trace
     from bpnet.training.loop import Callback
@@ -128,20 +129,25 @@ class Network(Model):
         y: Any,
         sample_weight: Any = None,
         *,
+        metrics: str | Metric | Iterable[str | Metric] | None = None,
         backend: str | Backend | None = None,
     ) -> dict[str, float]:
         """Evaluate the network on labeled examples; dropout is inactive.
 
+        `metrics` are names or instances of :mod:`bpnet.metrics`, refused if they do not suit
+        the loss. None is "accuracy" for classification, the weighted fraction of examples with
+        every label correct, else no metric.
+
         Returns
         -------
         dict of str to float
-            "loss", the weighted mean with penalties that training minimizes; for classification
-            also "accuracy", the weighted fraction of examples with every label correct.
+            "loss", the weighted mean with penalties that training minimizes, and the metrics.
         """
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
+        checked = self.check_metrics(metrics, data, backend)
         parameters = self.parameters_on(backend, data.X)
-        return self.evaluate_data(backend, parameters, data)
+        return self.evaluate_data(backend, parameters, data, checked)
 
     def loss_and_gradients(
         self,
@@ -229,6 +235,8 @@ class Network(Model):
         sample_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
+        metrics: str | Metric | Iterable[str | Metric] | None = None,
+        training_metrics: bool = False,
         callbacks: Iterable[Callback] = (),
         backend: str | Backend | None = None,
         progress: bool = False,
@@ -263,6 +271,11 @@ class Network(Model):
             Examples to evaluate after each epoch.
         validation_split : float, default 0.0
             Fraction of the examples to hold out at random for validation instead.
+        metrics : str, Metric, iterable of both, or None
+            As in :meth:`evaluate`, of the validation examples: "val_..." in the history.
+        training_metrics : bool, default False
+            Evaluate the metrics on the training examples too, in another pass with the weights
+            at the end of each epoch; "loss" remains the mean during the epoch.
         callbacks : iterable of Callback
             See :class:`bpnet.Callback`.
         backend : str, Backend or None
@@ -320,7 +333,8 @@ class Network(Model):
         )
         training = Training(
             self, data,
-            validation=validation, epochs=epochs, batch_size=batch_size,
+            validation=validation, metrics=metrics, training_metrics=training_metrics,
+            epochs=epochs, batch_size=batch_size,
             order=self._shuffled if shuffle else in_order, shuffle=shuffle,
             callbacks=with_progress(callbacks, progress), backend=backend, state=state,
             on_nonfinite=on_nonfinite, run_eagerly=run_eagerly,
@@ -394,15 +408,3 @@ def check_network(net: Any) -> Network:
     if not isinstance(net, Network):
         raise TypeError(f"net must be a bpnet Network, got {kind_of(net)}")
     return net
-
-
-def clone(net: Network) -> Network:
-    """Return a network with the same layers, loss, seed and weights; unbuilt if `net` is.
-
-    The two share their parameters until one trains: training copies before it writes.
-    """
-    other = Network(net.layers, net.loss, net.seed, net.dtype)
-    if net.n_inputs is not None:
-        other.build(net.n_inputs, net.backend)
-        other.set_parameters(*net.placement)
-    return other

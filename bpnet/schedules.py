@@ -249,7 +249,8 @@ class WarmUp(Schedule):
 
     def prepared(self, direction: Directions) -> Self:
         """Return a warm-up to the prepared schedule."""
-        return self.replace(schedule=self.schedule.prepared(direction))
+        schedule = self.schedule.prepared(direction)
+        return self if schedule is self.schedule else self.replace(schedule=schedule)
 
 
 class ReduceOnPlateau(Schedule):
@@ -298,7 +299,8 @@ class ReduceOnPlateau(Schedule):
 
     def prepared(self, direction: Directions) -> Self:
         """Return the schedule with the direction of its metric."""
-        return self.replace(mode=direction(self.monitor, self.mode))
+        mode = direction(self.monitor, self.mode)
+        return self if mode == self.mode else self.replace(mode=mode)
 
     def initial_state(self) -> ScheduleState:
         """Return the initial rate, and an infinitely bad best value."""

@@ -38,9 +38,11 @@ class Checkpoint(Callback):
     best_only : bool, default False
         Save only if `monitor` is better than in all earlier saves.
     monitor : str, default "val_loss"
-        The metric to compare; one of the history's names.
-    mode : {"min", "max"}, default "min"
-        Whether lower or higher is better.
+        The metric to compare; one of the history's names. With `best_only`, one that neither
+        ``fit`` nor a callback records is refused, as by :class:`bpnet.EarlyStopping`.
+    mode : {"min", "max"} or None, default None
+        Whether lower or higher is better. None is what the metric says: "max" for an accuracy,
+        "min" for a loss.
     keep_last : int or None
         Keep this many files and remove older ones; needs "{epoch}" in `path`. None keeps all.
 
@@ -82,6 +84,8 @@ class Checkpoint(Callback):
     True
     """
 
+    adds: Mapping[str, str | None] = {}
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -90,7 +94,7 @@ class Checkpoint(Callback):
         minutes: float | None = None,
         best_only: bool = False,
         monitor: str = "val_loss",
-        mode: str = "min",
+        mode: str | None = None,
         keep_last: int | None = None,
     ) -> None:
         self.path = check_path("path", path)
@@ -102,7 +106,7 @@ class Checkpoint(Callback):
             self.every = 1
         self.best_only = check_flag("best_only", best_only)
         self.monitor = check_text("monitor", monitor)
-        self.patience = Patience(0, 0.0, mode)
+        self.mode, self.patience = mode, Patience(0, 0.0, mode)
         self.keep_last = keep_last
         if keep_last is not None:
             self.keep_last = check_integer("keep_last", keep_last, 1)
@@ -114,6 +118,11 @@ class Checkpoint(Callback):
         self.last: str | None = None
         self._epochs: list[int] = []
 
+    def setup(self, training: Training) -> None:
+        """Check that the monitored metric will be recorded, and that its direction is known."""
+        if self.best_only:
+            training.direction(self.monitor, self.mode)
+
     def on_train_begin(self, training: Training) -> None:
         """Check that the folder exists and that everything can be saved."""
         folder = Path(self.path).absolute().parent
@@ -121,7 +130,8 @@ class Checkpoint(Callback):
             raise FileNotFoundError(errno.ENOENT, "no such folder for checkpoints", str(folder))
         architecture(training.network)
         self._settings = settings(training)
-        self.patience.reset()
+        if self.best_only:
+            self.patience.start(training.direction(self.monitor, self.mode))
         self.last, self._epochs, self._written = None, [], time.monotonic()
 
     def on_epoch_recorded(self, training: Training) -> None:

@@ -27,8 +27,9 @@ class EarlyStopping(Callback):
         Epochs with no improvement that are tolerated.
     min_delta : float, default 0.0
         Minimum change that counts as an improvement.
-    mode : {"min", "max"}, default "min"
-        Whether lower or higher is better.
+    mode : {"min", "max"} or None, default None
+        Whether lower or higher is better. None is what the metric says: "max" for an accuracy,
+        "min" for a loss.
     restore_best : bool, default True
         Restore the weights of the best epoch at the end, however training ended.
 
@@ -38,7 +39,28 @@ class EarlyStopping(Callback):
         The best value.
     best_epoch : int or None
         Its epoch, from 1.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, before the first epoch: if neither ``fit`` nor a callback records the
+        metric, or its direction is unknown and `mode` is None. Next to a callback that does not
+        declare what it adds (:attr:`bpnet.Callback.adds`), a missing metric is found at the end
+        of the first epoch.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_moons(100, seed=0)
+    >>> net = bpnet.Network([bpnet.Dense(8, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0)
+    >>> history = net.fit(X, y, epochs=50, validation_split=0.3, metrics=["f1"],
+    ...                   callbacks=[bpnet.EarlyStopping("val_f1", patience=5)])
+    >>> history["val_f1"][history.best_epoch - 1] == max(history["val_f1"])
+    True
     """
+
+    adds: Mapping[str, str | None] = {}
 
     def __init__(
         self,
@@ -46,19 +68,23 @@ class EarlyStopping(Callback):
         patience: int = 10,
         *,
         min_delta: float = 0.0,
-        mode: str = "min",
+        mode: str | None = None,
         restore_best: bool = True,
     ) -> None:
         self.monitor = check_text("monitor", monitor)
-        self.patience = Patience(patience, min_delta, mode)
+        self.mode, self.patience = mode, Patience(patience, min_delta, mode)
         self.restore_best = check_flag("restore_best", restore_best)
         self.best = math.nan
         self.best_epoch: int | None = None
         self._best_parameters: Parameters | None = None
 
+    def setup(self, training: Training) -> None:
+        """Check that the metric will be recorded, and that its direction is known."""
+        training.direction(self.monitor, self.mode)
+
     def on_train_begin(self, training: Training) -> None:
         """Forget the previous run."""
-        self.patience.reset()
+        self.patience.start(training.direction(self.monitor, self.mode))
         self.best, self.best_epoch, self._best_parameters = math.nan, None, None
 
     def on_epoch_end(self, training: Training) -> None:

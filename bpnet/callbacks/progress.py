@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bpnet.common.checks import check_flag
@@ -17,6 +17,8 @@ class ProgressBar(Callback):
     ImportError
         If tqdm is not installed.
     """
+
+    adds: Mapping[str, str | None] = {}
 
     def __init__(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,8 @@ class Snapshots(Callback):
     >>> [snapshot.epoch for snapshot in snapshots.taken]
     [0, 5, 10]
     """
+
+    adds: Mapping[str, str | None] = {}
 
     def __init__(self, every: int = 1) -> None:
         self.every = check_integer("every", every, 1)

@@ -15,8 +15,8 @@ class History(Mapping[str, list[float]]):
     ----------
     history : dict of str to list of float
         All metrics: "loss" (mean over the examples during the epoch, including penalties),
-        "learning_rate" (at the end of the epoch), with validation data "val_loss" and for
-        classification "val_accuracy", and those added by callbacks.
+        "learning_rate" (at the end of the epoch), with validation data "val_loss" and "val_..."
+        of each metric ("val_accuracy" for classification), and those added by callbacks.
     stopped : str or None
         Why training stopped early: "interrupted" by Ctrl-C, or the reason given by a
         callback; None if all epochs were run.

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bpnet.common.checks import check_choice, check_integer, check_number
+
+# How to get metrics of validation data.
+VALIDATE = "pass validation_data or validation_split"
 
 
 class Patience:
     """Count the epochs since the best value of a metric.
 
     `best` is the best value so far, infinite before the first; `waited` the epochs since then.
+    A `mode` of None is to be chosen by :meth:`start`; until then lower is better.
     """
 
-    def __init__(self, patience: int, min_delta: float, mode: str) -> None:
+    def __init__(self, patience: int, min_delta: float, mode: str | None) -> None:
         self.patience = check_integer("patience", patience, 0)
         self.min_delta = check_number("min_delta", min_delta, 0.0)
-        self.sign = -1.0 if check_choice("mode", mode, ("min", "max")) == "max" else 1.0
+        if mode is not None:
+            check_choice("mode", mode, ("min", "max"))
+        self.start(mode or "min")
+
+    def start(self, mode: str) -> None:
+        """Restore the initial state, for a metric of which the "min" or the "max" is best."""
+        self.sign = -1.0 if mode == "max" else 1.0
         self.reset()
 
     def reset(self) -> None:
@@ -35,11 +45,7 @@ class Patience:
     def observe(self, monitor: str, logs: Mapping[str, float]) -> bool:
         """Record the metrics of an epoch; return whether the monitored one is the best yet."""
         if monitor not in logs:
-            missing = str(monitor).startswith("val_") and "val_loss" not in logs
-            raise ValueError(
-                f"monitor must be one of {', '.join(sorted(logs))}; got {monitor!r}"
-                + ("; pass validation_data or validation_split" if missing else "")
-            )
+            raise unknown_monitor(monitor, logs)
         if self.sign * (self.best - logs[monitor]) > self.min_delta:
             self.best, self.waited = logs[monitor], 0
             return True
@@ -50,3 +56,12 @@ class Patience:
     def exhausted(self) -> bool:
         """Whether more than `patience` epochs have passed with no improvement."""
         return self.waited > self.patience
+
+
+def unknown_monitor(monitor: str, known: Iterable[str]) -> ValueError:
+    """Return the error for a metric that is not among the known ones."""
+    missing = str(monitor).startswith("val_") and "val_loss" not in known
+    return ValueError(
+        f"monitor must be one of {', '.join(sorted(known))}; got {monitor!r}"
+        + (f"; {VALIDATE}" if missing else "")
+    )

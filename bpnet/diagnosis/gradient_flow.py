@@ -86,6 +86,8 @@ class GradientFlow(Callback):
      'activation_mean/2', 'activation_std/2', 'dead/2', 'saturated/2', 'spread/2']
     """
 
+    adds: Mapping[str, str | None] = {"data_loss": "min"} | {f"{n}/*": None for n in METRICS}
+
     def __init__(self, rows: int = 128, every: int | None = None) -> None:
         self.rows = check_integer("rows", rows, 1)
         self.every = None if every is None else check_integer("every", every, 1)

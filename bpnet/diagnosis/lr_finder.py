@@ -13,7 +13,7 @@ from bpnet.backend.memory import check_room
 from bpnet.backend.transfer import copy_parameters
 from bpnet.common.checks import check_integer, check_number
 from bpnet.data.dataset import Dataset
-from bpnet.network import Network, check_network, clone
+from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
 from bpnet.training.scheduled import LEARNING_RATE, scheduled_values
@@ -135,7 +135,7 @@ def find_learning_rate(
     losses: list[float] = []
     smoothed: list[float] = []
     mean, diverged = 0.0, False
-    trial = _losses(clone(net), data, backend, optimizer, rates, batch_size)
+    trial = _losses(net.replace(), data, backend, optimizer, rates, batch_size)
     # The test ends with an overflow.
     with contextlib.closing(trial), np.errstate(over="ignore", invalid="ignore"):
         for loss in trial:

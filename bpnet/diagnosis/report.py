@@ -163,6 +163,8 @@ class Doctor(GradientFlow):
     unscaled inputs (layer 1): the root mean square of feature 0 is ...
     """
 
+    adds = GradientFlow.adds
+
     def __init__(self, rows: int = 128, every: int | None = None) -> None:
         super().__init__(rows, every)
         self.findings: list[Finding] = []

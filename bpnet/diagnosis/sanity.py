@@ -273,6 +273,8 @@ def _gradients(net: Network, X: Any, y: Any, penalties: bool) -> Check:
 class _StopAt(Callback):
     """Stop training once the loss is low enough."""
 
+    adds: Mapping[str, str | None] = {}
+
     def __init__(self, enough: float) -> None:
         self.enough = enough
 

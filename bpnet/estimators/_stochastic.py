@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,8 @@ class _Record(Callback):
     scikit-learn counts differently from :class:`bpnet.EarlyStopping`: an improvement by less
     than `tol` updates the best value, but does not reset the count.
     """
+
+    adds: Mapping[str, str | None] = {}
 
     def __init__(self, estimator: Stochastic, best: Parameters | None) -> None:
         self.estimator, self.best = estimator, best

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.backend.typing import Parameters
-from bpnet.network import Network, clone
+from bpnet.network import Network
 
 # The error of central differences, h^2 f'''/6 + eps f/h, is smallest near h = eps^(1/3).
 STEP = float(np.finfo(np.float64).eps) ** (1.0 / 3.0)
@@ -40,7 +40,7 @@ def numerical_gradient(f: Callable[[Any], float], x: Any, h: float = STEP) -> An
 
 def numerical_gradients(net: Network, X: Any, y: Any, h: float = STEP) -> Parameters:
     """Return dL/dp of every parameter of a network by central differences, on the host."""
-    copy = clone(net)
+    copy = net.replace()
     start = [
         {name: np.array(copy.backend.to_numpy(p)) for name, p in layer.items()}
         for layer in copy.parameters

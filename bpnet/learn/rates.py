@@ -14,7 +14,7 @@ from bpnet.diagnosis.lr_finder import RateTest, find_learning_rate
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
 from bpnet.learn.lesson import Lesson
-from bpnet.network import Network, clone
+from bpnet.network import Network
 from bpnet.optimizers import SGD
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int
     layers = [Dense(32, "tanh"), Dense(32, "tanh"), Dense(2)]
     net = Network(layers, "categorical_crossentropy", seed=seed)
     start = net.evaluate(X, y)["loss"]
-    runs = {rate: _run(clone(net), X, y, rate, epochs, start) for rate in rates}
+    runs = {rate: _run(net.replace(), X, y, rate, epochs, start) for rate in rates}
     test = find_learning_rate(net, X, y, optimizer=SGD(), low=1e-4, high=100.0, steps=200)
     head = ("learning rate", f"loss after {epochs} epochs", "accuracy", "")
     rows = [

@@ -11,11 +11,12 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from bpnet import backprop, inference, metrics
+from bpnet import backprop, inference
 from bpnet.backend import Backend
+from bpnet.backend.compat import device
 from bpnet.backend.memory import explained
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.registry import current_block, get_backend
@@ -30,6 +31,9 @@ from bpnet.losses import Loss
 from bpnet.model.compiled import FUNCTIONS, LIMIT
 from bpnet.model.description import FROZEN, Description
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
+
+if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
+    from bpnet.metrics.base import Metric
 
 
 class Owner(Protocol):
@@ -66,7 +70,8 @@ class Model(Description):
         """Return a network that differs in `layers`, `loss`, `seed` or `dtype`.
 
         It has the same weights, unless `layers` or `seed` change, which determine the initial
-        weights: then it is not built.
+        weights: then it is not built. The two share weights until one trains, which copies
+        them first.
 
         Raises
         ------
@@ -225,15 +230,21 @@ class Model(Description):
         Models of equal description share it. `key` is what it depends on of `static`, by
         default all.
         """
-        local = (backend, function, static if key is None else key, wanted_precision())
-        if local not in self._compiled:
+        bound = functools.partial(function, backend.xp, self.spec, *static)
+        compiled: Callable[..., Any] = self._shared(
+            (backend, function, static if key is None else key),
+            lambda: backend.compile_pure(bound),
+        )
+        return compiled
+
+    def _shared(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
+        """Return what `make` compiles, shared by models of equal description."""
+        key = (*key, wanted_precision())
+        if key not in self._compiled:
             if len(self._compiled) >= LIMIT:
                 self._compiled.clear()
-            bound = functools.partial(function, backend.xp, self.spec, *static)
-            self._compiled[local] = FUNCTIONS.get(
-                (self.spec, *local), lambda: backend.compile_pure(bound)
-            )
-        return self._compiled[local]
+            self._compiled[key] = FUNCTIONS.get((self.spec, *key), make)
+        return self._compiled[key]
 
     # --- data and inference -----------------------------------------------------------------
 
@@ -254,26 +265,55 @@ class Model(Description):
             n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
         )  # fmt: skip
 
+    def check_metrics(self, metrics: Any, data: Dataset, backend: Backend) -> dict[str, Metric]:
+        """Return metrics by name, checked for this network and data; None is the default."""
+        from bpnet.metrics.evaluation import foreign, try_out
+        from bpnet.metrics.table import suited
+
+        found = suited(metrics, self.loss, self.n_outputs)
+        if tried := foreign(found.values()):
+            y = to_device(data.y, backend, slice(0, 2))
+            with backend.activate():
+                dtype, place = getattr(backend.xp, self.dtype), device(y)
+                shape = (y.shape[0], self.n_outputs)
+                z = backend.xp.full(shape, 0.5, dtype=dtype, device=place)
+                try_out(tried, backend, self.loss, y, z)
+        return found
+
     def evaluate_data(
-        self, backend: Backend, parameters: Parameters, data: Dataset
+        self,
+        backend: Backend,
+        parameters: Parameters,
+        data: Dataset,
+        metrics: Mapping[str, Metric],
     ) -> dict[str, float]:
-        """Return metrics of validated examples, computed in blocks with one final transfer."""
-        compute = self.compiled(backend, metrics.sums)
+        """Return loss and metrics of validated examples, summed in blocks on the device.
+
+        There is one transfer at the end. Logits are kept only for metrics of all rows at once.
+        """
+        from bpnet.metrics.evaluation import Evaluation
+
+        chosen = tuple(metrics.values())
+        compute = self._shared(
+            (backend, Evaluation, chosen), lambda: Evaluation(backend, self.spec, chosen)
+        )
         shape = data.X.shape
         with (
             backend.activate(),
             explained(backend, lambda: self._needs(*map(int, shape[::-1]))),
         ):
-            totals = None
+            totals, logits = None, []
             for rows in inference.row_blocks(data.n_rows, data.is_sparse):
-                part = compute(parameters, *data.arrays_on(backend, rows))
+                part, z = compute(parameters, *data.arrays_on(backend, rows))
                 totals = part if totals is None else totals + part
-            total_weight, total_loss, total_right = map(float, backend.to_numpy(totals))
+                logits.append(z)
+            sums = backend.to_numpy(totals).astype("float64")
+            total_weight, total_loss = float(sums[0]), float(sums[1])
             penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total_weight))
-        measured = {"loss": total_loss / total_weight + penalty}
-        if self.is_classifier:
-            measured["accuracy"] = total_right / total_weight
-        return measured
+            results = compute.results(sums, logits, data.y, data.w)
+        return {"loss": total_loss / total_weight + penalty} | dict(
+            zip(metrics, results, strict=True)
+        )
 
     def _infer(
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_number, check_path, kind_of
-from bpnet.network import Network, clone
+from bpnet.network import Network
 from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
 from bpnet.plot.style import axes_or_new
 
@@ -108,7 +108,7 @@ def animate(
         )
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)  # renders pixels, whatever canvas the figure had
-    copy, frames = clone(net), []
+    copy, frames = net.replace(), []
     for snapshot in snapshots.taken:
         copy.parameters = snapshot.parameters
         ax.clear()

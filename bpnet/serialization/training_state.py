@@ -31,6 +31,7 @@ from bpnet.serialization.model_state import (
 from bpnet.serialization.safetensors_file import Tensors
 from bpnet.serialization.upgrade import upgraded
 from bpnet.training.loop import Callback, Training
+from bpnet.training.scheduled import prepared
 from bpnet.training.state import TrainingState
 
 # A dataset is identified by its shape and a hash of this many rows; hashing all is too slow.
@@ -165,7 +166,7 @@ class Resumption:
     ) -> None:
         path = check_path("resume_from", path)
         described, tensors = safetensors_file.read(path)
-        self.path, custom = path, _classes_of(network, optimizer)
+        self.path, self.optimizer, custom = path, optimizer, _classes_of(network, optimizer)
         with file_errors(path):
             described, tensors = upgraded(described, tensors)
             self.network = restored(described["network"], tensors, Model, custom)
@@ -190,9 +191,6 @@ class Resumption:
         ours, theirs = architecture(network), architecture(self.network)
         for name, value in ours.items():
             self._compare(f"the network's {name}", value, theirs[name])
-        if optimizer is not None:
-            theirs = self.settings["optimizer"]
-            self._compare(_LABELS["optimizer"], describe(optimizer), theirs)
 
     def _state(
         self, training: dict[str, Any], tensors: Tensors, custom: Custom
@@ -232,6 +230,9 @@ class Resumption:
         ValueError
             If it does not match; nothing is changed then.
         """
+        if self.optimizer is not None:
+            ours = describe(prepared(self.optimizer, training.direction))
+            self._compare(_LABELS["optimizer"], ours, self.settings["optimizer"])
         for name, value in settings(training).items():
             if self.settings.get(name) != _UNKNOWN:
                 self._compare(_LABELS[name], value, self.settings.get(name))
@@ -241,6 +242,7 @@ class Resumption:
                 f"{self.history.epochs}, the number that {os.fsdecode(self.path)} has "
                 f"completed; got {training.epochs}"
             )
+        self._compare_metrics(training)
         states = _RestoreCallbacks(self, training)
         network, before = training.network, vars(training.network).copy()
         try:
@@ -252,6 +254,19 @@ class Resumption:
             raise
         training.callbacks.append(states)
         training.continue_from(self.history)
+
+    def _compare_metrics(self, training: Training) -> None:
+        """Refuse other metrics, as the history has a value of each in each epoch."""
+        due = list(training.metrics) if training.training_metrics else []
+        if training.validation is not None and "val_loss" in self.history:
+            due += [f"val_{name}" for name in training.metrics]
+        missing = [name for name in due if name not in self.history]
+        if self.history.epochs and missing:
+            raise ValueError(
+                f"cannot resume {os.fsdecode(self.path)}: metrics must be the same as in the "
+                f"training run that it holds, whose history has {', '.join(self.history)}; got "
+                f"{', '.join(training.metrics)}, so {missing[0]!r} is missing"
+            )
 
     def _compare(self, what: str, ours: Any, theirs: Any) -> None:
         if ours != theirs:

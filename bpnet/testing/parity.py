@@ -200,6 +200,8 @@ def parity(
 class _Record(Callback):
     """Record the initial weights, and the batches and masks of the first and last epochs."""
 
+    adds: Mapping[str, str | None] = {}
+
     def __init__(self) -> None:
         self.weights: list[Any] = []
         self.batches: list[Any] = []

@@ -16,18 +16,27 @@ from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
+from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
 from bpnet.model.parameters import activation_bytes, parameter_bytes
-from bpnet.random import generator
+from bpnet.training import monitors
+from bpnet.training.controls import Controls
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Order, Runner
-from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 from bpnet.training.state import TrainingState
 
 
 class Callback:
     """Base class of callbacks; every hook does nothing by default.
+
+    Attributes
+    ----------
+    adds : mapping of str to {"min", "max", None}, or None
+        What ``on_epoch_end`` adds to the logs, and whether a lower or a higher value is better
+        (None: unknown). A name that ends in "*" stands for all that begin so. If all callbacks
+        declare it, a monitor that nothing records is refused before the first epoch. None, the
+        default, is unknown, or nothing if ``on_epoch_end`` is not overridden.
 
     Examples
     --------
@@ -39,6 +48,11 @@ class Callback:
     ...         if training.logs["loss"] < 0.5:
     ...             training.stop("loss below 0.5")
     """
+
+    adds: Mapping[str, str | None] | None = None
+
+    def setup(self, training: Training) -> None:
+        """Check the settings before anything changes; raise to refuse."""
 
     def on_train_begin(self, training: Training) -> None:
         """Run before the first epoch."""
@@ -93,7 +107,7 @@ class Callback:
         """Restore a :meth:`state`: called before training, to check it, and at its start."""
 
 
-class Training:
+class Training(Controls):
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks receive this object. The next step may overwrite its current parameters, so
@@ -106,7 +120,7 @@ class Training:
         The network to train.
     data, validation : Dataset, Dataset or None
         Checked training and validation examples.
-    epochs, batch_size, callbacks, backend
+    epochs, batch_size, callbacks, backend, metrics, training_metrics
         As in ``Network.fit``.
     order : callable
         ``order(epoch, rows)`` returns the order of the examples in an epoch: `rows` integers.
@@ -129,6 +143,11 @@ class Training:
         Where training runs.
     epoch, epochs : int
         Number of completed and of requested epochs.
+    metrics : dict of str to Metric
+        The metrics by name.
+    directions : dict of str to {"min", "max", None}
+        All known names of the history: whether a lower or a higher value is better, None if
+        unknown; with those that callbacks declare (:attr:`Callback.adds`).
     history : History
         The metrics of the previous epochs.
     logs : dict of str to float
@@ -152,6 +171,8 @@ class Training:
         callbacks: Iterable[Callback],
         backend: str | Backend | None,
         state: TrainingState,
+        metrics: str | Metric | Iterable[str | Metric] | None = None,
+        training_metrics: bool = False,
         loss_weighting: str = "weight",
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
@@ -169,11 +190,25 @@ class Training:
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.batch_size = min(limit, rows)
         self.backend = network.choose_backend(backend, data.owner)
+        self.metrics = network.check_metrics(metrics, data, self.backend)
+        self.training_metrics = check_flag("training_metrics", training_metrics)
         state.callbacks, state.settings = self.callbacks, self.settings
         self.continue_from(History())
         self._runner: Runner | None = None
         self.nonfinite: NonFinite | None = None
         self._guard: Guard | None = None
+        own = monitors.recorded(self.metrics, validation is not None, self.training_metrics)
+        self.directions, self._is_complete = monitors.known(own, self.callbacks, Callback)
+        state.prepare(self.direction)
+        self._call("setup")
+
+    def direction(self, monitor: str, mode: str | None = None) -> str:
+        """Return whether the "min" or the "max" of a name in the history is best.
+
+        `mode` is what the user chose; None takes the known direction. Raises ValueError if it
+        is unknown, or if neither fit nor a callback records such a name.
+        """
+        return monitors.direction(monitor, mode, self.directions, self._is_complete)
 
     @property
     def parameters(self) -> Parameters:
@@ -218,64 +253,6 @@ class Training:
     def copy_parameters(self) -> Parameters:
         """Return a copy of the parameters of all layers on their device."""
         return copy_parameters(self.parameters, self.backend)
-
-    def set_learning_rate(self, value: float | None) -> None:
-        """Use a learning rate >= 0 instead of the optimizer's, from the next step on.
-
-        None returns to the optimizer's schedule. No step is compiled anew.
-        """
-        self._set({LEARNING_RATE}, value)
-
-    def set_weight_decay(self, value: float | None) -> None:
-        """Use a weight decay >= 0, from the next step on; None returns to the schedule.
-
-        Raises
-        ------
-        ValueError
-            If the optimizer's weight decay is a number, which is compiled into the step.
-        """
-        self._set({WEIGHT_DECAY} & self.state.values.keys(), value, "weight_decay=")
-
-    def set_dropout_rate(self, value: float | None, layer: int | None = None) -> None:
-        """Use a dropout rate from the next step on; None returns to the schedule.
-
-        Parameters
-        ----------
-        value : float or None
-            0 <= value < 1.
-        layer : int or None
-            The layer, numbered from 1 as in ``Network.summary``; None sets all that have a
-            schedule.
-
-        Raises
-        ------
-        ValueError
-            If the rate of the layer is a number, which is compiled into the step.
-        """
-        layers = range(len(self.network.layers)) if layer is None else [layer - 1]
-        names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
-        self._set(names, value, "Dropout(")
-
-    def _set(self, names: set[str], value: float | None, argument: str = "") -> None:
-        if not names:
-            raise ValueError(
-                f"only what is given as a schedule can change during training; pass "
-                f"{argument}bpnet.schedules.Constant(...){')' * argument.count('(')}"
-            )
-        for name in names:
-            self.state.values[name].fix(value)
-        if self._runner is not None:
-            self._runner.refresh_values()
-
-    def stop(self, reason: str) -> None:
-        """Stop training after this epoch; the history keeps the first reason."""
-        self.history.stopped = self.history.stopped or reason
-
-    def sample(self, rows: int) -> Dataset:
-        """Return random training examples on the device, the same in each call."""
-        rng = generator(self.network.seed, "sample")
-        chosen = rng.permutation(self.data.n_rows)[:rows]
-        return self.data.take(chosen).to_device(self.backend)
 
     def continue_from(self, history: History) -> None:
         """Continue a run that has completed the epochs of this history."""
@@ -391,10 +368,10 @@ class Training:
         self.epoch += 1
         self.state.epoch += 1
         self.logs = {"loss": self._read_loss(), "learning_rate": self.runner.rates[-1]}
+        if self.training_metrics and self.metrics:
+            self.logs = self._evaluate(self.runner.loader.data) | self.logs
         if self.validation is not None:
-            measured = self.network.evaluate_data(
-                self.backend, self.parameters, self.validation
-            )
+            measured = self._evaluate(self.validation)
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
         self.runner.check_parameters()
@@ -408,6 +385,10 @@ class Training:
         self.history.seconds = time.perf_counter() - self._started
         if self.nonfinite is None:
             self._call("on_epoch_recorded")
+
+    def _evaluate(self, data: Dataset) -> dict[str, float]:
+        """Return loss and metrics of examples with the current weights."""
+        return self.network.evaluate_data(self.backend, self.parameters, data, self.metrics)
 
     def _read_loss(self) -> float:
         """Read the loss of the epoch so far, and check that everything is finite."""

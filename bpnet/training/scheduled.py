@@ -12,7 +12,7 @@ from bpnet.common.checks import check_number
 from bpnet.errors import ComponentError
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer
-from bpnet.schedules import Schedule
+from bpnet.schedules import Directions, Schedule
 
 LEARNING_RATE = "learning_rate"
 WEIGHT_DECAY = "weight_decay"
@@ -71,6 +71,17 @@ class ScheduledValue:
                 f"memory, a dict; got {type(state).__name__}"
             )
         self.state = state
+
+
+def prepared(optimizer: Optimizer, direction: Directions) -> Optimizer:
+    """Return an optimizer with schedules prepared for a run."""
+    changes = {
+        name: schedule.prepared(direction)
+        for name in (LEARNING_RATE, WEIGHT_DECAY)
+        if isinstance(schedule := getattr(optimizer, name), Schedule)
+    }
+    is_same = all(getattr(optimizer, name) is schedule for name, schedule in changes.items())
+    return optimizer if is_same else optimizer.replace(**changes)
 
 
 def scheduled_values(

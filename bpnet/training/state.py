@@ -16,7 +16,7 @@ from bpnet.common.history import History
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer, OptimizerState
 from bpnet.schedules import Directions, Schedule
-from bpnet.training.scheduled import LEARNING_RATE, scheduled_values
+from bpnet.training.scheduled import LEARNING_RATE, prepared, scheduled_values
 from bpnet.training.step import StepState
 
 
@@ -110,9 +110,10 @@ class TrainingState:
         return self.values[LEARNING_RATE].at(float(self.epoch))
 
     def prepare(self, direction: Directions) -> None:
-        """Prepare the schedules for a run with these metrics."""
+        """Prepare the schedules for a run, whose metrics have these directions."""
         for value in self.values.values():
             value.schedule = value.schedule.prepared(direction)
+        self.optimizer = prepared(self.optimizer, direction)
 
     def observe(self, logs: Mapping[str, float]) -> None:
         """Pass the metrics of an epoch to the schedules."""

@@ -74,6 +74,8 @@ class Record(Hooks):
 class Figures(bpnet.Callback):
     """Adds a metric with given values, and keeps the parameters of each epoch."""
 
+    adds: Mapping[str, str | None] = {"figure": "min"}
+
     def __init__(self, *values):
         self.values = values
         self.kept = []

@@ -104,6 +104,18 @@ def named(what, *, none=False):
     )
 
 
+def metrics(*, none=True):
+    """Return cases for metrics of a network of classes, 3 at most."""
+    wrong = {"number": 3, "list of numbers": [3], "bytes": b"f1", "layer": bpnet.Dense(1)}
+    if not none:
+        wrong["None"] = None
+    cases = each(wrong, TypeError, r"^{name} must be names or bpnet metrics .*, got \w+$")
+    hint = r"^{name} must be .* the class F1; pass an instance, F1\(\)"
+    cases["its class"] = Bad(bpnet.metrics.F1, TypeError, hint)
+    cases["twice"] = Bad(["f1", "f1"], ValueError, "^{name} must have different names; got")
+    return cases | each(UNKNOWN, ValueError, "^unknown {name} '.*'; available: ")
+
+
 # --- bpnet's own objects ----------------------------------------------------------------------
 
 

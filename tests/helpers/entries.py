@@ -75,6 +75,15 @@ BATCHES = {
     name: case for name, case in XY_BAD["X"].items() if name != "1-D"
 }  # a single example may be 1-D
 HERE = {"backend": bad.backend()}
+METRICS = {
+    "metrics": bad.metrics()
+    | {
+        "of numbers": Bad(["r2"], ValueError, "^metrics must suit the loss '.*'r2' is for"),
+        "too many": Bad(
+            bpnet.metrics.TopKAccuracy(99), ValueError, "^metrics must suit .* k=99; pass"
+        ),
+    }
+}
 
 
 def method(name, good, cases):
@@ -110,7 +119,7 @@ NETWORKS = {
     "Network.forward": method("forward", {"X": X}, {"X": XY_BAD["X"]} | HERE),
     "Network.predict": method("predict", {"X": X}, {"X": XY_BAD["X"]} | HERE),
     "Network.predict_proba": method("predict_proba", {"X": X}, {"X": XY_BAD["X"]} | HERE),
-    "Network.evaluate": method("evaluate", EXAMPLES, XYW_BAD | HERE),
+    "Network.evaluate": method("evaluate", EXAMPLES, XYW_BAD | HERE | METRICS),
     "Network.loss_and_gradients": method("loss_and_gradients", EXAMPLES, XYW_BAD | HERE),
     "Network.trace": method("trace", EXAMPLES, {"X": BATCHES, "y": XY_BAD["y"]} | HERE),
     "Network.save": method("save", {"path": "net.safetensors"}, {"path": bad.path()}),
@@ -119,6 +128,7 @@ NETWORKS = {
         EXAMPLES,
         XYW_ALL
         | HERE
+        | METRICS
         | {
             "optimizer": bad.optimizer(),
             "epochs": bad.integer(1),
@@ -126,6 +136,7 @@ NETWORKS = {
             "shuffle": bad.flag(),
             "validation_data": VALIDATION,
             "validation_split": SPLIT,
+            "training_metrics": bad.flag(),
             "callbacks": CALLBACKS,
             "progress": bad.flag(),
             "resume_from": bad.path(none=True),

@@ -79,7 +79,7 @@ DESCRIPTIONS = {
             "minutes": bad.number(0.0, above=True, none=True),
             "best_only": bad.flag(),
             "monitor": bad.text(),
-            "mode": bad.choice(),
+            "mode": bad.choice(none=True),
             "keep_last": bad.integer(1, none=True) | {"one name": KEPT},
         },
     ),
@@ -103,7 +103,7 @@ DESCRIPTIONS = {
             "monitor": bad.text(),
             "patience": bad.integer(0),
             "min_delta": bad.number(0.0),
-            "mode": bad.choice(),
+            "mode": bad.choice(none=True),
             "restore_best": bad.flag(),
         },
     ),
@@ -132,6 +132,9 @@ DESCRIPTIONS = {
     "activations.get": Entry(
         bpnet.activations.get, {}, {"activation": bad.named("activation")}
     ),
+    "metrics.get": Entry(bpnet.metrics.get, {}, {"metrics": bad.metrics(none=False)}),
+    "metrics.F1": Entry(bpnet.metrics.F1, {}, {"average": bad.choice(none=True)}),
+    "metrics.TopKAccuracy": Entry(bpnet.metrics.TopKAccuracy, {}, {"k": bad.integer(1)}),
     "losses.get": Entry(bpnet.losses.get, {}, {"loss": bad.named("loss")}),
     "initializers.get": Entry(
         bpnet.initializers.get, {}, {"initializer": bad.named("init")}

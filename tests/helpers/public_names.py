@@ -14,8 +14,8 @@ import bpnet
 MODULES = {
     name: f"bpnet.{name}"
     for name in (
-        "activations", "cli", "datasets", "initializers", "learn", "losses", "optimizers",
-        "plot", "random", "schedules",
+        "activations", "cli", "datasets", "initializers", "learn", "losses", "metrics",
+        "optimizers", "plot", "random", "schedules",
     )
 } | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 
@@ -24,14 +24,15 @@ EXEMPT = {
     "deprecated: sets what has another name": ("Network.model", "schedules.WarmUp.then"),
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
-        "*.on_*", "*.teardown", "*.state", "*.restore", "*.due",
+        "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.observe",
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",
-        "History.append",
+        "History.append", "metrics.*.check", "metrics.*.sums", "metrics.*.result",
+        "metrics.*.values",
     ),
     "a part of a compiled step, which sees arrays and no user": (
         "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
@@ -41,7 +42,7 @@ EXEMPT = {
         "Network.set_parameters", "Network.lend", "Network.take_back",
         "Network.choose_backend", "Network.parameters_on",
         "Network.compiled", "Network.compiled_once",
-        "Network.check_data", "Network.evaluate_data", "Network.infer",
+        "Network.check_data", "Network.check_metrics", "Network.evaluate_data", "Network.infer",
         "sanity.initial_loss", "sanity.update_ratio",
     ),
 }  # fmt: skip

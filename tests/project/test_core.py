@@ -37,8 +37,10 @@ ARRAY_LIBRARIES = {
 # These modules compute on any array type and never touch the host, so they must not use NumPy.
 CORE = (
     "activations", "backend/special", "backprop", "callbacks/early_stopping", "inference",
-    "layers", "losses", "metrics", "model/model", "model/recorder", "model/summary", "network",
-    "optimizers", "schedules", "training/loop", "training/runner", "training/step",
+    "layers", "losses", "metrics/base", "metrics/classification", "metrics/evaluation",
+    "metrics/ranking", "metrics/regression", "metrics/table", "model/model", "model/recorder",
+    "model/summary", "network", "optimizers", "schedules", "training/loop", "training/monitors",
+    "training/runner", "training/step",
 )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def program() -> None:
     assert_type(net.loss_and_gradients(X, y), tuple[float, list[dict[str, Any]]])
     assert_type(net.parameters, list[dict[str, Any]])
     assert_type(net.evaluate(X, y), dict[str, float])
+    net.evaluate(X, y, metrics=["f1", bpnet.metrics.TopKAccuracy(3)])
     assert_type(bpnet.check_gradients(net, X, y).max_relative_error, float)
     assert_type(bpnet.load("net.safetensors", backend="torch"), bpnet.Network)
     assert_type(bpnet.available_backends(), Mapping[str, bpnet.BackendInfo])

@@ -398,7 +398,24 @@ REFUSED = {
     "epochs": (other(epochs=2), "epochs counts from the first epoch"),
     "no split": (other(validation_split=0.0), "the training examples"),
     "shuffle": (other(shuffle=False), "shuffle must be the same"),
+    "metrics": (
+        other(metrics=["mae", "r2"]),
+        "metrics must be the same .* 'val_mae' is missing",
+    ),
+    "of training": (other(metrics="r2", training_metrics=True), "got r2, so 'r2' is missing"),
 }
+
+
+def test_metrics_go_on_in_a_resumed_run(path):
+    settings = {"metrics": ["r2", "mae"], "training_metrics": True}
+    stopping = [bpnet.EarlyStopping("val_r2", patience=9)]
+    stopped_after(3, path, callbacks=stopping, **settings)
+    whole, resumed = network(), network()
+    expected = train(whole, callbacks=stopping, **settings)
+    again = [bpnet.EarlyStopping("val_r2", patience=9)]
+    assert_same_history(train(resumed, resume_from=path, callbacks=again, **settings), expected)
+    assert again[0].best == max(expected["val_r2"])
+    assert_equal(resumed, whole)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -118,7 +118,7 @@ def test_the_best_weights_are_restored_after_ctrl_c():
                 self.best = flat(training.backend, training.parameters)
 
     net, worse, press = network(), Worse(), Press("batch_end", 8)
-    history = train(net, worse, bpnet.EarlyStopping("figure"), press)
+    history = train(net, worse, bpnet.EarlyStopping("figure", mode="min"), press)
     assert (history.stopped, history.epochs, history.best_epoch) == ("interrupted", 2, 1)
     assert_same(flat(net.backend, net.parameters), worse.best)
     assert not np.array_equal(press.state[0], worse.best[0])

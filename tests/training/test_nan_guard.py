@@ -198,7 +198,7 @@ def test_early_stopping_restores_its_best_weights_and_the_end_is_called():
         def on_train_end(self, training):
             self.end = training.nonfinite
 
-    net, ends, stopping = network(), Ends(), bpnet.EarlyStopping("figure")
+    net, ends, stopping = network(), Ends(), bpnet.EarlyStopping("figure", mode="min")
     error = raised(net, optimizer=bpnet.SGD(Rates(8)), callbacks=[ends, stopping])
     assert ends.seen is ends.end is error.found
     assert error.history.best_epoch == 1

@@ -1,0 +1,81 @@
+"""What callbacks may do to a training run: set rates, stop it, look at examples."""
+
+from __future__ import annotations
+
+from bpnet.backend import Backend
+from bpnet.common.history import History
+from bpnet.data.dataset import Dataset
+from bpnet.model.model import Model
+from bpnet.random import generator
+from bpnet.training.runner import Runner
+from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
+from bpnet.training.state import TrainingState
+
+
+class Controls:
+    """The methods of :class:`bpnet.training.Training` for callbacks."""
+
+    network: Model
+    data: Dataset
+    backend: Backend
+    state: TrainingState
+    history: History
+    _runner: Runner | None
+
+    def set_learning_rate(self, value: float | None) -> None:
+        """Use a learning rate >= 0 instead of the optimizer's, from the next step on.
+
+        None returns to the optimizer's schedule. No step is compiled anew.
+        """
+        self._set({LEARNING_RATE}, value)
+
+    def set_weight_decay(self, value: float | None) -> None:
+        """Use a weight decay >= 0, from the next step on; None returns to the schedule.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer's weight decay is a number, which is compiled into the step.
+        """
+        self._set({WEIGHT_DECAY} & self.state.values.keys(), value, "weight_decay=")
+
+    def set_dropout_rate(self, value: float | None, layer: int | None = None) -> None:
+        """Use a dropout rate from the next step on; None returns to the schedule.
+
+        Parameters
+        ----------
+        value : float or None
+            0 <= value < 1.
+        layer : int or None
+            The layer, numbered from 1 as in ``Network.summary``; None sets all that have a
+            schedule.
+
+        Raises
+        ------
+        ValueError
+            If the rate of the layer is a number, which is compiled into the step.
+        """
+        layers = range(len(self.network.layers)) if layer is None else [layer - 1]
+        names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
+        self._set(names, value, "Dropout(")
+
+    def _set(self, names: set[str], value: float | None, argument: str = "") -> None:
+        if not names:
+            raise ValueError(
+                f"only what is given as a schedule can change during training; pass "
+                f"{argument}bpnet.schedules.Constant(...){')' * argument.count('(')}"
+            )
+        for name in names:
+            self.state.values[name].fix(value)
+        if self._runner is not None:
+            self._runner.refresh_values()
+
+    def stop(self, reason: str) -> None:
+        """Stop training after this epoch; the history keeps the first reason."""
+        self.history.stopped = self.history.stopped or reason
+
+    def sample(self, rows: int) -> Dataset:
+        """Return random training examples on the device, the same in each call."""
+        rng = generator(self.network.seed, "sample")
+        chosen = rng.permutation(self.data.n_rows)[:rows]
+        return self.data.take(chosen).to_device(self.backend)
