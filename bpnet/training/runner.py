@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-import numpy as np
-
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters
@@ -73,7 +71,7 @@ class Runner:
         self._form = form_of(self.parameters)
         self.steps: dict[int, Callable[..., StepState]] = {}
         self.values: dict[str, list[float]] = {}
-        self._keys = self.backend.asarray(np.asarray(model.keys, np.int64))
+        self._keys = self.backend.asarray(list(model.keys), "int64")
         self._borrowed: dict[Hashable, Callable[..., StepState]] = {}
         self._order: Any = None
         self._values_on_device = functools.lru_cache(1)(self._to_device)
@@ -166,9 +164,7 @@ class Runner:
 
     def _to_device(self, values: Any) -> dict[str, Array]:
         """Move values to the device; usually all epochs have the same."""
-        return {
-            name: self.backend.asarray(np.asarray(v), self.model.dtype) for name, v in values
-        }
+        return {name: self.backend.asarray(list(v), self.model.dtype) for name, v in values}
 
     def _compiled_step(self, rows: int) -> Callable[..., StepState]:
         """Return the compiled step, shared by all runs with the same settings."""
