@@ -64,7 +64,8 @@ class Schedule(Component):
         super().__init_subclass__(**options)
         observe = vars(cls).get("observe")
         if observe is not None and len(inspect.signature(observe).parameters) == 2:
-            warn_renamed(f"{cls.__name__}.observe(logs)", "observe(state, logs)")
+            old = f"{cls.__name__}.observe(logs)"
+            warn_renamed(old, "observe(state, logs)", stacklevel=4)  # beyond ABCMeta
             cls._former_observe = observe
             cls.initial_state = _former_state  # type: ignore[method-assign]
             cls.value = _former_value  # type: ignore[method-assign]

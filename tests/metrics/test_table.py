@@ -190,6 +190,7 @@ def test_a_metric_of_all_rows_must_return_a_number(value, found, backend):
 
 def test_each_block_has_as_many_sums(monkeypatch):
     monkeypatch.setattr("bpnet.inference.ROWS", 4)  # blocks of 4 and 2 rows
+
     class Uneven(Sums):
         def sums(self, xp, loss, y, z, w):
             return w
