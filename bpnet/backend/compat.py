@@ -26,3 +26,8 @@ def is_array(value: Any) -> bool:
     import array_api_compat
 
     return bool(array_api_compat.is_array_api_obj(value))
+
+
+def widest_float(xp: Namespace, array: Array) -> Any:
+    """Return float64, or float32 on Apple's MPS, which has no other."""
+    return xp.float32 if "mps" in str(device(array)) else xp.float64

@@ -26,6 +26,8 @@ class Evaluation:
         Where to compute.
     model : ModelSpec
         The layers and the loss.
+    loss : Loss
+        The loss itself, for the metrics.
     metrics : sequence of Metric
         The metrics, checked.
 
@@ -35,8 +37,10 @@ class Evaluation:
         Whether a metric needs the logits of all rows.
     """
 
-    def __init__(self, backend: Backend, model: ModelSpec, metrics: Sequence[Metric]) -> None:
-        self.backend, self.model, self.metrics = backend, model, metrics
+    def __init__(
+        self, backend: Backend, model: ModelSpec, loss: Loss, metrics: Sequence[Metric]
+    ) -> None:
+        self.backend, self.model, self.loss, self.metrics = backend, model, loss, metrics
         self.additive = [m for m in metrics if not isinstance(m, WholeMetric)]
         self.keeps_logits = len(self.additive) < len(metrics)
         self._compiled = backend.compile_pure(self._block)
@@ -57,20 +61,20 @@ class Evaluation:
     def _block(
         self, parameters: Parameters, X: Array, y: Array, w: Array | None
     ) -> tuple[Array, Array | None]:
-        xp, loss = self.backend.xp, self.model.loss
+        xp = self.backend.xp
         z = logits(xp, self.model, parameters, X)
         w = xp.ones_like(z[:, 0]) if w is None else w
-        losses = loss.value(xp, y, z)
+        losses = self.model.loss.value(xp, y, z)
         losses = xp.where(w > 0.0, losses, xp.zeros_like(losses))  # 0 inf would be NaN
         first = xp.stack([xp.sum(w), xp.sum(w * losses)])
-        parts = [sums_of(metric, xp, loss, y, z, w) for metric in self.additive]
+        parts = [sums_of(metric, xp, self.loss, y, z, w) for metric in self.additive]
         self._remember([int(part.shape[0]) for part in parts])
         sums = xp.concat([first, *parts]) if parts else first
         return sums, z if self.keeps_logits else None
 
     def _value_of(self, metric: WholeMetric) -> Callable[..., Any]:
         """Return `value` of a metric, compiled if that is sure to stay on the device."""
-        value = functools.partial(metric.value, self.backend.xp, self.model.loss)
+        value = functools.partial(metric.value, self.backend.xp, self.loss)
         return self.backend.compile_pure(value) if is_own(metric) else value
 
     def _remember(self, sizes: list[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpnet.backend.compat import device
+from bpnet.backend.compat import device, widest_float
 from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import Loss
 from bpnet.metrics.base import WholeMetric
@@ -33,6 +33,7 @@ class ROCAUC(WholeMetric):
 
     def value(self, xp: Namespace, loss: Loss, y: Array, z: Array, w: Array) -> Array:
         """Compute the mean area, a 0-d array."""
+        w = xp.astype(w, widest_float(xp, w))  # exact sums of many weights
         scores = log_odds(xp, z) if loss.targets == "labels" else z
         scores = xp.where(w[:, None] > 0.0, scores, xp.zeros_like(scores))
         classes = true_class(xp, y) if loss.targets == "labels" else None
@@ -70,9 +71,8 @@ def area_and_pairs(
     up, down = xp.where(positive, w, zero), xp.where(positive, zero, w)
     order = xp.argsort(scores)
     scores, up, down = (xp.take(a, order) for a in (scores, up, down))
-    below = xp.concat(
-        [zero[:1], xp.cumulative_sum(down)]
-    )  # the weight of the first j negatives
+    # Its element j is the weight of the first j negatives.
+    below = xp.concat([zero[:1], xp.cumulative_sum(down)])
     less = xp.take(below, xp.searchsorted(scores, scores, side="left"))
     at_most = xp.take(below, xp.searchsorted(scores, scores, side="right"))
     return xp.sum(up * (less + at_most)) / 2.0, xp.sum(up) * xp.sum(down)

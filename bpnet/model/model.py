@@ -295,7 +295,8 @@ class Model(Description):
 
         chosen = tuple(metrics.values())
         compute = self._shared(
-            (backend, Evaluation, chosen), lambda: Evaluation(backend, self.spec, chosen)
+            (backend, Evaluation, chosen),
+            lambda: Evaluation(backend, self.spec, self.loss, chosen),
         )
         shape = data.X.shape
         with (

@@ -201,3 +201,38 @@ def test_each_block_has_as_many_sums(monkeypatch):
     metric = Uneven()
     with pytest.raises(bpnet.ComponentError, match=r"as many sums .*; got 4, then 2"):
         identity(2, "huber").evaluate(X, Y, metrics=metric)
+
+
+class Halved(bpnet.losses.BinaryCrossentropy):
+    """A loss of the user's own with the link of bpnet's."""
+
+    name = "halved"
+
+    def value(self, xp, y, z):
+        return 0.5 * super().value(xp, y, z)
+
+    def error(self, xp, y, z):
+        return 0.5 * super().error(xp, y, z)
+
+
+def test_metrics_see_the_loss_of_the_users_own(backend):
+    """The log loss depends on the link, and not on what the loss makes of it."""
+    labels = [0, 1, 1, 0, 1, 0]
+    net = identity(1, Halved())
+    found = net.evaluate(X[:, :1], labels, metrics=["log_loss", "accuracy"], backend=backend)
+    expected = identity(1, "binary_crossentropy").evaluate(X[:, :1], labels)
+    assert found["log_loss"] == pytest.approx(expected["loss"], rel=1e-6)
+    assert found["loss"] == pytest.approx(0.5 * expected["loss"], rel=1e-6)
+    assert found["accuracy"] == expected["accuracy"]
+
+
+def test_the_area_of_many_weighted_examples_is_exact(backend):
+    """Sums of 200,000 weights in float32 would have lost four digits."""
+    sklearn_metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(200_000, 1)), rng.integers(0, 2, 200_000)
+    scores, w = scores.astype("float32"), rng.uniform(0.0, 3.0, 200_000).astype("float32")
+    net = identity(1, "binary_crossentropy").replace(dtype="float32")
+    found = net.evaluate(scores, labels, w, metrics="roc_auc", backend=backend)["roc_auc"]
+    expected = sklearn_metrics.roc_auc_score(labels, scores[:, 0], sample_weight=w)
+    assert found == pytest.approx(expected, rel=1e-7)
