@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -42,12 +43,19 @@ class ScheduledValue:
         self.name, self.schedule, self.check = name, schedule, check
         self.state = schedule.initial_state()
         self.fixed: float | None = None
+        self._last = math.nan
 
     def at(self, epoch: float) -> float:
         """Return the value at a time in epochs."""
         if self.fixed is not None:
             return self.fixed
         given: Any = self.schedule.value(epoch, self.state)
+        if given is not self._last:  # that of a constant is checked once
+            self._last = self._checked(epoch, given)
+        return self._last
+
+    def _checked(self, epoch: float, given: Any) -> float:
+        """Check what a schedule returned."""
         if np.size(given) == 1 and not isinstance(given, int | float | str):
             given = np.ravel(given).tolist()[0]  # a user's schedule may return an array
         try:
