@@ -258,8 +258,12 @@ class Model:
 
     def parameters_on(self, backend: Backend, X: Array) -> Parameters:
         """Return the parameters on a backend; build the network for X if necessary."""
+        return self.parameters_for(backend, int(X.shape[1]))
+
+    def parameters_for(self, backend: Backend, n_inputs: int) -> Parameters:
+        """Return the parameters on a backend; build the network if necessary."""
         if not self.is_built:
-            self.build(int(X.shape[1]), backend)
+            self.build(n_inputs, backend)
         return self.placement.moved(backend).parameters
 
     def compiled(

@@ -14,14 +14,13 @@ from bpnet.common.checks import check_choice, check_flag, check_integer
 from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import Loader
+from bpnet.data.loader import Loader, Order, loader_for
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.model.model import Model
 from bpnet.model.parameters import activation_bytes, parameter_bytes
-from bpnet.random import generator
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
-from bpnet.training.runner import Order, Runner
+from bpnet.training.runner import Runner
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 from bpnet.training.state import TrainingState
 
@@ -104,7 +103,7 @@ class Training:
     ----------
     network : Model
         The network to train.
-    data, validation : Dataset, Dataset or None
+    data, validation : Dataset or Loader, Dataset or None
         Checked training and validation examples.
     epochs, batch_size, callbacks, backend
         As in ``Network.fit``.
@@ -142,7 +141,7 @@ class Training:
     def __init__(
         self,
         network: Model,
-        data: Dataset,
+        data: Dataset | Loader,
         *,
         validation: Dataset | None,
         epochs: int,
@@ -165,10 +164,12 @@ class Training:
         self.run_eagerly = check_flag("run_eagerly", run_eagerly)
         self.epochs = check_integer("epochs", epochs, 1)
         self.callbacks = check_callbacks(callbacks)
-        rows = self.data.n_rows
+        rows = data.n_rows
+        batch_size = data.batch_size if isinstance(data, Loader) else batch_size
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.batch_size = min(limit, rows)
-        self.backend = network.choose_backend(backend, data.owner)
+        owner = data.owner if isinstance(data, Dataset) else None
+        self.backend = network.choose_backend(backend, owner)
         state.callbacks, state.settings = self.callbacks, self.settings
         self.continue_from(History())
         self._runner: Runner | None = None
@@ -272,10 +273,8 @@ class Training:
         self.history.stopped = self.history.stopped or reason
 
     def sample(self, rows: int) -> Dataset:
-        """Return random training examples on the device, the same in each call."""
-        rng = generator(self.network.seed, "sample")
-        chosen = rng.permutation(self.data.n_rows)[:rows]
-        return self.data.take(chosen).to_device(self.backend)
+        """Return training examples on the device, the same in each call; random from arrays."""
+        return Dataset(*self.runner.loader.sample(rows)).to_device(self.backend)
 
     def continue_from(self, history: History) -> None:
         """Continue a run that has completed the epochs of this history."""
@@ -332,24 +331,28 @@ class Training:
 
     def _needs(self) -> dict[str, tuple[int, str]]:
         """Return the bytes that each part of this run takes, and what lowers them."""
-        network, inputs = self.network, int(self.data.X.shape[1])
+        network, inputs = self.network, self.data.n_inputs
+        nbytes = self.data.nbytes if isinstance(self.data, Dataset) else 0
         one = parameter_bytes(network.layers, inputs, network.dtype)
         batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
         copies = 3 + 2 * self.state.optimizer.n_state  # with gradients and the last good epoch
         return {
             f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
-            "the examples": (self.data.nbytes, "the number of examples, or use float32"),
+            "the examples": (nbytes, "the number of examples, or use float32"),
             "weights, gradients and optimizer state": (copies * one, "the units of the layers"),
         }
 
     def _begin(self) -> Runner:
         """Move data, parameters and optimizer state to the device."""
-        backend, data, held_out = self.backend, self.data, self.validation
-        loader = Loader(data, backend, self.batch_size, self.loss_weighting)
-        start = self.network.parameters_on(backend, data.X)
+        network, backend, held_out = self.network, self.backend, self.validation
+        loader = self.data
+        if isinstance(loader, Dataset):
+            loader = loader_for(loader, backend, self.batch_size, self.order, network.seed)
+        start = network.parameters_for(backend, loader.n_inputs)
         runner = Runner(
-            self.network, start, loader, self.state, self.order, self.epoch, self.run_eagerly
-        )
+            network, start, loader, backend, self.state, self.epoch, self.run_eagerly,
+            self.loss_weighting,
+        )  # fmt: skip
         if held_out and not held_out.is_sparse and backend.fits(held_out.nbytes):
             self.validation = held_out.to_device(backend)
         if self.on_nonfinite != "ignore":
@@ -388,6 +391,7 @@ class Training:
 
     def _end_epoch(self) -> None:
         """Read the epoch's metrics: the only place where training waits for the device."""
+        self.state.place = self.runner.loader.place()
         self.epoch += 1
         self.state.epoch += 1
         self.logs = {"loss": self._read_loss(), "learning_rate": self.runner.rates[-1]}
