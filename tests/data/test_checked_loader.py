@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import types
 
 import numpy as np
 import pytest
@@ -83,13 +82,6 @@ class Stream(bpnet.Loader):
         self.position = place["position"]
 
 
-class Reading(bpnet.Callback):
-    """Calls a function at the end of each epoch."""
-
-    def __init__(self, look):
-        self.on_epoch_end = look
-
-
 def network(dtype="float64"):
     layers = [bpnet.Dense(6, "tanh"), bpnet.Dropout(0.2), bpnet.Dense(3)]
     return bpnet.Network(layers, "categorical_crossentropy", seed=SEED, dtype=dtype)
@@ -113,28 +105,37 @@ def assert_same_bits(net, other):
 # --- the same results as with arrays ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("loader", "w", "batch_size", "dtype"),
-    [
-        (Same, W, BATCH, "float64"),
-        (Same, None, BATCH, "float32"),
-        (Same, W, M, "float32"),
-        (InPieces, W, BATCH, "float64"),
-    ],
-    ids=["weighted", "unweighted", "one batch", "pieces"],
-)
-def test_a_loader_trains_bit_for_bit_like_arrays(loader, w, batch_size, dtype, backend):
+def assert_same_run(loader, w, batch_size, dtype, backend):
     net, expected = network(dtype), network(dtype)
     settings = {
         "optimizer": bpnet.SGD(bpnet.schedules.Exponential(0.1, 0.7), momentum=0.9),
-        "validation_data": (X[:9], LABELS[:9]), "epochs": EPOCHS, "backend": backend,
+        "epochs": EPOCHS, "backend": backend,
     }  # fmt: skip
     history = net.fit(loader(w, batch_size), **settings)
     due = expected.fit(X, LABELS, sample_weight=w, batch_size=batch_size, **settings)
-    assert net.backend == backend
     assert_same_bits(net, expected)
-    assert history["val_loss"] == due["val_loss"]
     assert_allclose(history["loss"], due["loss"], rtol=1e-15 if dtype == "float64" else 1e-6)
+
+
+def test_a_loader_trains_bit_for_bit_like_arrays(backend):
+    assert_same_run(Same, W, BATCH, "float64", backend)
+
+
+@pytest.mark.parametrize(
+    ("loader", "w", "batch_size"),
+    [(Same, None, BATCH), (Same, W, M), (InPieces, W, BATCH)],
+    ids=["unweighted", "one batch", "pieces"],
+)
+def test_other_loaders_do_too(loader, w, batch_size):
+    assert_same_run(loader, w, batch_size, "float32", "numpy")
+
+
+def test_validation_data_work_with_a_loader():
+    net, expected = network(), network()
+    settings = {"validation_data": (X[:9], LABELS[:9]), "epochs": EPOCHS}
+    history = net.fit(Same(None), **settings)
+    due = expected.fit(X, LABELS, batch_size=BATCH, **settings)
+    assert dict(history) == dict(due)
 
 
 def test_a_batch_may_have_no_weight():
@@ -146,20 +147,17 @@ def test_a_batch_may_have_no_weight():
     assert_same_bits(net, expected)
 
 
-def test_arrays_of_a_device_and_sizes_that_vary_are_taken(backend):
+def test_arrays_of_a_device_and_sizes_that_vary_are_taken():
+    backend = bpnet.get_backend("array_api_strict:device1")
+
     class Varied(bpnet.Loader):
         def batches(self, epoch):
             for rows in (slice(0, 2), slice(2, 7), slice(7, 10)):
                 yield backend.asarray(X[rows]), backend.asarray(LABELS[rows])
 
     net = network()
-    counts = []
-    watch = types.SimpleNamespace(on_batch_end=lambda t: counts.append(t.n_batches))
-    callback = Reading(lambda training: None)
-    callback.on_batch_end = watch.on_batch_end
-    net.fit(Varied(10, N, 5, sizes=[2, 5, 3], n_batches=3), epochs=2, callbacks=callback,
-            backend=backend)  # fmt: skip
-    assert counts == [3] * 6
+    net.fit(Varied(10, N, 5, sizes=[2, 5, 3], n_batches=3), epochs=2, backend=backend)
+    assert net.backend == backend
     assert net.steps_taken == 6
 
 
@@ -199,7 +197,7 @@ WHERE = r" of batch 1 in epoch 1 \(both from 0\) of the loader Given"
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ([FOUR], r"Given must yield 2 batches with 6 examples .* got 1 batches with 4 .*epoch 1"),
+        ([FOUR], r"must yield 2 batches with 6 examples .* got 1 batches with 4 .*epoch 1"),
         ([FOUR, FOUR], "must yield 2 batches with 6 examples .* got 2 batches with 8 examples"),
         ([FOUR, TWO, TWO], "2 batches with 6 examples .* got 3 batches with 8 examples, or"),
         ([FOUR, (X[:3], LABELS[:3])], rf"sizes \[2, 4\], as given in __init__; got 3{WHERE}$"),
@@ -208,7 +206,7 @@ WHERE = r" of batch 1 in epoch 1 \(both from 0\) of the loader Given"
         ([FOUR, (X[:2], LABELS[:2] + 3)], f"^y{WHERE} must hold labels 0 to 2"),
         ([FOUR, (X[:2], LABELS[:4])], f"^y{WHERE} must have one entry for each of 2 .* got 4"),
         ([FOUR, (X[:2], np.eye(3)[:2])], rf"^y{WHERE} must be labels or rows .* \(2, 3\)"),
-        ([FOUR, (*TWO, W[4:6])], f"^batches must have no weights, .* is None; got nda.*{WHERE}"),
+        ([FOUR, (*TWO, W[4:6])], f"^batches must have no weights, .*None; got nda.*{WHERE}"),
         ([FOUR, ("text", LABELS[:2])], f"^X{WHERE} must be an array of numbers, got str"),
         ([FOUR, X[:2]], r"must yield \(X, y\) or .*; got ndarray as batch 1 in epoch 1 \(both"),
         ([FOUR, (X,)], r"must yield \(X, y\) or .*; got tuple of 1 as batch 1 in epoch 1"),
@@ -225,9 +223,7 @@ def test_a_broken_promise_is_named_and_the_last_good_epoch_kept(batches, message
 
 def test_weights_must_have_their_sum():
     loader = Same(total_weight=2.0 * W.sum())
-    with pytest.raises(
-        bpnet.ComponentError, match=r"the sum total_weight=.* got .* in epoch 0"
-    ):
+    with pytest.raises(bpnet.ComponentError, match=r"sum total_weight=.* got .* in epoch 0"):
         network().fit(loader, epochs=1)
     with pytest.raises(bpnet.ComponentError, match=r"batches must have weights, .* NoneType"):
         network().fit(Same(None, total_weight=3.0), epochs=1)
@@ -240,7 +236,7 @@ def test_weights_must_have_their_sum():
         (Piece({"X": X}, []), "must be a Piece of the arrays X, y and perhaps w; got Piece"),
         (
             Piece({"X": X[:6], "y": LABELS[:6], "w": W[:6]}, [2, 4]),
-            "all but the last 4; .*2, 4",
+            "but the last 4; .*2, 4",
         ),
         (Piece({"X": X[:6], "y": LABELS[:6], "w": W[:6]}, [4, 4]), "sum to its 6 rows, .*4, 4"),
     ],
@@ -260,6 +256,7 @@ def test_a_wrong_piece_is_refused(piece, message):
         (bpnet.Loader(M, N, BATCH), bpnet.ComponentError, "Loader must define batches"),
         (type("No", (Same,), {"__init__": lambda self: None})(), bpnet.ComponentError,
          r"the loader No has no numbers; call super\(\).__init__"),
+        (Same, TypeError, "X must be an array of numbers, got the class Same"),
         (Same(n_inputs=4), ValueError, "must have n_inputs=5, as the network .* n_inputs=4"),
     ],
 )  # fmt: skip
@@ -278,16 +275,18 @@ class Killed(bpnet.Callback):
 
 
 @pytest.mark.parametrize("loader", [Same, Stream])
-def test_a_run_that_was_killed_is_resumed_bit_for_bit(loader, backend, tmp_path):
+def test_a_run_that_was_killed_is_resumed_bit_for_bit(loader, tmp_path):
     path = tmp_path / "net.safetensors"
-    make = network if loader is Same else binary
-    whole, stopped, net = make(), make(), make()
-    flow = {"backend": backend, "epochs": 5}
-    due = whole.fit(loader(), callbacks=[bpnet.GradientFlow(8)], **flow)
+
+    def train(*callbacks, resume_from=None):
+        net = network() if loader is Same else binary()
+        callbacks = [bpnet.GradientFlow(8), *callbacks]
+        return net, net.fit(loader(), epochs=5, callbacks=callbacks, resume_from=resume_from)
+
+    whole, due = train()
     with pytest.raises(KeyboardInterrupt):
-        stopped.fit(loader(), callbacks=[bpnet.GradientFlow(8), bpnet.Checkpoint(path), Killed()],
-                    **flow)  # fmt: skip
-    history = net.fit(loader(), callbacks=[bpnet.GradientFlow(8)], resume_from=path, **flow)
+        train(bpnet.Checkpoint(path), Killed())
+    net, history = train(resume_from=path)
     assert_same_bits(net, whole)
     assert dict(history) == dict(due)
     assert history.facts == due.facts
@@ -332,10 +331,10 @@ def test_a_nan_is_found_by_reading_the_epoch_again():
             for number, (features, y) in enumerate(super().batches(epoch)):
                 yield features * (1e30 if (epoch, number) == (1, 1) else 1.0), y
 
-    net, expected = binary(), binary()
-    expected.fit(Stream(), epochs=1, optimizer=bpnet.SGD(1e30))
+    net, expected = (bpnet.Network([bpnet.Dense(1)], "mean_squared_error", 2) for _ in "12")
+    expected.fit(Stream(), epochs=1)
     with pytest.raises(bpnet.NonFiniteError) as caught, np.errstate(all="ignore"):
-        net.fit(Exploding(), epochs=3, optimizer=bpnet.SGD(1e30))
+        net.fit(Exploding(), epochs=3)
     assert (caught.value.found.epoch, caught.value.found.step) == (2, 2)
     assert "features up to" in caught.value.found.cause
     assert_same_bits(net, expected)
@@ -381,5 +380,5 @@ def test_pieces_alone_have_no_sample():
 
     net = network()
     net.fit(Alone(M, N, M), epochs=1)
-    with pytest.raises(NotImplementedError, match="Alone must define batches.*and sample"):
+    with pytest.raises(NotImplementedError, match=r"Alone must define batches.*and sample"):
         net.fit(Alone(M, N, M), epochs=1, callbacks=[bpnet.GradientFlow()])

@@ -123,7 +123,7 @@ DESCRIPTIONS = {
                 "none": Bad([], ValueError, "^sizes must have 1 or more values; got"),
                 "half": Bad([2.5], TypeError, "^sizes must be an integer, got 2.5"),
                 "zero": Bad([0], ValueError, "^sizes must be >= 1, got 0"),
-                "too large": Bad([5], ValueError, "^sizes must be at most batch_size=4, .* 5"),
+                "too large": Bad([5], ValueError, "^sizes must be at most batch_size=4, .*5"),
             },
             "n_batches": bad.integer(1, none=True)
             | {
