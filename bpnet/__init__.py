@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bpnet import plot as plot
     from bpnet.backend.precision import matmul_precision
     from bpnet.callbacks import Callback, Checkpoint, EarlyStopping, Snapshots
+    from bpnet.data.loader import Loader
     from bpnet.diagnosis import (
         Diagnosis,
         Doctor,
@@ -77,6 +78,7 @@ __all__ = [
     "GradientReport",
     "History",
     "Layer",
+    "Loader",
     "ModelFileError",
     "Network",
     "NoDeviceError",
@@ -117,6 +119,7 @@ _LAZY = {
     "EarlyStopping": "bpnet.callbacks",
     "GradientFlow": "bpnet.diagnosis",
     "GradientReport": "bpnet.testing.gradcheck",
+    "Loader": "bpnet.data.loader",
     "MLPClassifier": "bpnet.estimators",
     "MLPRegressor": "bpnet.estimators",
     "Parity": "bpnet.testing.parity",

@@ -145,7 +145,7 @@ class Network(Model):
         """
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
-        checked = self.check_metrics(metrics, data, backend)
+        checked = self.check_metrics(metrics, data.y, backend)
         parameters = self.parameters_on(backend, data.X)
         return self.evaluate_data(backend, parameters, data, checked)
 
@@ -226,7 +226,7 @@ class Network(Model):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         optimizer: Optimizer | None = None,
         epochs: int = 100,
@@ -253,8 +253,9 @@ class Network(Model):
 
         Parameters
         ----------
-        X : array (m, n_0)
-            Finite features.
+        X : array (m, n_0) or Loader
+            Finite features; or a :class:`bpnet.Loader`, which yields the batches: y,
+            batch_size, shuffle, sample_weight and validation_split then keep their defaults.
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : Optimizer or None
@@ -311,26 +312,30 @@ class Network(Model):
             unchanged.
         bpnet.ModelFileError
             If `resume_from` is not an intact checkpoint.
+        ComponentError
+            If a loader yields other batches than it announced, or invalid ones; the network has
+            the weights of the last good epoch (except with ``on_nonfinite="ignore"``).
         NonFiniteError
             If training produced a NaN or an infinity; its ``history`` has the metrics so far.
         OutOfMemoryError
             If memory ran out; the network has the weights of the last good epoch.
         """
         from bpnet.callbacks.progress import with_progress
+        from bpnet.data.loader import in_order
         from bpnet.serialization.training_state import Resumption
+        from bpnet.training.examples import examples_of
         from bpnet.training.loop import Training
-        from bpnet.training.runner import in_order
         from bpnet.training.state import TrainingState
-        from bpnet.training.validation_split import hold_out
 
         resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
         optimizer = Adam() if optimizer is None else optimizer
         fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken, self.layers)
         state = resumed.state if resumed else fresh
         shuffle = check_flag("shuffle", shuffle)
-        data, validation = hold_out(
-            self, self.check_data(X, y, sample_weight), validation_data, validation_split
-        )
+        data, validation = examples_of(
+            self, X, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
+            validation_data=validation_data, validation_split=validation_split,
+        )  # fmt: skip
         training = Training(
             self, data,
             validation=validation, metrics=metrics, training_metrics=training_metrics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ import numpy as np
 from bpnet.backend import Backend
 from bpnet.backend.transfer import is_sparse, to_device
 from bpnet.backend.typing import Array
+
+# Examples are identified by their shape and a hash of this many rows; hashing all is too slow.
+_ROWS = 256
 
 
 class Dataset(NamedTuple):
@@ -41,6 +45,11 @@ class Dataset(NamedTuple):
         return int(self.X.shape[0])
 
     @property
+    def n_inputs(self) -> int:
+        """Number of features n_0."""
+        return int(self.X.shape[1])
+
+    @property
     def is_sparse(self) -> bool:
         """Whether X is a SciPy sparse matrix."""
         return is_sparse(self.X)
@@ -60,6 +69,16 @@ class Dataset(NamedTuple):
             return float(self.n_rows)
         w = self.w if self.owner is None else self.owner.to_numpy(self.w)
         return float(w.sum(dtype=float))
+
+    def fingerprint(self) -> list[Any]:
+        """Return the numbers of examples and features, and a hash of some examples."""
+        rows = np.linspace(0, self.n_rows - 1, min(_ROWS, self.n_rows)).astype(np.int64)
+        some = self.take(rows).to_host()
+        X = some.X.toarray() if some.is_sparse else some.X
+        digest = hashlib.sha256()
+        for array in (X, some.y, some.w):
+            digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+        return [self.n_rows, self.n_inputs, digest.hexdigest()]
 
     def arrays_on(
         self, backend: Backend, rows: slice | None = None

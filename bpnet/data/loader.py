@@ -1,15 +1,35 @@
-"""Training data on the device: moved there once, or in pieces."""
+"""Where the batches of training come from.
+
+A :class:`Loader` yields the batches of each epoch. Arrays passed to ``fit`` get one of the two
+loaders of this module: :class:`ResidentLoader` or :class:`PiecewiseLoader`. A loader of the
+user's own is wrapped by :class:`bpnet.data.checked_loader.CheckedLoader`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpnet.backend import Backend
+from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Array
+from bpnet.common.checks import check_integer, check_number, check_sequence, kind_of
 from bpnet.data.dataset import Dataset
+from bpnet.errors import ComponentError
+from bpnet.random import generator
+
+# order(epoch, rows) returns the order of the examples in an epoch, counted from 0 over all
+# training runs of the model.
+Order = Callable[[int, int], Any]
+
+
+def in_order(epoch: int, rows: int) -> range:
+    """Return the order of the examples without shuffling."""
+    return range(rows)
 
 
 class Piece(NamedTuple):
@@ -18,9 +38,11 @@ class Piece(NamedTuple):
     Attributes
     ----------
     arrays : dict
-        The arrays "X", "y", "w" and "order" of :mod:`bpnet.training.step`.
+        The arrays "X", "y", "w" and "order" of :mod:`bpnet.training.step`. A loader of your own
+        yields "X", "y" and perhaps "w", whose rows are those of the batches in order.
     sizes : list of int
-        The number of examples in each batch.
+        The number of examples in each batch, all but the last `batch_size`. [] is one batch of
+        all rows.
     """
 
     arrays: dict[str, Any]
@@ -28,78 +50,295 @@ class Piece(NamedTuple):
 
 
 class Loader:
-    """Provide the training examples of each epoch on a backend.
+    """Source of the batches of training, for examples that are not in two arrays.
 
-    If they fit, they stay on the device and batches are gathered there. Otherwise each epoch
-    moves them in shuffled order, in pieces of whole batches that fit; sparse data batch by
-    batch. The batches are the same either way.
+    Subclass it, pass the numbers below to ``super().__init__``, and define :meth:`batches`.
+    ``net.fit(loader)`` checks each batch like X and y, and moves it to the backend. Batches
+    that differ from these numbers raise :class:`bpnet.ComponentError`; the network then has the
+    weights of the last good epoch.
+
+    Parameters
+    ----------
+    n_rows : int
+        Examples in an epoch.
+    n_inputs : int
+        Number of features.
+    batch_size : int
+        Examples in a batch, or in the largest; more than `n_rows` is `n_rows`.
+    total_weight : float or None, default None
+        Sum of the sample weights in an epoch; None if batches have no weights.
+    sizes : iterable of int or None, default None
+        The sizes of batches that occur, each of which compiles a step. None is `batch_size` and
+        the remainder.
+    n_batches : int or None, default None
+        Batches in an epoch. None is ``n_rows / batch_size``, rounded up.
+
+    Attributes
+    ----------
+    n_rows, n_inputs, batch_size, total_weight, sizes, n_batches
+        As above; `total_weight` is the number of examples if there are no weights.
+    weighted : bool
+        Whether batches have weights.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is invalid.
+
+    Notes
+    -----
+    A shard: with several processes, the loader of each yields only its own rows, and all its
+    numbers, `total_weight` too, describe these rows alone. `total_weight` only scales the
+    epoch's loss, which is thus the mean over the shard; the loss of all shards is the mean of
+    theirs, weighted by their `total_weight`. To step together, shards need equal `n_batches`.
+
+    A stream: :meth:`begin_epoch` remembers where the epoch begins, so that its batches can be
+    read again; :meth:`place` and :meth:`seek` store and restore the position in checkpoints.
+
+    Examples
+    --------
+    Examples that are computed, not stored:
+
+    >>> import bpnet
+    >>> import numpy as np
+    >>> class Sums(bpnet.Loader):
+    ...     def __init__(self):
+    ...         super().__init__(n_rows=100, n_inputs=2, batch_size=20)
+    ...     def batches(self, epoch):
+    ...         rng = np.random.default_rng(epoch)
+    ...         for _ in range(self.n_batches):
+    ...             X = rng.normal(size=(20, 2))
+    ...             yield X, X.sum(axis=1)
+    >>> net = bpnet.Network([bpnet.Dense(1)], loss="mean_squared_error", seed=0)
+    >>> history = net.fit(Sums(), optimizer=bpnet.SGD(0.1), epochs=5)
+    >>> history["loss"][-1] < 0.01 * history["loss"][0]
+    True
+    """
+
+    _epoch = 0
+
+    def __init__(
+        self,
+        n_rows: int,
+        n_inputs: int,
+        batch_size: int,
+        *,
+        total_weight: float | None = None,
+        sizes: Iterable[int] | None = None,
+        n_batches: int | None = None,
+    ) -> None:
+        self.n_rows = check_integer("n_rows", n_rows, 1)
+        self.n_inputs = check_integer("n_inputs", n_inputs, 1)
+        self.batch_size = min(check_integer("batch_size", batch_size, 1), self.n_rows)
+        self.weighted = total_weight is not None
+        self.total_weight = float(self.n_rows)
+        if total_weight is not None:
+            self.total_weight = check_number("total_weight", total_weight, 0.0, above=True)
+        self.sizes = frozenset({self.batch_size, self.n_rows % self.batch_size} - {0})
+        if sizes is not None:
+            self.sizes = _checked_sizes(sizes, self.batch_size)
+        self.n_batches = -(-self.n_rows // self.batch_size)
+        if n_batches is not None:
+            self.n_batches = check_integer("n_batches", n_batches, 1)
+        low, high = (self.n_batches * size for size in (min(self.sizes), max(self.sizes)))
+        if not low <= self.n_rows <= high:
+            raise ValueError(
+                f"n_batches={self.n_batches} batches of sizes {sorted(self.sizes)} hold "
+                f"{low} to {high} examples; got n_rows={self.n_rows}"
+            )
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare an epoch; called once, before its batches. An override calls ``super()``.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0 over all training runs of the network; the next run repeats the
+            number of an epoch that was interrupted or failed.
+        """
+        self._epoch = epoch
+
+    def batches(self, epoch: int) -> Iterable[tuple[Any, ...]]:
+        """Yield the batches of an epoch, in order, as (X, y) or (X, y, weights).
+
+        Called again for the same epoch, it must yield the same batches: bpnet repeats an epoch
+        to find where a NaN began. Arrays are those that ``fit`` accepts, and stay unchanged
+        until the epoch ends.
+        """
+        raise NotImplementedError(
+            f"the loader {type(self).__name__} must define batches(epoch), or else both pieces "
+            f"and sample, which use it"
+        )
+
+    def pieces(self, backend: Backend) -> Iterator[Piece]:
+        """Yield the batches of the epoch that has begun, some at a time; again if repeated.
+
+        By default each of the :meth:`batches` is a piece. Override it to move several batches
+        to the backend at once.
+        """
+        for batch in self._batches(self._epoch):
+            yield Piece(dict(zip("Xyw", batch, strict=False)), [])
+
+    def place(self) -> dict[str, Any]:
+        """Return where the next epoch begins, to be stored in checkpoints; called after each.
+
+        A dict that JSON can store; {}, the default, if the number of the epoch is enough.
+        """
+        return {}
+
+    def seek(self, place: Mapping[str, Any]) -> None:
+        """Continue from a :meth:`place` other than {}; called before a resumed run begins."""
+
+    def sample(self, rows: int) -> tuple[Any, ...]:
+        """Return some examples, the same in each call, as (X, y) or (X, y, weights).
+
+        :class:`bpnet.GradientFlow` and :class:`bpnet.Doctor` measure on them. By default the
+        first of ``batches(0)``.
+        """
+        parts: list[tuple[Any, ...]] = []
+        left = rows
+        for batch in self._batches(0):
+            parts.append(tuple(to_host(part)[:left] for part in batch if part is not None))
+            left -= len(parts[-1][0])
+            if left <= 0:
+                break
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+    def fingerprint(self) -> list[Any]:
+        """Return what a resumed run must have in common, as a list that JSON can store.
+
+        By default the numbers passed to ``__init__``; override it to identify the examples.
+        """
+        numbers = [sorted(self.sizes), self.n_batches, self.total_weight, self.weighted]
+        digest = hashlib.sha256(json.dumps(numbers).encode()).hexdigest()
+        return [self.n_rows, self.n_inputs, digest]
+
+    def _batches(self, epoch: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the batches of an epoch, which must be tuples of two or three."""
+        for number, batch in enumerate(self.batches(epoch)):
+            if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+                parts = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+                raise ComponentError(
+                    f"the loader {type(self).__name__} must yield (X, y) or (X, y, weights); "
+                    f"got {kind_of(batch)}{parts} as batch {number} in epoch {epoch} (both "
+                    f"from 0)"
+                )
+            yield tuple(batch)
+
+
+class DatasetLoader(Loader):
+    """Batches of a :class:`Dataset`; base class of the two ways to move it.
 
     Parameters
     ----------
     data : Dataset
-        Validated examples, on the host or any backend.
-    backend : Backend
-        Where to put them.
+        Validated examples.
     batch_size : int
         Examples per batch.
-    loss_weighting : {"weight", "rows"}
-        Whether batches count in the epoch's loss by their sample weights or their rows.
+    order : callable
+        ``order(epoch, rows)`` returns the order of the examples in an epoch: `rows` integers.
+    seed : int
+        Seed of the :meth:`sample`.
     """
 
     def __init__(
-        self, data: Dataset, backend: Backend, batch_size: int, loss_weighting: str = "weight"
+        self, data: Dataset, batch_size: int, order: Order = in_order, seed: int = 0
     ) -> None:
-        self.backend = backend
-        self.batch_size = batch_size
-        self.rows = data.n_rows
-        self.resident = not data.is_sparse and (
-            data.owner == backend or backend.fits(data.nbytes)
-        )
-        self.data = data.to_device(backend) if self.resident else data.to_host()
-        self.piece = self.rows if self.resident else self._fitting_rows()
-        self.by_weight = loss_weighting == "weight" and data.w is not None
-        total = data.total_weight if self.by_weight else float(self.rows)
-        self.total = backend.asarray(total, data.dtype)
+        super().__init__(data.n_rows, data.n_inputs, batch_size)
+        if data.w is not None:
+            self.weighted, self.total_weight = True, data.total_weight
+        self.data, self.seed = data, seed
+        self._order_of = order
+        self._order: Any = None
 
-    @property
-    def n_batches(self) -> int:
-        """Number of batches in an epoch."""
-        return -(-self.rows // self.batch_size)
+    def begin_epoch(self, epoch: int) -> None:
+        """Draw the order of the examples; a single batch takes all of them as they are."""
+        super().begin_epoch(epoch)
+        if self.n_batches > 1:
+            self._order = self._order_of(epoch, self.n_rows)
 
-    @property
-    def sizes(self) -> set[int]:
-        """The sizes of batches: the batch size and the remainder."""
-        return {self.batch_size, self.rows % self.batch_size} - {0}
+    def sample(self, rows: int) -> Dataset:
+        """Return random examples, the same in each call."""
+        chosen = generator(self.seed, "sample").permutation(self.n_rows)[:rows]
+        return self.data.take(chosen)
 
-    def pieces(self, order: Any) -> Iterator[Piece]:
-        """Yield the data of each piece and the sizes of its batches.
+    def fingerprint(self) -> list[Any]:
+        """Return the fingerprint of the examples."""
+        return self.data.fingerprint()
 
-        `order` holds the order of all examples, or None for a single batch of all of them.
-        """
-        for start in range(0, self.rows, self.piece):
-            rows = slice(start, min(start + self.piece, self.rows))
-            count = -(-(rows.stop - start) // self.batch_size)
-            sizes = [self.batch_size] * count
-            sizes[-1] = rows.stop - start - self.batch_size * (count - 1)
-            X, y, w, local = self._piece(order, rows)
-            yield Piece({"X": X, "y": y, "w": w, "order": local}, sizes)
+    def _sizes_of(self, rows: int) -> list[int]:
+        """Return the sizes of the batches of so many consecutive rows."""
+        whole, rest = divmod(rows, self.batch_size)
+        return [self.batch_size] * whole + ([rest] if rest else [])
 
-    def _piece(self, order: Any, rows: slice) -> tuple[Array, Array, Array | None, Array]:
-        if self.resident:
-            X, y, w = self.data[:3]
-            if order is not None:
-                order = self.backend.asarray(np.asarray(order, dtype=np.int64))
-            return X, y, w, order
-        if order is None:
-            return (*self.data.arrays_on(self.backend), None)
-        piece = self.data.take(np.asarray(order)[rows])
-        local = np.arange(rows.stop - rows.start, dtype=np.int64)
-        return (*piece.arrays_on(self.backend), self.backend.asarray(local))
 
-    def _fitting_rows(self) -> int:
+class ResidentLoader(DatasetLoader):
+    """Examples that stay on the device, where the step gathers the rows of each batch.
+
+    Its parameters are those of :class:`DatasetLoader`; the data is on the backend.
+    """
+
+    def pieces(self, backend: Backend) -> Iterator[Piece]:
+        """Yield the epoch as a single piece."""
+        X, y, w = self.data[:3]
+        order = self._order
+        if order is not None:
+            order = backend.asarray(np.asarray(order, dtype=np.int64))
+        yield Piece({"X": X, "y": y, "w": w, "order": order}, self._sizes_of(self.n_rows))
+
+
+class PiecewiseLoader(DatasetLoader):
+    """Examples that do not fit: each epoch moves them in its order, in pieces that do.
+
+    A piece is as many whole batches as fit; of sparse data, which becomes dense, one batch. The
+    parameters are those of :class:`DatasetLoader`; the data is on the host.
+    """
+
+    _rows = 0  # in a piece, as found when the first is moved
+
+    def pieces(self, backend: Backend) -> Iterator[Piece]:
+        """Yield pieces of whole batches."""
+        if self._order is None:
+            yield self._piece(self.data, None, backend)
+            return
+        step = self._rows = self._rows or self._fitting_rows(backend)
+        for start in range(0, self.n_rows, step):
+            some = self.data.take(np.asarray(self._order)[start : start + step])
+            yield self._piece(some, np.arange(some.n_rows, dtype=np.int64), backend)
+
+    def _piece(self, data: Dataset, order: Any, backend: Backend) -> Piece:
+        X, y, w = data.arrays_on(backend)
+        on_device: Array | None = None if order is None else backend.asarray(order)
+        return Piece({"X": X, "y": y, "w": w, "order": on_device}, self._sizes_of(data.n_rows))
+
+    def _fitting_rows(self, backend: Backend) -> int:
         """Halve the piece until it fits; at least one batch."""
         batches = 1 if self.data.is_sparse else self.n_batches
-        bytes_per_batch = self.data.nbytes * self.batch_size / self.rows
-        while batches > 1 and not self.backend.fits(int(batches * bytes_per_batch)):
+        bytes_per_batch = self.data.nbytes * self.batch_size / self.n_rows
+        while batches > 1 and not backend.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size
+
+
+def loader_for(
+    data: Dataset, backend: Backend, batch_size: int, order: Order = in_order, seed: int = 0
+) -> DatasetLoader:
+    """Return the loader of examples: resident if they fit on the backend, else piecewise.
+
+    The batches are the same either way. The parameters are those of :class:`DatasetLoader`,
+    with data on the host or any backend.
+    """
+    fit = data.owner == backend or backend.fits(data.nbytes)
+    if fit and not data.is_sparse:
+        return ResidentLoader(data.to_device(backend), batch_size, order, seed)
+    return PiecewiseLoader(data.to_host(), batch_size, order, seed)
+
+
+def _checked_sizes(sizes: Iterable[int], largest: int) -> frozenset[int]:
+    """Return sizes of batches, of which `batch_size` is the largest."""
+    checked = check_sequence("sizes", sizes, lambda name, size: check_integer(name, size, 1))
+    if max(checked) > largest:
+        raise ValueError(
+            f"sizes must be at most batch_size={largest}, the largest of them; got {checked}"
+        )
+    return frozenset(checked)

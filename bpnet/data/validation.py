@@ -38,14 +38,18 @@ def check_data(
     n_outputs: int,
     loss: Loss,
     suffix: str = "",
+    part: bool = False,
 ) -> Dataset:
-    """Check features, targets and weights; errors append `suffix` to the argument names."""
+    """Check features, targets and weights; errors append `suffix` to the argument names.
+
+    The weights of a `part` of the examples may all be 0.
+    """
     names = {"X": f"X{suffix}", "y": f"y{suffix}", "w": f"sample_weight{suffix}"}
     owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
     with device_context(owner):
         X = as_features(X, dtype, n_inputs, names["X"])
         y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
-        w = as_weights(sample_weight, X.shape[0], dtype, names["w"])
+        w = as_weights(sample_weight, X.shape[0], dtype, names["w"], part=part)
         if owner is not None:  # host arrays move to the backend of the device arrays
             X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
     return Dataset(X, y, w, owner, dtype)
@@ -96,8 +100,10 @@ def as_targets(
     return y
 
 
-def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array | None:
-    """Return sample weights (m,), >= 0 and not all 0, in `dtype`; None stays None."""
+def as_weights(
+    w: Any, m: int, dtype: str, name: str = "sample_weight", *, part: bool = False
+) -> Array | None:
+    """Return sample weights (m,), >= 0, and not all 0 unless `part`; None stays None."""
     if w is None:
         return None
     w = as_array(name, w)
@@ -109,7 +115,7 @@ def as_weights(w: Any, m: int, dtype: str, name: str = "sample_weight") -> Array
         raise ValueError(f"{name} must be >= 0, got {float(xp.min(w)):g}")
     with np.errstate(over="ignore"):
         total = float(xp.sum(w))
-    if not 0.0 < total < math.inf:
+    if not (0.0 < total < math.inf or (part and total == 0.0)):
         raise ValueError(f"{name} must have a finite sum > 0 in {dtype}, got {total:g}")
     return w
 

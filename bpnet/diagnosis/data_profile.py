@@ -1,7 +1,8 @@
 """Profile the data and the network before the first step, for :func:`bpnet.diagnose`.
 
 Everything is measured on the host, on at most `ROWS` examples; what a sample cannot prove
-(a constant feature, a duplicate) is verified on all of them.
+(a constant feature, a duplicate) is verified on all of them; of a loader, which yields its
+examples in batches, only on the sample.
 """
 
 from __future__ import annotations
@@ -96,15 +97,16 @@ class DataProfile(NamedTuple):
 
 def facts(training: Training, start: dict[str, float]) -> DataProfile:
     """Return the profile of a training run that is about to begin."""
-    kind, data = training.network.loss, training.data
+    kind = training.network.loss
     sample = training.sample(ROWS).to_host()
+    data = training.data if isinstance(training.data, Dataset) else sample
     X = np.asarray(sample.X, np.float64)
     every_y, every_w = _to_host(data, data.y), _to_host(data, data.w)
     n_outputs = training.network.n_outputs
     return DataProfile(
-        n_rows=data.n_rows,
+        n_rows=training.data.n_rows,
         n_features=X.shape[1],
-        n_batches=math.ceil(data.n_rows / training.batch_size),
+        n_batches=training.n_batches,
         activations=_activations(training),
         zero_loss=constant_loss(kind, sample.y, sample.w, np.zeros(n_outputs)),
         baseline_loss=baseline_loss(kind, sample.y, sample.w, n_outputs),

@@ -145,8 +145,7 @@ def _affordable(training: Training, rows: int) -> int:
     In a small net the overhead of a pass equals 220 rows, and a measurement costs five steps on
     as many rows; both are less in a large net (benchmarks/gradient_flow.py).
     """
-    steps = math.ceil(training.data.n_rows / training.batch_size)
-    epoch = steps * (220 + training.batch_size)
+    epoch = training.n_batches * (220 + training.batch_size)
     measurement = 5.0 * (220 + min(rows, training.data.n_rows))
     return math.ceil(measurement / (COST * epoch))
 

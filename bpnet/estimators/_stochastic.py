@@ -15,12 +15,12 @@ from bpnet.backend.transfer import copy_parameters, to_host
 from bpnet.backend.typing import Array, Parameters
 from bpnet.callbacks.progress import with_progress
 from bpnet.data.dataset import Dataset
+from bpnet.data.loader import in_order
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
 from bpnet.network import Network
 from bpnet.training.loop import Callback, Training
-from bpnet.training.runner import in_order
 from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.state import TrainingState
 

@@ -214,8 +214,12 @@ class Model(Description):
 
     def parameters_on(self, backend: Backend, X: Array) -> Parameters:
         """Return the parameters on a backend; build the network for X if necessary."""
+        return self.parameters_for(backend, int(X.shape[1]))
+
+    def parameters_for(self, backend: Backend, n_inputs: int) -> Parameters:
+        """Return the parameters on a backend; build the network if necessary."""
         if not self.is_built:
-            self.build(int(X.shape[1]), backend)
+            self.build(n_inputs, backend)
         return self.placement.moved(backend).parameters
 
     def compiled(
@@ -265,14 +269,14 @@ class Model(Description):
             n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
         )  # fmt: skip
 
-    def check_metrics(self, metrics: Any, data: Dataset, backend: Backend) -> dict[str, Metric]:
-        """Return metrics by name, checked for this network and data; None is the default."""
+    def check_metrics(self, metrics: Any, y: Array, backend: Backend) -> dict[str, Metric]:
+        """Return metrics by name, checked for this network and targets; None is the default."""
         from bpnet.metrics.evaluation import foreign, try_out
         from bpnet.metrics.table import suited
 
         found = suited(metrics, self.loss, self.n_outputs)
         if tried := foreign(found.values()):
-            y = to_device(data.y, backend, slice(0, 2))
+            y = to_device(y, backend, slice(0, 2))
             with backend.activate():
                 dtype, place = getattr(backend.xp, self.dtype), device(y)
                 shape = (y.shape[0], self.n_outputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from bpnet.common.checks import check_number, check_path
 from bpnet.common.component import Component, nested
 from bpnet.common.history import History
-from bpnet.data.dataset import Dataset
+from bpnet.data.loader import Loader
 from bpnet.model.model import Model
 from bpnet.model.parameters import parameter_shapes
 from bpnet.optimizers import Optimizer
@@ -34,8 +33,6 @@ from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import prepared
 from bpnet.training.state import TrainingState
 
-# A dataset is identified by its shape and a hash of this many rows; hashing all is too slow.
-_ROWS = 256
 # What Network.save writes for the examples, which it no longer has.
 _UNKNOWN = "unknown"
 # The settings as named in errors.
@@ -57,20 +54,9 @@ def settings(training: Training) -> dict[str, Any]:
     validation = training.validation
     return training.settings | {
         "optimizer": describe(training.state.optimizer),
-        "data": fingerprint(training.data),
-        "validation": None if validation is None else fingerprint(validation),
+        "data": training.data.fingerprint(),
+        "validation": None if validation is None else validation.fingerprint(),
     }
-
-
-def fingerprint(data: Dataset) -> list[Any]:
-    """Return the numbers of examples and features, and a hash of some examples."""
-    rows = np.linspace(0, data.n_rows - 1, min(_ROWS, data.n_rows)).astype(np.int64)
-    some = data.take(rows).to_host()
-    X = some.X.toarray() if some.is_sparse else some.X
-    digest = hashlib.sha256()
-    for array in (X, some.y, some.w):
-        digest.update(b"" if array is None else np.ascontiguousarray(array).data)
-    return [data.n_rows, int(data.X.shape[1]), digest.hexdigest()]
 
 
 def is_describable(state: TrainingState | None) -> bool:
@@ -114,6 +100,7 @@ def contents(
         "steps_before": state.steps_before,
         "epochs_before": state.epochs_before,
         "completed": state.completed,
+        "place": state.place,
         "history": list(state.history),
         "stopped": state.history.stopped,
         "seconds": state.history.seconds,
@@ -207,6 +194,7 @@ class Resumption:
         for name, value in state.values.items():
             _restore_schedule(value, training["schedules"][name])
         state.step, state.epoch = counter(training, "step"), counter(training, "epoch")
+        state.place = _place(training)
         assert network.n_inputs is not None
         state.optimizer_state = [
             {
@@ -249,6 +237,8 @@ class Resumption:
             network.set_parameters(*self.network.to(training.backend).placement)
             network.n_inputs = self.network.n_inputs
             states.on_train_begin(training)
+            if isinstance(training.data, Loader) and self.state.place:
+                training.data.seek(self.state.place)
         except BaseException:
             vars(network).update(before)
             raise
@@ -319,6 +309,14 @@ def _restore_schedule(value: Any, held: Any) -> None:
         raise ValueError(f"the memory of {value.name} is malformed: {short(held)}")
     value.state = state
     value.fix(held["fixed"])
+
+
+def _place(training: dict[str, Any]) -> dict[str, Any]:
+    """Return the place of the loader, which older files lack."""
+    place = training.get("place", {})
+    if not isinstance(place, dict):
+        raise ValueError(f"the place of its loader is malformed: {short(place)}")
+    return place
 
 
 def _history(training: dict[str, Any], tensors: Tensors) -> History:

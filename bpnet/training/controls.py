@@ -1,12 +1,13 @@
-"""What callbacks may do to a training run: set rates, stop it, look at examples."""
+"""What callbacks may do in a training run: read and set parameters and rates, stop it."""
 
 from __future__ import annotations
 
 from bpnet.backend import Backend
+from bpnet.backend.transfer import copy_parameters
+from bpnet.backend.typing import Parameters
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.model.model import Model
-from bpnet.random import generator
 from bpnet.training.runner import Runner
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 from bpnet.training.state import TrainingState
@@ -16,11 +17,38 @@ class Controls:
     """The methods of :class:`bpnet.training.Training` for callbacks."""
 
     network: Model
-    data: Dataset
-    backend: Backend
     state: TrainingState
     history: History
+    backend: Backend
     _runner: Runner | None
+
+    @property
+    def runner(self) -> Runner:
+        """The runner, which owns the arrays from the first hook on."""
+        if self._runner is None:
+            raise RuntimeError("training has no arrays before it begins")
+        return self._runner
+
+    @property
+    def parameters(self) -> Parameters:
+        """The current parameters of all layers; copy arrays that you store.
+
+        Training continues with a copy of what is assigned.
+        """
+        return self.runner.parameters
+
+    @parameters.setter
+    def parameters(self, values: Parameters) -> None:
+        self.runner.set_parameters(values)
+
+    @property
+    def n_batches(self) -> int:
+        """Number of steps in an epoch."""
+        return self.runner.loader.n_batches
+
+    def copy_parameters(self) -> Parameters:
+        """Return a copy of the parameters of all layers on their device."""
+        return copy_parameters(self.parameters, self.backend)
 
     def set_learning_rate(self, value: float | None) -> None:
         """Use a learning rate >= 0 instead of the optimizer's, from the next step on.
@@ -75,7 +103,5 @@ class Controls:
         self.history.stopped = self.history.stopped or reason
 
     def sample(self, rows: int) -> Dataset:
-        """Return random training examples on the device, the same in each call."""
-        rng = generator(self.network.seed, "sample")
-        chosen = rng.permutation(self.data.n_rows)[:rows]
-        return self.data.take(chosen).to_device(self.backend)
+        """Return training examples on the device, the same in each call; random from arrays."""
+        return Dataset(*self.runner.loader.sample(rows)).to_device(self.backend)

@@ -8,13 +8,11 @@ from typing import Any
 
 from bpnet.backend import Backend
 from bpnet.backend.memory import explained
-from bpnet.backend.transfer import copy_parameters
-from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_choice, check_flag, check_integer
 from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import Loader
+from bpnet.data.loader import DatasetLoader, Loader, Order, loader_for
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
@@ -23,7 +21,7 @@ from bpnet.training import monitors
 from bpnet.training.controls import Controls
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
-from bpnet.training.runner import Order, Runner
+from bpnet.training.runner import Runner
 from bpnet.training.state import TrainingState
 
 
@@ -118,7 +116,7 @@ class Training(Controls):
     ----------
     network : Model
         The network to train.
-    data, validation : Dataset, Dataset or None
+    data, validation : Dataset or Loader, Dataset or None
         Checked training and validation examples.
     epochs, batch_size, callbacks, backend, metrics, training_metrics
         As in ``Network.fit``.
@@ -161,7 +159,7 @@ class Training(Controls):
     def __init__(
         self,
         network: Model,
-        data: Dataset,
+        data: Dataset | Loader,
         *,
         validation: Dataset | None,
         epochs: int,
@@ -186,12 +184,20 @@ class Training(Controls):
         self.run_eagerly = check_flag("run_eagerly", run_eagerly)
         self.epochs = check_integer("epochs", epochs, 1)
         self.callbacks = check_callbacks(callbacks)
-        rows = self.data.n_rows
+        rows = data.n_rows
+        batch_size = data.batch_size if isinstance(data, Loader) else batch_size
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.batch_size = min(limit, rows)
-        self.backend = network.choose_backend(backend, data.owner)
-        self.metrics = network.check_metrics(metrics, data, self.backend)
+        owner = data.owner if isinstance(data, Dataset) else None
+        self.backend = network.choose_backend(backend, owner)
+        y = data.y if isinstance(data, Dataset) else data.sample(2)[1]
+        self.metrics = network.check_metrics(metrics, y, self.backend)
         self.training_metrics = check_flag("training_metrics", training_metrics)
+        if self.training_metrics and not isinstance(data, Dataset):
+            raise ValueError(
+                "training_metrics must be False if X is a loader, whose batches would have to "
+                "be read twice; got True. Pass some of its examples as validation_data"
+            )
         state.callbacks, state.settings = self.callbacks, self.settings
         self.continue_from(History())
         self._runner: Runner | None = None
@@ -211,25 +217,6 @@ class Training(Controls):
         return monitors.direction(monitor, mode, self.directions, self._is_complete)
 
     @property
-    def parameters(self) -> Parameters:
-        """The current parameters of all layers; copy arrays that you store.
-
-        Training continues with a copy of what is assigned.
-        """
-        return self.runner.parameters
-
-    @parameters.setter
-    def parameters(self, values: Parameters) -> None:
-        self.runner.set_parameters(values)
-
-    @property
-    def runner(self) -> Runner:
-        """The runner, which owns the arrays from the first hook on."""
-        if self._runner is None:
-            raise RuntimeError("training has no arrays before it begins")
-        return self._runner
-
-    @property
     def settings(self) -> dict[str, Any]:
         """What a run that resumes this one must have in common, besides data and optimizer."""
         return {
@@ -244,15 +231,6 @@ class Training(Controls):
         history = self.history
         is_last = history.stopped != "interrupted" and history.best_epoch is None
         return is_last and self.nonfinite is None
-
-    @property
-    def n_batches(self) -> int:
-        """Number of steps in an epoch."""
-        return self.runner.loader.n_batches
-
-    def copy_parameters(self) -> Parameters:
-        """Return a copy of the parameters of all layers on their device."""
-        return copy_parameters(self.parameters, self.backend)
 
     def continue_from(self, history: History) -> None:
         """Continue a run that has completed the epochs of this history."""
@@ -309,24 +287,28 @@ class Training(Controls):
 
     def _needs(self) -> dict[str, tuple[int, str]]:
         """Return the bytes that each part of this run takes, and what lowers them."""
-        network, inputs = self.network, int(self.data.X.shape[1])
+        network, inputs = self.network, self.data.n_inputs
+        nbytes = self.data.nbytes if isinstance(self.data, Dataset) else 0
         one = parameter_bytes(network.layers, inputs, network.dtype)
         batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
         copies = 3 + 2 * self.state.optimizer.n_state  # with gradients and the last good epoch
         return {
             f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
-            "the examples": (self.data.nbytes, "the number of examples, or use float32"),
+            "the examples": (nbytes, "the number of examples, or use float32"),
             "weights, gradients and optimizer state": (copies * one, "the units of the layers"),
         }
 
     def _begin(self) -> Runner:
         """Move data, parameters and optimizer state to the device."""
-        backend, data, held_out = self.backend, self.data, self.validation
-        loader = Loader(data, backend, self.batch_size, self.loss_weighting)
-        start = self.network.parameters_on(backend, data.X)
+        network, backend, held_out = self.network, self.backend, self.validation
+        loader = self.data
+        if isinstance(loader, Dataset):
+            loader = loader_for(loader, backend, self.batch_size, self.order, network.seed)
+        start = network.parameters_for(backend, loader.n_inputs)
         runner = Runner(
-            self.network, start, loader, self.state, self.order, self.epoch, self.run_eagerly
-        )
+            network, start, loader, backend, self.state, self.epoch, self.run_eagerly,
+            self.loss_weighting,
+        )  # fmt: skip
         if held_out and not held_out.is_sparse and backend.fits(held_out.nbytes):
             self.validation = held_out.to_device(backend)
         if self.on_nonfinite != "ignore":
@@ -365,11 +347,14 @@ class Training(Controls):
 
     def _end_epoch(self) -> None:
         """Read the epoch's metrics: the only place where training waits for the device."""
+        self.state.place = self.runner.loader.place()
         self.epoch += 1
         self.state.epoch += 1
         self.logs = {"loss": self._read_loss(), "learning_rate": self.runner.rates[-1]}
         if self.training_metrics and self.metrics:
-            self.logs = self._evaluate(self.runner.loader.data) | self.logs
+            loader = self.runner.loader
+            assert isinstance(loader, DatasetLoader)  # a loader of the user's own was refused
+            self.logs = self._evaluate(loader.data) | self.logs
         if self.validation is not None:
             measured = self._evaluate(self.validation)
             self.logs |= {f"val_{name}": value for name, value in measured.items()}

@@ -18,15 +18,6 @@ from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.state import TrainingState
 from bpnet.training.step import StepState, make_step
 
-# order(epoch, rows) returns the order of the examples in an epoch, counted from 0 over all
-# training runs of the model.
-Order = Callable[[int, int], Any]
-
-
-def in_order(epoch: int, rows: int) -> range:
-    """Return the order of the examples without shuffling."""
-    return range(rows)
-
 
 class Runner:
     """Owns parameters, optimizer state and counters while a fit runs, and takes the steps.
@@ -36,15 +27,17 @@ class Runner:
     model, parameters : Model, list of dict of str to array
         The model to train, and its initial parameters, which are copied.
     loader : Loader
-        Source of the batches; its backend is where the steps run.
+        Source of the batches.
+    backend : Backend
+        Where the steps run.
     state : TrainingState
         The optimizer, with the state left by earlier runs.
-    order : callable
-        ``order(epoch, rows)`` returns the order of the examples in an epoch.
     epoch : int
         Number of epochs that a resumed run has already completed.
     eagerly : bool
         As `run_eagerly` of ``Network.fit``.
+    loss_weighting : {"weight", "rows"}
+        As in :class:`bpnet.training.loop.Training`.
 
     Attributes
     ----------
@@ -57,11 +50,14 @@ class Runner:
     """
 
     def __init__(
-        self, model: Model, parameters: Parameters, loader: Loader, state: TrainingState,
-        order: Order, epoch: int, eagerly: bool,
+        self, model: Model, parameters: Parameters, loader: Loader, backend: Backend,
+        state: TrainingState, epoch: int, eagerly: bool, loss_weighting: str,
     ) -> None:  # fmt: skip
-        self.model, self.loader, self.state = model, loader, state
-        self.order, self.eagerly = order, eagerly
+        self.model, self.loader, self.backend, self.state = model, loader, backend, state
+        self.eagerly = eagerly
+        self.by_weight = loss_weighting == "weight" and loader.weighted
+        total = loader.total_weight if self.by_weight else float(loader.n_rows)
+        self._total = backend.asarray(total, model.dtype)
         self._start = (state.steps_taken, state.step, epoch)
         self.arrays: StepState = {
             "parameters": copy_parameters(parameters, self.backend),
@@ -74,13 +70,7 @@ class Runner:
         self.values: dict[str, list[float]] = {}
         self._keys = self.backend.asarray(list(model.keys), "int64")
         self._borrowed: dict[Hashable, Callable[..., StepState]] = {}
-        self._order: Any = None
         self._values_on_device = functools.lru_cache(1)(self._to_device)
-
-    @property
-    def backend(self) -> Backend:
-        """Where the steps run."""
-        return self.loader.backend
 
     @property
     def parameters(self) -> Parameters:
@@ -113,9 +103,7 @@ class Runner:
         self.steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
         self.values = self._values_of(range(n_batches))
         self._next = 0
-        self._order = None  # one batch takes all rows
-        if n_batches > 1:
-            self._order = self.order(self.state.epochs_taken, self.loader.rows)
+        self.loader.begin_epoch(self.state.epochs_taken)
         self.arrays["loss"] = self.zero_loss()
 
     def _values_of(self, batches: range) -> dict[str, list[float]]:
@@ -149,11 +137,11 @@ class Runner:
     def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Yield the data of this epoch piece by piece, with the batch sizes."""
         first = 0
-        for piece in self.loader.pieces(self._order):
+        for piece in self.loader.pieces(self.backend):
             data = piece.arrays | {
                 "keys": self._keys,
                 "values": self._values_between(first, len(piece.sizes)),
-                "total": self.loader.total,
+                "total": self._total,
             }
             first += len(piece.sizes)
             yield data, piece.sizes
@@ -171,7 +159,7 @@ class Runner:
     def _compiled_step(self, rows: int) -> Callable[..., StepState]:
         """Return the compiled step, shared by all runs with the same settings."""
         model, optimizer = self.model, self.state.optimizer
-        details = (self.loader.batch_size, rows, self.loader.by_weight, self.eagerly)
+        details = (self.loader.batch_size, rows, self.by_weight, self.eagerly)
         # A CUDA graph keeps the matmul precision of its capture.
         key = (self.backend, model.spec, optimizer.settings, wanted_precision(), *details)
         if key not in self._borrowed:

@@ -52,6 +52,8 @@ class TrainingState:
         Number of epochs that the run has completed.
     settings : dict
         What a run that resumes this one must have in common with it.
+    place : dict
+        Where the next epoch of a :class:`bpnet.Loader` begins; {} if its number says it.
     callbacks : sequence of Callback
         The callbacks, whose state is part of a file.
     """
@@ -75,6 +77,7 @@ class TrainingState:
         self.steps_before, self.epochs_before = steps_before, epochs_before
         self.history, self.completed = History(), 0
         self.settings: dict[str, Any] = {}
+        self.place: dict[str, Any] = {}
         self.callbacks: Sequence[Any] = ()
 
     def warm_start(self, previous: TrainingState) -> None:

@@ -23,7 +23,7 @@ def hold_out(
     if validation_data is not None:
         if share:
             raise ValueError("pass validation_data or validation_split, not both")
-        return data, _checked(network, validation_data, int(data.X.shape[1]))
+        return data, validation_examples(network, validation_data, data.n_inputs)
     held_out = round(share * data.n_rows)
     if not 0 < held_out < data.n_rows:
         raise ValueError(
@@ -40,7 +40,10 @@ def hold_out(
     return parts
 
 
-def _checked(network: Model, validation_data: tuple[Any, ...], n_inputs: int) -> Dataset:
+def validation_examples(
+    network: Model, validation_data: tuple[Any, ...], n_inputs: int
+) -> Dataset:
+    """Return the checked examples of the argument `validation_data`."""
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
     X, y, *w = validation_data

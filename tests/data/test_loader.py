@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import bpnet
 from bpnet import inference
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import Loader
+from bpnet.data.loader import loader_for
 
 M, N, BATCH, EPOCHS = 26, 5, 4, 3  # 6 batches of 4, and one of 2
 ROW = 8 * (N + 2)  # bytes of one example: features, target (or label), weight
@@ -241,9 +241,11 @@ def test_passes_hold_each_example_once_in_its_order(m, batch_size, room_for, shu
     order = np.random.default_rng(m).permutation(m) if shuffle else np.arange(m)
     features = np.arange(float(m))[:, None]
     w = features[:, 0] + 1.0 if weighted else None
-    source = Loader(Dataset(features, -features, w, None, "float64"), place, batch_size)
+    examples = Dataset(features, -features, w, None, "float64")
+    source = loader_for(examples, place, batch_size, lambda epoch, rows: order)
+    source.begin_epoch(0)
     seen, sizes = [], []
-    for data, piece_sizes in source.pieces(None if batch_size == m else order):
+    for data, piece_sizes in source.pieces(place):
         rows = slice(None) if data["order"] is None else data["order"]
         assert_array_equal(data["y"], -data["X"])
         if weighted:
@@ -254,7 +256,7 @@ def test_passes_hold_each_example_once_in_its_order(m, batch_size, room_for, shu
         sizes += piece_sizes
         whole = room_for >= m or len(piece_sizes) == 1
         assert whole or len(piece_sizes) * batch_size <= room_for
-    assert source.total == (m * (m + 1) / 2 if weighted else m)
+    assert source.total_weight == (m * (m + 1) / 2 if weighted else m)
     assert seen == (list(range(m)) if batch_size == m else order.tolist())
     assert set(sizes) == source.sizes
     assert sizes[:-1] == [batch_size] * (source.n_batches - 1)

@@ -94,6 +94,22 @@ def fit(net, **given):
     return net.fit(**{"epochs": 1} | given)
 
 
+class Batches(bpnet.Loader):
+    """The examples in batches of 4."""
+
+    def __init__(self):
+        super().__init__(len(X), N_IN, 4)
+
+    def batches(self, epoch):
+        return [(X[:4], Y[:4]), (X[4:], Y[4:])]
+
+
+def determined(value, reason):
+    """Return an argument that a loader determines."""
+    message = rf"^{{name}} must be left at .* if X is a loader, as .*{reason}.*; got"
+    return {"another": Bad(value, ValueError, message)}
+
+
 def fit_and_validate(net, X, y, sample_weight):
     return net.fit(*EXAMPLES.values(), epochs=1, validation_data=(X, y, sample_weight))
 
@@ -142,6 +158,19 @@ NETWORKS = {
             "resume_from": bad.path(none=True),
             "on_nonfinite": bad.choice(),
             "run_eagerly": bad.flag(),
+        },
+    ),
+    "Network.fit, loader": Entry(
+        fit,
+        {"X": Batches()},
+        {
+            "y": determined(Y, "its batches include the targets"),
+            "sample_weight": determined(W, "may include weights"),
+            "batch_size": determined(4, "pass the size to the loader")
+            | determined(32.0, "pass the size"),
+            "shuffle": determined(False, "shuffle in its batches") | bad.flag(),
+            "validation_split": determined(0.5, "pass these in validation_data"),
+            "validation_data": VALIDATION,
         },
     ),
     "Network.fit, validation": Entry(

@@ -110,6 +110,28 @@ DESCRIPTIONS = {
     "GradientFlow": Entry(bpnet.GradientFlow, {}, WATCH),
     "Doctor": Entry(bpnet.Doctor, {}, WATCH),
     "Snapshots": Entry(bpnet.Snapshots, {}, {"every": bad.integer(1)}),
+    "Loader": Entry(
+        bpnet.Loader,
+        {"n_rows": 10, "n_inputs": 2, "batch_size": 4},
+        {
+            "n_rows": bad.integer(1),
+            "n_inputs": bad.integer(1),
+            "batch_size": bad.integer(1),
+            "total_weight": bad.number(0.0, above=True, none=True),
+            "sizes": {
+                "number": Bad(3, TypeError, "^sizes must be a sequence, got 3"),
+                "none": Bad([], ValueError, "^sizes must have 1 or more values; got"),
+                "half": Bad([2.5], TypeError, "^sizes must be an integer, got 2.5"),
+                "zero": Bad([0], ValueError, "^sizes must be >= 1, got 0"),
+                "too large": Bad([5], ValueError, "^sizes must be at most batch_size=4, .*5"),
+            },
+            "n_batches": bad.integer(1, none=True)
+            | {
+                "too few": Bad(2, ValueError, r"^n_batches=2 .* hold 4 to 8 .* n_rows=10$"),
+                "too many": Bad(6, ValueError, r"^n_batches=6 .* hold 12 to 24 .*=10$"),
+            },
+        },
+    ),
     "Network": Entry(
         bpnet.Network,
         {"layers": [bpnet.Dense(2)], "loss": "categorical_crossentropy"},

@@ -25,7 +25,7 @@ EXEMPT = {
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
-        "Layer.*", "Dense.*", "Dropout.*", "*.link", "*.value", "*.error",
+        "Layer.*", "Dense.*", "Dropout.*", "Loader.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.observe",
         "schedules.*.__call__",  # called before each step with the time
@@ -40,7 +40,7 @@ EXEMPT = {
     ),
     "between bpnet's own modules, which check before": (
         "Network.set_parameters", "Network.lend", "Network.take_back",
-        "Network.choose_backend", "Network.parameters_on",
+        "Network.choose_backend", "Network.parameters_on", "Network.parameters_for",
         "Network.compiled", "Network.compiled_once",
         "Network.check_data", "Network.check_metrics", "Network.evaluate_data", "Network.infer",
         "sanity.initial_loss", "sanity.update_ratio",
