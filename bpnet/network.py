@@ -145,7 +145,7 @@ class Network(Model):
         """
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
-        checked = self.check_metrics(metrics, data.y, backend)
+        checked = self.check_metrics(metrics, lambda: data.y, backend)
         parameters = self.parameters_on(backend, data.X)
         return self.evaluate_data(backend, parameters, data, checked)
 

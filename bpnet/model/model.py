@@ -269,14 +269,19 @@ class Model(Description):
             n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
         )  # fmt: skip
 
-    def check_metrics(self, metrics: Any, y: Array, backend: Backend) -> dict[str, Metric]:
-        """Return metrics by name, checked for this network and targets; None is the default."""
+    def check_metrics(
+        self, metrics: Any, targets: Callable[[], Array], backend: Backend
+    ) -> dict[str, Metric]:
+        """Return metrics by name, checked for this network; None is the default.
+
+        A user's own are tried on a few of the targets.
+        """
         from bpnet.metrics.evaluation import foreign, try_out
         from bpnet.metrics.table import suited
 
         found = suited(metrics, self.loss, self.n_outputs)
         if tried := foreign(found.values()):
-            y = to_device(y, backend, slice(0, 2))
+            y = to_device(targets(), backend, slice(0, 2))
             with backend.activate():
                 dtype, place = getattr(backend.xp, self.dtype), device(y)
                 shape = (y.shape[0], self.n_outputs)

@@ -190,8 +190,10 @@ class Training(Controls):
         self.batch_size = min(limit, rows)
         owner = data.owner if isinstance(data, Dataset) else None
         self.backend = network.choose_backend(backend, owner)
-        y = data.y if isinstance(data, Dataset) else data.sample(2)[1]
-        self.metrics = network.check_metrics(metrics, y, self.backend)
+        self.metrics = network.check_metrics(
+            metrics, lambda: data.y if isinstance(data, Dataset) else data.sample(2)[1],
+            self.backend,
+        )  # fmt: skip
         self.training_metrics = check_flag("training_metrics", training_metrics)
         if self.training_metrics and not isinstance(data, Dataset):
             raise ValueError(
