@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from bpnet.common.checks import check_choice, check_integer, check_number, check_text
-from bpnet.common.component import Component
+from bpnet.common.component import Component, attributes
 from bpnet.common.deprecation import renamed_argument, renamed_property, warn_renamed
 from bpnet.common.patience import Patience
 
@@ -64,7 +64,7 @@ class Schedule(Component):
         super().__init_subclass__(**options)
         observe = vars(cls).get("observe")
         if observe is not None and len(inspect.signature(observe).parameters) == 2:
-            warn_renamed(f"{cls.__name__}.observe(logs)", "observe(state, logs)")
+            warn_renamed(f"{cls.__name__}.observe(logs)", "observe(state, logs)", stacklevel=4)
             cls._former_observe = observe
             cls.initial_state = _former_state  # type: ignore[method-assign]
             cls.value = _former_value  # type: ignore[method-assign]
@@ -75,7 +75,7 @@ class Schedule(Component):
 
 def _former_state(self: Schedule) -> ScheduleState:
     """Return the attributes of a schedule that changes itself."""
-    return copy.deepcopy(self.__getstate__())
+    return copy.deepcopy(attributes(self))
 
 
 def _former_value(self: Schedule, epoch: float, state: ScheduleState) -> float:
@@ -87,7 +87,7 @@ def _observe_as_before(
 ) -> ScheduleState:
     other = _thawed(self, state)
     other._former_observe(logs)
-    return other.__getstate__()
+    return attributes(other)
 
 
 def _thawed(schedule: Schedule, state: ScheduleState) -> Schedule:
