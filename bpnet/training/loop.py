@@ -97,8 +97,8 @@ class Training:
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks receive this object. The next step may overwrite its current parameters, so
-    a callback that keeps arrays must copy them. To set parameters, assign `parameters`; a
-    change inside one of their dicts may go unnoticed.
+    a callback that keeps arrays must copy them. To set parameters, assign `parameters`. If they
+    then have other shapes or dtypes, :class:`bpnet.errors.ComponentError` ends training.
 
     Parameters
     ----------
@@ -252,7 +252,10 @@ class Training:
         ValueError
             If the rate of the layer is a number, which is compiled into the step.
         """
-        layers = range(len(self.network.layers)) if layer is None else [layer - 1]
+        depth = len(self.network.layers)
+        if layer is not None and check_integer("layer", layer, 1) > depth:
+            raise ValueError(f"layer must be <= {depth}, the number of layers; got {layer}")
+        layers = range(depth) if layer is None else [layer - 1]
         names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
         self._set(names, value, "Dropout(")
 
@@ -262,8 +265,12 @@ class Training:
                 f"only what is given as a schedule can change during training; pass "
                 f"{argument}bpnet.schedules.Constant(...){')' * argument.count('(')}"
             )
-        for name in names:
-            self.state.values[name].fix(value)
+        chosen = [self.state.values[name] for name in names]
+        if value is not None:
+            for scheduled in chosen:  # before any is set
+                scheduled.check(value)
+        for scheduled in chosen:
+            scheduled.fix(value)
         if self._runner is not None:
             self._runner.refresh_values()
 
@@ -299,7 +306,6 @@ class Training:
                 self.network.lend(runner)
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
-                    self._call("on_epoch_begin")
                     self._run_epoch(interrupt)
                     if interrupt.requested:
                         self.stop("interrupted")
@@ -363,6 +369,7 @@ class Training:
         restore the weights of the previous epoch.
         """
         try:
+            self._call("on_epoch_begin")
             if self._run_batches(interrupt):
                 self._end_epoch()
             elif self._guard is not None:
@@ -397,7 +404,6 @@ class Training:
             )
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
-        self.runner.check_parameters()
         self.history.append(self.logs)
         self.state.observe(self.logs)
         if self._guard is not None:
@@ -425,7 +431,8 @@ class Training:
 
     def _call(self, hook: str) -> None:
         for callback in self.callbacks:
-            getattr(callback, hook)(self)
+            with self.runner.kept_form():
+                getattr(callback, hook)(self)
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
