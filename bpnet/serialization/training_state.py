@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.common.checks import check_number, check_path
-from bpnet.common.component import Component, nested
+from bpnet.common.component import Component, attributes, nested
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.model.model import Model
@@ -207,7 +207,7 @@ class Resumption:
         if state.values.keys() != training["schedules"].keys():
             raise ValueError("its schedules do not match its optimizer and layers")
         for name, value in state.values.items():
-            _restore_schedule(value, training["schedules"][name])
+            _restore_schedule(value, training["schedules"][name], custom)
         state.step, state.epoch = counter(training, "step"), counter(training, "epoch")
         assert network.n_inputs is not None
         state.optimizer_state = [
@@ -291,15 +291,15 @@ def _classes_of(network: Model, optimizer: Optimizer | None) -> Custom:
     components = [network.loss, *network.layers, *([] if optimizer is None else [optimizer])]
     found: dict[str, Any] = {}
     for component in (part for whole in components for part in nested(whole)):
-        found[component.component_name] = type(component)
-        for value in vars(component).values():
+        found[f"{component.kind}.{component.component_name}"] = type(component)
+        for value in attributes(component).values():
             if callable(value) and not isinstance(value, Component):
                 found[getattr(value, "__name__", "")] = value
     return found
 
 
-def _restore_schedule(value: Any, held: Any) -> None:
-    state = argument(held["state"])
+def _restore_schedule(value: Any, held: Any, custom: Custom) -> None:
+    state = argument(held["state"], custom)
     if state.keys() != value.state.keys():
         raise ValueError(f"the memory of {value.name} is malformed: {short(held)}")
     value.state = state
