@@ -29,7 +29,7 @@ from bpnet.serialization.model_state import (
     weights,
 )
 from bpnet.serialization.safetensors_file import Tensors
-from bpnet.serialization.upgrade import upgraded
+from bpnet.serialization.upgrade import upgraded, with_former_defaults
 from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
@@ -191,8 +191,10 @@ class Resumption:
         for name, value in ours.items():
             self._compare(f"the network's {name}", value, theirs[name])
         if optimizer is not None:
-            theirs = self.settings["optimizer"]
-            self._compare(_LABELS["optimizer"], describe(optimizer), theirs)
+            given, theirs = describe(optimizer), self.settings["optimizer"]
+            if described["version"] == 1:
+                given = with_former_defaults(given)
+            self._compare(_LABELS["optimizer"], given, theirs)
 
     def _state(
         self, training: dict[str, Any], tensors: Tensors, custom: Custom
