@@ -40,7 +40,8 @@ from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_integer, check_number
-from bpnet.common.component import Component
+from bpnet.common.component import Component, attributes
+from bpnet.errors import ComponentError
 from bpnet.random import generator, uniform_bits
 from bpnet.schedules import Schedule
 
@@ -92,7 +93,7 @@ class Layer(Component):
 
     def schedules(self) -> dict[str, Schedule]:
         """Return the attributes that are schedules, by name."""
-        return {n: value for n, value in vars(self).items() if isinstance(value, Schedule)}
+        return {n: s for n, s in attributes(self).items() if isinstance(s, Schedule)}
 
     def check_value(self, name: str, value: float) -> float:
         """Return a value of the schedule `name`, or raise ValueError if it is out of range."""
@@ -185,6 +186,11 @@ class Dense(Layer):
         self.bias_init = initializers.get(bias_init, "bias_init")
         self.l1 = check_number("l1", l1, 0.0)
         self.l2 = check_number("l2", l2, 0.0)
+
+    @property
+    def keeps_z(self) -> bool:
+        """Whether the cache is (a_previous, z, a), as :meth:`Dense.forward` returns it."""
+        return type(self).forward is Dense.forward
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the number of units."""
@@ -301,6 +307,12 @@ class Dropout(Layer):
             return a_previous, None
         bits = uniform_bits(xp, a_previous.shape, context.key, context.step)
         if isinstance(self.rate, Schedule):
+            if "rate" not in context.values:
+                raise ComponentError(
+                    f"{self!r} needs context.values['rate'], the value of its schedule; a "
+                    f"layer that contains it must return that from its own schedules(), and "
+                    f"pass on its context"
+                )
             rate = context.values["rate"]
             limit = xp.astype(xp.round(rate * 2.0**32), xp.int64)
         else:

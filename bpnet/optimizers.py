@@ -15,9 +15,10 @@ from typing import Any
 
 from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.common.checks import check_flag, check_number
+from bpnet.common.checks import check_flag, check_number, kind_of
 from bpnet.common.component import Component, structure
 from bpnet.common.deprecation import warn_renamed
+from bpnet.errors import ComponentError
 from bpnet.schedules import Schedule
 
 # For each layer and parameter, the state arrays by name.
@@ -153,7 +154,16 @@ class Optimizer(Component):
         if not isinstance(weight_decay, float) or weight_decay:
             learning_rate = rest[self.n_state]
             p = p * (1.0 - learning_rate * weight_decay)
-        return self.rule(xp, p, g, *rest)
+        result: Any = self.rule(xp, p, g, *rest)
+        due = 1 + self.n_state
+        if not isinstance(result, tuple | list) or len(result) != due:
+            is_tuple = isinstance(result, tuple | list)
+            raise ComponentError(
+                f"the optimizer {self!r}: rule must return a tuple of {due}, the new parameter "
+                f"and its {self.n_state} state arrays {self.state_names}; got "
+                f"{f'{len(result)} values' if is_tuple else kind_of(result)}"
+            )
+        return tuple(result)
 
     def update(
         self,

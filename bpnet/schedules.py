@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from bpnet.common.checks import check_choice, check_integer, check_number, check_text
-from bpnet.common.component import Component
+from bpnet.common.component import Component, attributes
 from bpnet.common.deprecation import renamed_argument, renamed_property, warn_renamed
 from bpnet.common.patience import Patience
 
@@ -76,7 +76,7 @@ class Schedule(Component):
 
 def _former_state(self: Schedule) -> ScheduleState:
     """Return the attributes of a schedule that changes itself."""
-    return copy.deepcopy(self.__getstate__())
+    return copy.deepcopy(attributes(self))
 
 
 def _former_value(self: Schedule, epoch: float, state: ScheduleState) -> float:
@@ -88,7 +88,7 @@ def _observe_as_before(
 ) -> ScheduleState:
     other = _thawed(self, state)
     other._former_observe(logs)
-    return other.__getstate__()
+    return attributes(other)
 
 
 def _thawed(schedule: Schedule, state: ScheduleState) -> Schedule:

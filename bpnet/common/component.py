@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from abc import ABCMeta
 from collections.abc import Hashable, Iterator
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
+
+import numpy as np
 
 Kind = TypeVar("Kind")
 
@@ -105,7 +108,7 @@ class Component(metaclass=ComponentMeta):
         return type(self).from_config(config | changes)
 
     def __repr__(self) -> str:
-        values = {name: v for name, v in vars(self).items() if not name.startswith("_")}
+        values = {n: v for n, v in attributes(self).items() if not n.startswith("_")}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in values.items())})"
 
     # --- identity -------------------------------------------------------------------------
@@ -122,7 +125,7 @@ class Component(metaclass=ComponentMeta):
     # --- freezing -------------------------------------------------------------------------
 
     def _freeze(self) -> None:
-        values = sorted((name, _exact(value)) for name, value in vars(self).items())
+        values = sorted((name, _exact(value)) for name, value in attributes(self).items())
         key: Hashable = (type(self), *values)
         try:
             hash(key)
@@ -136,23 +139,56 @@ class Component(metaclass=ComponentMeta):
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        self._refuse(name)
+        if "_key" in self.__dict__:
+            self._refuse(name)
+        object.__delattr__(self, name)
 
     def _refuse(self, name: str) -> NoReturn:
+        try:
+            change = f"{name}=..." if name in constructor_parameters(type(self)) else "..."
+        except TypeError:  # *args have no names
+            change = "..."
         raise AttributeError(
             f"{self!r} is frozen, as compiled steps and saved files rely on it: instead of "
-            f"assigning {name!r}, build another, for example with .replace({name}=...). What "
+            f"assigning {name!r}, build another, for example with .replace({change}). What "
             f"changes during training is given as a schedule from bpnet.schedules, or set by a "
             f"callback with training.set_learning_rate(value)"
         )
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle and copy the attributes, without the key, which holds classes and ids."""
-        return {name: value for name, value in vars(self).items() if name != "_key"}
+        return attributes(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
         self._freeze()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.__getstate__())
+
+
+def _restored(cls: type[Kind], state: Any) -> Kind:
+    """Return a copied or unpickled component, frozen even if the class has own methods."""
+    component: Any = object.__new__(cls)
+    component.__setstate__(state)
+    component._freeze()
+    return component  # type: ignore[no-any-return]
+
+
+def attributes(component: Component) -> dict[str, Any]:
+    """Return the attributes of a component, those in slots too, without what is cached."""
+    members: dict[str, Any] = {}
+    for base in reversed(type(component).__mro__):
+        members |= vars(base)
+    slots = (n for n, m in members.items() if isinstance(m, types.MemberDescriptorType))
+    found = {n: getattr(component, n) for n in slots if hasattr(component, n)}
+    found |= vars(component)
+    return {
+        name: value
+        for name, value in found.items()
+        if name != "_key" and not isinstance(members.get(name), functools.cached_property)
+    }
 
 
 @functools.cache
@@ -195,10 +231,31 @@ def is_own(component: Any) -> bool:
 def nested(component: Any) -> Iterator[Any]:
     """Yield a component and all components in its attributes."""
     yield component
-    for value in vars(component).values():
-        for part in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(part, Component):
-                yield from nested(part)
+    for value in attributes(component).values():
+        yield from _components_in(value)
+
+
+def _components_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, Component):
+        yield from nested(value)
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _components_in(part)
+
+
+class _Itself:
+    """Equal only to that of the same object, whatever the object's class says of equality."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
 
 
 def _exact(value: Any) -> Any:
@@ -207,6 +264,12 @@ def _exact(value: Any) -> Any:
         return type(value), value.hex()
     if isinstance(value, tuple):
         return type(value), tuple(map(_exact, value))
+    if isinstance(value, frozenset):
+        return type(value), frozenset(map(_exact, value))
+    if isinstance(value, np.generic):
+        return type(value), str(value.dtype), value.tobytes()
+    if isinstance(value, Component):
+        return _Itself(value) if value._key is None else value._key
     return type(value), value
 
 
@@ -215,15 +278,11 @@ def structure(component: Component, variable: type) -> Hashable:
 
     Such as schedules, whose values are arguments of a compiled step.
     """
-    values = {n: v for n, v in vars(component).items() if n != "_key"}
-    key = (
-        type(component),
-        *sorted(
-            (n, variable if isinstance(v, variable) else _exact(v)) for n, v in values.items()
-        ),
+    key: Any = component._key
+    if key is None:
+        return _Itself(component)
+    kind, *values = key
+    return kind, *(
+        (name, variable if isinstance(getattr(component, name), variable) else value)
+        for name, value in values
     )
-    try:
-        hash(key)
-    except TypeError:
-        return component
-    return key

@@ -18,6 +18,7 @@ import numpy as np
 from bpnet.data.dataset import Dataset
 from bpnet.layers import Dense
 from bpnet.losses import Loss, mean_loss
+from bpnet.model.parameters import has_weights
 from bpnet.training.loop import Training
 
 # The neighbor search is quadratic in rows; this many suffice to tell signal from noise.
@@ -296,5 +297,5 @@ def _activations(training: Training) -> tuple[str, ...]:
     return tuple(
         layer.activation.name if isinstance(layer, Dense) else ""
         for layer, parameters in layers
-        if "W" in parameters
+        if has_weights(parameters)
     )

@@ -38,6 +38,7 @@ from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.common.checks import check_integer
 from bpnet.layers import Dense
 from bpnet.losses import sum_of_weights
+from bpnet.model.parameters import has_weights
 from bpnet.model.recorder import recording
 from bpnet.optimizers import Optimizer, OptimizerState
 from bpnet.training.loop import Callback, Training
@@ -155,17 +156,17 @@ class Meter:
 
     def __init__(self, training: Training, rows: int) -> None:
         network, backend = training.network, training.backend
-        depth = sum("W" in layer for layer in training.parameters)
+        depth = sum(map(has_weights, training.parameters))
         layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in METRICS)
         self.names = ["data_loss", *layers]
         self.sample = training.sample(rows).arrays_on(backend)
         flats = tuple(
-            flatness(layer.activation) if isinstance(layer, Dense) else None
+            flatness(layer.activation) if isinstance(layer, Dense) and layer.keeps_z else None
             for layer in network.layers
         )
         optimizer = training.state.optimizer
         self.compute = network.compiled(
-            backend, measure, optimizer, flats, key=(optimizer.settings, flats)
+            backend, measure, optimizer, flats, key=optimizer.settings
         )
 
     def read(self, training: Training, rate: float) -> dict[str, float]:
@@ -206,7 +207,7 @@ def measure(
     )
     metrics = [data_loss]
     for number, layer in enumerate(parameters):
-        if "W" in layer:
+        if has_weights(layer):
             W = layer["W"]
             metrics += weight_metrics(xp, W, gradients[number]["W"], moved[number]["W"])
             metrics += activation_metrics(xp, W, recorders[number].cache, flats[number])

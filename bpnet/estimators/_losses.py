@@ -6,6 +6,8 @@ are the same; link functions and output errors are bpnet's.
 
 from __future__ import annotations
 
+from typing import Any
+
 from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import (
     BinaryCrossentropy,
@@ -15,8 +17,21 @@ from bpnet.losses import (
     one_hot,
 )
 
+NOT_IN_FILES = (
+    "files cannot represent scikit-learn's losses, so estimators do not support "
+    "bpnet.Checkpoint and Network.save; pickle the estimator instead"
+)
 
-class LogLoss(CategoricalCrossentropy):
+
+class NotInFiles:
+    """Refuses to describe a loss, which model files do not have."""
+
+    def config(self) -> dict[str, Any]:
+        """Raise TypeError."""
+        raise TypeError(f"{NOT_IN_FILES}; got the loss {type(self).__name__}")
+
+
+class LogLoss(NotInFiles, CategoricalCrossentropy):
     """l = -ln p_k of the true class k, with p = softmax(z) clipped."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
@@ -29,7 +44,7 @@ class LogLoss(CategoricalCrossentropy):
         return -xp.log(_clipped(xp, xp.sum(y * p, axis=1))), p - y
 
 
-class BinaryLogLoss(BinaryCrossentropy):
+class BinaryLogLoss(NotInFiles, BinaryCrossentropy):
     """l = sum over labels of -y ln p - (1 - y) ln(1 - p), with p = sigmoid(z) clipped."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
@@ -47,7 +62,7 @@ class BinaryLogLoss(BinaryCrossentropy):
         return -xp.sum(xp.log(true), axis=1), p - y
 
 
-class HalfSquaredError(MeanSquaredError):
+class HalfSquaredError(NotInFiles, MeanSquaredError):
     """l = mean over outputs of (z - y)^2 / 2, with the gradient of the sum.
 
     scikit-learn reports the mean but descends the sum, so with several outputs its gradient is
@@ -65,7 +80,7 @@ class HalfSquaredError(MeanSquaredError):
         return z - y
 
 
-class HalfPoissonDeviance(Poisson):
+class HalfPoissonDeviance(NotInFiles, Poisson):
     """l = sum over outputs of y ln(y / e^z) - y + e^z: half the Poisson deviance."""
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:

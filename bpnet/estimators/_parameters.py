@@ -14,7 +14,9 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend import Backend
+from bpnet.callbacks.checkpoint import Checkpoint
 from bpnet.common.checks import check_integer, check_number
+from bpnet.estimators._losses import NOT_IN_FILES
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
 from bpnet.training.loop import Callback, check_callbacks
@@ -134,7 +136,8 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
 
     def _check_combinations(self, incremental: bool) -> None:
         """Reject parameters that contradict each other."""
-        self._callback_list()
+        if any(isinstance(callback, Checkpoint) for callback in self._callback_list()):
+            raise TypeError(f"{NOT_IN_FILES}; got it in callbacks")
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.optimizer is not None:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bpnet.activations import Activation
+from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.typing import Array, LayerParameters, Namespace
+from bpnet.common.checks import kind_of
 from bpnet.common.component import is_own
 from bpnet.errors import ComponentError
 from bpnet.layers import Context, Dense, Layer
@@ -63,7 +65,7 @@ class CheckedLayer(Layer):
             _refuse(where, "a tuple (a, cache)", _kind(result))
         a, cache = result
         width = self.layer.n_outputs(a_previous.shape[1])
-        _check(where, "a", a, (a_previous.shape[0], width), a_previous.dtype)
+        _check(where, "a", a, (a_previous.shape[0], width), a_previous)
         return a, (cache, tuple(a_previous.shape))
 
     def backward(
@@ -82,15 +84,19 @@ class CheckedLayer(Layer):
             _refuse(where, "a tuple (dL/da_previous, gradients)", _kind(result))
         previous, gradients = result
         if propagate or previous is not None:
-            _check(where, "dL/da_previous", previous, shape, error.dtype)
-        self._check_gradients(where, parameters, gradients, parameters.keys())
+            _check(where, "dL/da_previous", previous, shape, error)
+        due = f"gradients in a dict with the keys {list(parameters)}"
+        self._check_gradients(where, parameters, gradients, parameters.keys(), due)
         return previous, gradients
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
         """Check the penalty."""
         penalty = self.layer.penalty(xp, parameters)
-        if penalty is not None and tuple(getattr(penalty, "shape", ())) != ():
-            where = f"{self.place}, {self.layer!r}: penalty"
+        where = f"{self.place}, {self.layer!r}: penalty"
+        if is_array(penalty):
+            like = next(iter(parameters.values()), penalty)
+            _check(where, "an array (or a number, or None)", penalty, (), like)
+        elif penalty is not None and not isinstance(penalty, int | float):
             _refuse(where, "a number or a 0-d array, or None", _kind(penalty))
         return penalty
 
@@ -99,18 +105,19 @@ class CheckedLayer(Layer):
         gradients = self.layer.penalty_gradients(xp, parameters)
         penalized = parameters.keys() & (gradients if isinstance(gradients, dict) else {})
         where = f"{self.place}, {self.layer!r}: penalty_gradients"
-        self._check_gradients(where, parameters, gradients, penalized)
+        due = f"gradients in a dict, with some of the keys {list(parameters)} or {{}}"
+        self._check_gradients(where, parameters, gradients, penalized, due)
         return gradients
 
     def _check_gradients(
-        self, where: str, parameters: LayerParameters, gradients: Any, due: Any
+        self, where: str, parameters: LayerParameters, gradients: Any, names: Any, due: str
     ) -> None:
-        if not isinstance(gradients, dict) or gradients.keys() != due:
+        if not isinstance(gradients, dict) or gradients.keys() != names:
             got = list(gradients) if isinstance(gradients, dict) else _kind(gradients)
-            _refuse(where, f"gradients in a dict with the keys {list(due)}", str(got))
-        for name in due:
+            _refuse(where, due, str(got))
+        for name in names:
             p = parameters[name]
-            _check(where, f"the gradient of {name}", gradients[name], tuple(p.shape), p.dtype)
+            _check(where, f"the gradient of {name}", gradients[name], tuple(p.shape), p)
 
 
 class CheckedActivation(Activation):
@@ -130,7 +137,7 @@ class CheckedActivation(Activation):
 
     def _same(self, method: str, z: Array, result: Any) -> Array:
         where = f"activation {self.activation!r} of {self.place}: {method}"
-        _check(where, "an array like z", result, tuple(z.shape), z.dtype)
+        _check(where, "an array like z", result, tuple(z.shape), z)
         return result
 
 
@@ -169,23 +176,29 @@ class CheckedLoss(Loss):
         return result
 
     def _checked(self, method: str, what: str, array: Any, z: Array, shape: Any) -> Array:
-        _check(f"loss {self.loss!r}: {method}", what, array, shape, z.dtype)
+        _check(f"loss {self.loss!r}: {method}", what, array, shape, z)
         return array
 
 
-def _check(where: str, what: str, array: Any, shape: tuple[int, ...], dtype: Any) -> None:
-    """Check the shape and dtype of an array."""
-    got = tuple(array.shape) if hasattr(array, "shape") else None
-    if got != shape or array.dtype != dtype:
-        _refuse(where, f"{what} of shape {shape} and dtype {dtype}", _kind(array))
+def _check(where: str, what: str, array: Any, shape: tuple[int, ...], like: Array) -> None:
+    """Check that an array has this shape, and the library and dtype of `like`."""
+    got = tuple(array.shape) if is_array(array) else None
+    if got != shape or library(array) != library(like) or array.dtype != like.dtype:
+        due = f"shape {shape} and dtype {like.dtype} ({library(like)})"
+        _refuse(where, f"{what} of {due}", _kind(array))
+
+
+def library(array: Array) -> str:
+    """Return the name of an array's library, also of one traced by JAX."""
+    name: str = array_namespace(array).__name__
+    return name.removeprefix("array_api_compat.").partition(".")[0]
 
 
 def _kind(value: Any) -> str:
     """Describe what was returned."""
-    name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
-    if not hasattr(value, "shape"):
-        return type(value).__name__
-    return f"shape {tuple(value.shape)} and dtype {value.dtype} ({name})"
+    if not is_array(value):
+        return kind_of(value)
+    return f"shape {tuple(value.shape)} and dtype {value.dtype} ({library(value)})"
 
 
 def _refuse(where: str, due: str, got: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 
 from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters, to_device
-from bpnet.backend.typing import Array, Parameters
-from bpnet.common.checks import kind_of
+from bpnet.backend.typing import Array, LayerParameters, Parameters
+from bpnet.common.checks import check_integer, kind_of
 from bpnet.data.validation import as_parameter
 from bpnet.errors import ComponentError
 from bpnet.layers import Layer
@@ -39,12 +39,12 @@ class Placement(NamedTuple):
         )
 
     def in_dtype(self, dtype: str) -> Placement:
-        """Return the parameters in a dtype, copied only if they have another one."""
+        """Return a copy of the parameters in a dtype."""
         xp = self.backend.xp
         with self.backend.activate():
             return self._replace(
                 parameters=[
-                    {name: xp.astype(p, getattr(xp, dtype), copy=False)
+                    {name: xp.astype(p, getattr(xp, dtype), copy=True)
                      for name, p in layer.items()}
                     for layer in self.parameters
                 ]
@@ -105,19 +105,14 @@ def draw_weights(
     """Draw the initial parameters of all layers on the host and move them to a backend."""
     parameters: Parameters = []
     for number, layer in enumerate(layers):
-        rng = generator(seed, "weights", number)
-        n_outputs = layer.n_outputs(n_inputs)
-        with np.errstate(over="ignore"):  # an overflow shows as an infinity below
-            initial = {
-                name: np.array(values, dtype, order="C")
-                for name, values in layer.initial_parameters(rng, n_inputs).items()
-            }
-        if (got := {k: v.shape for k, v in initial.items()}) != (
-            due := layer.parameter_shapes(n_inputs)
-        ):
+        where, n_outputs = _place(number, layer), _width(number, layer, n_inputs)
+        drawn = layer.initial_parameters(generator(seed, "weights", number), n_inputs)
+        initial = _on_host(where, drawn, dtype)
+        got = {name: values.shape for name, values in initial.items()}
+        if got != (due := layer.parameter_shapes(n_inputs)):
             raise ComponentError(
-                f"layer {number + 1}, {layer!r}: initial_parameters must return arrays of the "
-                f"shapes that parameter_shapes declares, {due}; got {got}"
+                f"{where}: initial_parameters must return arrays of the shapes that "
+                f"parameter_shapes declares, {due}; got {got}"
             )
         for name, values in initial.items():
             if not np.all(np.isfinite(values)):
@@ -127,6 +122,47 @@ def draw_weights(
         parameters.append({name: backend.asarray(values) for name, values in initial.items()})
         n_inputs = n_outputs
     return Placement(backend, parameters)
+
+
+def _place(number: int, layer: Layer) -> str:
+    return f"layer {number + 1}, {layer!r}"
+
+
+def _width(number: int, layer: Layer, n_inputs: int) -> int:
+    """Return the width of a layer's output, which must be an int >= 1."""
+    n_outputs: Any = layer.n_outputs(n_inputs)
+    try:
+        return check_integer("n_outputs", n_outputs, 1)
+    except (TypeError, ValueError) as error:
+        raise ComponentError(
+            f"{_place(number, layer)}: n_outputs must return an integer >= 1; got {n_outputs!r}"
+        ) from error
+
+
+def _on_host(where: str, drawn: Any, dtype: str = "float64") -> dict[str, Any]:
+    """Return what a layer's initial_parameters returned, in a dtype."""
+    where = f"{where}: initial_parameters"
+    if not isinstance(drawn, dict) or not all(isinstance(name, str) for name in drawn):
+        got = f"the keys {list(drawn)}" if isinstance(drawn, dict) else kind_of(drawn)
+        raise ComponentError(
+            f"{where} must return a dict of names and arrays, {{}} if there are none; got {got}"
+        )
+    initial = {}
+    for name, values in drawn.items():
+        try:
+            with np.errstate(over="ignore"):  # an overflow shows as an infinity later
+                initial[name] = np.array(values, dtype, order="C")
+        except (TypeError, ValueError) as error:
+            raise ComponentError(
+                f"{where} must return arrays of real numbers; got {kind_of(values)} for "
+                f"{name}: {error}"
+            ) from error
+    return initial
+
+
+def has_weights(parameters: LayerParameters) -> bool:
+    """Whether a layer has a weight matrix, and not a vector of that name."""
+    return "W" in parameters and parameters["W"].ndim == 2
 
 
 Form = list[dict[str, tuple[tuple[int, ...], str]]]
@@ -171,7 +207,14 @@ def parameter_shapes(
 ) -> list[dict[str, tuple[int, ...]]]:
     """Return the shapes of all parameters, layer by layer."""
     widths = _widths(layers, n_inputs)
-    return [layer.parameter_shapes(n) for layer, n in zip(layers, widths, strict=False)]
+    return [_shapes(k, layer, widths[k]) for k, layer in enumerate(layers)]
+
+
+def _shapes(number: int, layer: Layer, n_inputs: int) -> dict[str, tuple[int, ...]]:
+    if type(layer).parameter_shapes is not Layer.parameter_shapes:
+        return layer.parameter_shapes(n_inputs)
+    drawn = layer.initial_parameters(generator(0, "weights"), n_inputs)  # as by default
+    return {name: p.shape for name, p in _on_host(_place(number, layer), drawn).items()}
 
 
 def parameter_bytes(layers: Sequence[Layer], n_inputs: int, dtype: str) -> int:
@@ -187,6 +230,6 @@ def activation_bytes(layers: Sequence[Layer], n_inputs: int, rows: int, dtype: s
 
 def _widths(layers: Sequence[Layer], n_inputs: int) -> list[int]:
     widths = [n_inputs]
-    for layer in layers:
-        widths.append(layer.n_outputs(widths[-1]))
+    for number, layer in enumerate(layers):
+        widths.append(_width(number, layer, widths[-1]))
     return widths

@@ -145,7 +145,7 @@ def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> T
         loss, gradients = backprop.loss_and_gradients(backend.xp, recorded, parameters, X, y)
         entries = [
             *_forward(backend.xp, net, recorders, y, loss),
-            *_backward(backend.xp, recorders, gradients),
+            *_backward(backend.xp, net, recorders, gradients),
         ]
         host = {entry.name: backend.to_numpy(entry.value) for entry in entries}
         entries = [
@@ -173,49 +173,49 @@ def _forward(
 ) -> Iterator[Entry]:
     """Yield z and a of all layers, the prediction, and the loss with its error."""
     for k, recorder in enumerate(recorders, start=1):
-        layer, before = recorder.layer, _input(k)
-        if isinstance(layer, Dense):
+        layer, before = net.layers[k - 1], _input(k)
+        if isinstance(layer, Dense) and layer.keeps_z:
             _, z, _ = recorder.cache
             equation = f"z{k} = {before} W{k} + b{k}"
-            yield Entry(f"z{k}", z, equation, line_of(layer.forward, "z"))
+            yield Entry(f"z{k}", z, equation, _line_in(layer.forward, "z"))
             equation = f"a{k} = " + (f"z{k}" if _is_linear(layer) else f"{_f(layer)}(z{k})")
-            yield Entry(f"a{k}", recorder.a, equation, line_of(layer.activation.f, "return"))
+            yield Entry(f"a{k}", recorder.a, equation, _line_in(layer.activation.f, "return"))
         else:  # the first return statement of dropout is for outside of training
-            line = line_of(layer.forward, "return", 0 if isinstance(layer, Dropout) else -1)
+            line = _line_in(layer.forward, "return", 0 if isinstance(layer, Dropout) else -1)
             yield Entry(f"a{k}", recorder.a, f"a{k} = {layer!r} of {before}", line)
     lossname, L, z = net.loss.name, len(recorders), recorders[-1].a
     if not net.loss.identity_link:
         equation = f"p = {_LINKS.get(lossname, 'link')}(a{L})"
-        yield Entry("p", net.loss.link(xp, z), equation, line_of(net.loss.link, "return"))
+        yield Entry("p", net.spec.loss.link(xp, z), equation, _line_in(net.loss.link, "return"))
     penalties = _penalty(net.layers)
     equation = f"L = mean of {lossname}(y, a{L}){penalties}"
-    yield Entry("loss", loss, equation, line_of(net.loss.value, "return"))
+    yield Entry("loss", loss, equation, _line_in(net.loss.value, "return"))
     equation = f"dl/da{L} = {_ERRORS.get(lossname, 'error of the loss')}"
-    error = net.loss.error(xp, y, z)
-    yield Entry(f"dl/da{L}", error, equation, line_of(net.loss.error, "return"))
+    error = net.spec.loss.error(xp, y, z)
+    yield Entry(f"dl/da{L}", error, equation, _line_in(net.loss.error, "return"))
 
 
 def _backward(
-    xp: Namespace, recorders: Sequence[Recorder], gradients: Parameters
+    xp: Namespace, net: Model, recorders: Sequence[Recorder], gradients: Parameters
 ) -> Iterator[Entry]:
     """Yield the error, delta and gradients of all layers, from the last to the first."""
     L = len(recorders)
     for k in range(L, 0, -1):
-        recorder, layer = recorders[k - 1], recorders[k - 1].layer
-        is_delta = k == L and isinstance(layer, Dense) and _is_linear(layer)
+        recorder, layer = recorders[k - 1], net.layers[k - 1]
+        is_delta = k == L and isinstance(layer, Dense) and layer.keeps_z and _is_linear(layer)
         name = f"delta{k}" if is_delta else f"dL/da{k}"
         if k == L:
-            equation, line = f"dl/da{k} / m", line_of(losses.output_error, "return", 0)
+            equation, line = f"dl/da{k} / m", _line_in(losses.output_error, "return", 0)
         else:
-            after = recorders[k].layer
+            after = net.layers[k]
             through = f"dL/da{k + 1} through {after!r}"
             equation = f"delta{k + 1} W{k + 1}^T" if isinstance(after, Dense) else through
-            line = line_of(after.backward, "return")
+            line = _line_in(after.backward, "return")
         yield Entry(name, recorder.error, f"{name} = {equation}", line)
-        if isinstance(layer, Dense):
+        if isinstance(layer, Dense) and layer.keeps_z:
             yield from _dense_backward(xp, k, recorder, layer, gradients[k - 1], is_delta)
         else:
-            line = line_of(layer.backward, "return")
+            line = _line_in(layer.backward, "return")
             for parameter, gradient in gradients[k - 1].items():
                 name = f"d{parameter}{k}"
                 yield Entry(name, gradient, f"{name} by {layer!r}", line)
@@ -234,12 +234,12 @@ def _dense_backward(
         _, z, a = recorder.cache
         linear = _is_linear(layer)
         equation = f"delta{k} = dL/da{k}" + ("" if linear else f" * {_f(layer)}'(z{k})")
-        line = line_of(layer.delta, "return", 0 if linear else -1)
+        line = _line_in(layer.delta, "return", 0 if linear else -1)
         yield Entry(f"delta{k}", layer.delta(xp, z, a, recorder.error), equation, line)
     equation = f"dW{k} = {_input(k)}^T delta{k}{_penalty([layer], f'W{k}')}"
-    yield Entry(f"dW{k}", gradients["W"], equation, line_of(layer.backward, "W"))
+    yield Entry(f"dW{k}", gradients["W"], equation, _line_in(layer.backward, "W"))
     equation = f"db{k} = sum over rows of delta{k}"
-    yield Entry(f"db{k}", gradients["b"], equation, line_of(layer.backward, "b"))
+    yield Entry(f"db{k}", gradients["b"], equation, _line_in(layer.backward, "b"))
 
 
 def _input(k: int) -> str:
@@ -311,6 +311,17 @@ def line_of(function: Callable[..., Any], target: str, which: int = -1) -> Line:
         first + found[0].lineno - 1,
         "; ".join(" ".join(part.split()) for part in parts),
     )
+
+
+def _line_in(function: Callable[..., Any], target: str, which: int = -1) -> Line:
+    """Find that line in a component, perhaps a user's own, written in another way."""
+    try:
+        return line_of(function, target, which)
+    except LookupError:
+        source, first = inspect.getsourcelines(function)
+        return Line(Path(inspect.getsourcefile(function) or "").name, first, source[0].strip())
+    except (OSError, TypeError):  # entered in a shell, or not written in Python
+        return Line(function.__module__, 0, getattr(function, "__qualname__", ""))
 
 
 def _matching(tree: ast.AST, target: str) -> Iterator[ast.stmt | ast.expr]:

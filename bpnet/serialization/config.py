@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from bpnet import activations, initializers, layers, losses, metrics, optimizers, schedules
 from bpnet.common.component import Component, constructor_parameters
 
@@ -42,6 +44,8 @@ def describe(value: Any) -> Any:
     TypeError
         If it cannot be built again from such a description.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list):
@@ -49,7 +53,11 @@ def describe(value: Any) -> Any:
     if isinstance(value, tuple):
         return {"tuple": [describe(part) for part in value]}
     if isinstance(value, dict):
-        return {"dict": {str(key): describe(part) for key, part in value.items()}}
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(
+                f"a dict in a model file has strings as keys; got the key {wrong[0]!r}"
+            )
+        return {"dict": {key: describe(part) for key, part in value.items()}}
     if isinstance(value, Component):
         return _described(value)
     if callable(value) and not isinstance(value, type):
@@ -63,15 +71,19 @@ def describe(value: Any) -> Any:
 def _described(component: Component) -> dict[str, Any]:
     cls, config = type(component), component.config()
     _check_name(cls, component.kind, cls.component_name)
+    plain = _plain(config)
     rebuilt = cls.from_config(config)
-    if rebuilt != component and rebuilt.config() != config:
+    if _plain(rebuilt.config()) != plain:
         raise TypeError(
             f"{component!r} cannot be saved: from_config(config()) builds another one, "
             f"{rebuilt!r}. Store each argument of {cls.__name__} unchanged under its name, or "
             f"override config()"
         )
-    plain = {name: describe(value) for name, value in config.items()}
     return {"class": f"{component.kind}.{cls.component_name}"} | plain
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: describe(value) for name, value in config.items()}
 
 
 def _check_name(value: Any, kind: str, name: str) -> None:
@@ -131,8 +143,9 @@ def _find(kind: str, name: str, custom: Custom) -> Any:
     is_function = kind == "initializers" and own in initializers.INITIALIZERS.values()
     if (is_component and not inspect.isabstract(own)) or is_function:
         return own
-    if name in custom:
-        return custom[name]
+    for key in (f"{kind}.{name}", name):
+        if key in custom:
+            return custom[key]
     raise ValueError(
         f"it has the component {short(f'{kind}.{name}')}, which this version of bpnet does not "
         f"have; if it is your own, pass custom={{{short(name)}: {name[:40]}}} to bpnet.load "

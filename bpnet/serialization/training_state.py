@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.common.checks import check_number, check_path
-from bpnet.common.component import Component, nested
+from bpnet.common.component import Component, attributes, nested
 from bpnet.common.history import History
 from bpnet.data.loader import Loader
 from bpnet.model.model import Model
@@ -28,7 +28,7 @@ from bpnet.serialization.model_state import (
     weights,
 )
 from bpnet.serialization.safetensors_file import Tensors
-from bpnet.serialization.upgrade import upgraded
+from bpnet.serialization.upgrade import upgraded, with_former_defaults
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import prepared
 from bpnet.training.state import TrainingState
@@ -178,6 +178,7 @@ class Resumption:
         ours, theirs = architecture(network), architecture(self.network)
         for name, value in ours.items():
             self._compare(f"the network's {name}", value, theirs[name])
+        self.version = described["version"]
 
     def _state(
         self, training: dict[str, Any], tensors: Tensors, custom: Custom
@@ -192,7 +193,7 @@ class Resumption:
         if state.values.keys() != training["schedules"].keys():
             raise ValueError("its schedules do not match its optimizer and layers")
         for name, value in state.values.items():
-            _restore_schedule(value, training["schedules"][name])
+            _restore_schedule(value, training["schedules"][name], custom)
         state.step, state.epoch = counter(training, "step"), counter(training, "epoch")
         state.place = _place(training)
         assert network.n_inputs is not None
@@ -219,7 +220,10 @@ class Resumption:
             If it does not match; nothing is changed then.
         """
         if self.optimizer is not None:
-            ours = describe(prepared(self.optimizer, training.direction))
+            if self.version == 1:
+                ours = with_former_defaults(describe(self.optimizer))
+            else:
+                ours = describe(prepared(self.optimizer, training.direction))
             self._compare(_LABELS["optimizer"], ours, self.settings["optimizer"])
         for name, value in settings(training).items():
             if self.settings.get(name) != _UNKNOWN:
@@ -296,15 +300,15 @@ def _classes_of(network: Model, optimizer: Optimizer | None) -> Custom:
     components = [network.loss, *network.layers, *([] if optimizer is None else [optimizer])]
     found: dict[str, Any] = {}
     for component in (part for whole in components for part in nested(whole)):
-        found[component.component_name] = type(component)
-        for value in vars(component).values():
+        found[f"{component.kind}.{component.component_name}"] = type(component)
+        for value in attributes(component).values():
             if callable(value) and not isinstance(value, Component):
                 found[getattr(value, "__name__", "")] = value
     return found
 
 
-def _restore_schedule(value: Any, held: Any) -> None:
-    state = argument(held["state"])
+def _restore_schedule(value: Any, held: Any, custom: Custom) -> None:
+    state = argument(held["state"], custom)
     if state.keys() != value.state.keys():
         raise ValueError(f"the memory of {value.name} is malformed: {short(held)}")
     value.state = state

@@ -31,6 +31,16 @@ def upgraded(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
     return document, {_tensor_name(name, names): t for name, t in tensors.items()}
 
 
+def with_former_defaults(description: Any) -> Any:
+    """Return the description of a component with the defaults of version 1."""
+    if not isinstance(description, dict):
+        return description
+    parts = {name: with_former_defaults(part) for name, part in description.items()}
+    if parts.get("class") == "schedules.ReduceOnPlateau" and parts["mode"] is None:
+        parts["mode"] = "min"
+    return parts
+
+
 def _components(value: Any) -> Any:
     """Rename the parameters of components."""
     if isinstance(value, list):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Parameters
+from bpnet.common.checks import check_integer
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.model.model import Model
@@ -83,7 +84,10 @@ class Controls:
         ValueError
             If the rate of the layer is a number, which is compiled into the step.
         """
-        layers = range(len(self.network.layers)) if layer is None else [layer - 1]
+        depth = len(self.network.layers)
+        if layer is not None and check_integer("layer", layer, 1) > depth:
+            raise ValueError(f"layer must be <= {depth}, the number of layers; got {layer}")
+        layers = range(depth) if layer is None else [layer - 1]
         names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
         self._set(names, value, "Dropout(")
 
@@ -93,8 +97,12 @@ class Controls:
                 f"only what is given as a schedule can change during training; pass "
                 f"{argument}bpnet.schedules.Constant(...){')' * argument.count('(')}"
             )
-        for name in names:
-            self.state.values[name].fix(value)
+        chosen = [self.state.values[name] for name in names]
+        if value is not None:
+            for scheduled in chosen:  # before any is set
+                scheduled.check(value)
+        for scheduled in chosen:
+            scheduled.fix(value)
         if self._runner is not None:
             self._runner.refresh_values()
 

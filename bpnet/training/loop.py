@@ -109,8 +109,8 @@ class Training(Controls):
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks receive this object. The next step may overwrite its current parameters, so
-    a callback that keeps arrays must copy them. To set parameters, assign `parameters`; a
-    change inside one of their dicts may go unnoticed.
+    a callback that keeps arrays must copy them. To set parameters, assign `parameters`. If they
+    then have other shapes or dtypes, :class:`bpnet.errors.ComponentError` ends training.
 
     Parameters
     ----------
@@ -208,7 +208,8 @@ class Training(Controls):
         own = monitors.recorded(self.metrics, validation is not None, self.training_metrics)
         self.directions, self._is_complete = monitors.known(own, self.callbacks, Callback)
         state.prepare(self.direction)
-        self._call("setup")
+        for callback in self.callbacks:
+            callback.setup(self)
 
     def direction(self, monitor: str, mode: str | None = None) -> str:
         """Return whether the "min" or the "max" of a name in the history is best.
@@ -256,7 +257,6 @@ class Training(Controls):
                 self.network.lend(runner)
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
-                    self._call("on_epoch_begin")
                     self._run_epoch(interrupt)
                     if interrupt.requested:
                         self.stop("interrupted")
@@ -324,6 +324,7 @@ class Training(Controls):
         restore the weights of the previous epoch.
         """
         try:
+            self._call("on_epoch_begin")
             if self._run_batches(interrupt):
                 self._end_epoch()
             elif self._guard is not None:
@@ -361,7 +362,6 @@ class Training(Controls):
             measured = self._evaluate(self.validation)
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._call("on_epoch_end")
-        self.runner.check_parameters()
         self.history.append(self.logs)
         self.state.observe(self.logs)
         if self._guard is not None:
@@ -392,8 +392,17 @@ class Training(Controls):
         self.state.epoch -= self.epoch - guard.epoch
 
     def _call(self, hook: str) -> None:
+        """Run a hook of all callbacks that define it."""
         for callback in self.callbacks:
-            getattr(callback, hook)(self)
+            if _defines(callback, hook):
+                with self.runner.kept_form():
+                    getattr(callback, hook)(self)
+
+
+def _defines(callback: Callback, hook: str) -> bool:
+    """Whether a callback overrides a hook that does nothing by default."""
+    inherited = getattr(type(callback), hook) is getattr(Callback, hook)
+    return hook == "teardown" or not inherited or hook in vars(callback)
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:

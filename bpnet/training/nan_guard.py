@@ -206,7 +206,7 @@ def _computed(
     recorders, recorded = recording(model)
     loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w, passed)
     for number, recorder in enumerate(recorders):
-        if isinstance(recorder.layer, Dense):
+        if isinstance(recorder.layer, Dense) and recorder.layer.keeps_z:
             yield number, "z", recorder.cache[1]
         yield number, "a", recorder.a
     yield last, "loss", loss

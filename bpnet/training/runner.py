@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Array, Parameters
 from bpnet.data.loader import Loader
+from bpnet.errors import ComponentError
 from bpnet.model.compiled import FUNCTIONS
 from bpnet.model.model import Model
 from bpnet.model.parameters import Placement, form_of, parameters_like
@@ -65,7 +67,6 @@ class Runner:
             **self.counters(epoch),
         }
         self._form = form_of(self.parameters)
-        self._shapes_and_dtypes = _shapes_and_dtypes(self.parameters)
         self.steps: dict[int, Callable[..., StepState]] = {}
         self.values: dict[str, list[float]] = {}
         self._keys = self.backend.asarray(list(model.keys), "int64")
@@ -92,10 +93,19 @@ class Runner:
         due = parameters_like(self._form, parameters)
         self.arrays["parameters"] = copy_parameters(due, self.backend)
 
-    def check_parameters(self) -> None:
-        """Raise ComponentError if a callback has changed the form of the parameters."""
-        if _shapes_and_dtypes(self.parameters) != self._shapes_and_dtypes:
-            parameters_like(self._form, self.parameters)
+    @contextlib.contextmanager
+    def kept_form(self) -> Iterator[None]:
+        """Raise ComponentError if a callback changes the form of the parameters, undoing it."""
+        before = [layer.copy() for layer in self.parameters]
+        yield
+        now = self.parameters
+        if len(now) == len(before) and all(map(_are_same, now, before)):
+            return  # faster than looking at the arrays
+        try:
+            parameters_like(self._form, now)
+        except ComponentError:
+            self.arrays["parameters"] = before
+            raise
 
     def begin_epoch(self) -> None:
         """Prepare steps, schedules and order without synchronizing with the device."""
@@ -189,9 +199,8 @@ class Runner:
         return self.backend.asarray(value, dtype)
 
 
-def _shapes_and_dtypes(parameters: Any) -> Any:
-    """Return what tells quickly that the form of parameters is still the same."""
-    try:
-        return [(n, p.shape, p.dtype) for layer in parameters for n, p in layer.items()]
-    except AttributeError:  # not even arrays
-        return None
+def _are_same(layer: Any, before: dict[str, Array]) -> bool:
+    """Whether the parameters of a layer are the very same arrays as before."""
+    if not isinstance(layer, dict) or layer.keys() != before.keys():
+        return False
+    return all(p is before[name] for name, p in layer.items())

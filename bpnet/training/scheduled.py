@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bpnet.common.checks import check_number
+from bpnet.common.checks import check_number, kind_of
 from bpnet.errors import ComponentError
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer
@@ -41,7 +41,7 @@ class ScheduledValue:
 
     def __init__(self, name: str, schedule: Schedule, check: Callable[[Any], float]) -> None:
         self.name, self.schedule, self.check = name, schedule, check
-        self.state = schedule.initial_state()
+        self.state = self._memory("initial_state", schedule.initial_state())
         self.fixed: float | None = None
         self._last = math.nan
 
@@ -72,13 +72,15 @@ class ScheduledValue:
 
     def observe(self, logs: Mapping[str, float]) -> None:
         """Pass the metrics of an epoch to the schedule."""
-        state: Any = self.schedule.observe(self.state, logs)
+        self.state = self._memory("observe", self.schedule.observe(self.state, logs))
+
+    def _memory(self, method: str, state: Any) -> dict[str, Any]:
         if not isinstance(state, dict):
             raise ComponentError(
-                f"the schedule {self.schedule!r} of {self.name}: observe must return its "
-                f"memory, a dict; got {type(state).__name__}"
+                f"the schedule {self.schedule!r} of {self.name}: {method} must return its "
+                f"memory, a dict; got {kind_of(state)}"
             )
-        self.state = state
+        return state
 
 
 def prepared(optimizer: Optimizer, direction: Directions) -> Optimizer:

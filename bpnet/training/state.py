@@ -13,6 +13,7 @@ from bpnet.backend import Backend
 from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Parameters
 from bpnet.common.history import History
+from bpnet.errors import ComponentError
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer, OptimizerState
 from bpnet.schedules import Directions, Schedule
@@ -69,6 +70,11 @@ class TrainingState:
             raise TypeError(
                 f"optimizer must be a bpnet optimizer such as bpnet.Adam(0.001), "
                 f"got {optimizer!r}"
+            )
+        if not hasattr(optimizer, "learning_rate"):
+            raise ComponentError(
+                f"the optimizer {type(optimizer).__name__} has no learning_rate; its __init__ "
+                f"must call super().__init__(learning_rate)"
             )
         self.optimizer = optimizer
         self.values = scheduled_values(optimizer, layers)

@@ -38,12 +38,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bpnet.backend import Backend
-from bpnet.backend.compat import device
+from bpnet.backend.compat import device, is_array
 from bpnet.backend.typing import Array, Namespace
 from bpnet.backprop import ModelSpec, loss_and_gradients
+from bpnet.common.checks import kind_of
 from bpnet.common.component import is_own, nested
 from bpnet.errors import ComponentError
 from bpnet.layers import Context
+from bpnet.model.checked import library
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
@@ -81,13 +83,13 @@ def make_step(
         )  # fmt: skip
         t = state["t"] + 1
         scheduled = (values[WEIGHT_DECAY],) if WEIGHT_DECAY in values else ()
-        parameters, optimizer_state = optimizer.update(
+        updated = optimizer.update(
             xp, rule, state["parameters"], gradients, state["optimizer_state"],
             values[LEARNING_RATE], xp.astype(t, X.dtype), *scheduled,
         )  # fmt: skip
         if not is_own(optimizer):
-            check_update(optimizer, state["parameters"], parameters)
-            check_update(optimizer, state["optimizer_state"], optimizer_state)
+            check_update(optimizer, (state["parameters"], state["optimizer_state"]), updated)
+        parameters, optimizer_state = updated
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
             "parameters": parameters,
@@ -134,21 +136,27 @@ def of_layer(values: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 def check_update(optimizer: Optimizer, before: Any, after: Any) -> None:
     """Check that an optimizer of the user's own keeps structure, shapes and dtypes."""
-    if (due := shapes_of(before)) != (got := shapes_of(after)):
-        raise ComponentError(
-            f"the optimizer {optimizer!r} must return arrays like the parameters and its "
-            f"state, {due}; got {got}"
-        )
+    due, got = _leaves("", before), _leaves("", after)
+    for place in (*due, *got):
+        if due.get(place) != got.get(place):
+            raise ComponentError(
+                f"the optimizer {optimizer!r} must return arrays like the parameters and its "
+                f"state, (parameters, state): {place} must be {due.get(place, 'absent')}; "
+                f"got {got.get(place, 'nothing')}"
+            )
 
 
-def shapes_of(tree: Any) -> Any:
-    """Return nested containers with shapes and dtypes in the place of arrays."""
-    if isinstance(tree, dict):
-        return {key: shapes_of(part) for key, part in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [shapes_of(part) for part in tree]
-    shape = getattr(tree, "shape", None)
-    return type(tree).__name__ if shape is None else f"{tuple(shape)} {tree.dtype}"
+def _leaves(place: str, tree: Any) -> dict[str, str]:
+    """Return library, shape and dtype of each array in nested containers, by its place."""
+    if isinstance(tree, dict | list | tuple):
+        parts = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        found: dict[str, str] = {}
+        for key, part in parts:
+            found |= _leaves(f"{place}[{key!r}]", part)
+        return found
+    if not is_array(tree):
+        return {place or "the result": kind_of(tree)}
+    return {place: f"{library(tree)} array of shape {tuple(tree.shape)} and dtype {tree.dtype}"}
 
 
 def gather(

@@ -314,6 +314,54 @@ def test_a_schedule_replaces_the_learning_rate():
     assert rates == [0.1, 0.1, 0.05, 0.05]
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "y"),
+    [
+        ("MLPClassifier", {}, Y_IRIS), ("MLPClassifier", {}, Y_IRIS > 0),
+        ("MLPRegressor", {}, Y_IRIS), ("MLPRegressor", {"loss": "poisson"}, Y_IRIS),
+    ],
+)  # fmt: skip
+def test_files_are_refused_before_anything_is_fitted(name, settings, y, tmp_path):
+    path = tmp_path / "net.safetensors"
+    kept = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0} | settings
+    model = getattr(bpnet, name)(callbacks=[bpnet.Checkpoint(path)], **kept)
+    message = "^files cannot represent scikit-learn's losses.*pickle the estimator"
+    classes = {"classes": np.unique(y)} if name == "MLPClassifier" else {}
+    for fit, given in ((model.fit, {}), (model.partial_fit, classes)):
+        with pytest.raises(TypeError, match=message):
+            fit(X_IRIS, y, **given)
+        assert not hasattr(model, "coefs_")
+
+    class Saves(bpnet.Callback):
+        def on_train_begin(self, training):
+            training.network.save(path)
+
+    with pytest.raises(TypeError, match=message):
+        model.set_params(callbacks=[Saves()]).fit(X_IRIS, y)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": bpnet.Adam(bpnet.schedules.Cosine(0.01, 5))},
+        {"optimizer": bpnet.SGD(0.1, weight_decay=bpnet.schedules.Constant(0.1))},
+        {"schedule": bpnet.schedules.ReduceOnPlateau(0.1, patience=0)},
+    ],
+    ids=repr,
+)
+def test_a_clone_has_an_equal_optimizer_and_fits_alike(settings):
+    model = bpnet.MLPClassifier((3,), max_iter=3, random_state=0, **settings)
+    twin = clone(model)
+    for name, value in settings.items():
+        assert twin.get_params()[name] == value
+    model.fit(X_IRIS, Y_IRIS)
+    again = clone(pickle.loads(pickle.dumps(model)))
+    for other in (twin, again):
+        other.fit(X_IRIS, Y_IRIS)
+        assert_array_equal(other.coefs_[0], model.coefs_[0])
+
+
 def test_callbacks_may_stop_training_and_no_warning_follows(recwarn):
     class StopAfterTwo(bpnet.Callback):
         def on_epoch_end(self, training):

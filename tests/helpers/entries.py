@@ -131,6 +131,18 @@ def set_parameters(net, parameters):
 
 NETWORKS = {
     "Network.build": method("build", {"n_inputs": N_IN}, {"n_inputs": bad.integer(1)} | HERE),
+    "Network.replace": Entry(
+        lambda net, changes: net.replace(**changes),
+        {},
+        {"changes": {
+            "unknown": Bad({"units": 3}, TypeError, "^a network has the arguments .*got units"),
+            "weights": Bad({"parameters": []}, TypeError, "^a network has .*got parameters"),
+            "layers": Bad({"layers": []}, ValueError, "^layers must end with a Dense"),
+            "loss": Bad({"loss": "Nonsense"}, ValueError, "^unknown loss 'Nonsense'"),
+            "seed": Bad({"seed": -1}, ValueError, "^seed must be >= 0, got -1"),
+            "dtype": Bad({"dtype": "float16"}, ValueError, "^dtype must be one of"),
+        }},
+    ),
     "Network.to": method("to", {"backend": "numpy"}, {"backend": bad.backend(none=False)}),
     "Network.forward": method("forward", {"X": X}, {"X": XY_BAD["X"]} | HERE),
     "Network.predict": method("predict", {"X": X}, {"X": XY_BAD["X"]} | HERE),

@@ -52,6 +52,7 @@ SHARED = {
 }
 SHARE = bad.number(0.0, 1.0, below=True)
 FACTOR = bad.number(0.0, 1.0, above=True)
+START = bad.number(0.0)  # of a schedule, which may be 0
 WATCH = {"rows": bad.integer(1), "every": bad.integer(1, none=True)}
 NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
 KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
@@ -61,6 +62,15 @@ DESCRIPTIONS = {
         bpnet.SGD,
         {},
         SHARED | {"momentum": SHARE, "nesterov": bad.flag() | {"no momentum": NESTEROV}},
+    ),
+    "SGD.replace": Entry(
+        lambda changes: bpnet.SGD(0.1).replace(**changes),
+        {},
+        {"changes": {
+            "unknown": Bad({"rate": 0.1}, TypeError, "^SGD has the parameters .*; got rate"),
+            "attribute": Bad({"settings": 1}, TypeError, "^SGD has the .*; got settings"),
+            "momentum": Bad({"momentum": 2.0}, ValueError, "^momentum must be .*, got 2.0"),
+        }},
     ),
     "Adagrad": Entry(bpnet.Adagrad, {}, SHARED | {"epsilon": EPSILON}),
     "RMSprop": Entry(bpnet.RMSprop, {}, SHARED | {"rho": SHARE, "epsilon": EPSILON}),
@@ -162,26 +172,26 @@ DESCRIPTIONS = {
         bpnet.initializers.get, {}, {"initializer": bad.named("init")}
     ),
     "schedules.get": Entry(schedules.get, {}, {"learning_rate": RATE}),
-    "schedules.Constant": Entry(schedules.Constant, {}, {"learning_rate": RATE}),
+    "schedules.Constant": Entry(schedules.Constant, {}, {"learning_rate": START}),
     "schedules.Step": Entry(
         schedules.Step,
         {"learning_rate": 0.1, "every": 2},
-        {"learning_rate": RATE, "every": bad.integer(1), "factor": FACTOR},
+        {"learning_rate": START, "every": bad.integer(1), "factor": FACTOR},
     ),
     "schedules.Exponential": Entry(
         schedules.Exponential,
         {"learning_rate": 0.1, "factor": 0.5},
-        {"learning_rate": RATE, "factor": FACTOR},
+        {"learning_rate": START, "factor": FACTOR},
     ),
     "schedules.InverseScaling": Entry(
         schedules.InverseScaling,
         {"learning_rate": 0.1},
-        {"learning_rate": RATE, "power": bad.number(0.0), "decay": bad.number(0.0)},
+        {"learning_rate": START, "power": bad.number(0.0), "decay": bad.number(0.0)},
     ),
     "schedules.Cosine": Entry(
         schedules.Cosine,
         {"learning_rate": 0.1, "epochs": 5},
-        {"learning_rate": RATE, "epochs": EPSILON, "minimum": bad.number(0.0, 0.1)},
+        {"learning_rate": START, "epochs": EPSILON, "minimum": bad.number(0.0, 0.1)},
     ),
     "schedules.WarmUp": Entry(
         schedules.WarmUp,
@@ -192,13 +202,13 @@ DESCRIPTIONS = {
         schedules.ReduceOnPlateau,
         {"learning_rate": 0.1},
         {
-            "learning_rate": RATE,
+            "learning_rate": START,
             "monitor": bad.text(),
             "factor": bad.number(0.0, 1.0, above=True, below=True),
             "patience": bad.integer(0),
             "min_delta": bad.number(0.0),
             "minimum": bad.number(0.0, 0.1),
-            "mode": bad.choice(),
+            "mode": bad.choice(none=True),
         },
     ),
 }  # fmt: skip
@@ -222,6 +232,17 @@ NO_OPTIONS = {
     for name, value in {"number": 3, "text": "demo", "numbers": [1, 2], "bytes": b"x"}.items()
 }
 
+CUSTOM = {
+    name: Bad(value, TypeError, "^custom must be a dict of names and classes such as .*got")
+    for name, value in {"number": 3, "class": bpnet.Dense, "list": [bpnet.Dense]}.items()
+} | {
+    name: Bad(value, TypeError, "^custom must map names to classes of components or to .*got")
+    for name, value in {
+        "number as name": {1: bpnet.Dense}, "number": {"Own": 1}, "name": {"Own": "Own"},
+        "layer": {"Own": bpnet.Dense(1)}, "None": {"Own": None},
+    }.items()
+}  # fmt: skip
+
 REST = {
     "get_backend": Entry(bpnet.get_backend, {}, {"spec": bad.backend()}),
     "use_backend": Entry(
@@ -235,7 +256,9 @@ REST = {
         {"precision": bad.choice()},
     ),
     "load": Entry(
-        bpnet.load, {"path": "none"}, {"path": bad.path(), "backend": bad.backend()}
+        bpnet.load,
+        {"path": "none"},
+        {"path": bad.path(), "backend": bad.backend(), "custom": CUSTOM},
     ),
     "diagnose": Entry(
         bpnet.diagnose,

@@ -27,7 +27,7 @@ EXEMPT = {
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "Loader.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
-        "*.decayed_rule", "*.update", "*.observe",
+        "*.decayed_rule", "*.update", "*.observe", "*.prepared",
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",
@@ -41,7 +41,7 @@ EXEMPT = {
     "between bpnet's own modules, which check before": (
         "Network.set_parameters", "Network.lend", "Network.take_back",
         "Network.choose_backend", "Network.parameters_on", "Network.parameters_for",
-        "Network.compiled", "Network.compiled_once",
+        "Network.compiled", "Network.contexts", "Network.set_average_penalty",
         "Network.check_data", "Network.check_metrics", "Network.evaluate_data", "Network.infer",
         "sanity.initial_loss", "sanity.update_ratio",
     ),
@@ -106,7 +106,9 @@ def _add_method(found, seen, owner, kind, method, function):
 def _with_shared(kind, function):
     """Return the parameter names, replacing **shared by those of the base class."""
     names = [name for name in _names(function)[1:] if not name.startswith("**")]
-    if any(name.startswith("**") for name in _names(function)):
+    if function.__name__ != "__init__":
+        names += [name[2:] for name in _names(function) if name.startswith("**")]
+    elif any(name.startswith("**") for name in _names(function)):
         names += _with_shared(kind.__base__, kind.__base__.__init__)
     return dict.fromkeys(names)
 

@@ -230,8 +230,65 @@ def test_a_warm_up_takes_what_follows_under_its_former_name():
     now = bpnet.schedules.WarmUp(0.1, 2)
     for p, q in zip(trained(bpnet.SGD(former)), trained(bpnet.SGD(now)), strict=True):
         assert_array_equal(p, q)
-    with pytest.warns(DeprecationWarning, match=r"WarmUp\.then"):
+    with pytest.raises(AttributeError, match=r"is frozen.*'then', build another"):
         former.then = bpnet.schedules.Constant(0.2)
-    assert former(3.0) == 0.2
+    assert former(3.0) == 0.1
     with pytest.raises(TypeError, match="pass 'schedule' only"):
         bpnet.schedules.WarmUp(schedule=0.1, then=0.1, epochs=2)
+
+
+def reducing():
+    """A schedule that changes itself, as schedules did before they had a memory."""
+
+    class Own(bpnet.schedules.Schedule):
+        def __init__(self, rate):
+            self.rate, self.losses = rate, []
+
+        def __call__(self, epoch):
+            return self.rate
+
+        def observe(self, logs):
+            self.losses.append(logs["loss"])
+            self.rate = 0.5 * self.rate
+
+    return Own
+
+
+def test_a_schedule_may_observe_by_changing_itself():
+    with pytest.warns(
+        DeprecationWarning, match=r"Own\.observe\(logs\) is deprecated"
+    ) as caught:
+        own = reducing()
+    assert [warning.filename for warning in caught] == [__file__]
+    schedule = own(0.4)
+    steps = bpnet.schedules.Step(0.4, every=1, factor=0.5)
+    for p, q in zip(trained(bpnet.SGD(schedule)), trained(bpnet.SGD(steps)), strict=True):
+        assert_array_equal(p, q)
+    assert (schedule.rate, schedule.losses) == (0.4, [])  # the memory belongs to the run
+
+    class Inherits(own):
+        pass
+
+    warmed = bpnet.schedules.WarmUp(Inherits(0.4), epochs=1)
+    rates = []
+
+    class Rates(bpnet.Callback):
+        def on_epoch_end(self, training):
+            rates.append(training.runner.rates)
+
+    trained(bpnet.SGD(warmed), callbacks=[Rates()])
+    assert rates[0][0] == 0.0
+    assert rates[1] == [0.2, 0.2]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_schedule_that_changes_itself_resumes(tmp_path):
+    own, path = reducing(), tmp_path / "net.safetensors"
+
+    def fit(epochs, **settings):
+        net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+        return net.fit(X, Y, optimizer=bpnet.SGD(own(0.4)), epochs=epochs, **settings)["loss"]
+
+    whole = fit(4)
+    fit(2, callbacks=[bpnet.Checkpoint(path)])
+    assert fit(4, resume_from=path) == whole

@@ -117,10 +117,9 @@ def test_dropout_is_active():
     """A layer after dropout sees the same masks in both losses, unlike in inference."""
     net = network(bpnet.Dense(4, "tanh"), bpnet.Dropout(0.5))
     assert check_gradients(net, X, Y).passed
-    step = np.asarray(1)
-    arguments = net.placement.parameters, X, Y, None, step
-    active = gradcheck.training_loss(net.backend.xp, net.spec, *arguments)
-    passive = gradcheck.training_loss(net.backend.xp, net.spec, *arguments[:-1], None)
+    arguments = net.backend.xp, net.spec, net.placement.parameters, X, Y, None
+    active = gradcheck.training_loss(*arguments, net.contexts(net.backend, 1, "float64"))
+    passive = gradcheck.training_loss(*arguments, None)
     assert abs(float(active) - float(passive)) > 1e-3
 
 
