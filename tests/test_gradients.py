@@ -87,7 +87,7 @@ def torch_gradients(activation, loss, dtype):
         {name: torch.tensor(p.astype(float), requires_grad=True) for name, p in layer.items()}
         for layer in net.parameters
     ]
-    bits = uniform_bits(array_api_compat.numpy, (M, 5), net.spec.keys[1], np.asarray(STEP))
+    bits = uniform_bits(array_api_compat.numpy, (M, 5), net.keys[1], np.asarray(STEP))
     mask = torch.tensor((bits >= RATE * 2**32) / (1.0 - RATE))
     a = torch.tensor(X.astype(dtype).astype(float))
     dense = [layer for layer in net.layers if isinstance(layer, bpnet.Dense)]
@@ -111,13 +111,18 @@ def test_gradients_are_those_of_autograd_with_every_loss(
     """Uses the pure functions, as compiling 200 networks with JAX would take minutes."""
     pytest.importorskip("torch")
     placed = [backend.asarray(array, dtype) for array in (X, WEIGHTS)]
-    step = backend.asarray(STEP, "int64")
     for loss, (_, y) in LOSS_CASES.items():
         net = network(activation, loss, dtype)
         parameters = net.placement.moved(backend).parameters
         y = backend.asarray(y, "int64" if y.ndim == 1 else dtype)
         value, gradients = backprop.loss_and_gradients(
-            xp, net.spec, parameters, placed[0], y, placed[1], step
+            xp,
+            net.spec,
+            parameters,
+            placed[0],
+            y,
+            placed[1],
+            net.contexts(backend, STEP, dtype),
         )
         expected_value, expected = torch_gradients(activation, loss, dtype)
         assert_allclose(float(value), expected_value, rtol=tolerance, err_msg=loss)

@@ -395,4 +395,4 @@ def test_get_gives_losses_by_name_and_passes_instances_through():
     assert losses.get(own) is own
     assert losses.get("huber") == Huber(1.0) != own
     assert all(losses.get(name).name == name for name in LOSSES)
-    assert vars(Huber()) == {"delta": 1.0}
+    assert Huber().config() == {"delta": 1.0}
