@@ -35,7 +35,10 @@ def step(case: Case, backend: bpnet.Backend) -> Turn:
             "y": y,
             "w": None,
             "order": None,
-            "rates": backend.asarray([LEARNING_RATE] * EPOCH, "float32"),
+            "keys": backend.asarray(list(net.keys), "int64"),
+            "values": {
+                "learning_rate": backend.asarray([LEARNING_RATE] * EPOCH, "float32"),
+            },
             "total": backend.asarray(float(case.batch), "float32"),
         }
         state: dict[str, Any] = {

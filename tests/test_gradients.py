@@ -57,7 +57,7 @@ def network(activation, loss, dtype="float64"):
 def torch_activation(torch, activation):
     if activation.name == "hard_sigmoid":  # torch's own has float32(1/6) as its derivative
         return lambda z: torch.nn.functional.relu6(z + 3.0) / 6.0
-    return getattr(torch.nn, type(activation).__name__)(**vars(activation))
+    return getattr(torch.nn, type(activation).__name__)(**activation.config())
 
 
 def torch_loss(F, loss, z, y):

@@ -37,6 +37,7 @@ EXEMPT = {
     "a part of a compiled step, which sees arrays and no user": (
         "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
         "optimizers.global_norm", "random.uniform_bits", "initializers.draw",
+        "initializers.shape_of",
     ),
     "between bpnet's own modules, which check before": (
         "Network.set_parameters", "Network.lend", "Network.take_back",
