@@ -33,8 +33,8 @@ class ComponentMeta(ABCMeta):
 class Component(metaclass=ComponentMeta):
     """A frozen description, equal to any other of its class with equal attributes.
 
-    Attributes should be immutable: numbers, strings, tuples, other components. A component
-    with a mutable one, such as a list, is equal only to itself.
+    Attributes should be immutable: numbers, strings, tuples, functions, other components. A
+    component with any other, such as a list, is equal to one with the very same object only.
 
     Attributes
     ----------
@@ -55,6 +55,8 @@ class Component(metaclass=ComponentMeta):
         super().__init_subclass__(**options)
         if "component_name" not in vars(cls):
             cls.component_name = cls.__name__
+        if getattr(cls, "name", None) == "" and "name" not in vars(cls):
+            setattr(cls, "name", cls.__name__)  # noqa: B010, losses and activations have one
 
     # --- description ----------------------------------------------------------------------
 
@@ -270,7 +272,9 @@ def _exact(value: Any) -> Any:
         return type(value), str(value.dtype), value.tobytes()
     if isinstance(value, Component):
         return _Itself(value) if value._key is None else value._key
-    return type(value), value
+    if value is None or type(value) in (bool, int, str, bytes, complex):
+        return type(value), value
+    return _Itself(value)
 
 
 def structure(component: Component, variable: type) -> Hashable:

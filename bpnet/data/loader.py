@@ -215,7 +215,13 @@ class Loader:
 
     def _batches(self, epoch: int) -> Iterator[tuple[Any, ...]]:
         """Yield the batches of an epoch, which must be tuples of two or three."""
-        for number, batch in enumerate(self.batches(epoch)):
+        batches = self.batches(epoch)
+        if not isinstance(batches, Iterable):
+            raise ComponentError(
+                f"batches(epoch) of the loader {type(self).__name__} must yield batches; got "
+                f"{kind_of(batches)}. Is a yield missing?"
+            )
+        for number, batch in enumerate(batches):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
                 parts = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
                 raise ComponentError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 from bpnet.backend import Backend
@@ -122,6 +123,8 @@ class Evaluation:
 
     def _on_host(self, value: Any) -> Any:
         """Return a 0-d array as a number; leave all else unchanged."""
+        if isinstance(value, Real):  # also a scalar of NumPy
+            return float(value)
         is_scalar = getattr(value, "shape", None) == () and hasattr(value, "dtype")
         return self.backend.to_numpy(value).item() if is_scalar else value
 

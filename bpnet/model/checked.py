@@ -6,7 +6,8 @@ run while it is traced, and cost nothing later. bpnet's own components are not w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bpnet.activations import Activation
@@ -59,8 +60,9 @@ class CheckedLayer(Layer):
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
         """Check the activations."""
-        result = self.layer.forward(xp, parameters, a_previous, context)
         where = f"{self.place}, {self.layer!r}: forward"
+        with unmodified(where, a_previous) as given:
+            result = self.layer.forward(xp, parameters, given, context)
         if not isinstance(result, tuple) or len(result) != 2:
             _refuse(where, "a tuple (a, cache)", _kind(result))
         a, cache = result
@@ -78,8 +80,9 @@ class CheckedLayer(Layer):
     ) -> tuple[Array | None, LayerParameters]:
         """Check the error of the previous layer and the gradients."""
         cache, shape = cache
-        result = self.layer.backward(xp, parameters, cache, error, propagate)
         where = f"{self.place}, {self.layer!r}: backward"
+        with unmodified(where, error) as given:
+            result = self.layer.backward(xp, parameters, cache, given, propagate)
         if not isinstance(result, tuple) or len(result) != 2:
             _refuse(where, "a tuple (dL/da_previous, gradients)", _kind(result))
         previous, gradients = result
@@ -95,7 +98,7 @@ class CheckedLayer(Layer):
         where = f"{self.place}, {self.layer!r}: penalty"
         if is_array(penalty):
             like = next(iter(parameters.values()), penalty)
-            _check(where, "an array (or a number, or None)", penalty, (), like)
+            _check(where, "an array (or a Python number, or None)", penalty, (), like)
         elif penalty is not None and not isinstance(penalty, int | float):
             _refuse(where, "a number or a 0-d array, or None", _kind(penalty))
         return penalty
@@ -186,6 +189,24 @@ def _check(where: str, what: str, array: Any, shape: tuple[int, ...], like: Arra
     if got != shape or library(array) != library(like) or array.dtype != like.dtype:
         due = f"shape {shape} and dtype {like.dtype} ({library(like)})"
         _refuse(where, f"{what} of {due}", _kind(array))
+
+
+@contextlib.contextmanager
+def unmodified(where: str, array: Array) -> Iterator[Array]:
+    """Give an array to code of the user's own, and raise ComponentError if that modifies it.
+
+    NumPy itself refuses to write to the read-only view that is given instead; PyTorch counts
+    changes; JAX's arrays cannot change.
+    """
+    before, given = getattr(array, "_version", None), array
+    if hasattr(array, "setflags"):
+        given = array[...]
+        given.setflags(write=False)
+    yield given
+    if getattr(array, "_version", None) != before:
+        raise ComponentError(
+            f"{where} must not modify its input; it has. Write a = a * 2 instead of a *= 2"
+        )
 
 
 def library(array: Array) -> str:

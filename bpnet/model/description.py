@@ -10,11 +10,13 @@ from bpnet.backend import Backend
 from bpnet.backend.typing import Array
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_choice, check_integer
+from bpnet.errors import ComponentError
 from bpnet.layers import Context, Dense, Layer
 from bpnet.losses import Loss
 from bpnet.model.checked import checked_layers, checked_loss
 from bpnet.random import fresh_seed, mask_key
 
+TARGETS = ("labels", "probabilities", "counts", "real")
 # What compiled functions and files rely on.
 FROZEN = ("layers", "loss", "seed", "dtype", "spec", "keys")
 
@@ -39,6 +41,11 @@ class Description:
         dtype: str = "float32",
     ) -> None:
         self.loss = losses.get(loss)
+        if self.loss.targets not in TARGETS:
+            raise ComponentError(
+                f"targets of the loss {self.loss!r} must be one of {', '.join(TARGETS)}; got "
+                f"{self.loss.targets!r}"
+            )
         self.layers = _check_layers(layers, self.loss)
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)

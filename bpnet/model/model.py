@@ -23,6 +23,7 @@ from bpnet.backend.registry import current_block, get_backend
 from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
+from bpnet.common.component import Component, is_own, nested
 from bpnet.common.deprecation import renamed_property
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
@@ -63,6 +64,7 @@ class Model(Description):
         self._owners: list[Owner] = []
         self.steps_taken = self.epochs_taken = 0
         self._compiled: dict[Hashable, Callable[..., Any]] = {}
+        self._unique: object = object()
 
     model = renamed_property("model", "spec")
 
@@ -238,17 +240,31 @@ class Model(Description):
         compiled: Callable[..., Any] = self._shared(
             (backend, function, static if key is None else key),
             lambda: backend.compile_pure(bound),
+            (part for part in static if isinstance(part, Component)),
         )
         return compiled
 
-    def _shared(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
-        """Return what `make` compiles, shared by models of equal description."""
+    def _shared(
+        self, key: tuple[Hashable, ...], make: Callable[[], Any], parts: Iterable[Any]
+    ) -> Any:
+        """Return what `make` compiles of some components, shared by equal models."""
         key = (*key, wanted_precision())
         if key not in self._compiled:
             if len(self._compiled) >= LIMIT:
                 self._compiled.clear()
-            self._compiled[key] = FUNCTIONS.get((self.spec, *key), make)
+            shared = (self.spec, self.sharing(parts), *key)
+            self._compiled[key] = FUNCTIONS.get(shared, make)
         return self._compiled[key]
+
+    def sharing(self, parts: Iterable[Any] = ()) -> Hashable:
+        """Return what the keys of compiled functions have besides descriptions.
+
+        Functions with code of the user's own, which may depend on anything, are not shared with
+        other networks.
+        """
+        everything = (self.loss, *self.layers, *parts)
+        components = (c for part in everything for c in nested(part))
+        return None if all(map(is_own, components)) else self._unique
 
     # --- data and inference -----------------------------------------------------------------
 
@@ -306,6 +322,7 @@ class Model(Description):
         compute = self._shared(
             (backend, Evaluation, chosen),
             lambda: Evaluation(backend, self.spec, self.loss, chosen),
+            chosen,
         )
         shape = data.X.shape
         with (

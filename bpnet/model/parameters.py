@@ -212,7 +212,15 @@ def parameter_shapes(
 
 def _shapes(number: int, layer: Layer, n_inputs: int) -> dict[str, tuple[int, ...]]:
     if type(layer).parameter_shapes is not Layer.parameter_shapes:
-        return layer.parameter_shapes(n_inputs)
+        shapes: Any = layer.parameter_shapes(n_inputs)
+        if not isinstance(shapes, dict) or not all(
+            isinstance(s, tuple) for s in shapes.values()
+        ):
+            raise ComponentError(
+                f"{_place(number, layer)}: parameter_shapes must return a dict of names and "
+                f"shapes such as {{'W': (3, 4), 'b': (4,)}}, or {{}}; got {shapes!r}"
+            )
+        return shapes
     drawn = layer.initial_parameters(generator(0, "weights"), n_inputs)  # as by default
     return {name: p.shape for name, p in _on_host(_place(number, layer), drawn).items()}
 

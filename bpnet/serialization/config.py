@@ -9,14 +9,14 @@ its parameters as usual.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from bpnet import activations, initializers, layers, losses, metrics, optimizers, schedules
-from bpnet.common.component import Component, constructor_parameters
+from bpnet.common.component import Component, constructor_parameters, nested
 
 # Where bpnet's own components are, by kind.
 _MODULES: dict[str, ModuleType] = {
@@ -87,13 +87,43 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_name(value: Any, kind: str, name: str) -> None:
-    """Refuse a class of the user's own that has the name of one of bpnet's."""
-    own = vars(_MODULES[kind]).get(name) if kind in _MODULES else None
-    if kind not in _MODULES or (own is not None and own is not value):
+    """Refuse a class or function of the user's own that has the name of one of bpnet's."""
+    if kind not in _MODULES:
+        raise TypeError(
+            f"{value!r} must derive from a base class of bpnet, such as bpnet.Layer"
+        )
+    if (own := _own(kind, name)) is not None and own is not value:
         raise TypeError(
             f"{value!r} has the name of bpnet's own {kind}.{name}, as which it would be "
-            f"loaded; give it another name, or set its attribute component_name"
+            f"loaded; give it another name"
+            + ("" if kind == "initializers" else ", or set its attribute component_name")
         )
+
+
+def check_names(components: Iterable[Component]) -> None:
+    """Refuse two classes or functions of the same name, which could not be told apart.
+
+    Raises
+    ------
+    TypeError
+        If there are such among the components and what they are made of.
+    """
+    seen: dict[tuple[str, str], Any] = {}
+    for component in (part for whole in components for part in nested(whole)):
+        named: list[tuple[str, str, Any]] = [
+            (component.kind, component.component_name, type(component)),
+            *(
+                ("initializers", value.__name__, value)
+                for value in component.config().values()
+                if inspect.isfunction(value)
+            ),
+        ]
+        for kind, name, value in named:
+            if seen.setdefault((kind, name), value) is not value:
+                raise TypeError(
+                    f"two different {kind} have the name {name!r} in the file, {value!r} and "
+                    f"{seen[kind, name]!r}; give one another name"
+                )
 
 
 def _function_name(function: Any) -> str:
@@ -138,10 +168,7 @@ def build(description: Any, kind: str, custom: Custom | None = None) -> Any:
 
 def _find(kind: str, name: str, custom: Custom) -> Any:
     """Return the class or function of a name."""
-    own = vars(_MODULES[kind]).get(name)
-    is_component = isinstance(own, type) and issubclass(own, Component) and own.kind == kind
-    is_function = kind == "initializers" and own in initializers.INITIALIZERS.values()
-    if (is_component and not inspect.isabstract(own)) or is_function:
+    if (own := _own(kind, name)) is not None:
         return own
     for key in (f"{kind}.{name}", name):
         if key in custom:
@@ -151,6 +178,14 @@ def _find(kind: str, name: str, custom: Custom) -> Any:
         f"have; if it is your own, pass custom={{{short(name)}: {name[:40]}}} to bpnet.load "
         f"(or the optimizer to fit)"
     )
+
+
+def _own(kind: str, name: str) -> Any:
+    """Return bpnet's own class or function of a name, or None."""
+    own = vars(_MODULES[kind]).get(name)
+    is_component = isinstance(own, type) and issubclass(own, Component) and own.kind == kind
+    is_function = kind == "initializers" and own in initializers.INITIALIZERS.values()
+    return own if (is_component and not inspect.isabstract(own)) or is_function else None
 
 
 def argument(value: Any, custom: Custom | None = None) -> Any:

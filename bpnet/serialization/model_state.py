@@ -13,7 +13,7 @@ from bpnet.common.checks import check_flag, check_integer
 from bpnet.errors import ModelFileError
 from bpnet.model.model import Model
 from bpnet.model.parameters import parameter_shapes
-from bpnet.serialization.config import Custom, build, describe, short
+from bpnet.serialization.config import Custom, build, check_names, describe, short
 from bpnet.serialization.safetensors_file import Tensors
 
 Kind = TypeVar("Kind", bound=Model)
@@ -52,6 +52,7 @@ def document(network: Model) -> dict[str, Any]:
 
 def architecture(network: Model) -> dict[str, Any]:
     """Describe what two networks must have in common to train identically."""
+    check_names([network.loss, *network.layers])
     return {
         "layers": [describe(layer) for layer in network.layers],
         "loss": describe(network.loss),

@@ -15,7 +15,7 @@ from bpnet.model.model import Model
 from bpnet.model.parameters import parameter_shapes
 from bpnet.optimizers import Optimizer
 from bpnet.serialization import safetensors_file
-from bpnet.serialization.config import Custom, argument, build, describe, short
+from bpnet.serialization.config import Custom, argument, build, check_names, describe, short
 from bpnet.serialization.model_state import (
     architecture,
     check_rest,
@@ -79,6 +79,7 @@ def contents(
     if state is None:
         return {"network": document(network)}, tensors
     assert state.optimizer_state is not None
+    check_names([network.loss, *network.layers, state.optimizer])
     for state_name in state.optimizer.state_names:
         arrays = [
             {name: s[state_name] for name, s in layer.items()}
@@ -266,7 +267,8 @@ class Resumption:
         if ours != theirs:
             raise ValueError(
                 f"cannot resume {os.fsdecode(self.path)}: {what} must be the same as in the "
-                f"training run that it holds, {_shown(theirs)}; got {_shown(ours)}"
+                f"training run that it holds, {_shown(*_difference(theirs, ours))}; got "
+                f"{_shown(*_difference(ours, theirs))}"
             )
 
 
@@ -337,8 +339,18 @@ def _history(training: dict[str, Any], tensors: Tensors) -> History:
     return history
 
 
-def _shown(value: Any) -> str:
+def _difference(ours: Any, theirs: Any, name: str = "") -> tuple[Any, str]:
+    """Return the first part of a description that differs from another, and its name."""
+    if isinstance(ours, dict) and isinstance(theirs, dict) and ours.keys() == theirs.keys():
+        first = next(key for key in ours if ours[key] != theirs[key])
+        return _difference(ours[first], theirs[first], f"{name}.{first}".lstrip("."))
+    return ours, name
+
+
+def _shown(value: Any, name: str = "") -> str:
     """Format a description for an error; data by its size and the start of its hash."""
+    if name:
+        return f"{name} = {_shown(value)}"
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], int):
         return f"{value[0]} examples of {value[1]} features with hash {str(value[2])[:8]}"
     return "none" if value is None else short(value)

@@ -332,7 +332,8 @@ class Training(Controls):
                 if self.nonfinite is not None:
                     self._restore_last_good(self._guard)
         except Exception as error:
-            wrong = isinstance(error, ComponentError) or self.backend.is_out_of_memory(error)
+            wrong = isinstance(error, ComponentError) or not isinstance(self.data, Dataset)
+            wrong = wrong or self.backend.is_out_of_memory(error)
             if self._guard is not None and wrong:
                 self._restore_last_good(self._guard)
             raise

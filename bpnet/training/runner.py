@@ -171,7 +171,8 @@ class Runner:
         model, optimizer = self.model, self.state.optimizer
         details = (self.loader.batch_size, rows, self.by_weight, self.eagerly)
         # A CUDA graph keeps the matmul precision of its capture.
-        key = (self.backend, model.spec, optimizer.settings, wanted_precision(), *details)
+        shared = (model.spec, optimizer.settings, model.sharing([optimizer]))
+        key = (self.backend, shared, wanted_precision(), *details)
         if key not in self._borrowed:
             self._borrowed[key] = FUNCTIONS.borrow(
                 key, lambda: make_step(self.backend, model.spec, optimizer, *details)

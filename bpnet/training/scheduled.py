@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -43,7 +42,7 @@ class ScheduledValue:
         self.name, self.schedule, self.check = name, schedule, check
         self.state = self._memory("initial_state", schedule.initial_state())
         self.fixed: float | None = None
-        self._last = math.nan
+        self._last = -1.0  # an object that no schedule has returned yet
 
     def at(self, epoch: float) -> float:
         """Return the value at a time in epochs."""
@@ -84,14 +83,19 @@ class ScheduledValue:
 
 
 def prepared(optimizer: Optimizer, direction: Directions) -> Optimizer:
-    """Return an optimizer with schedules prepared for a run."""
+    """Return an optimizer with schedules prepared for a run.
+
+    One that makes its own schedules, so that they cannot be replaced, is returned unchanged.
+    """
     changes = {
         name: schedule.prepared(direction)
         for name in (LEARNING_RATE, WEIGHT_DECAY)
         if isinstance(schedule := getattr(optimizer, name), Schedule)
     }
     is_same = all(getattr(optimizer, name) is schedule for name, schedule in changes.items())
-    return optimizer if is_same else optimizer.replace(**changes)
+    if is_same or changes.keys() - optimizer.config().keys():
+        return optimizer
+    return optimizer.replace(**changes)
 
 
 def scheduled_values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -382,3 +383,42 @@ def test_pieces_alone_have_no_sample():
     net.fit(Alone(M, N, M), epochs=1)
     with pytest.raises(NotImplementedError, match=r"Alone must define batches.*and sample"):
         net.fit(Alone(M, N, M), epochs=1, callbacks=[bpnet.GradientFlow()])
+
+
+def test_a_reader_that_fails_leaves_the_last_good_epoch():
+    """Else a retry would take the first batches of the epoch twice."""
+
+    class Failing(bpnet.Loader):
+        def __init__(self, epochs):
+            super().__init__(n_rows=20, n_inputs=2, batch_size=5)
+            self.epochs = epochs
+
+        def batches(self, epoch):
+            rng = np.random.default_rng(epoch)
+            for number in range(4):
+                if (epoch, number) == (self.epochs, 2):
+                    raise OSError("the disk is gone")
+                yield rng.normal(size=(5, 2)), rng.normal(size=5)
+
+    def fit(loader, epochs):
+        net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+        with contextlib.suppress(OSError):
+            net.fit(loader, epochs=epochs)
+        return net
+
+    failed, whole = fit(Failing(1), 3), fit(Failing(9), 1)
+    assert (failed.epochs_taken, failed.steps_taken) == (1, 4)
+    assert np.array_equal(failed.parameters[0]["W"], whole.parameters[0]["W"])
+
+
+def test_a_loader_without_yield_is_named():
+    class Silent(bpnet.Loader):
+        def __init__(self):
+            super().__init__(n_rows=20, n_inputs=2, batch_size=5)
+
+        def batches(self, epoch):
+            pass
+
+    net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+    with pytest.raises(bpnet.ComponentError, match=r"Silent must yield batches.*NoneType"):
+        net.fit(Silent())

@@ -236,3 +236,9 @@ def test_the_area_of_many_weighted_examples_is_exact(backend):
     found = net.evaluate(scores, labels, w, metrics="roc_auc", backend=backend)["roc_auc"]
     expected = sklearn_metrics.roc_auc_score(labels, scores[:, 0], sample_weight=w)
     assert found == pytest.approx(expected, rel=1e-7)
+
+
+def test_a_metric_of_all_rows_may_return_a_scalar_of_numpy(backend):
+    metric = returning(Largest, "value", lambda *_: np.float64(0.5))
+    found = identity(2, "huber").evaluate(X, Y, metrics=metric, backend=backend)
+    assert found[metric.name] == 0.5

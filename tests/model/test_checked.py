@@ -439,3 +439,43 @@ def test_an_optimizer_without_its_base_class_is_named():
 
     with pytest.raises(ComponentError, match=r"Own has no learning_rate.*super\(\)\.__init__"):
         with_layer(LayerNorm()).fit(X, Y, optimizer=Own())
+
+
+class InPlace(bpnet.Layer):
+    """Modifies what it is given."""
+
+    def forward(self, xp, parameters, a_previous, context):
+        a_previous *= 2.0
+        return a_previous, None
+
+    def backward(self, xp, parameters, cache, error, propagate=True):
+        return error * 2.0, {}
+
+
+def test_an_input_is_not_modified():
+    X = np.ones((3, 2), "float32")
+    net = bpnet.Network([InPlace(), bpnet.Dense(1)], "mean_squared_error", seed=0).build(2)
+    with pytest.raises(ValueError, match="read-only"):
+        net.predict(X, backend="numpy")
+    assert np.all(X == 1.0)
+
+
+def test_an_input_that_was_modified_is_noticed_on_pytorch():
+    pytest.importorskip("torch")
+    net = bpnet.Network([InPlace(), bpnet.Dense(1)], "mean_squared_error", seed=0).build(2)
+    with pytest.raises(bpnet.ComponentError, match=r"layer 1, InPlace.*must not modify"):
+        net.predict(np.ones((3, 2)), backend="torch")
+
+
+@pytest.mark.parametrize("shapes", [None, {"s": 3}, [("s", (3,))]])
+def test_shapes_of_parameters_are_a_dict_of_tuples(shapes):
+    kind = type("Own", (InPlace,), {"parameter_shapes": lambda self, n_inputs: shapes})
+    net = bpnet.Network([kind(), bpnet.Dense(1)], "mean_squared_error", seed=0)
+    with pytest.raises(bpnet.ComponentError, match=r"layer 1, Own.*must return a dict"):
+        net.build(2)
+
+
+def test_the_targets_of_a_loss_are_known():
+    kind = type("Own", (bpnet.losses.MeanSquaredError,), {"targets": "label"})
+    with pytest.raises(bpnet.ComponentError, match=r"must be one of labels, .*; got 'label'"):
+        bpnet.Network([bpnet.Dense(1)], kind())

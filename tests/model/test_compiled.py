@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import threading
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_the_cache_is_bounded_whatever_is_trained(nothing_compiled, monkeypatch)
 
 
 @pytest.mark.parametrize("make", [network, own_network])
-def test_equal_networks_of_other_seeds_share_steps_with_the_bits_of_unshared_ones(
+def test_equal_networks_of_other_seeds_share_bpnets_own_steps_with_the_bits_of_unshared_ones(
     make, backend, nothing_compiled
 ):
     expected = [alone(seed, backend, make=make) for seed in (0, 1)]
@@ -107,6 +108,9 @@ def test_equal_networks_of_other_seeds_share_steps_with_the_bits_of_unshared_one
     sizes = [f._cache_size() if hasattr(f, "_cache_size") else 0 for f in functions]
     second = trained(1, backend, make=make)
     assert [first, second] == expected
+    if make is own_network:  # whose code may depend on anything
+        assert set(FUNCTIONS.all()) > set(functions)
+        return
     assert set(FUNCTIONS.all()) == set(functions)
     if backend.name == "jax":
         assert [f._cache_size() for f in functions] == sizes
@@ -231,3 +235,54 @@ def test_after_a_run_that_fails_the_steps_are_given_back(nothing_compiled):
     assert len(steps) == 1
     assert trained(0, "numpy") == expected
     assert [f for f in FUNCTIONS.all() if hasattr(f, "release")] == steps
+
+
+class Global(bpnet.Layer):
+    """Depends on something outside, which no key can know."""
+
+    factor = 1.0
+
+    def forward(self, xp, parameters, a_previous, context):
+        return a_previous * Global.factor, None
+
+    def backward(self, xp, parameters, cache, error, propagate=True):
+        return error * Global.factor, {}
+
+
+def test_code_of_the_users_own_is_not_shared_with_other_networks(backend, monkeypatch):
+    def loss(factor):
+        monkeypatch.setattr(Global, "factor", factor)
+        layers = [Global(), bpnet.Dense(3, "tanh"), bpnet.Dense(1)]
+        net = bpnet.Network(layers, "mean_squared_error", seed=0)
+        history = net.fit(np.ones((4, 2)), np.ones(4), epochs=1, backend=backend)
+        return history["loss"][0], net.evaluate(np.ones((4, 2)), np.ones(4))["loss"]
+
+    one, fifty = loss(1.0), loss(50.0)
+    assert abs(one[0] - fifty[0]) > 1e-3
+    assert abs(one[1] - fifty[1]) > 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Two of these are equal, whatever their factors."""
+
+    name: str
+    factor: float = dataclasses.field(compare=False)
+
+
+class Factor(bpnet.Layer):
+    def __init__(self, settings):
+        self.settings = settings
+
+    def forward(self, xp, parameters, a_previous, context):
+        return a_previous * self.settings.factor, None
+
+    def backward(self, xp, parameters, cache, error, propagate=True):
+        return error * self.settings.factor, {}
+
+
+def test_what_attributes_say_of_their_equality_is_not_trusted():
+    one, two = Factor(Settings("a", 1.0)), Factor(Settings("a", 9.0))
+    assert one.settings == two.settings
+    assert one != two
+    assert Factor(one.settings) == one

@@ -346,3 +346,48 @@ def test_a_value_set_by_a_callback_is_kept_in_the_file(path):
     stopped(path, network(), callbacks=[Sets()])
     train(resumed, resume_from=path)
     assert bits(resumed) == bits(whole)
+
+
+def multiplied(factor):
+    class Multiply(bpnet.Layer):
+        def forward(self, xp, parameters, a_previous, context):
+            return a_previous * factor, None
+
+        def backward(self, xp, parameters, cache, error, propagate=True):
+            return error * factor, {}
+
+    return Multiply
+
+
+def test_two_classes_of_one_name_are_not_saved(tmp_path):
+    """They would be loaded as one."""
+    path = tmp_path / "net"
+    one, two = multiplied(1.0), multiplied(2.0)
+    last = bpnet.Dense(1)
+    net = bpnet.Network([one(), two(), last], "mean_squared_error", seed=0).build(2)
+    with pytest.raises(TypeError, match="two different layers have the name 'Multiply'"):
+        net.save(path)
+    assert not path.exists()
+    bpnet.Network([one(), one(), last], "mean_squared_error", seed=0).build(2).save(path)
+    assert len(bpnet.load(path, custom={"Multiply": one}).layers) == 3
+
+
+def test_a_name_that_is_no_component_of_bpnet_is_free(tmp_path):
+    kind = type("Context", (multiplied(2.0),), {})
+    net = bpnet.Network([kind(), bpnet.Dense(1)], "mean_squared_error", seed=0).build(2)
+    net.save(tmp_path / "net")
+    loaded = bpnet.load(tmp_path / "net", custom={"Context": kind})
+    assert loaded.layers == net.layers
+
+
+def test_only_what_differs_is_shown_when_resuming(tmp_path):
+    path, X, y = tmp_path / "net", np.ones((4, 2)), np.ones(4)
+
+    def fit(epochs, **options):
+        net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+        rate = bpnet.schedules.Cosine(0.1, epochs)
+        net.fit(X, y, epochs=3, optimizer=bpnet.Adam(rate), **options)
+
+    fit(9, callbacks=[bpnet.Checkpoint(path)])
+    with pytest.raises(ValueError, match=r"learning_rate.epochs = 9.0; got .*epochs = 8.0$"):
+        fit(8, resume_from=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import tracemalloc
 
 import numpy as np
@@ -384,3 +385,28 @@ def test_own_components_train_on_every_backend_with_schedules(backend):
     )  # fmt: skip
     assert seen[0] == ["layers.2.rate", "layers.3.rate", "learning_rate"]
     assert np.all(np.isfinite(history["loss"]))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, "0.1", None])
+def test_a_wrong_learning_rate_is_the_schedules(value):
+    class Wrong(bpnet.schedules.Schedule):
+        def __call__(self, epoch):
+            return value
+
+    net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+    with pytest.raises(bpnet.ComponentError, match=r"schedule Wrong\(\) of learning_rate"):
+        net.fit(np.ones((4, 2)), np.ones(4), epochs=1, optimizer=bpnet.SGD(Wrong()))
+
+
+def test_an_optimizer_may_make_its_own_schedule():
+    class Own(bpnet.optimizers.Optimizer):
+        def __init__(self, beta=0.9):
+            super().__init__(bpnet.schedules.ReduceOnPlateau(0.1))
+            self.beta = beta
+
+        def rule(self, xp, p, g, *numbers):
+            return (p - numbers[0] * g,)
+
+    net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+    history = net.fit(np.ones((4, 2)), np.ones(4), epochs=3, optimizer=Own())
+    assert history["loss"][-1] < history["loss"][0]
