@@ -262,9 +262,14 @@ class Model(Description):
         Functions with code of the user's own, which may depend on anything, are not shared with
         other networks.
         """
-        everything = (self.loss, *self.layers, *parts)
-        components = (c for part in everything for c in nested(part))
-        return None if all(map(is_own, components)) else self._unique
+        if self._is_own and all(is_own(c) for part in parts for c in nested(part)):
+            return None
+        return self._unique
+
+    @functools.cached_property
+    def _is_own(self) -> bool:
+        """Whether all of the layers and the loss is bpnet's own code."""
+        return all(is_own(c) for part in (self.loss, *self.layers) for c in nested(part))
 
     # --- data and inference -----------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Runner:
         self.steps: dict[int, Callable[..., StepState]] = {}
         self.values: dict[str, list[float]] = {}
         self._keys = self.backend.asarray(list(model.keys), "int64")
-        self._borrowed: dict[Hashable, Callable[..., StepState]] = {}
+        self._borrowed: dict[Hashable, tuple[Hashable, Callable[..., StepState]]] = {}
         self._values_on_device = functools.lru_cache(1)(self._to_device)
 
     @property
@@ -168,20 +168,23 @@ class Runner:
 
     def _compiled_step(self, rows: int) -> Callable[..., StepState]:
         """Return the compiled step, shared by all runs with the same settings."""
-        model, optimizer = self.model, self.state.optimizer
-        details = (self.loader.batch_size, rows, self.by_weight, self.eagerly)
-        # A CUDA graph keeps the matmul precision of its capture.
-        shared = (model.spec, optimizer.settings, model.sharing([optimizer]))
-        key = (self.backend, shared, wanted_precision(), *details)
-        if key not in self._borrowed:
-            self._borrowed[key] = FUNCTIONS.borrow(
-                key, lambda: make_step(self.backend, model.spec, optimizer, *details)
+        short = (rows, wanted_precision())  # a CUDA graph keeps the precision of its capture
+        if short not in self._borrowed:
+            model, optimizer = self.model, self.state.optimizer
+            details = (self.loader.batch_size, rows, self.by_weight, self.eagerly)
+            shared = (model.spec, optimizer.settings, model.sharing([optimizer]))
+            key = (self.backend, shared, short, details)
+            self._borrowed[short] = (
+                key,
+                FUNCTIONS.borrow(
+                    key, lambda: make_step(self.backend, model.spec, optimizer, *details)
+                ),
             )
-        return self._borrowed[key]
+        return self._borrowed[short][1]
 
     def release_steps(self) -> None:
         """Free the memory of the compiled steps, and give them back to be used by others."""
-        for key, step in self._borrowed.items():
+        for key, step in self._borrowed.values():
             FUNCTIONS.give_back(key, step)
         self._borrowed, self.steps = {}, {}
 

@@ -15,7 +15,7 @@ import bpnet
 from bpnet.backend import Backend
 from bpnet.backend.registry import backend_of
 
-CACHES = ("_compiled", "_network")
+CACHES = ("_compiled", "_is_own", "_network")
 # The packages whose checks may raise: bpnet, and scikit-learn for estimators.
 CHECKERS = tuple(Path(package.__file__).parent for package in (bpnet, bpnet_backends, sklearn))
 
