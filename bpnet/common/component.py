@@ -128,12 +128,7 @@ class Component(metaclass=ComponentMeta):
 
     def _freeze(self) -> None:
         values = sorted((name, _exact(value)) for name, value in attributes(self).items())
-        key: Hashable = (type(self), *values)
-        try:
-            hash(key)
-        except TypeError:
-            key = None
-        object.__setattr__(self, "_key", key)
+        object.__setattr__(self, "_key", (type(self), *values))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_key" in self.__dict__:
