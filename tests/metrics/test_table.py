@@ -227,7 +227,7 @@ def test_metrics_see_the_loss_of_the_users_own(backend):
 
 
 def test_the_area_of_many_weighted_examples_is_exact(backend):
-    """Sums of 200,000 weights in float32 would have lost four digits."""
+    """Sums of 200,000 weights in float32 are wrong by up to 1e-6."""
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)
     scores, labels = rng.normal(size=(200_000, 1)), rng.integers(0, 2, 200_000)
