@@ -71,7 +71,11 @@ class Runner:
         self.values: dict[str, list[float]] = {}
         self._keys = self.backend.asarray(list(model.keys), "int64")
         self._borrowed: dict[Hashable, tuple[Hashable, Callable[..., StepState]]] = {}
-        self._values_on_device = functools.lru_cache(1)(self._to_device)
+        # Usually all epochs have the same values. A bound method would make a cycle, and keep
+        # the examples on the device until Python collects garbage.
+        self._values_on_device = functools.lru_cache(1)(
+            functools.partial(_to_device, backend, model.dtype)
+        )
 
     @property
     def parameters(self) -> Parameters:
@@ -162,10 +166,6 @@ class Runner:
             tuple((name, tuple(v[first : first + count])) for name, v in self.values.items())
         )
 
-    def _to_device(self, values: Any) -> dict[str, Array]:
-        """Move values to the device; usually all epochs have the same."""
-        return {name: self.backend.asarray(list(v), self.model.dtype) for name, v in values}
-
     def _compiled_step(self, rows: int) -> Callable[..., StepState]:
         """Return the compiled step, shared by all runs with the same settings."""
         short = (rows, wanted_precision())  # a CUDA graph keeps the precision of its capture
@@ -201,6 +201,11 @@ class Runner:
     def scalar(self, value: float, dtype: str = "int64") -> Array:
         """Put a number on the device."""
         return self.backend.asarray(value, dtype)
+
+
+def _to_device(backend: Backend, dtype: str, values: Any) -> dict[str, Array]:
+    """Move the values of schedules to the device."""
+    return {name: backend.asarray(list(of_batches), dtype) for name, of_batches in values}
 
 
 def _are_same(layer: Any, before: dict[str, Array]) -> bool:

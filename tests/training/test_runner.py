@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import weakref
 
@@ -129,3 +130,21 @@ def test_the_initial_parameters_are_not_kept_while_fit_runs():
     look = hook("on_train_begin", lambda training: seen.append(initial()))
     net.fit(X, Y, epochs=1, callbacks=look, backend="numpy")
     assert seen == [None]
+
+
+def test_the_runner_and_the_examples_are_freed_without_garbage_collection(backend):
+    """They may fill a device, on which the next run needs the room."""
+    kept = []
+
+    def look(training):
+        kept.extend(map(weakref.ref, (training.runner, training.runner.loader)))
+
+    net = network()
+    net.fit(X, Y, epochs=1, backend=backend)  # compiling leaves garbage of its own
+    gc.collect()
+    gc.disable()
+    try:
+        net.fit(X, Y, epochs=2, callbacks=hook("on_train_begin", look), backend=backend)
+        assert [reference() for reference in kept] == [None, None]
+    finally:
+        gc.enable()
