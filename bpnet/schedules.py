@@ -229,9 +229,7 @@ class WarmUp(Schedule):
 
     def __call__(self, epoch: float) -> float:
         """Return the learning rate at this time."""
-        if epoch >= self.epochs:
-            return self.schedule(epoch - self.epochs)
-        return self.schedule(0.0) * (self.start + (1.0 - self.start) * epoch / self.epochs)
+        return self.value(epoch, self.initial_state())
 
     def initial_state(self) -> ScheduleState:
         """Return the memory of the schedule."""

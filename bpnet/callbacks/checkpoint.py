@@ -145,7 +145,6 @@ class Checkpoint(Callback):
         path = self._name(training.epoch)
         state = training.state
         state.store(training.runner.arrays)
-        state.completed = training.epoch
         safetensors_file.write(
             path, safetensors_file.encode(*contents(training.network, state, self._settings))
         )

@@ -266,7 +266,7 @@ def _exact(value: Any) -> Any:
     if isinstance(value, np.generic):
         return type(value), str(value.dtype), value.tobytes()
     if isinstance(value, Component):
-        return _Itself(value) if value._key is None else value._key
+        return value._key
     if value is None or type(value) in (bool, int, str, bytes, complex):
         return type(value), value
     return _Itself(value)
@@ -278,8 +278,6 @@ def structure(component: Component, variable: type) -> Hashable:
     Such as schedules, whose values are arguments of a compiled step.
     """
     key: Any = component._key
-    if key is None:
-        return _Itself(component)
     kind, *values = key
     return kind, *(
         (name, variable if isinstance(getattr(component, name), variable) else value)

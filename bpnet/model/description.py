@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from bpnet import activations, losses
 from bpnet.backend import Backend
@@ -12,11 +12,10 @@ from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_choice, check_integer
 from bpnet.errors import ComponentError
 from bpnet.layers import Context, Dense, Layer
-from bpnet.losses import Loss
+from bpnet.losses import Loss, TargetKind
 from bpnet.model.checked import checked_layers, checked_loss
 from bpnet.random import fresh_seed, mask_key
 
-TARGETS = ("labels", "probabilities", "counts", "real")
 # What compiled functions and files rely on.
 FROZEN = ("layers", "loss", "seed", "dtype", "spec", "keys")
 
@@ -41,9 +40,10 @@ class Description:
         dtype: str = "float32",
     ) -> None:
         self.loss = losses.get(loss)
-        if self.loss.targets not in TARGETS:
+        kinds = get_args(TargetKind)
+        if self.loss.targets not in kinds:
             raise ComponentError(
-                f"targets of the loss {self.loss!r} must be one of {', '.join(TARGETS)}; got "
+                f"targets of the loss {self.loss!r} must be one of {', '.join(kinds)}; got "
                 f"{self.loss.targets!r}"
             )
         self.layers = _check_layers(layers, self.loss)

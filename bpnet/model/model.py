@@ -72,8 +72,7 @@ class Model(Description):
         """Return a network that differs in `layers`, `loss`, `seed` or `dtype`.
 
         It has the same weights, unless `layers` or `seed` change, which determine the initial
-        weights: then it is not built. The two share weights until one trains, which copies
-        them first.
+        weights: then it is not built.
 
         Raises
         ------
@@ -94,9 +93,8 @@ class Model(Description):
                 f"got {', '.join(sorted(unknown))}"
             )
         other = object.__new__(type(self))
-        frozen = dict.fromkeys(FROZEN)
         other.__dict__ |= {
-            k: v for k, v in (self.__dict__ | self._NOT_COPIED).items() if k not in frozen
+            k: v for k, v in (self.__dict__ | self._NOT_COPIED).items() if k not in FROZEN
         }
         Model.__init__(other, **({name: getattr(self, name) for name in names} | changes))
         other.set_average_penalty(self.spec.average_penalty)

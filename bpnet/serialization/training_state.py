@@ -100,7 +100,7 @@ def contents(
         "epoch": state.epoch,
         "steps_before": state.steps_before,
         "epochs_before": state.epochs_before,
-        "completed": state.completed,
+        "completed": state.history.epochs,
         "place": state.place,
         "history": list(state.history),
         "stopped": state.history.stopped,

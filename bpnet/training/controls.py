@@ -56,7 +56,7 @@ class Controls:
 
         None returns to the optimizer's schedule. No step is compiled anew.
         """
-        self._set({LEARNING_RATE}, value)
+        self._set({LEARNING_RATE}, value, "learning_rate=bpnet.schedules.Constant(...)")
 
     def set_weight_decay(self, value: float | None) -> None:
         """Use a weight decay >= 0, from the next step on; None returns to the schedule.
@@ -66,7 +66,11 @@ class Controls:
         ValueError
             If the optimizer's weight decay is a number, which is compiled into the step.
         """
-        self._set({WEIGHT_DECAY} & self.state.values.keys(), value, "weight_decay=")
+        self._set(
+            {WEIGHT_DECAY} & self.state.values.keys(),
+            value,
+            "weight_decay=bpnet.schedules.Constant(...)",
+        )
 
     def set_dropout_rate(self, value: float | None, layer: int | None = None) -> None:
         """Use a dropout rate from the next step on; None returns to the schedule.
@@ -89,13 +93,13 @@ class Controls:
             raise ValueError(f"layer must be <= {depth}, the number of layers; got {layer}")
         layers = range(depth) if layer is None else [layer - 1]
         names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
-        self._set(names, value, "Dropout(")
+        self._set(names, value, "Dropout(bpnet.schedules.Constant(...))")
 
-    def _set(self, names: set[str], value: float | None, argument: str = "") -> None:
+    def _set(self, names: set[str], value: float | None, schedule: str) -> None:
+        """Set some scheduled values; if there are none, the error shows how to give one."""
         if not names:
             raise ValueError(
-                f"only what is given as a schedule can change during training; pass "
-                f"{argument}bpnet.schedules.Constant(...){')' * argument.count('(')}"
+                f"only what is given as a schedule can change during training; pass {schedule}"
             )
         chosen = [self.state.values[name] for name in names]
         if value is not None:

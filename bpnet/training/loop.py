@@ -238,7 +238,7 @@ class Training(Controls):
     def continue_from(self, history: History) -> None:
         """Continue a run that has completed the epochs of this history."""
         self.history = self.state.history = history
-        self.epoch = self.state.completed = history.epochs
+        self.epoch = history.epochs
         self.logs: dict[str, float] = history.last()
 
     def run(self) -> History:
@@ -278,7 +278,6 @@ class Training(Controls):
         self._guard = None  # frees its copies of the weights
         runner.release_steps()
         self.state.store(runner.arrays)
-        self.state.completed = self.epoch
         self.network.steps_taken = self.state.steps_taken
         self.network.epochs_taken = self.state.epochs_taken
         self.history.seconds = time.perf_counter() - self._started

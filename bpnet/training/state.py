@@ -49,8 +49,6 @@ class TrainingState:
         Steps and epochs of this optimizer: the time of its update rule and its schedules.
     history : History
         The metrics of the run's epochs.
-    completed : int
-        Number of epochs that the run has completed.
     settings : dict
         What a run that resumes this one must have in common with it.
     place : dict
@@ -81,7 +79,7 @@ class TrainingState:
         self.optimizer_state: OptimizerState | None = None
         self.step = self.epoch = 0
         self.steps_before, self.epochs_before = steps_before, epochs_before
-        self.history, self.completed = History(), 0
+        self.history = History()
         self.settings: dict[str, Any] = {}
         self.place: dict[str, Any] = {}
         self.callbacks: Sequence[Any] = ()
