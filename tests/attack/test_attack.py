@@ -1,0 +1,15 @@
+"""The attack finds nothing."""
+
+import pytest
+from attack import SEED, finding, load_kinds, probes_of
+
+# Fewer fresh inputs would prove little about a kind.
+FEWEST = 20
+
+
+@pytest.mark.parametrize("kind", load_kinds())
+def test_the_attack_finds_nothing(kind):
+    probes = probes_of(kind, SEED)
+    assert len(probes) >= FEWEST
+    assert len({probe.name for probe in probes}) == len(probes)
+    assert [text for probe in probes if (text := finding(probe)) is not None] == []
