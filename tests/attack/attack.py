@@ -36,13 +36,15 @@ class Probe(NamedTuple):
 
 Kind = Callable[[np.random.Generator], Iterator[Probe]]
 KINDS: dict[str, Kind] = {}
+# The backends without which a kind has too few probes.
+NEEDS: dict[str, tuple[str, ...]] = {}
 
 
-def kind(name: str) -> Callable[[Kind], Kind]:
-    """Return a decorator that registers a generator of probes."""
+def kind(name: str, *needs: str) -> Callable[[Kind], Kind]:
+    """Return a decorator that registers a generator of probes, and the backends it needs."""
 
     def register(probes: Kind) -> Kind:
-        KINDS[name] = probes
+        KINDS[name], NEEDS[name] = probes, needs
         return probes
 
     return register

@@ -1,7 +1,8 @@
 """The attack finds nothing."""
 
 import pytest
-from attack import SEED, finding, load_kinds, probes_of
+from attack import NEEDS, SEED, finding, load_kinds, probes_of
+from available import why_not
 
 # Fewer fresh inputs would prove little about a kind.
 FEWEST = 20
@@ -9,6 +10,9 @@ FEWEST = 20
 
 @pytest.mark.parametrize("kind", load_kinds())
 def test_the_attack_finds_nothing(kind):
+    for spec in NEEDS[kind]:
+        if reason := why_not(spec):
+            pytest.skip(f"no {spec}: {reason}")
     probes = probes_of(kind, SEED)
     assert len(probes) >= FEWEST
     assert len({probe.name for probe in probes}) == len(probes)
