@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,9 +15,10 @@ class History(Mapping[str, list[float]]):
     Attributes
     ----------
     history : dict of str to list of float
-        All metrics: "loss" (mean over the examples during the epoch, including penalties),
-        "learning_rate" (at the end of the epoch), with validation data "val_loss" and "val_..."
-        of each metric ("val_accuracy" for classification), and those added by callbacks.
+        One float per epoch: "loss" (mean over the examples during the epoch, including
+        penalties), "learning_rate" (at the end of the epoch), with validation data "val_loss"
+        and "val_..." of each metric ("val_accuracy" for classification), and those added by
+        callbacks, NaN in epochs without.
     stopped : str or None
         Why training stopped early: "interrupted" by Ctrl-C, or the reason given by a
         callback; None if all epochs were run.
@@ -42,9 +44,12 @@ class History(Mapping[str, list[float]]):
         return len(self.history.get("loss", ()))
 
     def append(self, logs: Mapping[str, float]) -> None:
-        """Append the metrics of one epoch."""
-        for name, value in logs.items():
-            self.history.setdefault(name, []).append(value)
+        """Append the metrics of one epoch; what is missing in some epochs is NaN there."""
+        before = max(map(len, self.history.values()), default=0)
+        for name in logs:
+            self.history.setdefault(name, [math.nan] * before)
+        for name, values in self.history.items():
+            values.append(logs.get(name, math.nan))
 
     def last(self) -> dict[str, float]:
         """Return the metrics of the last epoch."""

@@ -361,7 +361,10 @@ class Training(Controls):
         if self.validation is not None:
             measured = self._evaluate(self.validation)
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
-        self._call("on_epoch_end")
+        for callback in self.callbacks:
+            before = list(self.logs)
+            self._call("on_epoch_end", [callback])
+            self.logs = monitors.as_numbers(self.logs, before, callback)
         self.history.append(self.logs)
         self.state.observe(self.logs)
         if self._guard is not None:
@@ -391,9 +394,9 @@ class Training(Controls):
         guard.restore()
         self.state.epoch -= self.epoch - guard.epoch
 
-    def _call(self, hook: str) -> None:
-        """Run a hook of all callbacks that define it."""
-        for callback in self.callbacks:
+    def _call(self, hook: str, callbacks: Iterable[Callback] | None = None) -> None:
+        """Run a hook of some callbacks, by default all, that define it."""
+        for callback in self.callbacks if callbacks is None else callbacks:
             if _defines(callback, hook):
                 with self.runner.kept_form():
                     getattr(callback, hook)(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bpnet.common.checks import check_choice
+from bpnet.common.checks import check_choice, kind_of
 from bpnet.common.patience import VALIDATE, unknown_monitor
 from bpnet.errors import ComponentError
 
@@ -71,6 +71,43 @@ def _checked(callback: Any) -> Directions:
             f"'min', 'max' or None, for unknown; got {adds!r}"
         )
     return found | dict(adds)
+
+
+def as_numbers(logs: Any, before: Iterable[str], callback: Any) -> dict[str, float]:
+    """Return the metrics of an epoch as floats, after a callback has seen them.
+
+    Raises
+    ------
+    ComponentError
+        If the callback has added something else, or removed one of the names `before`.
+    """
+    who = f"the callback {type(callback).__name__}"
+    if not isinstance(logs, dict):
+        raise ComponentError(
+            f"{who} must leave training.logs a dict of numbers; got {kind_of(logs)}"
+        )
+    if missing := set(before) - logs.keys():
+        raise ComponentError(
+            f"{who} must not remove {', '.join(sorted(missing))} from training.logs"
+        )
+    return {name: _as_number(who, name, value) for name, value in logs.items()}
+
+
+def _as_number(who: str, name: Any, value: Any) -> float:
+    """Return a number, or an array of one, of any library, as a float."""
+    number = value
+    try:
+        if hasattr(value, "item"):
+            number = value.item()
+        if isinstance(name, str) and not isinstance(number, str | bytes):
+            return float(number)
+        reason = ""
+    except Exception as error:  # of any library
+        reason = f": {error}"
+    raise ComponentError(
+        f"{who} must add numbers to training.logs, under names that are strings; got "
+        f"{kind_of(value)} for {name!r}{reason}"
+    )
 
 
 def direction(monitor: str, mode: str | None, directions: Directions, complete: bool) -> str:

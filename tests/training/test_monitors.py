@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import pytest
 from refusals import Unchanged
 
 import bpnet
 from bpnet.callbacks.progress import ProgressBar
+from bpnet.errors import ComponentError
 
 X, Y = bpnet.datasets.make_moons(60, seed=1)
 SPLIT = {"validation_split": 0.3}
@@ -165,3 +169,75 @@ def test_setup_may_refuse_before_anything_changes():
         train(Refuses(), net, epochs=6)
     assert not net.is_built
     train(Refuses(), net)
+
+
+# --- numbers that callbacks add -----------------------------------------------------------
+
+
+def trained_with(logs_of, **options):
+    """Train with a callback that updates the logs by ``logs_of(epoch)``; return the history."""
+
+    class Adds(bpnet.Callback):
+        def on_epoch_end(self, training):
+            training.logs.update(logs_of(training.epoch))
+
+    X, y = bpnet.datasets.make_xor(20, seed=0)
+    net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    return net, net.fit(X, y, epochs=4, callbacks=[Adds(), *options.pop("then", ())], **options)
+
+
+def test_a_number_of_a_library_is_stored_as_a_float(backend):
+    value = backend.asarray(np.array(0.5, np.float32))
+    history = trained_with(lambda epoch: {"extra": value}, progress=True)[1]
+    assert json.loads(json.dumps(history.history))["extra"] == [0.5] * 4
+    assert {type(v) for v in history["extra"]} == {float}
+
+
+def test_the_next_callback_and_the_schedule_see_floats():
+    seen = []
+
+    class Looks(bpnet.Callback):
+        def on_epoch_end(self, training):
+            seen.append(training.logs["extra"])
+
+    rule = bpnet.schedules.ReduceOnPlateau(0.1, monitor="extra", mode="min")
+    trained_with(
+        lambda epoch: {"extra": np.array([epoch])}, then=[Looks()], optimizer=bpnet.SGD(rule)
+    )
+    assert seen == [1.0, 2.0, 3.0, 4.0]
+    assert {type(v) for v in seen} == {float}
+
+
+def test_a_metric_of_some_epochs_is_nan_in_the_others():
+    history = trained_with(lambda epoch: {f"epoch {epoch}": 1.0} if epoch in (2, 4) else {})[1]
+    nan = math.nan
+    np.testing.assert_array_equal(history["epoch 2"], [nan, 1.0, nan, nan])
+    np.testing.assert_array_equal(history["epoch 4"], [nan, nan, nan, 1.0])
+    assert list(history) == ["loss", "learning_rate", "epoch 2", "epoch 4"]
+
+
+@pytest.mark.parametrize("value", [None, "0.5", [1.0], np.ones(2), 1j, np.datetime64("2020")])
+def test_what_is_no_number_is_refused_by_name(value):
+    with pytest.raises(ComponentError, match=r"^the callback Adds must add numbers.*'extra'"):
+        trained_with(lambda epoch: {"extra": value})
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda training: training.logs.clear(), r"must not remove learning_rate, loss"),
+        (lambda training: setattr(training, "logs", 3), r"must leave training.logs a dict"),
+        (lambda training: training.logs.update({1: 2.0}), r"names that are strings.* for 1"),
+    ],
+)
+def test_the_form_of_the_logs_is_kept(act, message):
+    class Breaks(bpnet.Callback):
+        def on_epoch_end(self, training):
+            act(training)
+
+    X, y = bpnet.datasets.make_xor(20, seed=0)
+    net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0).build(2)
+    before = np.array(net.parameters[0]["W"])
+    with pytest.raises(ComponentError, match=message):
+        net.fit(X, y, epochs=2, callbacks=[Breaks()])
+    np.testing.assert_array_equal(net.parameters[0]["W"], before)
