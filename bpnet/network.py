@@ -146,7 +146,7 @@ class Network(Model):
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
         checked = self.check_metrics(metrics, lambda: data.y, backend)
-        parameters = self.parameters_on(backend, data.X)
+        parameters = self.parameters_to_predict(backend, data.X, stacklevel=3)
         return self.evaluate_data(backend, parameters, data, checked)
 
     def loss_and_gradients(
@@ -319,6 +319,8 @@ class Network(Model):
             If training produced a NaN or an infinity; its ``history`` has the metrics so far.
         OutOfMemoryError
             If memory ran out; the network has the weights of the last good epoch.
+        RuntimeError
+            If another call of ``fit`` is training the network.
         """
         from bpnet.callbacks.progress import with_progress
         from bpnet.data.loader import in_order
@@ -327,6 +329,7 @@ class Network(Model):
         from bpnet.training.loop import Training
         from bpnet.training.state import TrainingState
 
+        self.check_idle("fit")
         resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
         optimizer = Adam() if optimizer is None else optimizer
         fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken, self.layers)

@@ -306,7 +306,7 @@ def test_a_result_belongs_to_the_caller(backend):
 def test_torch_takes_no_part_of_the_caller_s_autograd():
     torch = pytest.importorskip("torch")
     given = torch.tensor(X, requires_grad=True)
-    net = network("binary")
+    net = network("binary").build(X.shape[1])
     assert not net.forward(given).requires_grad
     _, gradients = net.loss_and_gradients(given, torch.tensor(LABELS % 2))
     assert not gradients[0]["W"].requires_grad

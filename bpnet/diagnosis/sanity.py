@@ -90,7 +90,7 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     data = check_network(net).check_data(X, y, sample_weight).to_host()
     kind, targets = net.loss, (data.y, data.w)
     return _initial_loss(
-        _bare(net).evaluate(data.X, data.y, data.w)["loss"],
+        _bare(net, data.n_inputs).evaluate(data.X, data.y, data.w)["loss"],
         constant_loss(kind, *targets, np.zeros(net.n_outputs)),
         best_loss(kind, *targets, net.n_outputs),
     )
@@ -158,7 +158,7 @@ def check_overfit(
     data = check_network(net).check_data(X, y, None).to_host()
     rng = np.random.default_rng(check_integer("seed", seed, 0))
     few = rng.permutation(data.n_rows)[: check_integer("examples", examples, 1)]
-    bare, few_X, few_y = _bare(net), data.X[few], data.y[few]
+    bare, few_X, few_y = _bare(net, data.n_inputs), data.X[few], data.y[few]
     best = best_loss(net.loss, few_y, None, net.n_outputs)
     before = bare.evaluate(few_X, few_y)["loss"] - best
     stop = _StopAt(best + OVERFIT * before)
@@ -283,10 +283,10 @@ class _StopAt(Callback):
             training.stop("overfitted")
 
 
-def _bare(net: Network) -> Network:
+def _bare(net: Network, n_inputs: int) -> Network:
     """Return an untrained network with the same seed, without penalties and dropout."""
     layers = (_without_penalty(layer) for layer in net.layers if not isinstance(layer, Dropout))
-    return Network(layers, net.loss, net.seed, net.dtype)
+    return Network(layers, net.loss, net.seed, net.dtype).build(n_inputs)
 
 
 def _without_penalty(layer: Layer) -> Layer:

@@ -191,21 +191,33 @@ class BaseMLP(Stochastic, ABC):
         check_is_fitted(self)
         assert self._architecture is not None
         features = check_features(self, X, self._architecture.dtype, reset=False)
-        backend = self._place(features.owner)
-        network = self._network_on(backend, self._architecture)
-        return network.infer(function, features.X, features.owner, backend), features.owner
+        backend, owner = self._place(features.owner), features.owner
+        network = self._network_of(self._architecture)
+        if network.is_training:  # asked by a callback, or in another thread
+            parameters = network.parameters_on(backend, features.X)
+        else:
+            parameters = self._architecture.parameters(self.coefs_, self.intercepts_, backend)
+        return network.infer(function, features.X, owner, backend, parameters), owner
 
     def _place(self, owner: Backend | None) -> Backend:
         """Return the backend: the parameter, where X lives, a block or the default."""
         return get_backend(self.backend) if self.backend is not None else owner or get_backend()
 
     def _network_on(self, backend: Backend, architecture: Architecture) -> Network:
-        """Return the network with the current weights; it keeps its compiled functions."""
-        if self._network is None or architecture != self._architecture:
-            self._network, self._architecture = architecture.network(), architecture
+        """Return the network with the current weights, to be trained."""
+        network = self._network_of(architecture)
+        network.check_idle("fit")
         parameters = architecture.parameters(self.coefs_, self.intercepts_, backend)
-        self._network.set_parameters(backend, parameters)
-        return self._network
+        network.set_parameters(backend, parameters)
+        return network
+
+    def _network_of(self, architecture: Architecture) -> Network:
+        """Return the network, whose weights may be others; it keeps its compiled functions."""
+        network = self._network
+        if network is None or architecture != self._architecture:
+            network = self._network = architecture.network()
+            self._architecture = architecture
+        return network
 
     # --- pickling and tags ----------------------------------------------------------------
 

@@ -162,7 +162,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         held_out, backend = training.validation, training.backend
         assert held_out is not None
         predicted = training.network.infer(
-            inference.predictions, held_out.X, held_out.owner, backend
+            inference.predictions, held_out.X, held_out.owner, backend, training.parameters
         )
         y, predicted = to_host(held_out.y), to_host(predicted)
         if not np.all(np.isfinite(predicted)):

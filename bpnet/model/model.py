@@ -1,54 +1,43 @@
 """A model: layers, a loss and their parameters on a backend, applied to examples.
 
 The model owns its parameters, as a :class:`~bpnet.model.parameters.Placement`. While ``fit``
-runs, the :class:`bpnet.training.runner.Runner` owns them: the model reads them from the runner
-on each access, and takes them back at the end. The copy from the last good epoch belongs to
-:mod:`bpnet.training.nan_guard`, which passes it to the runner to roll back.
+runs, the :class:`bpnet.training.runner.Runner` owns them (:mod:`bpnet.model.ownership`): the
+model reads them from the runner on each access, and takes them back at the end. The copy from
+the last good epoch belongs to :mod:`bpnet.training.nan_guard`, which passes it to the runner to
+roll back.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bpnet import backprop, inference
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.memory import explained
-from bpnet.backend.precision import wanted_precision
 from bpnet.backend.registry import current_block, get_backend
 from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
-from bpnet.common.component import Component, is_own, nested
 from bpnet.common.deprecation import renamed_property
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Layer
 from bpnet.losses import Loss
-from bpnet.model.compiled import FUNCTIONS, LIMIT
-from bpnet.model.description import FROZEN, Description
+from bpnet.model.compiled import Compiling
+from bpnet.model.description import FROZEN
+from bpnet.model.ownership import Owner, Ownership
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
 
 if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
     from bpnet.metrics.base import Metric
 
 
-class Owner(Protocol):
-    """The owner of a model's parameters during training."""
-
-    @property
-    def placement(self) -> Placement:
-        """The current parameters of all layers and their backend."""
-
-    def set_parameters(self, parameters: Parameters) -> None:
-        """Continue with a copy of these parameters."""
-
-
-class Model(Description):
+class Model(Compiling):
     """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
     def __init__(
@@ -60,11 +49,8 @@ class Model(Description):
     ) -> None:
         super().__init__(layers, loss, seed, dtype)
         self.n_inputs: int | None = None
-        self._placed: Placement | None = None
-        self._owners: list[Owner] = []
+        self._weights = Ownership()
         self.steps_taken = self.epochs_taken = 0
-        self._compiled: dict[Hashable, Callable[..., Any]] = {}
-        self._unique: object = object()
 
     model = renamed_property("model", "spec")
 
@@ -101,7 +87,7 @@ class Model(Description):
         if self.is_built and not changes.keys() & {"layers", "seed"}:
             other.n_inputs = self.n_inputs
             other.steps_taken, other.epochs_taken = self.steps_taken, self.epochs_taken
-            other._placed = self.placement.in_dtype(other.dtype)
+            other._weights = Ownership(self.placement.in_dtype(other.dtype))
         return other
 
     # --- parameters -----------------------------------------------------------------------
@@ -109,12 +95,17 @@ class Model(Description):
     @property
     def is_built(self) -> bool:
         """Whether the weights have been drawn."""
-        return self._placed is not None or bool(self._owners)
+        return self._weights.backend is not None
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a call of ``fit`` is training the network."""
+        return self._weights.is_lent
 
     @property
     def backend(self) -> Backend:
         """The backend of the parameters."""
-        return self.placement.backend
+        return self._weights.backend or self.placement.backend
 
     @property
     def parameters(self) -> Parameters:
@@ -147,11 +138,18 @@ class Model(Description):
         Returns
         -------
         self
+
+        Raises
+        ------
+        RuntimeError
+            If ``fit`` is training the network.
         """
+        self.check_idle("build")
         n_inputs = check_integer("n_inputs", n_inputs, 1)
         backend = self.choose_backend(backend, None)
         with explained(backend, lambda: self._needs(n_inputs, 0)):
-            self._placed = draw_weights(self.layers, n_inputs, self.seed, self.dtype, backend)
+            weights = draw_weights(self.layers, n_inputs, self.seed, self.dtype, backend)
+        self._weights.set(weights)
         self.n_inputs = n_inputs
         self.steps_taken = self.epochs_taken = 0
         return self
@@ -160,39 +158,39 @@ class Model(Description):
         """Move the parameters to a backend, where host arrays are then computed."""
         if backend is None:
             raise TypeError("backend must be a spec string such as 'torch', got None")
-        self._placed = self.placement.moved(get_backend(backend))
+        self.check_idle("to")
+        self._weights.set(self.placement.moved(get_backend(backend)))
         return self
 
     def set_parameters(self, backend: Backend, parameters: Parameters) -> None:
         """Replace the parameters of all layers, without checks or copies."""
-        if self._owners:
-            self._owners[-1].set_parameters(parameters)
-        else:
-            self._placed = Placement(backend, parameters)
+        self._weights.set(Placement(backend, parameters))
+
+    def check_idle(self, method: str) -> None:
+        """Raise RuntimeError if ``fit`` is training the network, so that `method` must wait."""
+        self._weights.check_not_lent(method)
 
     def lend(self, owner: Owner) -> None:
-        """Make a training run the owner of the parameters."""
-        self._owners.append(owner)
-        self._placed = None  # the initial weights, which the run has copied
+        """Make a training run the owner of the parameters; RuntimeError if there is one."""
+        self._weights.lend(owner)
 
     def take_back(self, owner: Owner) -> None:
         """Take the parameters back from a training run."""
-        if owner in self._owners:
-            self._owners.remove(owner)
-        self._placed = None if self._owners else owner.placement
+        self._weights.take_back(owner)
 
     @property
     def placement(self) -> Placement:
-        """The parameters of all layers, {} for a layer without any, and their backend."""
-        if self._owners:
-            return self._owners[-1].placement
-        if self._placed is None:
+        """The parameters of all layers, {} for a layer without any, and their backend.
+
+        In a thread other than that of ``fit`` they are a copy made between two steps.
+        """
+        if (placement := self._weights.placement) is None:
             raise ValueError(
                 "the network has no parameters yet; call build(n_inputs) or fit it to data"
             )
-        return self._placed
+        return placement
 
-    # --- backend and compiled functions -----------------------------------------------------
+    # --- backend -----------------------------------------------------
 
     def _needs(self, n_inputs: int, rows: int) -> dict[str, tuple[int, str]]:
         """Return the bytes that weights and a block of rows need, and what reduces them."""
@@ -209,65 +207,28 @@ class Model(Description):
         """Select a backend by argument, arrays, block, parameters or default, in this order."""
         if backend is not None:
             return get_backend(backend)
-        current = self.backend if self.is_built else None
-        return owner or current_block() or current or get_backend()
+        return owner or current_block() or self._weights.backend or get_backend()
 
     def parameters_on(self, backend: Backend, X: Array) -> Parameters:
         """Return the parameters on a backend; build the network for X if necessary."""
         return self.parameters_for(backend, int(X.shape[1]))
+
+    def parameters_to_predict(self, backend: Backend, X: Array, stacklevel: int) -> Parameters:
+        """Return the parameters on a backend; warn if they must be drawn first."""
+        if not self.is_built:
+            warnings.warn(
+                "the network has not been trained: these predictions are those of random "
+                "initial weights. Call fit first; to use initial weights on purpose, "
+                "call build(n_inputs)",
+                stacklevel=stacklevel,
+            )
+        return self.parameters_on(backend, X)
 
     def parameters_for(self, backend: Backend, n_inputs: int) -> Parameters:
         """Return the parameters on a backend; build the network if necessary."""
         if not self.is_built:
             self.build(n_inputs, backend)
         return self.placement.moved(backend).parameters
-
-    def compiled(
-        self,
-        backend: Backend,
-        function: Callable[..., Any],
-        *static: Any,
-        key: Hashable = None,
-    ) -> Callable[..., Any]:
-        """Compile a pure function ``function(xp, spec, *static, ...)`` for a backend, once.
-
-        Models of equal description share it. `key` is what it depends on of `static`, by
-        default all.
-        """
-        bound = functools.partial(function, backend.xp, self.spec, *static)
-        compiled: Callable[..., Any] = self._shared(
-            (backend, function, static if key is None else key),
-            lambda: backend.compile_pure(bound),
-            (part for part in static if isinstance(part, Component)),
-        )
-        return compiled
-
-    def _shared(
-        self, key: tuple[Hashable, ...], make: Callable[[], Any], parts: Iterable[Any]
-    ) -> Any:
-        """Return what `make` compiles of some components, shared by equal models."""
-        key = (*key, wanted_precision())
-        if key not in self._compiled:
-            if len(self._compiled) >= LIMIT:
-                self._compiled.clear()
-            shared = (self.spec, self.sharing(parts), *key)
-            self._compiled[key] = FUNCTIONS.get(shared, make)
-        return self._compiled[key]
-
-    def sharing(self, parts: Iterable[Any] = ()) -> Hashable:
-        """Return what the keys of compiled functions have besides descriptions.
-
-        Functions with code of the user's own, which may depend on anything, are not shared with
-        other networks.
-        """
-        if self._is_own and all(is_own(c) for part in parts for c in nested(part)):
-            return None
-        return self._unique
-
-    @functools.cached_property
-    def _is_own(self) -> bool:
-        """Whether all of the layers and the loss is bpnet's own code."""
-        return all(is_own(c) for part in (self.loss, *self.layers) for c in nested(part))
 
     # --- data and inference -----------------------------------------------------------------
 
@@ -322,7 +283,7 @@ class Model(Description):
         from bpnet.metrics.evaluation import Evaluation
 
         chosen = tuple(metrics.values())
-        compute = self._shared(
+        compute = self.shared(
             (backend, Evaluation, chosen),
             lambda: Evaluation(backend, self.spec, self.loss, chosen),
             chosen,
@@ -349,18 +310,19 @@ class Model(Description):
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
     ) -> Array:
         X, owner = check_features(X, self.dtype, self.n_inputs)
-        return self.infer(function, X, owner, backend)
+        backend = self.choose_backend(backend, owner)
+        parameters = self.parameters_to_predict(backend, X, stacklevel=4)
+        return self.infer(function, X, owner, backend, parameters)
 
     def infer(
         self,
         function: Callable[..., Any],
         X: Array,
         owner: Backend | None,
-        backend: str | Backend | None,
+        backend: Backend,
+        parameters: Parameters,
     ) -> Array:
         """Apply a function of :mod:`bpnet.inference` to validated features, block by block."""
-        backend = self.choose_backend(backend, owner)
-        parameters = self.parameters_on(backend, X)
         compute = self.compiled(backend, function)
         with (
             backend.activate(),
@@ -375,32 +337,31 @@ class Model(Description):
 
     # --- copying and pickling ---------------------------------------------------------------
 
-    _NOT_COPIED: ClassVar[dict[str, Any]] = {"_placed": None, "_owners": [], "_compiled": {}}
+    _NOT_COPIED: ClassVar[dict[str, Any]] = {"_weights": None, "_compiled": {}}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy parameters and settings, on the same backend."""
         clone = object.__new__(type(self))
         memo[id(self)] = clone
         clone.__dict__.update(copy.deepcopy(self.__dict__ | self._NOT_COPIED, memo))
-        clone._placed = self.placement.copied() if self.is_built else None
+        placement = self._weights.placement
+        clone._weights = Ownership(placement and placement.copied())
         return clone
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle host (NumPy) arrays, to be loaded on machines without the device."""
         state = self.__dict__ | self._NOT_COPIED
-        if self.is_built:
-            state["_placed"] = [
-                {name: self.backend.to_numpy(p) for name, p in layer.items()}
-                for layer in self.placement.parameters
+        if (placement := self._weights.placement) is not None:
+            state["_weights"] = [
+                {name: placement.backend.to_numpy(p) for name, p in layer.items()}
+                for layer in placement.parameters
             ]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._owners, self._compiled = [], {}
-        if self._placed is not None:
-            host = Placement(get_backend("numpy"), state["_placed"])
-            self._placed = host.moved(get_backend())
+        self.__dict__.update(state | {"_compiled": {}})
+        host = state["_weights"] and Placement(get_backend("numpy"), state["_weights"])
+        self._weights = Ownership(host and host.moved(get_backend()))
 
     def __repr__(self) -> str:
         layers = ", ".join(map(repr, self.layers))

@@ -101,7 +101,8 @@ class Guard:
             for batch, rows in enumerate(sizes):
                 number += 1
                 flat, step = self._copy(state)[1], int(state["step"])
-                state = runner.steps[rows](state, data)
+                with runner.lock:  # a replayed step may overwrite the runner's arrays
+                    state = runner.steps[rows](state, data)
                 (loss, total), after = self._copy(state)
                 if not (math.isfinite(loss) and self._all_finite(total, after)):
                     before = self._unflatten(flat)

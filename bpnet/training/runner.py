@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -49,6 +50,8 @@ class Runner:
         The value of each schedule in each batch of the epoch.
     steps : dict of int to callable
         The compiled step for each batch size.
+    lock : RLock
+        Held while a step runs, which may overwrite the arrays in place.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Runner:
     ) -> None:  # fmt: skip
         self.model, self.loader, self.backend, self.state = model, loader, backend, state
         self.eagerly = eagerly
+        self.lock, self._thread = threading.RLock(), threading.get_ident()
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
         self._total = backend.asarray(total, model.dtype)
@@ -84,8 +88,13 @@ class Runner:
 
     @property
     def placement(self) -> Placement:
-        """The current parameters with their backend."""
-        return Placement(self.backend, self.parameters)
+        """The current parameters with their backend; for another thread, a copy."""
+        if threading.get_ident() == self._thread:
+            return Placement(self.backend, self.parameters)
+        with self.lock:
+            copied = Placement(self.backend, self.parameters).copied()
+            self.backend.synchronize()  # the next step may overwrite what is still being read
+            return copied
 
     @property
     def rates(self) -> list[float]:
@@ -95,7 +104,8 @@ class Runner:
     def set_parameters(self, parameters: Parameters) -> None:
         """Continue with a copy of these parameters."""
         due = parameters_like(self._form, parameters)
-        self.arrays["parameters"] = copy_parameters(due, self.backend)
+        with self.lock:
+            self.arrays["parameters"] = copy_parameters(due, self.backend)
 
     @contextlib.contextmanager
     def kept_form(self) -> Iterator[None]:
@@ -146,7 +156,8 @@ class Runner:
 
     def take_step(self, data: dict[str, Any], rows: int) -> None:
         """Run one step, which may reuse the memory of the previous arrays."""
-        self.arrays = self.steps[rows](self.arrays, data)
+        with self.lock:
+            self.arrays = self.steps[rows](self.arrays, data)
 
     def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Yield the data of this epoch piece by piece, with the batch sizes."""

@@ -304,7 +304,7 @@ def test_validation_figures_stop_training():
     ],
 )
 def test_a_figure_that_is_missing_is_named(monitor, settings, message):
-    net = network()
+    net = network().build(X.shape[1])
     with pytest.raises(ValueError, match=message):
         train(net, bpnet.EarlyStopping(monitor), **settings)
     with pytest.raises(ValueError, match=message):

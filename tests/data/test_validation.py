@@ -173,14 +173,16 @@ ENTRIES = {
 def entry(request):
     """An entry and its results for plain arrays."""
     use = ENTRIES[request.param]
-    return use, probed(use(network(), X, LABELS.astype(float), WEIGHTS))
+    return use, probed(use(network().build(N_IN), X, LABELS.astype(float), WEIGHTS))
 
 
 @pytest.mark.parametrize("given", FORMATS)
 def test_every_entry_takes_every_kind_of_host_array(given, entry):
     use, expected = entry
     make = FORMATS[given]
-    result = probed(use(network(), make(X), make(LABELS.astype(float)), make(WEIGHTS)))
+    result = probed(
+        use(network().build(N_IN), make(X), make(LABELS.astype(float)), make(WEIGHTS))
+    )
     np.testing.assert_equal(result, expected)
 
 

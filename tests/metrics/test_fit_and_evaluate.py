@@ -16,7 +16,7 @@ CCE = "categorical_crossentropy"
 
 def network(loss=CCE, units=3):
     layers = [bpnet.Dense(5, "tanh", l2=0.01), bpnet.Dropout(0.2), bpnet.Dense(units)]
-    return bpnet.Network(layers, loss, seed=0)
+    return bpnet.Network(layers, loss, seed=0).build(2)
 
 
 def test_the_default_is_the_accuracy_of_classes_and_nothing_of_numbers():

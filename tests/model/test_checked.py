@@ -275,6 +275,7 @@ class WrongLoss(LogCosh):
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_loss_is_named(method, use, due, wrong):
     net = bpnet.Network([bpnet.Dense(2)], WrongLoss(method, wrong), seed=0, dtype="float64")
+    net.build(X.shape[1])
     with pytest.raises(
         ComponentError, match=rf"^loss WrongLoss\(.*\): {method} .*{due}.*; got "
     ):

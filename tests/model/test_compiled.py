@@ -203,25 +203,6 @@ def test_an_equal_network_trains_in_a_callback(backend, nothing_compiled):
     assert all(result == inner for result in callback.inner)
 
 
-def test_the_same_network_trains_in_its_own_callback():
-    """The inner run continues with the current weights, and the outer one with its results."""
-
-    class Again(bpnet.Callback):
-        def on_epoch_end(self, training):
-            if training.epoch == 1:
-                net.fit(X, Y, epochs=1, optimizer=bpnet.SGD(0.1))
-                inner.extend(bits(net))
-
-    inner, after = [], []
-    net = network()
-    look = bpnet.Callback()
-    look.on_epoch_end = lambda training: after.append(bits(net))
-    net.fit(X, Y, epochs=2, optimizer=bpnet.SGD(0.1), callbacks=[Again(), look])
-    assert len(inner) == 4
-    assert len(after) == 2
-    assert np.all(np.isfinite(net.predict(X)))
-
-
 def test_after_a_run_that_fails_the_steps_are_given_back(nothing_compiled):
     class Fails(bpnet.Callback):
         def on_epoch_end(self, training):

@@ -55,7 +55,12 @@ def test_the_first_data_build_a_network(use):
     net = network()
     assert not net.is_built
     assert net.n_inputs is None
-    USES[use](net)
+    if use == "loss_and_gradients":
+        USES[use](net)
+    else:
+        with pytest.warns(UserWarning, match=r"^the network has not been trained") as seen:
+            USES[use](net)
+        assert seen[0].filename == __file__  # the line of the caller
     assert net.is_built
     assert net.n_inputs == N_IN
     assert net.backend == bpnet.get_backend("numpy")
@@ -203,7 +208,7 @@ def test_arrays_come_before_the_block_and_the_block_before_the_home(backend):
     strict = pytest.importorskip("bpnet_backends.array_api_strict").StrictBackend("device2")
     with bpnet.use_backend(strict):
         net = network()
-        net.forward(backend.asarray(X))
+        net.loss_and_gradients(backend.asarray(X), Y)
         on_host = backend.name == "numpy"  # host arrays do not select a backend
         assert net.backend == (strict if on_host else backend)
         net.build(N_IN, backend)
@@ -216,7 +221,7 @@ def test_arrays_come_before_the_block_and_the_block_before_the_home(backend):
 def test_the_home_comes_before_the_environment(backend, monkeypatch):
     monkeypatch.setenv("BPNET_BACKEND", backend.spec)
     net = network()
-    net.forward(X)
+    net.loss_and_gradients(X, Y)
     assert net.backend == backend
     net.to("numpy").fit(X, Y, epochs=1)
     assert net.backend == bpnet.get_backend("numpy")

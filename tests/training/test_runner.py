@@ -98,19 +98,6 @@ def test_a_copy_made_while_fit_runs_owns_its_parameters(duplicate):
     assert_array_equal(flat(net.backend, net.parameters)[0] != 0.0, True)
 
 
-def test_a_nested_fit_does_not_affect_the_outer_one(backend):
-    def train_too(training):
-        if training.epoch == 1:
-            before = flat(backend, training.parameters)
-            training.network.fit(X, Y, epochs=1, backend=backend)
-            assert_same(flat(backend, training.network.parameters), before)
-
-    nested, plain = network(), network()
-    nested.fit(X, Y, epochs=2, callbacks=hook("on_epoch_end", train_too), backend=backend)
-    plain.fit(X, Y, epochs=2, backend=backend)
-    assert_same(flat(backend, nested.parameters), flat(backend, plain.parameters))
-
-
 def test_parameters_assigned_in_teardown_reach_the_network(backend):
     def set_zero(training):
         training.parameters = [

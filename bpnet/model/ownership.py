@@ -1,0 +1,97 @@
+"""Who has the weights of a model: the model, or the training run that has borrowed them.
+
+Other threads may use the model meanwhile. They never see a step half done, as the run gives
+them a copy.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from bpnet.backend import Backend
+from bpnet.backend.typing import Parameters
+from bpnet.model.parameters import Placement
+
+
+class Owner(Protocol):
+    """The owner of a model's parameters during training."""
+
+    backend: Backend
+
+    @property
+    def placement(self) -> Placement:
+        """The current parameters of all layers and their backend."""
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Continue with a copy of these parameters."""
+
+
+class Ownership:
+    """The parameters of a model, or the training run that has them for now.
+
+    Parameters
+    ----------
+    placement : Placement or None
+        The parameters; None if they have not been drawn yet.
+    """
+
+    def __init__(self, placement: Placement | None = None) -> None:
+        self._placement, self._owner = placement, None
+        self._lock = threading.Lock()
+
+    _owner: Owner | None
+
+    @property
+    def placement(self) -> Placement | None:
+        """The current parameters; None if they have not been drawn yet."""
+        with self._lock:
+            owner, placement = self._owner, self._placement
+        return placement if owner is None else owner.placement
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend of the parameters; None if they have not been drawn yet."""
+        with self._lock:
+            holder = self._owner or self._placement
+        return None if holder is None else holder.backend
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether a training run has the parameters."""
+        return self._owner is not None
+
+    def set(self, placement: Placement) -> None:
+        """Replace the parameters; a training run continues with a copy."""
+        with self._lock:
+            owner = self._owner
+            if owner is None:
+                self._placement = placement
+        if owner is not None:
+            owner.set_parameters(placement.parameters)
+
+    def lend(self, owner: Owner) -> None:
+        """Let a training run have the parameters, of which it has a copy.
+
+        Raises
+        ------
+        RuntimeError
+            If another has them.
+        """
+        with self._lock:
+            self.check_not_lent("fit")
+            self._owner, self._placement = owner, None
+
+    def take_back(self, owner: Owner) -> None:
+        """Take the parameters back from a training run, if it has them."""
+        with self._lock:
+            if self._owner is owner:
+                self._owner, self._placement = None, owner.placement
+
+    def check_not_lent(self, method: str) -> None:
+        """Refuse what would interfere with a training run."""
+        if self.is_lent:
+            raise RuntimeError(
+                f"{method} is not possible while fit trains this network, in a callback or in "
+                f"another thread; wait until it returns, or use a copy: copy.deepcopy(net)"
+            )
