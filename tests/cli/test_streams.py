@@ -116,9 +116,11 @@ def test_the_rest_of_a_failed_stream_goes_nowhere(tmp_path):
     ("shell", "status", "lines"),
     [("> /dev/full", 1, 1), ("| head -0", 1, 0), (">&- 2>&-", 1, 0), ("--bad", 2, 1)],
 )
-def test_processes(shell, status, lines):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_processes(shell, status, lines, unbuffered):
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {sys.executable} -m bpnet learn {shell}"],
         capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
     )  # fmt: skip
     assert (done.returncode, len(done.stderr.splitlines())) == (status, lines), done.stderr

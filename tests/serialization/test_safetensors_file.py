@@ -350,3 +350,17 @@ def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
 def test_fuzz(contents, tmp_path):
     outcomes = hostile.fuzz(contents, 300, tmp_path)
     assert outcomes["refused"] > 100
+
+
+def test_another_process_writes_equal_bytes(path):
+    """Its order of sets and dicts may be another."""
+    hostile.network().build(2).save(path)
+    program = (
+        f"import sys; sys.path.append({str(pathlib.Path(hostile.__file__).parent)!r})\n"
+        "import fuzz_modelfile\n"
+        f"fuzz_modelfile.network().build(2).save({str(path) + '-again'!r})\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONHASHSEED": "7"}
+    )
+    assert pathlib.Path(f"{path}-again").read_bytes() == path.read_bytes()
