@@ -372,7 +372,7 @@ class Network(Model):
         Raises
         ------
         ValueError
-            If the network has no weights yet.
+            If the network has no weights yet, or more than 5,000 layers.
         TypeError
             If a layer, activation, loss or initializer cannot describe itself
             (:meth:`bpnet.Layer.config`).

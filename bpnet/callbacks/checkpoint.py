@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import time
@@ -13,6 +12,8 @@ from typing import Any
 from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
 from bpnet.common.patience import Patience
 from bpnet.serialization import safetensors_file
+from bpnet.serialization.callback_state import settings_of
+from bpnet.serialization.config import describe
 from bpnet.serialization.model_state import architecture
 from bpnet.serialization.training_state import contents, settings
 from bpnet.training.loop import Callback, Training
@@ -28,8 +29,9 @@ class Checkpoint(Callback):
     Parameters
     ----------
     path : path
-        Output file. An optional "{epoch}" in its name is replaced by the number of completed
-        epochs; without it, each file replaces the previous one.
+        Output file; a relative path is one of the working directory now. An optional "{epoch}"
+        in its name is replaced by the number of completed epochs; without it, each file
+        replaces the previous one.
     every : int or None
         Save every this many epochs, and after the last. None is 1, or never if `minutes` is
         given.
@@ -48,24 +50,38 @@ class Checkpoint(Callback):
 
     Attributes
     ----------
+    path : str
+        The absolute path.
     last : str or None
         The last file written.
 
     Raises
     ------
     OSError
-        In ``fit``, if a file cannot be written; the previous one is left unchanged.
-    TypeError
-        At the start of ``fit``, if parts of the network or optimizer cannot describe
-        themselves.
+        In ``fit``, before anything changes, if a file cannot be written there: the folder is
+        missing or takes no files, the name is too long, or something else than a file is there.
+        Later if writing fails, as on a full disk; the previous file is left unchanged.
+    TypeError, ValueError
+        In ``fit``, before anything changes, if parts of the network or optimizer cannot
+        describe themselves, or another checkpoint of the same path would replace the best with
+        the last.
 
     Notes
     -----
     Estimators are not supported, because files cannot represent scikit-learn's losses. Pickle
     the estimator, or save a network with its weights.
 
-    Files include the :meth:`bpnet.Callback.state` of callbacks such as early stopping.
-    Snapshots have none; they start over.
+    Files include the :meth:`bpnet.Callback.state` and the :meth:`bpnet.Callback.settings` of
+    callbacks such as early stopping. Snapshots have none; they start over.
+
+    ``resume_from`` refuses another network, optimizer, order, batch size, matmul precision,
+    metrics, callbacks, or other examples, which are identified by a hash of all their values:
+    BLAKE2b, computed once in a ``fit`` that writes or resumes a file. It takes 1 to 2 seconds
+    per GB in memory, besides the transfer from a device. Files of older versions hold a hash of
+    256 examples. Backend, `on_nonfinite` and a larger number of epochs may differ. What is
+    unknown cannot be compared: the code of your own components, settings that your own
+    callbacks do not declare, and examples of a file that :meth:`bpnet.Network.save` wrote,
+    which no longer has them.
 
     Examples
     --------
@@ -97,7 +113,7 @@ class Checkpoint(Callback):
         mode: str | None = None,
         keep_last: int | None = None,
     ) -> None:
-        self.path = check_path("path", path)
+        self.path = _absolute(check_path("path", path))
         self.minutes = minutes
         if minutes is not None:
             self.minutes = check_number("minutes", minutes, 0.0, above=True)
@@ -115,23 +131,39 @@ class Checkpoint(Callback):
                     f"keep_last needs '{{epoch}}' in the name of the file, as in "
                     f"'run-{{epoch}}.safetensors'; got {self.path!r}"
                 )
+        self._direction = mode
         self.last: str | None = None
         self._epochs: list[int] = []
 
     def setup(self, training: Training) -> None:
-        """Check that the monitored metric will be recorded, and that its direction is known."""
+        """Check the monitor, and that everything can be described and written."""
+        self._direction = None
         if self.best_only:
-            training.direction(self.monitor, self.mode)
+            self._direction = training.direction(self.monitor, self.mode)
+        self._check_others(training.callbacks)
+        architecture(training.network)
+        describe(training.state.optimizer)
+        for epoch in (1, training.epochs):  # the shortest and the longest name
+            safetensors_file.check_writable(self._name(epoch))
+
+    def _check_others(self, callbacks: list[Callback]) -> None:
+        """Refuse another checkpoint of the same file, unless both save all that is due."""
+        for other in callbacks:
+            if not isinstance(other, Checkpoint) or other is self or other.path != self.path:
+                continue
+            if self.best_only or other.best_only:
+                raise ValueError(
+                    f"path must differ from that of another Checkpoint, which would replace "
+                    f"the best with the last; got {self.path!r} for both"
+                )
 
     def on_train_begin(self, training: Training) -> None:
-        """Check that the folder exists and that everything can be saved."""
-        folder = Path(self.path).absolute().parent
-        if not folder.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no such folder for checkpoints", str(folder))
-        architecture(training.network)
+        """Describe the run, which hashes its examples."""
+        for callback in training.callbacks:
+            settings_of(callback)
         self._settings = settings(training)
-        if self.best_only:
-            self.patience.start(training.direction(self.monitor, self.mode))
+        if self._direction is not None:
+            self.patience.start(self._direction)
         self.last, self._epochs, self._written = None, [], time.monotonic()
 
     def on_epoch_recorded(self, training: Training) -> None:
@@ -169,7 +201,20 @@ class Checkpoint(Callback):
         """Return the best value and the epochs of the remaining files."""
         return {"best": float(self.patience.best), "epochs": list(self._epochs)}
 
+    def settings(self) -> dict[str, Any]:
+        """Return with `best_only` the monitor and its direction; path and times may differ."""
+        if not self.best_only:
+            return {}
+        return {"monitor": self.monitor, "mode": self._direction}
+
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
         """Restore the best value and the files of the previous run, to be removed in turn."""
         self.patience.restore(state["best"], self.patience.waited)
         self._epochs = [check_integer("epoch", epoch, 0) for epoch in state["epochs"]]
+
+
+def _absolute(path: str) -> str:
+    """Return the path of a file from the root, where it stays if the program moves on."""
+    if not os.path.basename(path):
+        raise ValueError(f"path must name a file, got {path!r}")
+    return str(Path(path).absolute())

@@ -74,13 +74,14 @@ class EarlyStopping(Callback):
         self.monitor = check_text("monitor", monitor)
         self.mode, self.patience = mode, Patience(patience, min_delta, mode)
         self.restore_best = check_flag("restore_best", restore_best)
+        self._direction = mode
         self.best = math.nan
         self.best_epoch: int | None = None
         self._best_parameters: Parameters | None = None
 
     def setup(self, training: Training) -> None:
         """Check that the metric will be recorded, and that its direction is known."""
-        training.direction(self.monitor, self.mode)
+        self._direction = training.direction(self.monitor, self.mode)
 
     def on_train_begin(self, training: Training) -> None:
         """Forget the previous run."""
@@ -116,6 +117,16 @@ class EarlyStopping(Callback):
                 {name: to_host(p) for name, p in layer.items()}
                 for layer in self._best_parameters or ()
             ],
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments, with the direction that the mode stands for."""
+        return {
+            "monitor": self.monitor,
+            "patience": self.patience.patience,
+            "min_delta": self.patience.min_delta,
+            "mode": self._direction,
+            "restore_best": self.restore_best,
         }
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,7 +33,8 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, training: Training) -> None:
         """Open the bar."""
-        self._bar = self._tqdm(total=training.epochs, unit="epoch", disable=None)
+        hidden = True if sys.stderr is None else None  # None: unless it is a terminal
+        self._bar = self._tqdm(total=training.epochs, unit="epoch", disable=hidden)
 
     def on_epoch_end(self, training: Training) -> None:
         """Update the bar."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bpnet import datasets, schedules
 from bpnet.backend import get_backend
 from bpnet.common.history import History
 from bpnet.common.options import writable
+from bpnet.common.streams import complain, save_picture
 from bpnet.common.tables import align
 from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.errors import NonFiniteError
@@ -146,9 +146,7 @@ class Demo:
 
 
 def _diverged(how: str) -> int:
-    print(
-        f"bpnet demo: training diverged, {how}; try a smaller --learning-rate", file=sys.stderr
-    )
+    complain(f"bpnet demo: training diverged, {how}; try a smaller --learning-rate")
     return 1
 
 
@@ -166,12 +164,11 @@ def _has_tqdm() -> bool:
     try:
         import tqdm  # noqa: F401
     except ImportError:
-        print("bpnet demo: no progress bar without tqdm: pip install tqdm", file=sys.stderr)
+        complain("bpnet demo: no progress bar without tqdm: pip install tqdm")
         return False
     return True
 
 
 def _save(ax: Any, title: str, path: Path) -> Path:
     ax.set_title(title)
-    ax.figure.savefig(path, dpi=150)
-    return path
+    return save_picture(ax.figure, path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,8 @@ from bpnet import datasets
 from bpnet.activations import ACTIVATIONS
 from bpnet.backend import available_backends
 from bpnet.common.checks import check_sequence, check_text
-from bpnet.common.options import Parser, directory, integer, names, number, one_line, sizes
+from bpnet.common.options import Parser, directory, integer, names, number, sizes
+from bpnet.common.streams import complain, one_line, written
 from bpnet.common.tables import align
 from bpnet.common.version import __version__
 from bpnet.errors import BackendError
@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 1 if training diverged, backends differ or an exercise is not
-        solved; 2 for bad options; 130 for Ctrl-C outside of training.
+        The exit status: 0; 1 if training diverged, backends differ, an exercise is not solved
+        or the output cannot be written (a closed pipe is no more than that); 2 for bad options;
+        130 for Ctrl-C outside of training.
 
     Examples
     --------
@@ -47,14 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         argv = check_sequence("argv", argv, check_text, 0)
+    return written("bpnet", functools.partial(_run, argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
         options = vars(_parser().parse_args(argv))
         run = options.pop("run")
-        return run(options) or 0
+        return int(run(options) or 0)
     except SystemExit as exit_:  # raised by argparse
         return int(exit_.code or 0)
     except KeyboardInterrupt:
-        print("bpnet: interrupted", file=sys.stderr)
+        complain("bpnet: interrupted")
         return 130
 
 

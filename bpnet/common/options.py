@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bpnet.common.checks import check_number
+from bpnet.common.streams import one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,10 +21,12 @@ class Parser(argparse.ArgumentParser):
         """Exit with status 2 and the message."""
         self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
 
-
-def one_line(text: str) -> str:
-    """Collapse whitespace and line breaks."""
-    return " ".join(text.split())
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help and version; argparse itself hides that stdout cannot be written."""
+        if message and file is not None and file is sys.stdout:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
 
 
 def integer(minimum: int) -> Callable[[str], int]:

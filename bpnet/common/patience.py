@@ -39,6 +39,8 @@ class Patience:
         """Continue from a best value and the number of epochs since then."""
         if not isinstance(best, float):
             raise TypeError(f"best must be a float, got {type(best).__name__}")
+        if math.isnan(best):
+            raise ValueError("best must be a number, got nan")
         self.waited = check_integer("waited", waited, 0)
         self.best = best
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpnet.backend import Backend
+from bpnet.backend import Backend, get_backend
 from bpnet.backend.transfer import is_sparse, to_device
 from bpnet.backend.typing import Array
 
-# Examples are identified by their shape and a hash of this many rows; hashing all is too slow.
-_ROWS = 256
+# Bytes that are moved to the host and hashed at a time.
+_BLOCK = 2**24
+# Rows that were hashed of the examples of older files.
+_SAMPLED = 256
 
 
 class Dataset(NamedTuple):
@@ -71,14 +74,35 @@ class Dataset(NamedTuple):
         return float(w.sum(dtype=float))
 
     def fingerprint(self) -> list[Any]:
-        """Return the numbers of examples and features, and a hash of some examples."""
-        rows = np.linspace(0, self.n_rows - 1, min(_ROWS, self.n_rows)).astype(np.int64)
+        """Return the numbers of examples and features, and a hash of all examples.
+
+        The hash is BLAKE2b (RFC 7693) of the values in the dtype of the network, the same on
+        every backend. Arrays are moved to the host block by block, and sparse ones densified.
+        """
+        host, digest = get_backend("numpy"), hashlib.blake2b(digest_size=32)
+        for array in self[:3]:
+            digest.update(b"none\0" if array is None else f"{tuple(array.shape)}\0".encode())
+            for rows in self._blocks(array):
+                _update(digest, to_device(array, host, rows))
+        return [self.n_rows, self.n_inputs, f"blake2b:{digest.hexdigest()}"]
+
+    def sampled_fingerprint(self) -> list[Any]:
+        """Return the fingerprint that older files have: a hash of up to 256 examples."""
+        rows = np.linspace(0, self.n_rows - 1, min(_SAMPLED, self.n_rows)).astype(np.int64)
         some = self.take(rows).to_host()
         X = some.X.toarray() if some.is_sparse else some.X
         digest = hashlib.sha256()
         for array in (X, some.y, some.w):
-            digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+            if array is not None:
+                _update(digest, array)
         return [self.n_rows, self.n_inputs, digest.hexdigest()]
+
+    def _blocks(self, array: Array | None) -> Iterator[slice]:
+        """Yield the rows of an array in blocks of about `_BLOCK` bytes; of None, none."""
+        if array is not None:
+            step = max(1, _BLOCK // (8 * math.prod(array.shape[1:])))
+            for start in range(0, self.n_rows, step):
+                yield slice(start, min(start + step, self.n_rows))
 
     def arrays_on(
         self, backend: Backend, rows: slice | None = None
@@ -108,3 +132,8 @@ class Dataset(NamedTuple):
             w = None if self.w is None else xp.take(self.w, index)
             X, y = xp.take(self.X, index, axis=0), xp.take(self.y, index, axis=0)
             return Dataset(X, y, w, owner, self.dtype)
+
+
+def _update(digest: Any, array: Any) -> None:
+    """Hash the bytes of a host array, as a little-endian machine has them."""
+    digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)

@@ -119,6 +119,10 @@ class GradientFlow(Callback):
         """Return the metrics measured last, and those before the first step."""
         return {"figures": self._metrics, "start": self._start}
 
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments, on which the metrics depend."""
+        return {"rows": self.rows, "every": self.every}
+
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
         """Restore the metrics of the checkpointed run."""
         self._metrics, self._start = (_checked(state[key]) for key in ("figures", "start"))

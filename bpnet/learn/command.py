@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
-import sys
+import os
 from typing import Any
 
 from bpnet.backend import get_backend, use_backend
 from bpnet.common.options import directory, integer, writable
+from bpnet.common.streams import complain, save_picture
 from bpnet.errors import BackendError
 from bpnet.learn import LESSONS
 from bpnet.learn.exercise import AnswerError, Exercise
@@ -75,7 +77,7 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
         parser.error(str(error))
     with use_backend(backend):
         lesson = LESSONS[name](seed=options["seed"])
-    lesson.draw().savefig(out / picture, dpi=150)
+    save_picture(lesson.draw(), out / picture)
     print(lesson)
     print(f"\ncomputed on {backend.spec}, picture in {out / picture}")
 
@@ -89,8 +91,7 @@ def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     if options["check"]:
         return _check(parser, exercise, path)
     try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(exercise.text)
+        _write_new(path, exercise.text)
     except FileExistsError:
         parser.error(f"{path} already exists; grade it with --check, or pass another --file")
     except (OSError, ValueError) as error:
@@ -99,6 +100,18 @@ def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     file_option = "" if options["file"] is None else f" --file {path}"
     print(f"bpnet learn exercise {exercise.name}{file_option} --check")
     return 0
+
+
+def _write_new(path: str, text: str) -> None:
+    """Write a file that does not exist yet, or nothing of it."""
+    with open(path, "x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
 
 
 def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> int:
@@ -112,7 +125,7 @@ def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> in
     try:
         grade = exercise.grade(text, path)
     except AnswerError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        complain(f"{parser.prog}: {error}")
         return 1
     print(grade)
     return 0 if grade.passed else 1

@@ -73,13 +73,22 @@ def _described(component: Component) -> dict[str, Any]:
     _check_name(cls, component.kind, cls.component_name)
     plain = _plain(config)
     rebuilt = cls.from_config(config)
-    if _plain(rebuilt.config()) != plain:
+    again = rebuilt.config()  # described anew only if it differs: parts may be nested deeply
+    if not _equal(again, config) and _plain(again) != plain:
         raise TypeError(
             f"{component!r} cannot be saved: from_config(config()) builds another one, "
             f"{rebuilt!r}. Store each argument of {cls.__name__} unchanged under its name, or "
             f"override config()"
         )
     return {"class": f"{component.kind}.{cls.component_name}"} | plain
+
+
+def _equal(config: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two configs have the very same values, or equal components and numbers."""
+    return config.keys() == other.keys() and all(
+        value is other[name] or (isinstance(value, Component) and value == other[name])
+        for name, value in config.items()
+    )
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from bpnet.serialization.safetensors_file import Tensors
 
 Kind = TypeVar("Kind", bound=Model)
 
+# Layers in a file: no real network has more, and more would take long to load.
+LAYER_LIMIT = 5_000
 # Counters must be exact as float64.
 _COUNTER_LIMIT = 2**53
 
@@ -31,13 +33,18 @@ def file_errors(path: Any) -> Iterator[None]:
         missing = short(error.args[0])
         raise ModelFileError(f"{os.fsdecode(path)} lacks {missing}") from error
     except (
-        ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError,
+        ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError,
     ) as error:  # fmt: skip
-        reason = str(error)[:300]  # which may quote the file
+        reason = printable(str(error)[:300])  # which may quote the file
         raise ModelFileError(
             f"{os.fsdecode(path)} does not hold a valid network or training run of bpnet: "
             f"{reason}"
         ) from error
+
+
+def printable(text: str) -> str:
+    """Return a text with lone surrogates escaped, which no stream could print."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def document(network: Model) -> dict[str, Any]:
@@ -51,7 +58,14 @@ def document(network: Model) -> dict[str, Any]:
 
 
 def architecture(network: Model) -> dict[str, Any]:
-    """Describe what two networks must have in common to train identically."""
+    """Describe what two networks must have in common to train identically.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a component cannot describe itself, or there are more than `LAYER_LIMIT` layers.
+    """
+    _check_number(len(network.layers))
     check_names([network.loss, *network.layers])
     return {
         "layers": [describe(layer) for layer in network.layers],
@@ -60,6 +74,11 @@ def architecture(network: Model) -> dict[str, Any]:
         "seed": network.seed,
         "average_penalty": network.spec.average_penalty,
     }
+
+
+def _check_number(layers: int) -> None:
+    if layers > LAYER_LIMIT:
+        raise ValueError(f"a file holds at most {LAYER_LIMIT:,} layers; got {layers:,}")
 
 
 def weights(network: Model) -> Tensors:
@@ -80,6 +99,7 @@ def restored(
     described: dict[str, Any], tensors: Tensors, kind: type[Kind], custom: Custom | None = None
 ) -> Kind:
     """Create the model of a document on the host; remove its weights from the tensors."""
+    _check_number(len(described["layers"]))
     network = kind(
         [build(layer, "layers", custom) for layer in described["layers"]],
         build(described["loss"], "losses", custom),

@@ -18,7 +18,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +31,8 @@ VERSION = 2
 HEADER_LIMIT = 4 * 2**20
 # Seconds after which a temporary file is taken to be left by a killed writer.
 _ABANDONED = 3600.0
+# Bytes of a name beyond which its hash stands for it in the names of temporary files.
+_LONG_NAME = 200
 _DTYPES = {"F32": "<f4", "F64": "<f8"}
 
 Tensors = dict[str, Any]
@@ -92,17 +94,13 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written; an existing file is left unchanged.
+        If the file cannot be written, or something else than a file is there; it is left
+        unchanged.
     """
-    target = Path(os.path.realpath(os.fsdecode(path)))
-    try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if target.is_symlink():
-            raise OSError(errno.ELOOP, "its symbolic links form a loop")
+    with _nothing_written(path):
+        target = _target(path)
         _remove_abandoned(target)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-        try:
+        with _temporary(target) as temporary:
             with open(temporary, "xb") as file:
                 file.writelines(content)
                 file.flush()
@@ -110,12 +108,62 @@ def write(path: str | os.PathLike[str], content: Content) -> None:
             if target.exists():
                 shutil.copymode(target, temporary)
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise the OSError of :func:`write` if a file cannot be written; creates nothing."""
+    with _nothing_written(path):
+        target = _target(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+        with _temporary(target) as temporary:
+            open(temporary, "xb").close()
+
+
+@contextlib.contextmanager
+def _nothing_written(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let the error of a file that was not written say so."""
+    try:
+        yield
     except OSError as error:
         reason = f"{error.strerror}; nothing was written, and any existing file is unchanged"
         raise OSError(error.errno, reason, os.fsdecode(path)) from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Return the file that a path stands for, which must be one or not exist yet."""
+    text = os.fsdecode(path)
+    if not text or text.endswith(os.sep):
+        raise IsADirectoryError(errno.EISDIR, "it names a folder, not a file")
+    target = Path(os.path.realpath(text))
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.lstat(target).st_mode  # raises ENAMETOOLONG, too
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if stat.S_ISLNK(mode):
+            raise OSError(errno.ELOOP, "its symbolic links form a loop")
+        if not stat.S_ISREG(mode):
+            raise FileExistsError(errno.EEXIST, "it is a device, pipe or socket, not a file")
+    return target
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """Yield the path of a new file beside a target, which is removed if it is still there."""
+    path = target.with_name(f"{_prefix(target.name)}{secrets.token_hex(8)}.tmp")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _prefix(name: str) -> str:
+    """Return how the names of a file's temporary files begin: none is too long."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONG_NAME:
+        return f".{name}."
+    return f".{hashlib.blake2b(encoded, digest_size=16).hexdigest()}."
 
 
 def _sync_folder(folder: Path) -> None:
@@ -130,7 +178,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _remove_abandoned(target: Path) -> None:
     """Remove temporary files left by killed writers of this file."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+    for left in target.parent.glob(f"{glob.escape(_prefix(target.name))}*.tmp"):
         with contextlib.suppress(OSError):  # another writer may have removed it
             if time.time() - left.stat().st_mtime > _ABANDONED:
                 left.unlink()
@@ -176,7 +224,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
         if entry["dtype"] not in _DTYPES:
             _refuse(path, f"has a tensor of dtype {entry['dtype']}; bpnet writes F32 and F64")
         flat = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]])
-        tensors[name] = flat.reshape(entry["shape"]).astype(flat.dtype.newbyteorder("="))
+        try:
+            shaped = flat.reshape(entry["shape"])
+        except (ValueError, OverflowError) as error:  # of no size, so that any shape is claimed
+            _refuse(path, f"is damaged: a tensor has no possible shape ({str(error)[:100]})")
+        tensors[name] = shaped.astype(flat.dtype.newbyteorder("="))
     if _checksum(text, tensors) != checksum:
         _refuse(path, "is damaged: its contents do not match their checksum")
     return document, tensors
@@ -185,11 +237,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Tensors]:
 def _document(path: str, header: bytes, n_bytes: int) -> tuple[dict[str, Any], str, str]:
     """Return the document as dict and as text, and the checksum."""
     try:
-        entries = json.loads(header)
+        entries = json.loads(header, object_pairs_hook=_unique)
         metadata = entries.pop("__metadata__")
         text, checksum = metadata["bpnet"], metadata["sha256"]
         ends = [entry["data_offsets"][1] for entry in entries.values()]
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_unique)
         text.encode()
         version = document["version"]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -206,6 +258,14 @@ def _document(path: str, header: bytes, n_bytes: int) -> tuple[dict[str, Any], s
     if not all(isinstance(end, int) for end in ends) or max(ends, default=0) != n_bytes:
         _refuse(path, f"is damaged: {n_bytes} bytes of tensors do not match its header")
     return document, text, checksum
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, whose keys must differ: readers take different ones of two."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice in an object")
+    return found
 
 
 def _refuse(path: str, reason: str) -> NoReturn:

@@ -10,11 +10,13 @@ import numpy as np
 from bpnet.common.checks import check_number, check_path
 from bpnet.common.component import Component, attributes, nested
 from bpnet.common.history import History
+from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
 from bpnet.model.model import Model
 from bpnet.model.parameters import parameter_shapes
 from bpnet.optimizers import Optimizer
-from bpnet.serialization import safetensors_file
+from bpnet.serialization import callback_state, safetensors_file
+from bpnet.serialization.callback_state import RestoreCallbacks
 from bpnet.serialization.config import Custom, argument, build, check_names, describe, short
 from bpnet.serialization.model_state import (
     architecture,
@@ -23,17 +25,18 @@ from bpnet.serialization.model_state import (
     document,
     file_errors,
     named,
+    printable,
     restored,
     take,
     weights,
 )
 from bpnet.serialization.safetensors_file import Tensors
 from bpnet.serialization.upgrade import upgraded, with_former_defaults
-from bpnet.training.loop import Callback, Training
+from bpnet.training.loop import Training
 from bpnet.training.scheduled import prepared
 from bpnet.training.state import TrainingState
 
-# What Network.save writes for the examples, which it no longer has.
+# What Network.save writes for the examples, which it no longer has; what older files lack.
 _UNKNOWN = "unknown"
 # The settings as named in errors.
 _LABELS = {
@@ -43,6 +46,7 @@ _LABELS = {
     "loss_weighting": "the caller (Network.fit, or fit of an estimator)",
     "data": "the training examples",
     "validation": "the validation examples",
+    "precision": "matmul_precision",
 }
 
 
@@ -50,13 +54,18 @@ _LABELS = {
 
 
 def settings(training: Training) -> dict[str, Any]:
-    """Describe what a training run must have in common with the run that it resumes."""
-    validation = training.validation
-    return training.settings | {
-        "optimizer": describe(training.state.optimizer),
-        "data": training.data.fingerprint(),
-        "validation": None if validation is None else validation.fingerprint(),
-    }
+    """Describe what a training run must have in common with the run that it resumes.
+
+    The examples are hashed once in a run, however often it is described.
+    """
+    state, validation = training.state, training.validation
+    if "data" not in state.settings:
+        state.settings = training.settings | {
+            "optimizer": describe(state.optimizer),
+            "data": training.data.fingerprint(),
+            "validation": None if validation is None else validation.fingerprint(),
+        }
+    return state.settings
 
 
 def is_describable(state: TrainingState | None) -> bool:
@@ -105,38 +114,10 @@ def contents(
         "history": list(state.history),
         "stopped": state.history.stopped,
         "seconds": state.history.seconds,
-        "callbacks": [
-            [type(callback).__name__, _pack(kept, tensors)]
-            for callback in state.callbacks
-            if (kept := callback.state())
-        ],
+        "callbacks": callback_state.described(state.callbacks, tensors),
     }
     counters = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
     return {"network": document(network) | counters, "training": described}, tensors
-
-
-def _pack(value: Any, tensors: Tensors) -> Any:
-    """Move arrays to the tensors, replacing them with references."""
-    if isinstance(value, np.ndarray):
-        name = f"training.callbacks.{len(tensors)}"
-        tensors[name] = value
-        return {"tensor": name}
-    if isinstance(value, dict):
-        return {"dict": {key: _pack(v, tensors) for key, v in value.items()}}
-    if isinstance(value, list | tuple):
-        return [_pack(v, tensors) for v in value]
-    return value
-
-
-def _unpack(value: Any, tensors: Tensors) -> Any:
-    if isinstance(value, dict):
-        ((kind, content),) = value.items()
-        if kind == "tensor":
-            return tensors.pop(content)
-        return {key: _unpack(v, tensors) for key, v in content.items()}
-    if isinstance(value, list):
-        return [_unpack(v, tensors) for v in value]
-    return value
 
 
 # --- resuming -----------------------------------------------------------------------------
@@ -164,7 +145,7 @@ class Resumption:
                     "bpnet.Checkpoint, or load it with bpnet.load and fit it again"
                 )
             training = described["training"]
-            self.settings = dict(training["settings"])
+            self.settings = {"precision": _UNKNOWN} | training["settings"]
             self.state = self._state(training, tensors, custom)
             self.settings["optimizer"] = describe(self.state.optimizer)  # with all parameters
             self.history = _history(training, tensors)
@@ -172,9 +153,7 @@ class Resumption:
                 raise ValueError("its history has a different number of epochs")
             for value in self.state.values.values():
                 value.schedule.observe(value.state, self.history.last())  # raises if malformed
-            self.states = [
-                (str(name), _unpack(state, tensors)) for name, state in training["callbacks"]
-            ]
+            self.callbacks = callback_state.kept(training["callbacks"], tensors)
             check_rest(tensors)
         ours, theirs = architecture(network), architecture(self.network)
         for name, value in ours.items():
@@ -226,9 +205,14 @@ class Resumption:
             else:
                 ours = describe(prepared(self.optimizer, training.direction))
             self._compare(_LABELS["optimizer"], ours, self.settings["optimizer"])
+        examples = {"data": training.data, "validation": training.validation}
         for name, value in settings(training).items():
-            if self.settings.get(name) != _UNKNOWN:
-                self._compare(_LABELS[name], value, self.settings.get(name))
+            theirs = self.settings.get(name)
+            if theirs != _UNKNOWN:
+                ours = (
+                    _hashed_alike(examples[name], value, theirs) if name in examples else value
+                )
+                self._compare(_LABELS[name], ours, theirs)
         if training.epochs < self.history.epochs:
             raise ValueError(
                 f"epochs counts from the first epoch, also with resume_from: it must be >= "
@@ -236,7 +220,7 @@ class Resumption:
                 f"completed; got {training.epochs}"
             )
         self._compare_metrics(training)
-        states = _RestoreCallbacks(self, training)
+        states = RestoreCallbacks(self.path, self.callbacks, training.callbacks)
         network, before = training.network, vars(training.network).copy()
         try:
             network.set_parameters(*self.network.to(training.backend).placement)
@@ -251,16 +235,24 @@ class Resumption:
         training.continue_from(self.history)
 
     def _compare_metrics(self, training: Training) -> None:
-        """Refuse other metrics, as the history has a value of each in each epoch."""
+        """Refuse other metrics, as the history has a value of each in each epoch.
+
+        What a callback adds is known if all of them declare it (:attr:`Callback.adds`).
+        """
         due = list(training.metrics) if training.training_metrics else []
         if training.validation is not None and "val_loss" in self.history:
             due += [f"val_{name}" for name in training.metrics]
         missing = [name for name in due if name not in self.history]
-        if self.history.epochs and missing:
+        extra = [name for name in self.history if not training.records(name)]
+        if self.history.epochs and (missing or extra):
+            held = printable(", ".join(self.history)[:300])
+            reason = (
+                f"{missing[0]!r} is missing" if missing else f"nothing records {extra[0]!r}"
+            )
             raise ValueError(
                 f"cannot resume {os.fsdecode(self.path)}: metrics must be the same as in the "
-                f"training run that it holds, whose history has {', '.join(self.history)}; got "
-                f"{', '.join(training.metrics)}, so {missing[0]!r} is missing"
+                f"training run that it holds, whose history has {held}; got "
+                f"{', '.join(training.metrics)}, so {reason[:100]}"
             )
 
     def _compare(self, what: str, ours: Any, theirs: Any) -> None:
@@ -270,31 +262,6 @@ class Resumption:
                 f"training run that it holds, {_shown(*_difference(theirs, ours))}; got "
                 f"{_shown(*_difference(ours, theirs))}"
             )
-
-
-class _RestoreCallbacks(Callback):
-    """Restores the states of the other callbacks after they have been reset."""
-
-    def __init__(self, resumed: Resumption, training: Training) -> None:
-        self.path, states = resumed.path, list(resumed.states)
-        self.pairs = []
-        for callback in training.callbacks:
-            for state in states:
-                if state[0] == type(callback).__name__:
-                    self.pairs.append((callback, state[1]))
-                    states.remove(state)
-                    break
-        lost = [name for name, _ in states if name != "Checkpoint"]
-        if lost:
-            raise ValueError(
-                f"{os.fsdecode(self.path)} holds the state of the callback {lost[0]}, without "
-                f"which training would continue differently; pass one in callbacks"
-            )
-
-    def on_train_begin(self, training: Training) -> None:
-        with file_errors(self.path):
-            for callback, state in self.pairs:
-                callback.restore(training, state)
 
 
 def _classes_of(network: Model, optimizer: Optimizer | None) -> Custom:
@@ -326,8 +293,10 @@ def _place(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _history(training: dict[str, Any], tensors: Tensors) -> History:
-    history = History()
-    for number, name in enumerate(training["history"]):
+    history, names = History(), training["history"]
+    if not isinstance(names, list) or len(set(names)) != len(names):
+        raise ValueError("the names in its history are malformed")
+    for number, name in enumerate(names):
         values = tensors.pop(f"training.history.{number}")
         if not isinstance(name, str) or values.ndim != 1:
             raise ValueError(f"the metric {short(name)} is malformed")
@@ -339,11 +308,21 @@ def _history(training: dict[str, Any], tensors: Tensors) -> History:
     return history
 
 
+def _hashed_alike(examples: Dataset | Loader | None, ours: Any, theirs: Any) -> Any:
+    """Return the fingerprint of examples, by the rule that the other one followed."""
+    is_tagged = ":" in str(theirs[-1:]) if isinstance(theirs, list) else True
+    if isinstance(examples, Dataset) and not is_tagged:
+        return examples.sampled_fingerprint()
+    return ours
+
+
 def _difference(ours: Any, theirs: Any, name: str = "") -> tuple[Any, str]:
     """Return the first part of a description that differs from another, and its name."""
     if isinstance(ours, dict) and isinstance(theirs, dict) and ours.keys() == theirs.keys():
         first = next(key for key in ours if ours[key] != theirs[key])
-        return _difference(ours[first], theirs[first], f"{name}.{first}".lstrip("."))
+        return _difference(
+            ours[first], theirs[first], f"{name}.{printable(first[:40])}".lstrip(".")
+        )
     return ours, name
 
 
@@ -351,6 +330,11 @@ def _shown(value: Any, name: str = "") -> str:
     """Format a description for an error; data by its size and the start of its hash."""
     if name:
         return f"{name} = {_shown(value)}"
-    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], int):
-        return f"{value[0]} examples of {value[1]} features with hash {str(value[2])[:8]}"
+    match value:
+        case [int(rows), int(inputs), str(digest)]:
+            digest = digest.rpartition(":")[2]
+            return (
+                f"{short(rows)} examples of {short(inputs)} features with hash "
+                f"{printable(digest[:8])}"
+            )
     return "none" if value is None else short(value)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bpnet.backend import Backend
+from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_integer
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.model.model import Model
+from bpnet.training import monitors
 from bpnet.training.runner import Runner
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 from bpnet.training.state import TrainingState
@@ -21,6 +25,11 @@ class Controls:
     state: TrainingState
     history: History
     backend: Backend
+    batch_size: int
+    shuffle: bool
+    loss_weighting: str
+    directions: dict[str, str | None]
+    _is_complete: bool
     _runner: Runner | None
 
     @property
@@ -41,6 +50,20 @@ class Controls:
     @parameters.setter
     def parameters(self, values: Parameters) -> None:
         self.runner.set_parameters(values)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a run that resumes this one must have in common, besides data and optimizer."""
+        return {
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "loss_weighting": self.loss_weighting,
+            "precision": wanted_precision(),
+        }
+
+    def records(self, name: str) -> bool:
+        """Return whether this run or a callback may record such a name in the history."""
+        return not self._is_complete or monitors.matching(name, self.directions) is not None
 
     @property
     def n_batches(self) -> int:

@@ -101,6 +101,13 @@ class Callback:
         """
         return {}
 
+    def settings(self) -> dict[str, Any]:
+        """Return what a run that resumes this one must have in common, JSON-serializable.
+
+        Called after :meth:`setup`. A file stores it beside the :meth:`state`.
+        """
+        return {}
+
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
         """Restore a :meth:`state`: called before training, to check it, and at its start."""
 
@@ -218,15 +225,6 @@ class Training(Controls):
         is unknown, or if neither fit nor a callback records such a name.
         """
         return monitors.direction(monitor, mode, self.directions, self._is_complete)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a run that resumes this one must have in common, besides data and optimizer."""
-        return {
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "loss_weighting": self.loss_weighting,
-        }
 
     @property
     def is_resumable(self) -> bool:

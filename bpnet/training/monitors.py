@@ -129,7 +129,7 @@ def direction(monitor: str, mode: str | None, directions: Directions, complete: 
     ValueError
         If the name is not and cannot become known, or the direction is not and `mode` is None.
     """
-    name = _matching(monitor, directions)
+    name = matching(monitor, directions)
     if name is None and complete:
         raise unknown_monitor(monitor, directions)
     if mode is not None:
@@ -145,7 +145,7 @@ def direction(monitor: str, mode: str | None, directions: Directions, complete: 
     return str(directions[name])
 
 
-def _matching(monitor: str, names: Iterable[str]) -> str | None:
+def matching(monitor: str, names: Iterable[str]) -> str | None:
     """Return the known name that a monitor has, if any."""
     for name in names:
         if monitor == name or (name.endswith("*") and monitor.startswith(name[:-1])):

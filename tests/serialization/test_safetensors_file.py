@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import pathlib
@@ -16,7 +17,8 @@ import numpy as np
 import pytest
 
 import bpnet
-from bpnet.serialization import safetensors_file
+from bpnet import schedules
+from bpnet.serialization import model_state, safetensors_file
 
 CONTENT, HEADER = hostile.CONTENT, hostile.HEADER
 
@@ -238,10 +240,12 @@ def test_a_file_with_a_terabyte_of_nothing(path):
 
 def test_the_state_of_a_callback_is_checked_before_the_network_changes(path):
     training = hostile.DOCUMENT["training"]
-    (name, state), *rest = training["callbacks"]
+    (name, state, settings), *rest = training["callbacks"]
     assert name == "EarlyStopping"
     state = {"dict": state["dict"] | {"waited": -1}}
-    path.write_bytes(changed(training=training | {"callbacks": [[name, state], *rest]}))
+    path.write_bytes(
+        changed(training=training | {"callbacks": [[name, state, settings], *rest]})
+    )
     net = hostile.network().build(2)
     before = vars(net).copy()
     with pytest.raises(bpnet.ModelFileError, match="waited"):
@@ -257,6 +261,64 @@ def test_a_schedule_that_watches_nothing_is_refused_before_training(path):
     with pytest.raises(bpnet.ModelFileError, match="monitor"):
         hostile.fit(net, resume_from=path)
     assert not net.is_built
+
+
+@pytest.mark.parametrize("shape", [(0,) * 65, (2**62, 0), (0, 2**63 - 1)])
+def test_a_shape_that_no_array_has(path, shape):
+    """Of size 0, so that safetensors takes it; NumPy does not."""
+    text = json.dumps(hostile.DOCUMENT)
+    digest = hashlib.sha256(f"{text}\0z\0float32\0{shape}\0".encode()).hexdigest()
+    header = {"__metadata__": {"bpnet": text, "sha256": digest}, "z": entry(shape, 0, 0)}
+    refuse(path, raw(header), "no possible shape")
+
+
+def test_a_file_has_a_limited_number_of_layers(path):
+    limit = model_state.LAYER_LIMIT
+    layers = [bpnet.Dropout(0.1)] * limit
+    with pytest.raises(ValueError, match=r"at most 5,000 layers; got 5,001"):
+        bpnet.Network([*layers, bpnet.Dense(1)], "huber", seed=0).build(2).save(path)
+    assert not path.exists()
+    network = hostile.DOCUMENT["network"]
+    dropout = [{"class": "layers.Dropout", "rate": 0.1}] * limit
+    content = changed(network=network | {"layers": [*dropout, network["layers"][-1]]})
+    refuse(path, content, "at most 5,000 layers")
+
+
+def test_deeply_nested_components_take_no_longer_than_others(path):
+    """A description that is checked by describing it again would take 2**30 steps."""
+    rate = 0.1
+    for _ in range(30):
+        rate = schedules.WarmUp(rate, 1)
+    net = bpnet.Network([bpnet.Dropout(rate), bpnet.Dense(1)], "huber", seed=0).build(2)
+    net.save(path)
+    assert bpnet.load(path).layers == net.layers
+
+
+@pytest.mark.parametrize("where", ["header", "document"])
+def test_a_key_that_occurs_twice_is_refused(path, where):
+    text = json.dumps(hostile.DOCUMENT)
+    if where == "document":
+        text = '{"version": 1, ' + text[1:]
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    header = json.dumps({"__metadata__": {"bpnet": text, "sha256": digest}})
+    if where == "header":
+        header = '{"__metadata__": {}, ' + header[1:]
+    refuse(path, raw(header.encode()), "a key occurs twice")
+
+
+@pytest.mark.parametrize("name", ["a" * 10**6, "\ud800"], ids=["long", "surrogate"])
+def test_errors_that_quote_a_file_are_short_and_printable(path, name):
+    training = hostile.DOCUMENT["training"]
+    callbacks = [*training["callbacks"], [name, {"dict": {}}]]
+    path.write_bytes(changed(training=training | {"callbacks": callbacks}))
+    with pytest.raises(ValueError, match="state of the callback") as caught:
+        hostile.fit(hostile.network(), resume_from=path)
+    assert len(str(caught.value).encode()) < 1000
+    network = hostile.DOCUMENT["network"]
+    path.write_bytes(changed(network=network | {"loss": {"class": f"losses.{name}"}}))
+    with pytest.raises(bpnet.ModelFileError) as caught:
+        bpnet.load(path)
+    assert len(str(caught.value).encode()) < 1000
 
 
 @pytest.mark.parametrize(
@@ -288,3 +350,17 @@ def test_a_network_too_large_for_a_header_is_not_saved(path, monkeypatch):
 def test_fuzz(contents, tmp_path):
     outcomes = hostile.fuzz(contents, 300, tmp_path)
     assert outcomes["refused"] > 100
+
+
+def test_another_process_writes_equal_bytes(path):
+    """Its order of sets and dicts may be another."""
+    hostile.network().build(2).save(path)
+    program = (
+        f"import sys; sys.path.append({str(pathlib.Path(hostile.__file__).parent)!r})\n"
+        "import fuzz_modelfile\n"
+        f"fuzz_modelfile.network().build(2).save({str(path) + '-again'!r})\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], check=True, env=os.environ | {"PYTHONHASHSEED": "7"}
+    )
+    assert pathlib.Path(f"{path}-again").read_bytes() == path.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -15,11 +16,17 @@ import bpnet
 from bpnet.serialization import safetensors_file
 
 HERE = pathlib.Path(__file__).parent
+X, Y = [[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]] * 2, [1.0, 0.0] * 2
 
 
 def network(units=8):
     layers = [bpnet.Dense(units, "tanh"), bpnet.Dense(1)]
     return bpnet.Network(layers, "mean_squared_error", seed=0).build(4)
+
+
+def bind_socket(path):
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(path)
 
 
 @pytest.fixture
@@ -105,6 +112,84 @@ def test_a_device_and_a_pipe_are_no_model_files(tmp_path):
     for path in ("/dev/zero", tmp_path / "pipe"):
         with pytest.raises(bpnet.ModelFileError, match="not a file"):
             bpnet.load(path)
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+@pytest.mark.parametrize("make", [os.mkfifo, bind_socket])
+def test_what_is_no_file_is_not_replaced(tmp_path, monkeypatch, make, through_a_link):
+    monkeypatch.chdir(tmp_path)  # the path of a socket is short
+    make("special")
+    target = tmp_path / "special"
+    if through_a_link:
+        target = tmp_path / "link"
+        target.symlink_to("special")
+    mode, net = os.lstat("special").st_mode, network()
+    with pytest.raises(FileExistsError, match="device, pipe or socket, not a file"):
+        net.save(target)
+    with pytest.raises(FileExistsError, match="device, pipe or socket, not a file"):
+        net.fit(X, Y, epochs=1, callbacks=bpnet.Checkpoint(target))
+    assert net.epochs_taken == 0
+    assert os.lstat("special").st_mode == mode
+
+
+@pytest.mark.parametrize("length", [200, 201, 234, 255])
+def test_names_of_any_length_that_the_system_takes(tmp_path, length):
+    path = tmp_path / ("é" * 50 + "n" * (length - 100))
+    network().save(path)
+    network().fit(X, Y, epochs=1, callbacks=bpnet.Checkpoint(path))
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("n" * 256, OSError),
+        ("n" * 254 + "{epoch}", OSError),  # in epoch 10
+        ("none/net", FileNotFoundError),
+        ("file/net", OSError),
+        ("folder", IsADirectoryError),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_refused_before_training(tmp_path, name, error):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    layers = [bpnet.Dense(1)]
+    net = bpnet.Network(layers, "mean_squared_error", seed=0)
+    with pytest.raises(error):
+        net.fit(X, Y, epochs=10, callbacks=bpnet.Checkpoint(tmp_path / name))
+    assert not net.is_built
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("path", ["", "net/"])
+def test_a_path_names_a_file(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="path must name a file"):
+        bpnet.Checkpoint(path)
+    with pytest.raises(IsADirectoryError, match="it names a folder"):
+        network().save(path)
+
+
+def test_a_relative_path_is_meant_where_it_was_given(tmp_path, monkeypatch):
+    class Moves(bpnet.Callback):
+        def on_epoch_begin(self, training):
+            os.chdir("/")
+
+    monkeypatch.chdir(tmp_path)
+    checkpoint = bpnet.Checkpoint("net-{epoch}", keep_last=2)
+    assert checkpoint.path == str(tmp_path / "net-{epoch}")
+    network().fit(X, Y, epochs=3, callbacks=[Moves(), checkpoint])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net-2", "net-3"]
+    assert checkpoint.last == str(tmp_path / "net-3")
+
+
+def test_the_best_and_the_last_need_two_files(tmp_path):
+    path = tmp_path / "net"
+    checkpoints = [bpnet.Checkpoint(path), bpnet.Checkpoint(path, best_only=True)]
+    with pytest.raises(ValueError, match="path must differ"):
+        network().fit(X, Y, epochs=1, validation_split=0.5, callbacks=checkpoints)
+    often = [bpnet.Checkpoint(path, every=2), bpnet.Checkpoint(path, minutes=1.0)]
+    network().fit(X, Y, epochs=1, callbacks=often)
 
 
 def test_a_link_stays_and_its_target_is_replaced(tmp_path):
