@@ -73,6 +73,13 @@ def of_polars(array):
     return polars.DataFrame({f"x{k}": column for k, column in enumerate(array.T)})
 
 
+def of_pyarrow(array):
+    pyarrow = pytest.importorskip("pyarrow")
+    if array.ndim == 1:
+        return pyarrow.chunked_array([array[:2], array[2:]])
+    return pyarrow.table({f"x{k}": column for k, column in enumerate(array.T)})
+
+
 SINGLE = np.float32  # the network's own dtype, which no cast makes regular
 FORMATS = {
     "float16": lambda a: a.astype(np.float16),
@@ -95,7 +102,9 @@ FORMATS = {
     "subclass": lambda a: a.view(Subclass),
     "recarray": lambda a: a.view(np.recarray),
     "pandas": lambda a: of_pandas(a),
+    "pandas nullable": lambda a: of_pandas(a).astype("Float64"),
     "polars": lambda a: of_polars(a),
+    "pyarrow": lambda a: of_pyarrow(a),
 }
 
 
