@@ -31,6 +31,7 @@ from bpnet.layers import Layer
 from bpnet.losses import Loss
 from bpnet.model.compiled import FUNCTIONS, LIMIT
 from bpnet.model.description import FROZEN, Description
+from bpnet.model.feature_names import FeatureNames
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
 
 if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
@@ -48,7 +49,7 @@ class Owner(Protocol):
         """Continue with a copy of these parameters."""
 
 
-class Model(Description):
+class Model(FeatureNames, Description):
     """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
     def __init__(
@@ -60,6 +61,7 @@ class Model(Description):
     ) -> None:
         super().__init__(layers, loss, seed, dtype)
         self.n_inputs: int | None = None
+        self._feature_names = None
         self._placed: Placement | None = None
         self._owners: list[Owner] = []
         self.steps_taken = self.epochs_taken = 0
@@ -99,7 +101,7 @@ class Model(Description):
         Model.__init__(other, **({name: getattr(self, name) for name in names} | changes))
         other.set_average_penalty(self.spec.average_penalty)
         if self.is_built and not changes.keys() & {"layers", "seed"}:
-            other.n_inputs = self.n_inputs
+            other.n_inputs, other._feature_names = self.n_inputs, self._feature_names
             other.steps_taken, other.epochs_taken = self.steps_taken, self.epochs_taken
             other._placed = self.placement.in_dtype(other.dtype)
         return other
@@ -152,7 +154,7 @@ class Model(Description):
         backend = self.choose_backend(backend, None)
         with explained(backend, lambda: self._needs(n_inputs, 0)):
             self._placed = draw_weights(self.layers, n_inputs, self.seed, self.dtype, backend)
-        self.n_inputs = n_inputs
+        self.n_inputs, self._feature_names = n_inputs, None
         self.steps_taken = self.epochs_taken = 0
         return self
 
@@ -280,8 +282,10 @@ class Model(Description):
         suffix: str = "",
         n_inputs: int | None = None,
         dtype: str | None = None,
+        feature_names: tuple[str, ...] | None = None,
     ) -> Dataset:
         """Return examples validated for this network."""
+        self.check_names(X, f"X{suffix}", feature_names)
         return check_data(
             X, y, sample_weight,
             dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
@@ -348,6 +352,7 @@ class Model(Description):
     def _infer(
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
     ) -> Array:
+        self.check_names(X)
         X, owner = check_features(X, self.dtype, self.n_inputs)
         return self.infer(function, X, owner, backend)
 
