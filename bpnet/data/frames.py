@@ -223,12 +223,13 @@ def _odd_columns(reader: _Reader, value: Any) -> Iterator[tuple[str, str, str]]:
     pairs = zip(reader.names(value), reader.dtypes(value), strict=True)
     for number, (label, dtype) in enumerate(pairs):
         if _number(dtype) is None:
-            text = str(dtype).lower()
-            what, hint = next((w, h) for start, w, h in _KINDS if re.match(start, text))
-            where = f"dtype {dtype}"
-            if what == "objects":
+            text, where = str(dtype).lower(), f"dtype {dtype}"
+            if text == "object":
                 column = next(c for k, c in enumerate(reader.columns(value)) if k == number)
-                where += f": {missing.contents(np.asarray(column, object))}"
+                objects = np.asarray(column, object)
+                where += f": {missing.contents(objects)}"
+                text = "str" if missing.kinds_in(objects) == {"str"} else text
+            what, hint = next((w, h) for start, w, h in _KINDS if re.match(start, text))
             place = "" if label is None else f" in column {label!r}"
             yield what, f"{place} ({where})", hint
 
