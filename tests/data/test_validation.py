@@ -150,6 +150,10 @@ def taught(model, X, y, w):
     return model.coefs_, model.predict(X).tolist(), round(model.score(X, y, w), 12)
 
 
+def first(data):
+    return data.iloc[0] if hasattr(data, "iloc") else np.asarray(data)[0]
+
+
 SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0, "dtype": "float64"}
 
 # The results of each entry for features, labels and weights.
@@ -157,7 +161,7 @@ ENTRIES = {
     "predict": lambda net, X, y, w: (net.predict(X), net.predict_proba(X)),
     "evaluate": lambda net, X, y, w: net.evaluate(X, y, w),
     "trace": lambda net, X, y, w: dict(net.trace(X, y)),
-    "trace one": lambda net, X, y, w: dict(net.trace(np.asarray(X)[0], np.asarray(y)[0])),
+    "trace one": lambda net, X, y, w: dict(net.trace(first(X), first(y))),
     "fit": lambda net, X, y, w: (
         net.fit(X, y, sample_weight=w, epochs=2, batch_size=4), net.parameters
     ),
