@@ -31,7 +31,8 @@ class Network(Model):
     parameters live on the backend where the network was last trained. Host arrays are
     processed there too, arrays of another library where they live; results are returned as the
     same array type as the input. A deep copy stays on the backend; pickling stores host
-    (NumPy) arrays, which unpickle to the default backend (:func:`bpnet.get_backend`).
+    (NumPy) arrays, which unpickle to the default backend (:func:`bpnet.get_backend`). Data
+    frames of numbers and bools are host data; their columns are known by :attr:`feature_names`.
 
     Parameters
     ----------
@@ -253,7 +254,7 @@ class Network(Model):
 
         Parameters
         ----------
-        X : array (m, n_0) or Loader
+        X : array or data frame (m, n_0), or Loader
             Finite features; or a :class:`bpnet.Loader`, which yields the batches: y,
             batch_size, shuffle, sample_weight and validation_split then keep their defaults.
         y : array (m,) or (m, n_L)
@@ -335,9 +336,10 @@ class Network(Model):
         fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken, self.layers)
         state = resumed.state if resumed else fresh
         shuffle = check_flag("shuffle", shuffle)
-        data, validation = examples_of(
+        data, validation, names = examples_of(
             self, X, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
             validation_data=validation_data, validation_split=validation_split,
+            feature_names=resumed.network.feature_names if resumed else None,
         )  # fmt: skip
         training = Training(
             self, data,
@@ -349,6 +351,7 @@ class Network(Model):
         )  # fmt: skip
         if resumed:
             resumed.apply_to(training)
+        training.callbacks.append(names)
         history = training.run()
         self._finished = (state, self.placement) if training.is_resumable else None
         return history

@@ -12,6 +12,7 @@ from bpnet.backend import Backend
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
 from bpnet.data.dataset import Dataset
+from bpnet.data.frames import check_names, column_names
 from bpnet.data.loader import Loader, Piece
 from bpnet.errors import ComponentError
 
@@ -31,6 +32,8 @@ class CheckedLoader(Loader):
     check : callable
         ``check(X, y, w, suffix=...)`` returns a validated Dataset; errors append the suffix to
         the names of the arrays.
+    feature_names : tuple of str or None
+        Names that the features of frames must have; None takes those of the first frame.
 
     Raises
     ------
@@ -38,8 +41,10 @@ class CheckedLoader(Loader):
         If the loader is incomplete; later if its batches are invalid, or not those announced.
     """
 
-    def __init__(self, loader: Loader, check: Check) -> None:
-        self.loader, self.check = loader, check
+    def __init__(
+        self, loader: Loader, check: Check, feature_names: tuple[str, ...] | None = None
+    ) -> None:
+        self.loader, self.check, self.feature_names = loader, check, feature_names
         self.name = f"the loader {type(loader).__name__}"
         kind = type(loader)
         if kind.batches is Loader.batches and kind.pieces is Loader.pieces:
@@ -148,9 +153,12 @@ class CheckedLoader(Loader):
 
     def _validated(self, X: Any, y: Any, w: Any, suffix: str) -> Dataset:
         try:
-            return self.check(X, y, w, suffix=suffix)
+            check_names(f"X{suffix}", X, self.feature_names)
+            data = self.check(X, y, w, suffix=suffix)
         except (TypeError, ValueError) as error:
             raise ComponentError(str(error)) from error
+        self.feature_names = self.feature_names or column_names(X)
+        return data
 
     def _check_sizes(self, sizes: list[int], rows: int, batches: int) -> None:
         if unknown := set(sizes) - self.sizes:

@@ -19,6 +19,7 @@ from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import check_integer, check_number, check_sequence, kind_of
 from bpnet.data.dataset import Dataset
+from bpnet.data.frames import as_numbers, is_tabular
 from bpnet.errors import ComponentError
 from bpnet.random import generator
 
@@ -198,7 +199,7 @@ class Loader:
         parts: list[tuple[Any, ...]] = []
         left = rows
         for batch in self._batches(0):
-            parts.append(tuple(to_host(part)[:left] for part in batch if part is not None))
+            parts.append(tuple(_on_host(part)[:left] for part in batch if part is not None))
             left -= len(parts[-1][0])
             if left <= 0:
                 break
@@ -338,6 +339,11 @@ def loader_for(
     if fit and not data.is_sparse:
         return ResidentLoader(data.to_device(backend), batch_size, order, seed)
     return PiecewiseLoader(data.to_host(), batch_size, order, seed)
+
+
+def _on_host(part: Any) -> Any:
+    """Return an array or a frame as a NumPy array."""
+    return as_numbers("a batch", part) if is_tabular(part) else to_host(part)
 
 
 def _checked_sizes(sizes: Iterable[int], largest: int) -> frozenset[int]:

@@ -7,6 +7,7 @@ the argument, the given value and what is allowed.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import device_context
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
+from bpnet.data import frames, missing
 from bpnet.data.dataset import Dataset
 from bpnet.losses import Loss
 
@@ -48,7 +50,7 @@ def check_data(
     owner = backend_of(**{names["X"]: X, names["y"]: y, names["w"]: sample_weight})
     with device_context(owner):
         X = as_features(X, dtype, n_inputs, names["X"])
-        y = as_targets(y, X.shape[0], n_outputs, loss, dtype, names["y"])
+        y = as_targets(y, X.shape, n_outputs, loss, dtype, names["y"])
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"], part=part)
         if owner is not None:  # host arrays move to the backend of the device arrays
             X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
@@ -57,11 +59,11 @@ def check_data(
 
 def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:
     """Return a finite feature matrix (m, n_0) in `dtype`."""
-    X = as_array(name, X)
+    given, X = X, as_array(name, X, dtype)
     if X.ndim != 2:
-        hint = "; for one feature use X.reshape(-1, 1)" if X.ndim == 1 else ""
         raise ValueError(
-            f"{name} must be 2-D (examples, features), got shape {tuple(X.shape)}{hint}"
+            f"{name} must be 2-D (examples, features), got shape {tuple(X.shape)}"
+            f"{_shape_hint(X.shape, n_inputs)}"
         )
     if 0 in X.shape:
         raise ValueError(
@@ -70,21 +72,23 @@ def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X"
     if n_inputs is not None and X.shape[1] != n_inputs:
         raise ValueError(
             f"{name} must have {n_inputs} features, as the network was built with; "
-            f"got {X.shape[1]}"
+            f"got {X.shape[1]}{', but X.T has' if X.shape[0] == n_inputs else ''}"
         )
-    return _as_finite(name, X, dtype)
+    return _as_finite(name, X, dtype, given)
 
 
 def as_targets(
-    y: Any, m: int, n_outputs: int, loss: Loss, dtype: str, name: str = "y"
+    y: Any, of_X: tuple[int, ...], n_outputs: int, loss: Loss, dtype: str, name: str = "y"
 ) -> Array:
-    """Return targets for a loss: labels (m,) as int64, all others (m, n_L) in `dtype`."""
-    y = as_array(name, y)
+    """Return targets for features of a shape: labels (m,) as int64, others (m, n_L) floats."""
+    m = of_X[0]
+    given, y = y, as_array(name, y)
     if y.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {tuple(y.shape)}")
     if y.shape[0] != m:
         raise ValueError(
             f"{name} must have one entry for each of {m} examples, got {y.shape[0]}"
+            f"{_length_hint(y.shape, of_X)}"
         )
     if loss.targets == "labels" and (y.ndim == 1 or y.shape[1] == 1):
         return _as_labels(name, y, n_outputs)
@@ -95,7 +99,7 @@ def as_targets(
             f"got shape {tuple(y.shape)}"
         )
     xp = array_namespace(y)
-    y = xp.reshape(_as_finite(name, y, dtype), shape)
+    y = xp.reshape(_as_finite(name, y, dtype, given), shape)
     _check_range(name, y, loss)
     return y
 
@@ -106,10 +110,10 @@ def as_weights(
     """Return sample weights (m,), >= 0, and not all 0 unless `part`; None stays None."""
     if w is None:
         return None
-    w = as_array(name, w)
+    given, w = w, as_array(name, w)
     if tuple(w.shape) != (m,):
         raise ValueError(f"{name} must have shape ({m},), got {tuple(w.shape)}")
-    w = _as_finite(name, w, dtype)
+    w = _as_finite(name, w, dtype, given)
     xp = array_namespace(w)
     if bool(xp.any(w < 0.0)):
         raise ValueError(f"{name} must be >= 0, got {float(xp.min(w)):g}")
@@ -126,11 +130,16 @@ def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> A
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(value.shape)}")
     with device_context(backend_of(value=value)):
-        return _as_finite(name, value, dtype)
+        return _as_finite(name, value, dtype, value)
 
 
-def as_array(name: str, value: Any) -> Array:
-    """Return a numeric array: device arrays as they are, all other data as a NumPy array."""
+def as_array(name: str, value: Any, dtype: str | None = None) -> Array:
+    """Return a numeric array: device arrays as they are, all other data as a NumPy array.
+
+    A frame of columns of several dtypes becomes an array of `dtype` at once, if it is given.
+    """
+    if frames.is_tabular(value):
+        return frames.as_numbers(name, value, dtype)
     refuse_masked(name, value)
     if (dense := _sparse(value)) is not None:
         raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.{dense}()")
@@ -166,22 +175,58 @@ def _as_numpy(name: str, value: Any) -> Any:
     if array.dtype.kind in "biuf":
         return array
     if array.ndim == 0:
-        raise TypeError(f"{name} must be an array of numbers, got {kind_of(value)}")
+        raise TypeError(
+            f"{name} must be an array of numbers, got {kind_of(value)}{_kind_hint(value)}"
+        )
     hint = ""
     if array.dtype.kind in "UST":
         hint = "; encode text as numbers, labels as 0, 1, ..."
+    elif array.dtype.kind in "mM":
+        hint = "; convert dates and durations to numbers, such as days"
     elif array.dtype.kind == "O":
-        hint = "; if all of it is numbers, convert it with np.asarray(..., dtype=float)"
+        hint = (
+            f" ({missing.contents(array)}); if all of it is numbers, convert it with "
+            f"np.asarray(..., dtype=float)"
+        )
     raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
 
 
-def _as_finite(name: str, array: Array, dtype: str) -> Array:
-    """Cast to `dtype`, rejecting NaN, infinities and overflow."""
+def _kind_hint(value: Any) -> str:
+    """Say how what is no array becomes one."""
+    if isinstance(value, type):
+        return ""
+    if hasattr(value, "__next__"):
+        return "; collect its rows first: list(...)"
+    if hasattr(value, "collect"):
+        return "; compute the frame first, with collect()"
+    return "; stack its columns first" if isinstance(value, Mapping) else ""
+
+
+def _shape_hint(shape: tuple[int, ...], n_inputs: int | None) -> str:
+    """Say how an array that is not a matrix becomes one, the likelier way first."""
+    if len(shape) == 1:
+        ways = ["one feature: X.reshape(-1, 1)", "one example: X.reshape(1, -1)"]
+        return f"; {', '.join(ways[::-1] if shape[0] == n_inputs else ways)}"
+    return "; flatten each example: X.reshape(len(X), -1)" if len(shape) > 2 else ""
+
+
+def _length_hint(shape: tuple[int, ...], of_X: tuple[int, ...]) -> str:
+    """Say what must be transposed if targets do not match the features."""
+    if shape[0] == of_X[1]:
+        return ", as many as X has columns: the rows must be the examples (X.T)"
+    return "; the rows must be the examples (y.T)" if shape[1:] == of_X[:1] else ""
+
+
+def _as_finite(name: str, array: Array, dtype: str, given: Any) -> Array:
+    """Cast what was `given` as an array to `dtype`, rejecting NaN, infinities and overflow."""
     xp = array_namespace(array)
     with np.errstate(over="ignore"):  # an overflow shows as an infinity below
         array = xp.astype(array, getattr(xp, dtype), copy=False)
     finite = xp.isfinite(array)
     if not bool(xp.all(finite)):
+        if frames.is_tabular(given):
+            what = frames.not_finite(given, array)
+            raise ValueError(f"{name} must be finite in {dtype}, got {what}")
         bad = int(xp.sum(xp.astype(~finite, xp.int64)))
         raise ValueError(
             f"{name} must be finite in {dtype}, got {bad} NaN or infinite value(s) "
@@ -200,7 +245,7 @@ def _as_labels(name: str, y: Array, n_classes: int) -> Array:
             bad = int(xp.sum(xp.astype(~whole, xp.int64)))
             raise ValueError(
                 f"{name} must hold integer labels 0 to {n_classes - 1}, got {bad} value(s) "
-                f"that are fractional, NaN or infinite"
+                f"that are fractional, missing (NaN) or infinite"
             )
     else:
         y = xp.astype(y, xp.int64)

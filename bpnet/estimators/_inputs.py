@@ -26,6 +26,7 @@ from bpnet.backend.compat import array_namespace
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
+from bpnet.data import frames, missing
 from bpnet.data.validation import as_features, refuse_masked
 from bpnet.errors import BackendError
 
@@ -46,6 +47,7 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
     refuse_masked("X", X)
+    _refuse_times(X)
     with naming("X"):
         allowed: Any = _FLOATS if dtype is None else np.dtype(dtype)
         X = validate_data(estimator, X, accept_sparse="csr", dtype=allowed, reset=reset)
@@ -61,9 +63,37 @@ def check_examples(
         y = host_array(y, "y")
         if y is None:  # scikit-learn's error message
             raise ValueError("fit requires y to be passed, but the target y is None")
+        check_targets(y)
         y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
         check_consistent_length(features.X, y)
     return features, y.toarray() if is_sparse(y) else y
+
+
+def check_targets(y: Any, name: str = "y") -> None:
+    """Reject missing values and labels of several types, which NumPy would turn into text."""
+    if is_sparse(y):
+        return
+    if frames.is_tabular(y):
+        gaps = frames.count_missing(y)
+    else:
+        y = _with_objects(y)
+        gaps = missing.count_missing(y)
+    if gaps:
+        raise ValueError(
+            f"{name} must have a value for each example, got {gaps} missing (None, NaN, NaT or "
+            f"pd.NA)"
+        )
+    kinds = missing.kinds_in(np.asarray(y))
+    text = kinds & {"str", "str_", "bytes", "bytes_"}
+    if (kinds - text and text) or {"str", "bytes"} <= kinds:
+        raise TypeError(f"{name} must hold labels of one type, got {', '.join(sorted(kinds))}")
+
+
+def _with_objects(values: Any) -> Any:
+    """Return values as an array, of objects where NumPy would turn them into text."""
+    array = np.asarray(values)
+    is_list = array.dtype.kind in "US" and not isinstance(values, np.ndarray)
+    return np.asarray(values, dtype=object) if is_list else array
 
 
 def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
@@ -110,7 +140,21 @@ def host_array(value: Any, name: str = "value") -> Any:
 def as_truth(y: Any) -> Any:
     """Return targets to compare with predictions, as a NumPy array or a sparse matrix."""
     y = host_array(y, "y")
+    check_targets(y)
     return y if is_sparse(y) else np.asarray(y)
+
+
+def _refuse_times(X: Any) -> None:
+    """Reject dates and durations, which scikit-learn would take as numbers of nanoseconds."""
+    frames.refuse_odd("X", X, frames.TIMES)
+    if not isinstance(X, np.ndarray | list | tuple):
+        return
+    array = X if isinstance(X, np.ndarray) else np.asarray(X[:1])
+    if array.dtype.kind in "mM" or missing.kinds_in(array) & {"datetime64", "timedelta64"}:
+        raise TypeError(
+            f"X must hold real numbers, got dates or durations (dtype {array.dtype}); convert "
+            f"them to numbers, such as days"
+        )
 
 
 def _device_features(

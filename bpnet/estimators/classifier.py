@@ -23,7 +23,7 @@ from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_number
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
-from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
+from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
@@ -197,10 +197,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             return
         owner = backend_of(classes=classes)
         with naming("classes"):
-            classes = unique_labels(host_array(classes, "classes"))
+            classes = host_array(classes, "classes")
+            check_targets(classes, "classes")
+            classes = unique_labels(classes)
         if known is None:
             with naming("y"):
-                self._set_classes(classes, host_array(y, "y"), owner)
+                y = host_array(y, "y")
+                check_targets(y)
+                self._set_classes(classes, y, owner)
         elif not np.array_equal(host_array(known), classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "

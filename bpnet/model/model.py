@@ -30,6 +30,7 @@ from bpnet.layers import Layer
 from bpnet.losses import Loss
 from bpnet.model.compiled import Compiling
 from bpnet.model.description import FROZEN
+from bpnet.model.feature_names import FeatureNames
 from bpnet.model.ownership import Owner, Ownership
 from bpnet.model.parameters import Placement, activation_bytes, draw_weights, parameter_bytes
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
     from bpnet.metrics.base import Metric
 
 
-class Model(Compiling):
+class Model(FeatureNames, Compiling):
     """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
     def __init__(
@@ -49,6 +50,7 @@ class Model(Compiling):
     ) -> None:
         super().__init__(layers, loss, seed, dtype)
         self.n_inputs: int | None = None
+        self._feature_names = None
         self._weights = Ownership()
         self.steps_taken = self.epochs_taken = 0
 
@@ -85,7 +87,7 @@ class Model(Compiling):
         Model.__init__(other, **({name: getattr(self, name) for name in names} | changes))
         other.set_average_penalty(self.spec.average_penalty)
         if self.is_built and not changes.keys() & {"layers", "seed"}:
-            other.n_inputs = self.n_inputs
+            other.n_inputs, other._feature_names = self.n_inputs, self._feature_names
             other.steps_taken, other.epochs_taken = self.steps_taken, self.epochs_taken
             other._weights = Ownership(self.placement.in_dtype(other.dtype))
         return other
@@ -150,7 +152,7 @@ class Model(Compiling):
         with explained(backend, lambda: self._needs(n_inputs, 0)):
             weights = draw_weights(self.layers, n_inputs, self.seed, self.dtype, backend)
         self._weights.set(weights)
-        self.n_inputs = n_inputs
+        self.n_inputs, self._feature_names = n_inputs, None
         self.steps_taken = self.epochs_taken = 0
         return self
 
@@ -241,8 +243,10 @@ class Model(Compiling):
         suffix: str = "",
         n_inputs: int | None = None,
         dtype: str | None = None,
+        feature_names: tuple[str, ...] | None = None,
     ) -> Dataset:
         """Return examples validated for this network."""
+        self.check_names(X, f"X{suffix}", feature_names)
         return check_data(
             X, y, sample_weight,
             dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
@@ -309,6 +313,7 @@ class Model(Compiling):
     def _infer(
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
     ) -> Array:
+        self.check_names(X)
         X, owner = check_features(X, self.dtype, self.n_inputs)
         backend = self.choose_backend(backend, owner)
         parameters = self.parameters_to_predict(backend, X, stacklevel=4)

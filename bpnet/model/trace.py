@@ -16,6 +16,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import to_device, to_input_type
 from bpnet.backend.typing import Array, LayerParameters, Namespace, Parameters
 from bpnet.common.tables import align
+from bpnet.data.frames import is_frame
 from bpnet.data.validation import as_array, check_features
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.model.model import Model
@@ -133,8 +134,7 @@ class Trace(Mapping[str, Array]):
 def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> Trace:
     """Run a forward and backward pass and record every quantity, for `Network.trace`."""
     backend_of(X=X, y=y)
-    X = as_array("X", X)
-    if X.ndim == 1:  # one example is a batch of one
+    if not is_frame(X) and (X := as_array("X", X)).ndim == 1:  # one example: a batch of one
         X, y = X[None, ...], as_array("y", y)[None, ...]
     data = net.check_data(X, y, None)
     backend = net.choose_backend(backend, data.owner)
@@ -156,6 +156,7 @@ def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> T
 
 def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
     """Return the names and host activations of all layers but the last (or of the only one)."""
+    net.check_names(X)
     X, owner = check_features(X, net.dtype, net.n_inputs)
     backend = net.choose_backend(None, owner)
     parameters = net.parameters_on(backend, X)

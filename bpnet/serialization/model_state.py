@@ -49,7 +49,8 @@ def printable(text: str) -> str:
 
 def document(network: Model) -> dict[str, Any]:
     """Describe a built network."""
-    return {
+    names = network.feature_names
+    return ({} if names is None else {"feature_names": list(names)}) | {
         "n_inputs": network.placement and network.n_inputs,
         "steps_taken": network.steps_taken,
         "epochs_taken": network.epochs_taken,
@@ -109,6 +110,7 @@ def restored(
     average = check_flag("average_penalty", described["average_penalty"])
     network.set_average_penalty(average)
     network.n_inputs = check_integer("n_inputs", described["n_inputs"], 1)
+    network.remember_names(_feature_names(described, network.n_inputs))
     network.steps_taken = counter(described, "steps_taken")
     network.epochs_taken = counter(described, "epochs_taken")
     parameters = [
@@ -118,6 +120,20 @@ def restored(
     ]  # fmt: skip
     network.set_parameters(get_backend("numpy"), parameters)
     return network
+
+
+def _feature_names(described: dict[str, Any], n_inputs: int) -> tuple[str, ...] | None:
+    """Return the names of the features, which a file may lack."""
+    names = described.get("feature_names")
+    if names is None:
+        return None
+    if (
+        not isinstance(names, list)
+        or len(names) != n_inputs
+        or not all(isinstance(name, str) for name in names)
+    ):
+        raise ValueError(f"feature_names must be {n_inputs} names, got {short(names)}")
+    return tuple(names)
 
 
 def counter(described: dict[str, Any], name: str) -> int:

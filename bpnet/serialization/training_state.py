@@ -158,6 +158,9 @@ class Resumption:
         ours, theirs = architecture(network), architecture(self.network)
         for name, value in ours.items():
             self._compare(f"the network's {name}", value, theirs[name])
+        names, known = network.feature_names, self.network.feature_names
+        if names and known:
+            self._compare("the network's feature_names", names, known)
         self.version = described["version"]
 
     def _state(

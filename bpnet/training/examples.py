@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bpnet.common.checks import kind_of
 from bpnet.data.checked_loader import CheckedLoader
 from bpnet.data.dataset import Dataset
+from bpnet.data.frames import column_names
 from bpnet.data.loader import Loader
 from bpnet.data.validation import check_data
 from bpnet.model.model import Model
+from bpnet.training.loop import Callback, Training
 from bpnet.training.validation_split import hold_out, validation_examples
 
 # What else a loader determines: the defaults of fit, and why others cannot be passed.
@@ -26,15 +29,45 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
+class NamesFeatures(Callback):
+    """Lets the network remember the names of the features when training begins."""
+
+    adds: Mapping[str, str | None] = {}
+
+    def __init__(self, known: Callable[[], tuple[str, ...] | None]) -> None:
+        self.known = known
+
+    def on_train_begin(self, training: Training) -> None:
+        """Remember the names."""
+        training.network.remember_names(self.known())
+
+
+class NamesFeaturesOfBatches(NamesFeatures):
+    """Lets the network also remember names that batches have brought."""
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Remember the names."""
+        training.network.remember_names(self.known())
+
+
 def examples_of(
-    network: Model, X: Any, *, validation_data: tuple[Any, ...] | None, **given: Any
-) -> tuple[Dataset | Loader, Dataset | None]:
+    network: Model,
+    X: Any,
+    *,
+    validation_data: tuple[Any, ...] | None,
+    feature_names: tuple[str, ...] | None = None,
+    **given: Any,
+) -> tuple[Dataset | Loader, Dataset | None, Callback]:
     """Return the checked training examples, or their loader, and the validation examples.
+
+    The callback stores the names of their features in the network.
 
     Parameters
     ----------
     network, X, validation_data
         As in ``Network.fit``.
+    feature_names
+        Names that the features must have if they have names; None takes the network's.
     **given
         The arguments y, sample_weight, batch_size, shuffle and validation_split of it.
 
@@ -43,10 +76,12 @@ def examples_of(
     ValueError, TypeError
         If one is invalid, or passed although a loader determines it.
     """
-    split = given["validation_split"]
+    split, names = given["validation_split"], feature_names or network.feature_names
     if not isinstance(X, Loader):
-        data = network.check_data(X, given["y"], given["sample_weight"])
-        return hold_out(network, data, validation_data, split)
+        data = network.check_data(X, given["y"], given["sample_weight"], feature_names=names)
+        names = column_names(X) or names
+        parts = hold_out(network, data, validation_data, split, names)
+        return *parts, NamesFeatures(lambda: names)
     for name, value in given.items():
         default, reason = _DEFAULTS[name]
         if type(value) is not type(default) or value != default:
@@ -54,19 +89,21 @@ def examples_of(
             raise ValueError(
                 f"{name} must be left at {default!r} if X is a loader, as {reason}; got {shown}"
             )
-    loader = _checked(network, X)
-    if validation_data is None:
-        return loader, None
-    return loader, validation_examples(network, validation_data, loader.n_inputs)
+    loader = _checked(network, X, names)
+    held_out = None
+    if validation_data is not None:
+        held_out = validation_examples(network, validation_data, loader.n_inputs, names)
+        loader.feature_names = names or column_names(validation_data[0])
+    return loader, held_out, NamesFeaturesOfBatches(lambda: loader.feature_names)
 
 
-def _checked(network: Model, loader: Loader) -> CheckedLoader:
+def _checked(network: Model, loader: Loader, names: tuple[str, ...] | None) -> CheckedLoader:
     check = functools.partial(
         check_data,
         dtype=network.dtype, n_inputs=getattr(loader, "n_inputs", None),
         n_outputs=network.n_outputs, loss=network.loss, part=True,
     )  # fmt: skip
-    checked = CheckedLoader(loader, check)
+    checked = CheckedLoader(loader, check, names)
     if network.n_inputs not in (None, checked.n_inputs):
         raise ValueError(
             f"{checked.name} must have n_inputs={network.n_inputs}, as the network was built "

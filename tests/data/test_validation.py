@@ -73,6 +73,13 @@ def of_polars(array):
     return polars.DataFrame({f"x{k}": column for k, column in enumerate(array.T)})
 
 
+def of_pyarrow(array):
+    pyarrow = pytest.importorskip("pyarrow")
+    if array.ndim == 1:
+        return pyarrow.chunked_array([array[:2], array[2:]])
+    return pyarrow.table({f"x{k}": column for k, column in enumerate(array.T)})
+
+
 SINGLE = np.float32  # the network's own dtype, which no cast makes regular
 FORMATS = {
     "float16": lambda a: a.astype(np.float16),
@@ -95,7 +102,9 @@ FORMATS = {
     "subclass": lambda a: a.view(Subclass),
     "recarray": lambda a: a.view(np.recarray),
     "pandas": lambda a: of_pandas(a),
+    "pandas nullable": lambda a: of_pandas(a).astype("Float64"),
     "polars": lambda a: of_polars(a),
+    "pyarrow": lambda a: of_pyarrow(a),
 }
 
 
@@ -141,6 +150,10 @@ def taught(model, X, y, w):
     return model.coefs_, model.predict(X).tolist(), round(model.score(X, y, w), 12)
 
 
+def first(data):
+    return data.iloc[0] if hasattr(data, "iloc") else np.asarray(data)[0]
+
+
 SMALL = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0, "dtype": "float64"}
 
 # The results of each entry for features, labels and weights.
@@ -148,7 +161,7 @@ ENTRIES = {
     "predict": lambda net, X, y, w: (net.predict(X), net.predict_proba(X)),
     "evaluate": lambda net, X, y, w: net.evaluate(X, y, w),
     "trace": lambda net, X, y, w: dict(net.trace(X, y)),
-    "trace one": lambda net, X, y, w: dict(net.trace(np.asarray(X)[0], np.asarray(y)[0])),
+    "trace one": lambda net, X, y, w: dict(net.trace(first(X), first(y))),
     "fit": lambda net, X, y, w: (
         net.fit(X, y, sample_weight=w, epochs=2, batch_size=4), net.parameters
     ),

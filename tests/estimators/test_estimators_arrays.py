@@ -239,6 +239,93 @@ def test_frames_of_polars():
     assert model.score(X, y) == reference.score(X_IRIS, Y_IRIS)
 
 
+def test_every_path_refuses_another_order_of_features():
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    X = polars.DataFrame({f"x{i}": column for i, column in enumerate(X_IRIS.T)})
+    for frame in (X, load_iris(as_frame=True).data):
+        other = frame[list(frame.columns)[::-1]]
+        for make in (MLPClassifier, MLPRegressor):
+            model = make(**SMALL, warm_start=True).fit(frame, Y_IRIS)
+            for use in (model.predict, lambda F, m=model: m.score(F, Y_IRIS)):
+                with pytest.raises(ValueError, match="feature names should match"):
+                    use(other)
+            for use in (model.fit, model.partial_fit):
+                with pytest.raises(ValueError, match="feature names should match"):
+                    use(other, Y_IRIS)
+
+
+LETTERS = NAMES[Y_IRIS].tolist()
+
+
+def with_gap(gap, values=LETTERS):
+    return [gap, *values[1:]]
+
+
+def gapped():
+    """Yield labels of which the first is missing."""
+    for gap in (None, float("nan"), np.float32("nan"), np.datetime64("NaT")):
+        yield with_gap(gap)
+        yield np.array(with_gap(gap), object)
+    yield with_gap(float("nan"), Y_IRIS.tolist())
+    yield np.array(with_gap(np.nan, Y_IRIS.tolist()))
+    yield np.array(with_gap(np.nan, Y_IRIS.tolist()))[:, None]
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    yield pandas.Series(with_gap(pandas.NA), dtype=object)
+    yield pandas.Series(with_gap(None), dtype="string")
+    yield pandas.Series(with_gap(None), dtype="category")
+    yield pandas.Series(with_gap(None, Y_IRIS.tolist()), dtype="Int64")
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    yield polars.Series(with_gap(None))
+
+
+def test_missing_labels_are_no_class():
+    """NumPy would make the text "nan" or "None" of them."""
+    message = r"must have a value for each example, got 1 missing \(None, NaN, NaT or pd.NA\)"
+    fitted = MLPClassifier(**SMALL).fit(X_IRIS, LETTERS)
+    for y in gapped():
+        model = MLPClassifier(**SMALL)
+        for use in (
+            lambda y=y, m=model: m.fit(X_IRIS, y),
+            lambda y=y, m=model: m.partial_fit(X_IRIS, y, classes=NAMES),
+            lambda y=y: fitted.score(X_IRIS, y),
+        ):
+            with pytest.raises(ValueError, match=f"^y {message}"):
+                use()
+        with pytest.raises(ValueError, match=f"^classes {message}"):
+            model.partial_fit(X_IRIS, LETTERS, classes=y)
+        assert not hasattr(model, "classes_")
+    with pytest.raises(ValueError, match=f"^y {message}"):
+        MLPRegressor(**SMALL).fit(X_IRIS, with_gap(None, Y_IRIS.tolist()))
+
+
+@pytest.mark.parametrize("y", [with_gap(1), np.array(with_gap(b"x"), object), with_gap(1.5)])
+def test_numbers_beside_text_are_no_labels(y):
+    with pytest.raises(TypeError, match=r"^y must hold labels of one type, got "):
+        MLPClassifier(**SMALL).fit(X_IRIS, y)
+
+
+def test_text_that_looks_missing_is_a_class():
+    for words in (["nan", "None", ""], np.array(["nan", "NaT", "<NA>"], object)):
+        labels = np.asarray(words)[Y_IRIS]
+        assert set(MLPClassifier(**SMALL).fit(X_IRIS, labels).classes_) == set(words)
+
+
+def test_dates_and_durations_are_no_features():
+    """scikit-learn would train on numbers of nanoseconds."""
+    days = np.arange(150).astype("M8[s]")[:, None]
+    for X in (
+        days, days - days[0], days.tolist(), list(days), [[day[0]] for day in days],
+        (days - days[0]).astype(object), np.array([[day[0]] for day in days], object),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"\bX\b"):
+            MLPClassifier(**SMALL).fit(X, Y_IRIS)
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    for column in (days[:, 0], days[:, 0] - days[0, 0]):
+        frame = pandas.DataFrame({"when": column})
+        with pytest.raises(TypeError, match=r"^X must hold real numbers, got .* column 'when'"):
+            MLPRegressor(**SMALL).fit(frame, Y_IRIS)
+
+
 @pytest.mark.parametrize(
     "labels",
     [np.array([10, 20, 30]), np.array([-1.0, 0.0, 1.0]), NAMES, NAMES.astype(object)],

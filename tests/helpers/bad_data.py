@@ -29,8 +29,8 @@ def _values(cases):
 # Arrays of any library that a network with two features must reject.
 FEATURES = _values({
     "scalar": (np.array(2.0), r"^{name} must be 2-D \(examples, features\), got shape \(\)$"),
-    "1-D": (X[:, 0], r"^{name} must be 2-D .* \(6,\); for one feature use X.reshape\("),
-    "3-D": (X[None], r"^{name} must be 2-D \(examples, features\), got shape \(1, 6, 2\)$"),
+    "1-D": (X[:, 0], r"^{name} must be 2-D .* \(6,\); one feature: X.reshape\(-1, 1\), one ex"),
+    "3-D": (X[None], r"^{name} must be 2-D .* \(1, 6, 2\); flatten .*: X.reshape\(len"),
     "no rows": (X[:0], r"^{name} must have at least one example and one .* \(0, 2\)"),
     "no features": (X[:, :0], r"^{name} must have at least one .* got shape \(6, 0\)"),
     "nothing": (X[:0, :0], r"^{name} must have at least one .* got shape \(0, 0\)"),

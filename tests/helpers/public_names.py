@@ -44,6 +44,7 @@ EXEMPT = {
         "Network.choose_backend", "Network.parameters_on", "Network.parameters_for",
         "Network.compiled", "Network.contexts", "Network.set_average_penalty",
         "Network.sharing",
+        "Network.check_names", "Network.remember_names",
         "Network.check_data", "Network.check_metrics", "Network.evaluate_data", "Network.infer",
         "sanity.initial_loss", "sanity.update_ratio",
     ),
