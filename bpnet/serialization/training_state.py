@@ -176,10 +176,10 @@ class Resumption:
                 (str(name), _unpack(state, tensors)) for name, state in training["callbacks"]
             ]
             check_rest(tensors)
-        ours, theirs = architecture(network), architecture(self.network)
-        for name, value in ours.items():
-            self._compare(f"the network's {name}", value, theirs[name])
         self.version = described["version"]
+        ours, theirs = architecture(network), architecture(self.network)
+        for name, value in with_former_defaults(ours, self.version).items():
+            self._compare(f"the network's {name}", value, theirs[name])
 
     def _state(
         self, training: dict[str, Any], tensors: Tensors, custom: Custom
@@ -221,10 +221,10 @@ class Resumption:
             If it does not match; nothing is changed then.
         """
         if self.optimizer is not None:
-            if self.version == 1:
-                ours = with_former_defaults(describe(self.optimizer))
-            else:
-                ours = describe(prepared(self.optimizer, training.direction))
+            ours = self.optimizer
+            if self.version > 1:
+                ours = prepared(ours, training.direction)
+            ours = with_former_defaults(describe(ours), self.version)
             self._compare(_LABELS["optimizer"], ours, self.settings["optimizer"])
         for name, value in settings(training).items():
             if self.settings.get(name) != _UNKNOWN:

@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         0.0, "it cannot be split; let it leave out some examples, and pass these in "
         "validation_data"
     ),
+    "stratify": (False, "there is nothing to split"),
 }  # fmt: skip
 
 
@@ -36,17 +37,17 @@ def examples_of(
     network, X, validation_data
         As in ``Network.fit``.
     **given
-        The arguments y, sample_weight, batch_size, shuffle and validation_split of it.
+        The arguments y, sample_weight, batch_size, shuffle, validation_split and stratify.
 
     Raises
     ------
     ValueError, TypeError
         If one is invalid, or passed although a loader determines it.
     """
-    split = given["validation_split"]
     if not isinstance(X, Loader):
         data = network.check_data(X, given["y"], given["sample_weight"])
-        return hold_out(network, data, validation_data, split)
+        split, stratify = given["validation_split"], given["stratify"]
+        return hold_out(network, data, validation_data, split, stratify)
     for name, value in given.items():
         default, reason = _DEFAULTS[name]
         if type(value) is not type(default) or value != default:

@@ -227,7 +227,12 @@ def test_an_error_in_a_callback_leaves_a_usable_network(backend):
         ([3, 2, 1, 2, 2, 0, 2, 2], {"patience": 2}, 8, 6),
         ([1, 1, 1, 1, 1], {"patience": 0}, 2, 1),
         ([3, 2, 1], {"patience": 0}, 3, 3),
-        ([3, 2.5, 2, 1.5, 1.5, 0], {"patience": 1, "min_delta": 0.75}, 5, 3),
+        (
+            [3, 2.5, 2, 1.5, 1.5, 0],
+            {"patience": 1, "min_delta": 0.75, "relative": False}, 5, 3,
+        ),
+        ([4e-9, 3e-9, 2e-9, 1.9e-9, 1.8e-9, 0], {"patience": 1, "min_delta": 0.2}, 5, 3),
+        ([-1, -2, -2.1, -2.2, 0], {"patience": 1, "min_delta": 0.2}, 4, 2),
         ([1, 2, 3, 2, 2, 2], {"patience": 1, "mode": "max"}, 5, 3),
         ([NAN, NAN, 2, NAN, 1, NAN, NAN, NAN], {"patience": 2}, 8, 5),
         ([NAN, NAN, NAN, NAN], {"patience": 1}, 2, None),
