@@ -256,8 +256,7 @@ class Network(Model):
         ----------
         X : array (m, n_0) or Loader
             Finite features; or a :class:`bpnet.Loader`, which yields the batches: y,
-            batch_size, shuffle, sample_weight, validation_split and stratify then keep their
-            defaults.
+            batch_size, shuffle, sample_weight, validation_split, stratify keep their defaults.
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : Optimizer or None
@@ -273,8 +272,7 @@ class Network(Model):
         validation_data : tuple (X, y) or (X, y, sample_weight) or None
             Examples to evaluate after each epoch.
         validation_split : float, default 0.0
-            Fraction of the examples to hold out at random for validation instead, among those
-            with a weight > 0.
+            Fraction of the examples to hold out at random instead, among those of weight > 0.
         stratify : bool, default False
             Hold out the same proportion of each class (of single classes, not of labels).
         metrics : str, Metric, iterable of both, or None

@@ -32,8 +32,8 @@ from bpnet.common.patience import Patience
 
 # The memory of a schedule: JSON-serializable values by name.
 ScheduleState = dict[str, Any]
-# The floor of a reduced learning rate, relative to the initial one. Steps are mostly 1e-3 to 1e-1
-# of the weights at first, so a million times shorter ones round to nothing in float32.
+# The floor of a reduced learning rate, relative to the initial one. The first steps are mostly
+# 1e-3 to 1e-1 of the weights, so a million times shorter ones round to nothing in float32.
 _FLOOR = 1e-6
 # Returns "min" or "max" for a metric and the `mode` that was asked for.
 Directions = Callable[[str, str | None], str]

@@ -160,7 +160,9 @@ def test_the_rate_stays_above_0():
 
 @pytest.mark.parametrize("make", [lambda **kw: ReduceOnPlateau(0.1, **kw), bpnet.EarlyStopping])
 def test_a_change_of_the_whole_value_is_refused(make):
-    with pytest.raises(ValueError, match=r"^min_delta must be < 1, .* got 2; .* relative=False"):
+    with pytest.raises(
+        ValueError, match=r"^min_delta must be < 1, .* got 2; .* relative=False"
+    ):
         make(min_delta=2.0)
     make(min_delta=2.0, relative=False)
 

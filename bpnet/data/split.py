@@ -36,6 +36,17 @@ def split_rows(n_rows: int, weights: Any, draw: Draw) -> tuple[Any, Any]:
     return np.insert(training, places, idle), held_out
 
 
+def number_to_hold_out(
+    share: float, n_counting: int, n_rows: int, rounded: Callable[[float], int], least: int
+) -> int:
+    """Return how many of the rows that count to hold out.
+
+    If they are few, at least as many as are needed, `least`, unless `share` is too small even
+    if all rows counted.
+    """
+    return max(rounded(share * n_counting), min(least, rounded(share * n_rows)))
+
+
 def counted(n_counting: int, n_rows: int) -> str:
     """Return the number of examples for an error, and how many of them count."""
     if n_counting == n_rows:
@@ -57,7 +68,7 @@ def first_of_each(classes: Any, total: int) -> Any:
         Number of rows to choose, 0 < total < m.
     """
     _, classes, sizes = np.unique(classes, return_inverse=True, return_counts=True)
-    due = sizes * (total / len(classes))
+    due = sizes * total / len(classes)
     chosen = np.floor(due).astype(np.int64)
     fewest, most = np.minimum(1, sizes - 1), np.maximum(sizes - 1, 1)
     if fewest.sum() <= total <= most.sum():

@@ -30,9 +30,7 @@ def with_former_defaults(description: Any, version: int) -> Any:
         return [with_former_defaults(part, version) for part in description]
     if not isinstance(description, dict):
         return description
-    parts = {
-        name: with_former_defaults(part, version) for name, part in description.items()
-    }
+    parts = {name: with_former_defaults(part, version) for name, part in description.items()}
     if parts.get("class") == _PLATEAU and version < 3:
         parts["relative"] = False
         parts["minimum"] = 0.0 if parts["minimum"] is None else parts["minimum"]

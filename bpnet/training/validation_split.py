@@ -9,7 +9,7 @@ import numpy as np
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_flag, check_number
 from bpnet.data.dataset import Dataset
-from bpnet.data.split import counted, first_of_each, split_rows
+from bpnet.data.split import counted, first_of_each, number_to_hold_out, split_rows
 from bpnet.model.model import Model
 from bpnet.random import generator
 
@@ -40,7 +40,7 @@ def hold_out(
     classes = _classes(network, data) if stratify else None
 
     def draw(rows: Any) -> tuple[Any, Any]:
-        held_out = round(share * len(rows))
+        held_out = number_to_hold_out(share, len(rows), data.n_rows, round, least=1)
         if not 0 < held_out < len(rows):
             raise ValueError(
                 f"validation_split must leave examples on both sides; {share:g} of "

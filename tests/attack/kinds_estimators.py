@@ -36,12 +36,14 @@ def said(model: Any, X: Any, y: Any, method: str = "fit", **kwargs: Any) -> str:
         try:
             getattr(model, method)(X, y, **kwargs)
         except ValueError as error:
-            kept = all(model.__dict__.get(n) is before[n] for n in ("coefs_",) if n in before)
-            assert kept and hasattr(model, "coefs_") == ("coefs_" in before), "half a state"
-            assert str(error).startswith(SENTENCE), str(error)
-            return str(error)
-    assert all(np.all(np.isfinite(W)) for W in model.coefs_), "weights are not finite"
-    return " ".join(str(w.message) for w in seen if issubclass(w.category, UserWarning))
+            text = str(error)
+        else:
+            assert all(np.all(np.isfinite(W)) for W in model.coefs_), "weights are not finite"
+            texts = (str(w.message) for w in seen if issubclass(w.category, UserWarning))
+            return " ".join(texts)
+    assert vars(model).keys() == before.keys(), "half a state"
+    assert text.startswith(SENTENCE), text
+    return text
 
 
 def diverges(
@@ -70,8 +72,9 @@ def stops_early(seed: int, **settings: Any) -> None:
     )  # fmt: skip
     with contextlib.suppress(ValueError), np.errstate(all="ignore"):
         model.fit(X, X[:, 0])
-    bad = [k for k, loss in enumerate(epochs) if not np.isfinite(loss)]
-    assert bad[0] == len(epochs) - 1, f"{len(epochs)} epochs, the first bad one {bad[0] + 1}"
+    bad = [k + 1 for k, loss in enumerate(epochs) if not np.isfinite(loss)]
+    assert len(epochs) < 20, f"{len(epochs)} epochs"
+    assert bad in ([], [len(epochs)]), f"{len(epochs)} epochs, not finite in {bad}"
 
 
 def goes_on(seed: int, method: str) -> None:
@@ -119,16 +122,16 @@ def divergence(rng: np.random.Generator) -> Iterator[Probe]:
             )  # fmt: skip
         yield Probe(
             f"classes at a high rate, stopping {early}",
-            bind(diverges, seed(), ("features up to",), 1e200, 1.0, "MLPClassifier", solver="sgd",
-                 learning_rate_init=1e200, early_stopping=early),
+            bind(diverges, seed(), ("features up to",), 1e200, 1.0, "MLPClassifier",
+                 solver="sgd", learning_rate_init=1e200, early_stopping=early),
         )  # fmt: skip
         yield Probe(
             f"ends at once, stopping {early}", bind(stops_early, seed(), early_stopping=early)
         )
         yield Probe(
             f"poisson, stopping {early}",
-            bind(diverges, seed(), ("features up to",), 1e5, 0.0, "MLPRegressor", loss="poisson",
-                 solver="sgd", learning_rate_init=1.0, early_stopping=early),
+            bind(diverges, seed(), ("features up to",), 1e5, 0.0, "MLPRegressor",
+                 loss="poisson", solver="sgd", learning_rate_init=1.0, early_stopping=early),
         )  # fmt: skip
         yield Probe(
             f"an optimizer of bpnet, stopping {early}",
@@ -311,11 +314,13 @@ def small_print(rng: np.random.Generator) -> Iterator[Probe]:
     X = data(int(rng.integers(2**31)))
     y, labels = (X[:, 0] > 0).astype(int), (X > 0).astype(int)
     tables: dict[str, Any] = {
-        "a list of numbers": [1, 2], "a list of None": [None, None], "a None": {0: None, 1: 1.0},
-        "negative": {0: -1.0, 1: 1.0}, "NaN": {0: float("nan"), 1: 1.0},
+        "a list of numbers": [1, 2], "a list of None": [None, None],
+        "a None": {0: None, 1: 1.0}, "negative": {0: -1.0, 1: 1.0},
+        "NaN": {0: float("nan"), 1: 1.0},
         "infinite": {0: float("inf"), 1: 1.0}, "keys of text": {"0": 1.0, "1": 2.0},
-        "no such class": {0: 1.0, 2: 1.0}, "text": {0: "1", 1: 1.0}, "a list": {0: [1.0], 1: 2.0},
-        "dicts for one output": [{0: 1.0, 1: 2.0}], "an empty list": [],
+        "no such class": {0: 1.0, 2: 1.0}, "text": {0: "1", 1: 1.0},
+        "a list": {0: [1.0], 1: 2.0}, "dicts for one output": [{0: 1.0, 1: 2.0}],
+        "an empty list": [],
     }  # fmt: skip
     for name, table in tables.items():
         model = bpnet.MLPClassifier(**SMALL, class_weight=table)

@@ -50,10 +50,8 @@ def check_rate(expected: float, rule: Any, values: Any) -> None:
 class Logs(bpnet.Callback):
     """Adds given values to the logs."""
 
-    adds = {"f": None}
-
     def __init__(self, values: Any) -> None:
-        self.values = values
+        self.adds, self.values = {"f": None}, values
 
     def on_epoch_end(self, training: Any) -> None:
         training.logs["f"] = float(self.values[training.epoch - 1])
@@ -92,8 +90,8 @@ def small_targets(solver: str, scale: float, seed: int) -> None:
 def fine_targets(solver: str, seed: int) -> None:
     X, y = regression(1.0, seed)
     model = bpnet.MLPRegressor(
-        hidden_layer_sizes=(4,), activation="identity", solver=solver, max_iter=4000, random_state=0,
-        learning_rate_init=0.02,
+        hidden_layer_sizes=(4,), activation="identity", solver=solver, max_iter=4000,
+        random_state=0, learning_rate_init=0.02,
     )  # fmt: skip
     must_not_warn(bind(model.fit, X, y))
 
@@ -282,8 +280,8 @@ def estimator_weights(name: str, seed: int, backend: str = "numpy", **settings: 
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(60, 3))
     y = (X[:, 0] > 0).astype(int) if name == "MLPClassifier" else X[:, 0]
-    model = getattr(bpnet, name)(hidden_layer_sizes=(3,), max_iter=3, random_state=seed % 1000, backend=backend,
-                                 **settings)  # fmt: skip
+    settings |= {"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": seed % 1000}
+    model = getattr(bpnet, name)(backend=backend, **settings)
     model.fit(X, y, weights(rng, 60, 24))
     assert np.all(np.isfinite(model.predict(X)))
     if settings.get("early_stopping"):
@@ -426,8 +424,8 @@ def weights_of_zero(rng: np.random.Generator) -> Iterator[Probe]:
     )
     few = bpnet.MLPRegressor(hidden_layer_sizes=(2,), early_stopping=True)
     w = np.zeros(30)
-    w[:3] = 1.0
+    w[:2] = 1.0
     yield Probe(
-        "too few rows count", bind(must_refuse, bind(few.fit, A, A[:, 0], w), "3 of 30")
+        "too few rows count", bind(must_refuse, bind(few.fit, A, A[:, 0], w), "2 of 30")
     )
     yield Probe("the loss of what counts", bind(loss_with_batches_of_weight_0, seed()))

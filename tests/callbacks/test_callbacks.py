@@ -229,7 +229,9 @@ def test_an_error_in_a_callback_leaves_a_usable_network(backend):
         ([3, 2, 1], {"patience": 0}, 3, 3),
         (
             [3, 2.5, 2, 1.5, 1.5, 0],
-            {"patience": 1, "min_delta": 0.75, "relative": False}, 5, 3,
+            {"patience": 1, "min_delta": 0.75, "relative": False},
+            5,
+            3,
         ),
         ([4e-9, 3e-9, 2e-9, 1.9e-9, 1.8e-9, 0], {"patience": 1, "min_delta": 0.2}, 5, 3),
         ([-1, -2, -2.1, -2.2, 0], {"patience": 1, "min_delta": 0.2}, 4, 2),

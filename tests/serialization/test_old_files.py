@@ -5,8 +5,8 @@
     net.fit(X, y, epochs=4, optimizer=..., callbacks=[..., bpnet.Checkpoint(path)], ...)
     net.save(path)
 
-with the networks below; and one of format 2, in which a ReduceOnPlateau has an absolute `min_delta`
-and no floor.
+with the networks below; and one of format 2, in which a ReduceOnPlateau has an absolute
+`min_delta` and no floor.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def test_an_old_run_cannot_be_resumed_with_fewer_epochs():
 def fit_with_plateaus(path=None, given=True, **former):
     """Fit as the file of format 2 was; `former` are arguments that its bpnet did not have."""
     dropout = schedules.ReduceOnPlateau(0.3, patience=1, min_delta=0.05, **former)
-    plateau = schedules.ReduceOnPlateau(0.02, patience=0, min_delta=0.004, factor=0.01, **former)
+    plateau = schedules.ReduceOnPlateau(
+        0.02, patience=0, min_delta=0.004, factor=0.01, **former
+    )
     layers = [Dense(6, "tanh"), Dropout(dropout), Dense(1)]
     net = bpnet.Network(layers, "binary_crossentropy", seed=3)
     optimizer = bpnet.Adam(schedules.WarmUp(plateau, 2)) if given else None
