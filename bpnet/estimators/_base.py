@@ -181,13 +181,14 @@ class BaseMLP(Stochastic, ABC):
             max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
             verbose=bool(self.verbose),
         )  # fmt: skip
-        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
-        self.loss_ = float(result.fun)
+        self.loss_, weights = float(result.fun), ""
+        if not math.isfinite(self.loss_):
+            self.n_iter_, weights = int(result.nit), "the weights of the last iteration"
+        else:
+            self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         if result.success:
             reason = "its gradient is smaller"
             warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=5)
-        finite = math.isfinite(self.loss_)
-        weights = "" if finite else "the weights of the last iteration"
         return Ending(f"in iteration {self.n_iter_ + 1}", diverged_to=weights)
 
     def _store_weights(self, network: Network, owner: Backend | None) -> bool:

@@ -130,7 +130,7 @@ def test_of_few_rows_that_count_one_is_held_out():
 @pytest.mark.parametrize(
     ("counting", "share", "message"),
     [
-        (1, 0.5, r"0.5 of the 1 examples with a weight > 0 \(1 of 60 examples\) is 0"),
+        (1, 0.5, r"0.5 of the 1 examples with a weight > 0 \(1 of 60 examples\) is 1"),
         (3, 0.001, r"\(3 of 60 examples\) is 0"),
         (3, 0.9, r"\(3 of 60 examples\) is 3"),
     ],
