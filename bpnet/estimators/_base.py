@@ -91,7 +91,15 @@ class BaseMLP(Stochastic, ABC):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or an array is invalid, or the weights become non-finite.
+            If a parameter or an array is invalid, or the weights become non-finite; the
+            estimator is left as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training did not converge: it reached `max_iter`, diverged although early
+            stopping restored finite weights, or ended by a `tol` that is coarse for these
+            targets.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
@@ -114,7 +122,7 @@ class BaseMLP(Stochastic, ABC):
             total = self._total_weights(weights, factors, architecture.dtype)
             data = _on_owner(features, targets, total, architecture.dtype)
             network = self._network_on(backend, architecture)
-            before["_optimizer"] = None  # its arrays change in training
+            before.pop("_optimizer", None)  # its arrays change in training
             if self._is_stochastic:
                 train, validation = self._split(data, targets, weights)
                 ending = self._fit_stochastic(network, backend, train, validation, incremental)
