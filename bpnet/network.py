@@ -236,6 +236,7 @@ class Network(Model):
         sample_weight: Any = None,
         validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
+        stratify: bool = False,
         metrics: str | Metric | Iterable[str | Metric] | None = None,
         training_metrics: bool = False,
         callbacks: Iterable[Callback] = (),
@@ -256,7 +257,7 @@ class Network(Model):
         ----------
         X : array or data frame (m, n_0), or Loader
             Finite features; or a :class:`bpnet.Loader`, which yields the batches: y,
-            batch_size, shuffle, sample_weight and validation_split then keep their defaults.
+            batch_size, shuffle, sample_weight, validation_split, stratify keep their defaults.
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : Optimizer or None
@@ -272,7 +273,9 @@ class Network(Model):
         validation_data : tuple (X, y) or (X, y, sample_weight) or None
             Examples to evaluate after each epoch.
         validation_split : float, default 0.0
-            Fraction of the examples to hold out at random for validation instead.
+            Fraction of the examples to hold out at random instead, among those of weight > 0.
+        stratify : bool, default False
+            Hold out the same proportion of each class (of single classes, not of labels).
         metrics : str, Metric, iterable of both, or None
             As in :meth:`evaluate`, of the validation examples: "val_..." in the history.
         training_metrics : bool, default False
@@ -339,6 +342,7 @@ class Network(Model):
         data, validation, names = examples_of(
             self, X, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
             validation_data=validation_data, validation_split=validation_split,
+            stratify=stratify,
             feature_names=resumed.network.feature_names if resumed else None,
         )  # fmt: skip
         training = Training(

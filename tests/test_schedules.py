@@ -93,18 +93,20 @@ def test_any_time_gives_a_rate_from_zero_to_the_first(epoch):
         assert 0.0 <= schedule(epoch) <= 0.1 * (1.0 + 1e-15)
 
 
+@pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("patience", [0, 1, 3])
-def test_plateau_is_that_of_pytorch(patience, mode):
+def test_plateau_is_that_of_pytorch(patience, mode, relative):
     torch = pytest.importorskip("torch")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     reference = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, mode, factor=0.5, patience=patience, threshold=0.05,
-        threshold_mode="abs", min_lr=0.004, eps=0.0,
+        threshold_mode="rel" if relative else "abs", min_lr=0.004, eps=0.0,
     )  # fmt: skip
     schedule = ReduceOnPlateau(
-        0.1, "val_loss", factor=0.5, patience=patience, min_delta=0.05, mode=mode, minimum=0.004
-    )
+        0.1, "val_loss", factor=0.5, patience=patience, min_delta=0.05, mode=mode,
+        minimum=0.004, relative=relative,
+    )  # fmt: skip
     rng = np.random.default_rng(0)
     state = schedule.initial_state()
     for figure in np.concatenate([np.linspace(2.0, 0.5, 10), rng.uniform(0.4, 1.0, 30)]):
@@ -116,13 +118,65 @@ def test_plateau_is_that_of_pytorch(patience, mode):
 
 
 def test_plateau_waits_then_reduces_down_to_its_minimum():
-    schedule = ReduceOnPlateau(0.8, factor=0.5, patience=1, min_delta=0.1, minimum=0.15)
+    schedule = ReduceOnPlateau(
+        0.8, factor=0.5, patience=1, min_delta=0.1, minimum=0.15, relative=False
+    )
     figures = [1.0, 0.95, 0.92, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     rates, state = [], schedule.initial_state()
     for figure in figures:
         state = schedule.observe(state, {"loss": figure})
         rates.append(schedule.value(0, state))
     assert rates == [0.8, 0.8, 0.4, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15, 0.15]
+
+
+FIGURES = st.lists(st.floats(-1e100, 1e100), min_size=2, max_size=30)
+
+
+@given(FIGURES, st.integers(-600, 600), st.sampled_from(["min", "max"]))
+def test_the_unit_of_a_metric_does_not_matter(figures, power, mode):
+    """A power of 2 scales without rounding; denormal figures would be rounded."""
+    figures = [figure if abs(figure) > 1e-100 else 0.0 for figure in figures]
+    schedule = ReduceOnPlateau(0.1, factor=0.5, patience=0, min_delta=0.25, mode=mode)
+    rates = []
+    for unit in (1.0, 2.0**power):
+        state = schedule.initial_state()
+        for figure in figures:
+            state = schedule.observe(state, {"loss": figure * unit})
+        rates.append(schedule.value(0, state))
+    assert rates[0] == rates[1]
+
+
+def test_the_rate_stays_above_0():
+    schedule, rates = ReduceOnPlateau(0.1, patience=0), []
+    state = schedule.initial_state()
+    for _ in range(300):
+        state = schedule.observe(state, {"loss": 1.0})
+        rates.append(schedule.value(0, state))
+    assert rates[-1] == pytest.approx(1e-7, rel=1e-12)
+    assert schedule.minimum is None
+    state = schedule.replace(minimum=0.0).observe(state, {"loss": 1.0})
+    assert state["rate"] == pytest.approx(1e-8, rel=1e-12)
+
+
+@pytest.mark.parametrize("make", [lambda **kw: ReduceOnPlateau(0.1, **kw), bpnet.EarlyStopping])
+def test_a_change_of_the_whole_value_is_refused(make):
+    with pytest.raises(
+        ValueError, match=r"^min_delta must be < 1, .* got 2; .* relative=False"
+    ):
+        make(min_delta=2.0)
+    make(min_delta=2.0, relative=False)
+
+
+@pytest.mark.parametrize("first", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_figures_that_are_not_finite(first, mode):
+    """One that is best ever ends all improvement; others are no improvement."""
+    schedule = ReduceOnPlateau(0.8, factor=0.5, patience=0, mode=mode)
+    state = schedule.initial_state()
+    for figure in (first, 1.0, -1.0 if mode == "min" else 2.0):
+        state = schedule.observe(state, {"loss": figure})
+    is_best = first == (-math.inf if mode == "min" else math.inf)
+    assert state["rate"] == (0.2 if is_best else 0.4)
 
 
 def test_warm_up_hands_figures_to_the_plateau_behind_it():
@@ -210,7 +264,7 @@ def test_momentum_holds_the_rate_inside_the_velocity():
 
 
 def test_plateau_reduces_in_training_and_leaves_the_users_schedule_alone(backend):
-    schedule = ReduceOnPlateau(0.1, factor=0.5, patience=1, min_delta=1e6)
+    schedule = ReduceOnPlateau(0.1, factor=0.5, patience=1, min_delta=1e6, relative=False)
     optimizer = bpnet.SGD(schedule)
     for _ in range(2):  # the second fit starts over
         _, history = fitted(optimizer, backend, epochs=6)
@@ -219,7 +273,9 @@ def test_plateau_reduces_in_training_and_leaves_the_users_schedule_alone(backend
 
 
 def test_plateau_watches_validation_figures():
-    schedule = ReduceOnPlateau(0.1, "val_loss", factor=0.5, patience=0, min_delta=1e6)
+    schedule = ReduceOnPlateau(
+        0.1, "val_loss", factor=0.5, patience=0, min_delta=1e6, relative=False
+    )
     _, history = fitted(bpnet.SGD(schedule), validation_data=(X, Y))
     assert history["learning_rate"] == [0.1, 0.1, 0.05]
     with pytest.raises(

@@ -26,12 +26,15 @@ class EarlyStopping(Callback):
     patience : int, default 10
         Epochs with no improvement that are tolerated.
     min_delta : float, default 0.0
-        Minimum change that counts as an improvement.
+        A change must be larger than this to count as an improvement.
     mode : {"min", "max"} or None, default None
         Whether lower or higher is better. None is what the metric says: "max" for an accuracy,
         "min" for a loss.
     restore_best : bool, default True
         Restore the weights of the best epoch at the end, however training ended.
+    relative : bool, default True
+        Whether `min_delta` is a fraction of the best value's magnitude, < 1, so that the unit
+        of the metric does not matter. False: it is in units of the metric.
 
     Attributes
     ----------
@@ -70,9 +73,10 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         mode: str | None = None,
         restore_best: bool = True,
+        relative: bool = True,
     ) -> None:
         self.monitor = check_text("monitor", monitor)
-        self.mode, self.patience = mode, Patience(patience, min_delta, mode)
+        self.mode, self.patience = mode, Patience(patience, min_delta, mode, relative)
         self.restore_best = check_flag("restore_best", restore_best)
         self._direction = mode
         self.best = math.nan
@@ -127,6 +131,7 @@ class EarlyStopping(Callback):
             "min_delta": self.patience.min_delta,
             "mode": self._direction,
             "restore_best": self.restore_best,
+            "relative": self.patience.relative,
         }
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from bpnet.common.checks import check_choice, check_integer, check_number
+from bpnet.common.checks import check_choice, check_flag, check_integer, check_number
 
 # How to get metrics of validation data.
 VALIDATE = "pass validation_data or validation_split"
@@ -15,12 +15,23 @@ class Patience:
     """Count the epochs since the best value of a metric.
 
     `best` is the best value so far, infinite before the first; `waited` the epochs since then.
-    A `mode` of None is to be chosen by :meth:`start`; until then lower is better.
+    A `mode` of None is to be chosen by :meth:`start`; until then lower is better. The smallest
+    change that counts is `min_delta`, if `relative` times the magnitude of the best value.
     """
 
-    def __init__(self, patience: int, min_delta: float, mode: str | None) -> None:
+    relative = False  # in pickles of earlier versions
+
+    def __init__(
+        self, patience: int, min_delta: float, mode: str | None, relative: bool = True
+    ) -> None:
         self.patience = check_integer("patience", patience, 0)
         self.min_delta = check_number("min_delta", min_delta, 0.0)
+        self.relative = check_flag("relative", relative)
+        if self.relative and self.min_delta >= 1.0:
+            raise ValueError(
+                f"min_delta must be < 1, as it is a fraction of the best value, got "
+                f"{self.min_delta:g}; for a change in units of the metric pass relative=False"
+            )
         if mode is not None:
             check_choice("mode", mode, ("min", "max"))
         self.start(mode or "min")
@@ -48,11 +59,18 @@ class Patience:
         """Record the metrics of an epoch; return whether the monitored one is the best yet."""
         if monitor not in logs:
             raise unknown_monitor(monitor, logs)
-        if self.sign * (self.best - logs[monitor]) > self.min_delta:
+        if self.sign * (self.best - logs[monitor]) > self._smallest_change:
             self.best, self.waited = logs[monitor], 0
             return True
         self.waited += 1
         return False
+
+    @property
+    def _smallest_change(self) -> float:
+        """The change that an improvement must exceed; any will do if the best is infinite."""
+        if not self.relative:
+            return self.min_delta
+        return self.min_delta * abs(self.best) if math.isfinite(self.best) else 0.0
 
     @property
     def exhausted(self) -> bool:

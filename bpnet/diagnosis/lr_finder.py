@@ -42,8 +42,9 @@ class RateTest(NamedTuple):
     suggestion : float
         The rate from which the smoothed loss stayed below half its descent to the minimum.
     diverged : bool
-        Whether the test ended because the loss rose to 4 times its minimum or was not finite;
-        if False, even the highest rate may be too low.
+        Whether the test ended because the loss rose to 4 times its minimum (if that is below
+        0, by 3 times its fall) or was not finite; if False, even the highest rate may be too
+        low.
     """
 
     rates: list[float]
@@ -141,7 +142,7 @@ def find_learning_rate(
         for loss in trial:
             mean = _MEMORY * mean + (1.0 - _MEMORY) * loss
             now = mean / (1.0 - _MEMORY ** (len(losses) + 1))
-            diverged = not math.isfinite(loss) or now > _DIVERGED * min(smoothed, default=now)
+            diverged = not math.isfinite(loss) or _has_diverged(now, smoothed)
             if diverged:
                 break
             losses.append(loss)
@@ -196,6 +197,16 @@ def _losses(
         for _ in rates:
             state = step(state | {"loss": backend.xp.asarray(zero, copy=True)}, batches)
             yield float(state["loss"])
+
+
+def _has_diverged(now: float, smoothed: Sequence[float]) -> bool:
+    """Whether a loss is too high; below 0, as that of counts may be, its rise counts."""
+    least = min(smoothed, default=now)
+    if least > 0.0:
+        return now > _DIVERGED * least
+    return now - least > (_DIVERGED - 1.0) * (
+        max(smoothed[0], 0.0) - least if smoothed else 1.0
+    )
 
 
 def _halfway(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
@@ -19,8 +21,10 @@ from bpnet.backend.memory import check_room
 from bpnet.backend.registry import backend_of, get_backend
 from bpnet.backend.transfer import to_host, to_input_type
 from bpnet.backend.typing import Array
+from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
 from bpnet.estimators._architecture import Architecture
+from bpnet.estimators._divergence import Ending
 from bpnet.estimators._inputs import (
     Features,
     check_examples,
@@ -31,6 +35,7 @@ from bpnet.estimators._inputs import (
 from bpnet.estimators._lbfgs import Objective, minimize
 from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
+from bpnet.estimators._tolerance import warn_if_coarse
 from bpnet.losses import Loss
 from bpnet.network import Network
 
@@ -86,12 +91,20 @@ class BaseMLP(Stochastic, ABC):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or an array is invalid, or the weights become non-finite.
+            If a parameter or an array is invalid, or the weights become non-finite; the
+            estimator is left as it was.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training did not converge: it reached `max_iter`, diverged although early
+            stopping restored finite weights, or ended by a `tol` that is coarse for these
+            targets.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
-        with self._unchanged_on_error():
+        with self._unchanged_on_error() as before:
             self._check_combinations(incremental)
             layers = self._hidden_layers()
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -106,22 +119,26 @@ class BaseMLP(Stochastic, ABC):
             factors = self._class_weights(y, incremental)
             self.n_outputs_ = self._count_outputs(targets)
             architecture = self._prepare(features, layers, first)
-            data = _on_owner(features, targets, _product(weights, factors), architecture.dtype)
+            total = self._total_weights(weights, factors, architecture.dtype)
+            data = _on_owner(features, targets, total, architecture.dtype)
             network = self._network_on(backend, architecture)
-        if self._is_stochastic:
-            train, validation = self._split(data, targets, weights)
-            self._fit_stochastic(network, backend, train, validation, incremental)
-        else:
-            self._fit_lbfgs(network, backend, data)
-        self._store_weights(network, features.owner)
+            before.pop("_optimizer", None)  # its arrays change in training
+            if self._is_stochastic:
+                train, validation = self._split(data, targets, weights)
+                ending = self._fit_stochastic(network, backend, train, validation, incremental)
+            else:
+                ending = self._fit_lbfgs(network, backend, data)
+            if not self._store_weights(network, features.owner):
+                raise ending.error(data)
+        ending.warn(data, stacklevel=4)
         return self
 
     @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Restore all attributes if a check fails."""
-        before = dict(self.__dict__)
+    def _unchanged_on_error(self) -> Iterator[dict[str, Any]]:
+        """Restore all attributes on an error, to those in the dict that it yields."""
+        before = {k: v.copy() if isinstance(v, list) else v for k, v in vars(self).items()}
         try:
-            yield
+            yield before
         except Exception:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -151,17 +168,39 @@ class BaseMLP(Stochastic, ABC):
         architecture.check(self.coefs_)
         return architecture
 
-    def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> None:
+    def _total_weights(self, weights: Any, factors: Any, dtype: str) -> Any:
+        """Return the weights of the examples in training, which must not all be 0."""
+        if factors is None:
+            return weights
+        with np.errstate(over="ignore", under="ignore"):
+            total = factors if weights is None else weights * factors
+            total = total.astype(dtype, copy=False)
+        if not 0.0 < (found := float(total.sum(dtype=float))) < math.inf:
+            also = "" if weights is None else " together with sample_weight"
+            raise ValueError(
+                f"class_weight must leave weights with a finite sum > 0{also}; the sum over "
+                f"the {len(total)} examples is {found:g}"
+            )
+        return total
+
+    def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> Ending:
         result = minimize(
             Objective(network, backend, data),
             max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
             verbose=bool(self.verbose),
         )  # fmt: skip
-        self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
-        self.loss_ = float(result.fun)
+        self.loss_, weights = float(result.fun), ""
+        if not math.isfinite(self.loss_):
+            self.n_iter_, weights = int(result.nit), "the weights of the last iteration"
+        else:
+            self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
+        if result.success:
+            reason = "its gradient is smaller"
+            warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=5)
+        return Ending(f"in iteration {self.n_iter_ + 1}", diverged_to=weights)
 
-    def _store_weights(self, network: Network, owner: Backend | None) -> None:
-        """Store the network's weights as arrays of the same type as X."""
+    def _store_weights(self, network: Network, owner: Backend | None) -> bool:
+        """Store the weights as arrays of the same type as X; return if all are finite."""
         backend, xp = network.backend, network.backend.xp
         with backend.activate():
             layers = network.parameters
@@ -170,11 +209,7 @@ class BaseMLP(Stochastic, ABC):
             self.coefs_, self.intercepts_ = (
                 [to_input_type(p[k], backend, owner) for p in layers] for k in ("W", "b")
             )
-        if not is_finite:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain "
-                "large values and need to be preprocessed."
-            )
+        return is_finite
 
     def _partial_fit_is_available(self) -> bool:
         if not self._is_stochastic:
@@ -223,7 +258,7 @@ class BaseMLP(Stochastic, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle host (NumPy) arrays, which load on machines without the device."""
-        state = dict(super().__getstate__())
+        state = dict(super().__getstate__()) | version_note()
         state.pop("_network", None)
         for name in ("coefs_", "intercepts_"):
             if name in state:
@@ -232,6 +267,12 @@ class BaseMLP(Stochastic, ABC):
             if state.get(name) is not None:
                 state[name] = [{k: to_host(p) for k, p in p_l.items()} for p_l in state[name]]
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickle; warn if another version of bpnet wrote the pickle."""
+        state = dict(state)
+        check_version_note(state, type(self).__name__)
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         """Declare support for sparse features.
@@ -254,9 +295,3 @@ def _on_owner(features: Features, targets: Any, weights: Any, dtype: str) -> Dat
     y = placed(targets, "int64" if targets.ndim == 1 else dtype)
     w = None if weights is None else placed(weights, dtype)
     return Dataset(placed(X, dtype), y, w, owner, dtype)
-
-
-def _product(weights: Any, factors: Any) -> Any:
-    if weights is None or factors is None:
-        return weights if factors is None else factors
-    return weights * factors

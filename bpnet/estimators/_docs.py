@@ -35,7 +35,9 @@ random_state : int, RandomState or None, default None
     Seeds initial weights, shuffling, validation split and dropout: the same random numbers as
     in scikit-learn, on every backend.
 tol : float, default 0.0001
-    Minimum improvement of loss or score; for "lbfgs" the gradient tolerance.
+    Minimum improvement of loss or score; for "lbfgs" the gradient tolerance. It is absolute, as
+    in scikit-learn, so scale regression targets to a variance near 1, for example with
+    :class:`sklearn.compose.TransformedTargetRegressor`. One too coarse for them is a warning.
 verbose : bool or int, default False
     Print the loss of each epoch.
 warm_start : bool, default False
@@ -47,7 +49,8 @@ nesterovs_momentum : bool, default True
     Whether to use Nesterov's momentum.
 early_stopping : bool, default False
     Hold out `validation_fraction` of the examples (stratified, also for several classes), stop
-    when their score no longer improves, and restore the best weights.
+    when their score no longer improves, and restore the best weights. Examples of weight 0 are
+    not held out.
 validation_fraction : float, default 0.1
     Fraction of the examples to hold out.
 beta_1, beta_2 : float, default 0.9 and 0.999
@@ -86,7 +89,8 @@ coefs_, intercepts_ : list of array
     Weights W_l (n_{l-1}, n_l) and biases b_l (n_l,) of each layer, of the same array type as X;
     NumPy arrays after pickling.
 loss_ : float
-    Loss of the last epoch.
+    Loss of the last epoch; NaN or infinite only if early stopping restored other weights, or
+    those of the last epoch are finite.
 best_loss_ : float or None
     The smallest loss; None with early stopping.
 loss_curve_ : list of float

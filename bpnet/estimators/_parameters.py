@@ -134,6 +134,13 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
             self.clip_norm, self.optimizer, self.schedule,
         )  # fmt: skip
 
+    @property
+    def _rate_setting(self) -> str:
+        """The parameter that sets the learning rate, as errors name it."""
+        if self.optimizer is not None:
+            return "the rate of optimizer"
+        return "learning_rate_init" if self.schedule is None else "the rate of schedule"
+
     def _check_combinations(self, incremental: bool) -> None:
         """Reject parameters that contradict each other."""
         if any(isinstance(callback, Checkpoint) for callback in self._callback_list()):

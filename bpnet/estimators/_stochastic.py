@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -16,9 +17,11 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.callbacks.progress import with_progress
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import in_order
+from bpnet.estimators._divergence import Ending
 from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
+from bpnet.estimators._tolerance import warn_if_coarse
 from bpnet.network import Network
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import LEARNING_RATE
@@ -81,18 +84,20 @@ class Stochastic(MLPParameters):
     def _fit_stochastic(
         self, network: Network, backend: Backend, data: Dataset, validation: Dataset | None,
         incremental: bool,
-    ) -> None:  # fmt: skip
+    ) -> Ending:  # fmt: skip
         """Run the epochs and leave the network with its last or best parameters."""
         if self._last is not None and self._has_best_weights():
             network.set_parameters(backend, copy_parameters(self._last, backend))
         record = _Record(self, self._best and copy_parameters(self._best, backend))
+        batch_size = self._batch_rows(data.n_rows)
         training = Training(
             network, data,
             validation=validation, epochs=1 if incremental else self.max_iter,
-            batch_size=self._batch_rows(data.n_rows),
+            batch_size=batch_size,
             order=self._shuffled if self.shuffle else in_order, shuffle=self.shuffle,
             callbacks=with_progress([record, *self._callback_list()], bool(self.progress)),
-            backend=backend, state=self._training_state(data.n_rows), loss_weighting="rows",
+            backend=backend, state=self._training_state(data.n_rows),
+            loss_weighting=_loss_weighting(data, batch_size),
             on_nonfinite="ignore",  # scikit-learn has its own error
         )  # fmt: skip
         self.n_iter_ = 0
@@ -101,11 +106,17 @@ class Stochastic(MLPParameters):
         except KeyboardInterrupt:
             stopped = "interrupted"
         self._warn(stopped, incremental)
+        if record.converged and not (incremental or self.early_stopping):
+            reason = "in each epoch it fell by less"
+            warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=5)
         if record.best is not None:
             self._last, self._best = network.placement.parameters, record.best
             network.set_parameters(backend, copy_parameters(record.best, backend))
         if not (self.warm_start or incremental):
             self._last = self._best = self._order = None
+        if record.ending.diverged_to:  # go on from the weights that are kept, not from NaN
+            self._last = self._optimizer = None
+        return record.ending
 
     def _warn(self, stopped: str | None, incremental: bool) -> None:
         if stopped == "interrupted":
@@ -134,12 +145,18 @@ class Stochastic(MLPParameters):
             random_state = np.random.RandomState()
             random_state.set_state(self._split_state)
         train, held_out = train_and_validation(
-            data.n_rows, self.validation_fraction, self._strata(targets), random_state
+            data.n_rows, weights, self.validation_fraction, self._strata(targets), random_state
         )
         w = None if weights is None else weights[held_out].astype(data.dtype, copy=False)
         if data.owner is not None and w is not None:
             w = data.owner.asarray(w)
-        return data.take(train), data.take(held_out)._replace(w=w)
+        training = data.take(train)
+        if not training.total_weight > 0.0:
+            raise ValueError(
+                f"class_weight must leave a weight > 0 on the training side of "
+                f"validation_fraction={self.validation_fraction:g}, got only 0"
+            )
+        return training, data.take(held_out)._replace(w=w)
 
     def _batch_rows(self, rows: int) -> int:
         if self.batch_size == "auto":
@@ -197,6 +214,9 @@ class _Record(Callback):
 
     def __init__(self, estimator: Stochastic, best: Parameters | None) -> None:
         self.estimator, self.best = estimator, best
+        self.best_epoch: int | None = None
+        self.converged = False
+        self.ending = Ending("before the first epoch")
 
     def on_train_begin(self, training: Training) -> None:
         """Start with the initial weights as the best, because every score may be NaN."""
@@ -211,25 +231,40 @@ class _Record(Callback):
         e.loss_ = training.logs["loss"]
         e.loss_curve_.append(e.loss_)
         self._say(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
+        rate = training.logs["learning_rate"]
+        self.ending = Ending(f"in epoch {e.n_iter_}", rate, e._rate_setting)
+        diverged = not math.isfinite(e.loss_ + training.logs.get("val_loss", 0.0))
         if e.early_stopping:
-            self._observe_score(training)
+            self._observe_score(training, diverged)
         else:
             self._count(e.loss_ > e.best_loss_ - e.tol)
             if e.loss_ < e.best_loss_:
                 e.best_loss_ = e.loss_
-        if e._no_improvement_count > e.n_iter_no_change:
+        if diverged:
+            self.ending = self.ending._replace(diverged_to=self._weights_at_end())
+            training.stop("the loss is not finite")
+        elif e._no_improvement_count > e.n_iter_no_change:
             self._stop_or_slow_down(training)
 
-    def _observe_score(self, training: Training) -> None:
+    def _weights_at_end(self) -> str:
+        """Name the weights with which training ends if the loss is not finite."""
+        if not self.estimator.early_stopping:
+            return "the weights of that epoch"
+        if self.best_epoch is None:
+            return "the weights it began with, as no epoch had a finite score"
+        return f"the best weights, of epoch {self.best_epoch}"
+
+    def _observe_score(self, training: Training, diverged: bool) -> None:
+        """Record the score; NaN weights predict, but have no score."""
         e = self.estimator
-        score = e._validation_score(training)
+        score = math.nan if diverged else e._validation_score(training)
         e.validation_scores_.append(score)
         e.validation_loss_curve_.append(training.logs["val_loss"])
         self._say(f"Validation score: {score:f}")
         self._count(score < e.best_validation_score_ + e.tol)
         if score > e.best_validation_score_:
             e.best_validation_score_ = score
-            self.best = training.copy_parameters()
+            self.best, self.best_epoch = training.copy_parameters(), e.n_iter_
 
     def _count(self, no_improvement: bool) -> None:
         e = self.estimator
@@ -250,8 +285,19 @@ class _Record(Callback):
             self._say(f"{message} Setting learning rate to {rate / 5.0:f}")
             return
         self._say(f"{message}{' Learning rate too small.' if e._is_adaptive else ''} Stopping.")
+        self.converged = True
         training.stop(message)
 
     def _say(self, message: str) -> None:
         if self.estimator.verbose:
             print(message)
+
+
+def _loss_weighting(data: Dataset, batch_size: int) -> str:
+    """Return how batches are weighted in an epoch's loss: by rows, as scikit-learn does.
+
+    By weight if all rows of a batch may have weight 0: its loss is 0, and would count.
+    """
+    idle = 0 if data.w is None else int(np.count_nonzero(to_host(data.w) == 0.0))
+    smallest = data.n_rows % batch_size or batch_size
+    return "weight" if idle >= smallest else "rows"

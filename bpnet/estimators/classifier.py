@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,19 +10,19 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from bpnet import inference
 from bpnet.activations import softplus
 from bpnet.backend import Backend
+from bpnet.backend.compat import array_namespace
 from bpnet.backend.registry import backend_of
-from bpnet.backend.transfer import to_device, to_host
+from bpnet.backend.transfer import is_sparse, to_device, to_host
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec
-from bpnet.common.checks import check_number
 from bpnet.estimators._base import BaseMLP
+from bpnet.estimators._class_weights import class_factors
 from bpnet.estimators._docs import documented
 from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
@@ -45,7 +46,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     <parameters>
     class_weight : dict, list of dict, "balanced" or None, default None
         Factors for the example weights of each class; "balanced" gives all classes the same
-        total weight. Multilabel targets take a list with one dict per label.
+        total weight. Multilabel targets take a list with one dict per label. Classes without
+        an entry have the factor 1, those of weight 0 are not trained on.
 
     Attributes
     ----------
@@ -171,13 +173,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         array (n_samples, n_classes)
             Of the same array type as X. Rows sum to 1, except for multilabel targets, where
-            each column is the probability of one label.
+            each column is the probability of one label. The probability of a single class is 1.
         """
-        return self._infer(inference.probabilities, X)[0]
+        p = self._infer(inference.probabilities, X)[0]
+        return _filled(p, 1.0) if self._has_one_class else p
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the log-probabilities, finite even where probabilities round to 0."""
-        return self._infer(log_probabilities, X)[0]
+        log_p = self._infer(log_probabilities, X)[0]
+        return _filled(log_p, 0.0) if self._has_one_class else log_p
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the weighted fraction of examples with every label correct."""
@@ -185,6 +189,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
             return float(accuracy_score(as_truth(y), predicted, sample_weight=weights))
+
+    @property
+    def _has_one_class(self) -> bool:
+        return self._kind != "multilabel" and self.classes_.shape[0] == 1
 
     # --- targets --------------------------------------------------------------------------
 
@@ -231,8 +239,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             raise ValueError(f"Multioutput target data is not supported, got y of type {kind}")
         if kind.startswith("multilabel"):
             self._kind = "multilabel"
+            _warn_of_one_hot(y)
         else:
             self._kind = "binary" if len(classes) <= 2 else "multiclass"
+            if len(classes) == 1:
+                warnings.warn(
+                    f"y has a single class, {classes.tolist()[0]!r}, so there is nothing to "
+                    f"learn: every prediction will be this class, with probability 1",
+                    RuntimeWarning,  # scikit-learn's tests allow no UserWarning here
+                    stacklevel=6,
+                )
         self.classes_ = classes if owner is None else to_device(classes, owner)
 
     def _check_known(self, classes: Any) -> None:
@@ -257,19 +273,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return BinaryLogLoss(), "logistic"
 
     def _class_weights(self, y: Any, incremental: bool) -> Any:
-        if self.class_weight is None:
-            return None
-        if incremental and self.class_weight == "balanced":
+        if incremental and isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight='balanced' needs all examples at once, so partial_fit does not "
                 "support it; pass a dict from sklearn.utils.class_weight.compute_class_weight"
             )
-        if not isinstance(self.class_weight, str):
-            weights = self.class_weight
-            for table in [weights] if isinstance(weights, dict) else weights:
-                for weight in table.values():
-                    check_number("class_weight", weight, 0.0)
-        return compute_sample_weight(self.class_weight, y)
+        classes = host_array(self.classes_)
+        return class_factors(self.class_weight, y, classes, self._kind == "multilabel")
 
     def _strata(self, targets: Any) -> Any:
         return None if self._kind == "multilabel" else targets
@@ -287,6 +297,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _warn_of_one_hot(y: Any) -> None:
+    """Warn if the rows of multilabel targets look like one-hot encoded classes."""
+    y = y.toarray() if is_sparse(y) else np.asarray(y)
+    if y.shape[0] > 1 and np.all(np.count_nonzero(y, axis=1) == 1):
+        warnings.warn(
+            "every row of y has exactly one 1, as if it were one-hot encoded, but columns are "
+            "trained as independent labels (multilabel), whose probabilities do not sum to 1. "
+            "If they are classes, pass y.argmax(axis=1), for a data frame y.idxmax(axis=1)",
+            UserWarning,
+            stacklevel=7,
+        )
+
+
+def _filled(rows: Array, value: float) -> Array:
+    """Return a column of one value, like some rows (m, n)."""
+    xp = array_namespace(rows)
+    return xp.full_like(rows[:, :1], value)
 
 
 def log_probabilities(

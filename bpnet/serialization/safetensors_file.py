@@ -26,7 +26,7 @@ import numpy as np
 
 from bpnet.errors import ModelFileError
 
-VERSION = 2
+VERSION = 3
 # A header takes about 100 bytes per tensor. Parsing it takes up to 30 times its size in memory.
 HEADER_LIMIT = 4 * 2**20
 # Seconds after which a temporary file is taken to be left by a killed writer.

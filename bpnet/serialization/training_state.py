@@ -155,13 +155,13 @@ class Resumption:
                 value.schedule.observe(value.state, self.history.last())  # raises if malformed
             self.callbacks = callback_state.kept(training["callbacks"], tensors)
             check_rest(tensors)
+        self.version = described["version"]
         ours, theirs = architecture(network), architecture(self.network)
-        for name, value in ours.items():
+        for name, value in with_former_defaults(ours, self.version).items():
             self._compare(f"the network's {name}", value, theirs[name])
         names, known = network.feature_names, self.network.feature_names
         if names and known:
             self._compare("the network's feature_names", names, known)
-        self.version = described["version"]
 
     def _state(
         self, training: dict[str, Any], tensors: Tensors, custom: Custom
@@ -203,10 +203,10 @@ class Resumption:
             If it does not match; nothing is changed then.
         """
         if self.optimizer is not None:
-            if self.version == 1:
-                ours = with_former_defaults(describe(self.optimizer))
-            else:
-                ours = describe(prepared(self.optimizer, training.direction))
+            ours = self.optimizer
+            if self.version > 1:
+                ours = prepared(ours, training.direction)
+            ours = with_former_defaults(describe(ours), self.version)
             self._compare(_LABELS["optimizer"], ours, self.settings["optimizer"])
         examples = {"data": training.data, "validation": training.validation}
         for name, value in settings(training).items():

@@ -1,4 +1,8 @@
-"""Documents of version 1, written by bpnet before components described themselves."""
+"""Documents that earlier versions of bpnet wrote.
+
+Version 1 was written before components described themselves. Version 2 was written before
+plateaus were relative and their learning rate had a floor.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,44 @@ from bpnet.serialization.config import build
 from bpnet.serialization.safetensors_file import Tensors
 
 Document = dict[str, Any]
+_PLATEAU = "schedules.ReduceOnPlateau"
 
 
 def upgraded(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
     """Return a document and its tensors in the current form, whatever version wrote them."""
-    if document["version"] > 1:
-        return document, tensors
+    if document["version"] == 1:
+        document, tensors = _from_version_1(document, tensors)
+    if document["version"] < 3:
+        document = _absolute_plateaus(document)
+    return document, tensors
+
+
+def with_former_defaults(description: Any, version: int) -> Any:
+    """Return the description of a component with the defaults of an earlier version."""
+    if isinstance(description, list):
+        return [with_former_defaults(part, version) for part in description]
+    if not isinstance(description, dict):
+        return description
+    parts = {name: with_former_defaults(part, version) for name, part in description.items()}
+    if parts.get("class") == _PLATEAU and version < 3:
+        parts["relative"] = False
+        parts["minimum"] = 0.0 if parts["minimum"] is None else parts["minimum"]
+        if version == 1 and parts["mode"] is None:
+            parts["mode"] = "min"
+    return parts
+
+
+def _absolute_plateaus(value: Any) -> Any:
+    """Give every ReduceOnPlateau the argument that it lacks."""
+    if isinstance(value, list):
+        return [_absolute_plateaus(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    parts = {key: _absolute_plateaus(part) for key, part in value.items()}
+    return {"relative": False} | parts if parts.get("class") == _PLATEAU else parts
+
+
+def _from_version_1(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
     network = _components(document["network"])
     network["average_penalty"] = network.pop("shared_penalty")
     document = document | {"network": network}
@@ -31,16 +67,6 @@ def upgraded(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
     return document, {_tensor_name(name, names): t for name, t in tensors.items()}
 
 
-def with_former_defaults(description: Any) -> Any:
-    """Return the description of a component with the defaults of version 1."""
-    if not isinstance(description, dict):
-        return description
-    parts = {name: with_former_defaults(part) for name, part in description.items()}
-    if parts.get("class") == "schedules.ReduceOnPlateau" and parts["mode"] is None:
-        parts["mode"] = "min"
-    return parts
-
-
 def _components(value: Any) -> Any:
     """Rename the parameters of components."""
     if isinstance(value, list):
@@ -50,7 +76,7 @@ def _components(value: Any) -> Any:
     parts = {key: _components(part) for key, part in value.items()}
     if parts.get("class") == "schedules.WarmUp" and "then" in parts:
         parts["schedule"] = parts.pop("then")
-    if parts.get("class") == "schedules.ReduceOnPlateau":
+    if parts.get("class") == _PLATEAU:
         patience = parts.pop("patience")
         parts |= {name: patience[name] for name in ("patience", "min_delta", "mode")}
     return parts
@@ -63,7 +89,7 @@ def _memory(first: Any, current: Any) -> dict[str, Any]:
     if current["class"] == "schedules.WarmUp":
         key = "then" if "then" in current else "schedule"
         return _memory(first[key], current[key])
-    if current["class"] == "schedules.ReduceOnPlateau":
+    if current["class"] == _PLATEAU:
         patience = current["patience"]
         state = {
             "rate": current["learning_rate"],

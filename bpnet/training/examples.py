@@ -26,6 +26,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
         0.0, "it cannot be split; let it leave out some examples, and pass these in "
         "validation_data"
     ),
+    "stratify": (False, "there is nothing to split"),
 }  # fmt: skip
 
 
@@ -69,18 +70,19 @@ def examples_of(
     feature_names
         Names that the features must have if they have names; None takes the network's.
     **given
-        The arguments y, sample_weight, batch_size, shuffle and validation_split of it.
+        The arguments y, sample_weight, batch_size, shuffle, validation_split and stratify.
 
     Raises
     ------
     ValueError, TypeError
         If one is invalid, or passed although a loader determines it.
     """
-    split, names = given["validation_split"], feature_names or network.feature_names
+    names = feature_names or network.feature_names
     if not isinstance(X, Loader):
         data = network.check_data(X, given["y"], given["sample_weight"], feature_names=names)
         names = column_names(X) or names
-        parts = hold_out(network, data, validation_data, split, names)
+        split, stratify = given["validation_split"], given["stratify"]
+        parts = hold_out(network, data, validation_data, split, names, stratify)
         return *parts, NamesFeatures(lambda: names)
     for name, value in given.items():
         default, reason = _DEFAULTS[name]

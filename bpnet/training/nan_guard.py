@@ -149,19 +149,27 @@ class Guard:
             return (
                 "weights or optimizer state were not finite before training; start from others"
             )
-        if (size := self._largest(X)) > LARGE:
-            return f"features up to {size:.3g} in magnitude; scale them to variance 1"
-        if y.ndim == 2 and (size := self._largest(y)) > LARGE:
-            return f"targets up to {size:.3g} in magnitude; scale them to variance 1"
         size = max(self._largest(p) for layer in before["parameters"] for p in layer.values())
         grown = f"weights have grown to {size:.3g}, so " if size > LARGE else ""
-        return (
+        targets = self._largest(y) if y.ndim == 2 else None
+        return likely_cause(
+            self._largest(X),
+            targets,
             f"{grown}the learning rate {self.runner.rates[-1]:.3g} is too high; lower it "
-            f"(see bpnet.find_learning_rate), or clip the gradients with clip_norm"
+            f"(see bpnet.find_learning_rate), or clip the gradients with clip_norm",
         )
 
     def _largest(self, array: Array) -> float:
         return float(self._xp.max(self._xp.abs(array)))
+
+
+def likely_cause(features: float, targets: float | None, otherwise: str) -> str:
+    """Guess the cause from the largest feature and regression target; else `otherwise`."""
+    if features > LARGE:
+        return f"features up to {features:.3g} in magnitude; scale them to variance 1"
+    if targets is not None and targets > LARGE:
+        return f"targets up to {targets:.3g} in magnitude; scale them to variance 1"
+    return otherwise
 
 
 def _flatten_and_sum(

@@ -129,3 +129,15 @@ def test_bad_options_are_refused(options, error, message):
     X, y, _ = linear()
     with pytest.raises(error, match=message):
         bpnet.find_learning_rate(regressor(), X, y, **options)
+
+
+def test_a_loss_below_0_is_no_divergence():
+    """Four times a minimum below 0 is lower still; the test would end at once."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 2))
+    y = rng.poisson(np.exp(3.0 + 0.3 * features[:, 0]))
+    net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "poisson", seed=0)
+    test = bpnet.find_learning_rate(net, features, y)
+    assert min(test.losses) < 0.0
+    assert len(test.losses) > 30
+    assert 1e-5 < test.suggestion < 10.0

@@ -16,6 +16,7 @@ EXPECTED_FAILURES: dict[str, str] = {}
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:y has a single class:RuntimeWarning")
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED_FAILURES)
 def test_scikit_learns_checks(estimator, check):
     with warnings.catch_warnings():

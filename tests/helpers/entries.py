@@ -67,6 +67,7 @@ SPLIT = bad.number(0.0, 1.0, below=True) | {
     "no example": Bad(0.01, ValueError, "^validation_split must .* 0.01 of 6 .* is 0"),
     "each example": Bad(0.99, ValueError, "^validation_split must .* 0.99 of 6 .* is 6"),
 }
+ALONE = Bad(True, ValueError, "^stratify must be False without validation_split")
 EXAMPLES = {"X": X, "y": Y}
 XYW_ALL = {"X": X_BAD, "y": Y_BAD, "sample_weight": W_BAD}
 XYW_BAD = {name: bad.few_of(cases) for name, cases in XYW_ALL.items()}
@@ -164,6 +165,7 @@ NETWORKS = {
             "shuffle": bad.flag(),
             "validation_data": VALIDATION,
             "validation_split": SPLIT,
+            "stratify": bad.flag() | {"alone": ALONE},
             "training_metrics": bad.flag(),
             "callbacks": CALLBACKS,
             "progress": bad.flag(),
@@ -182,6 +184,7 @@ NETWORKS = {
             | determined(32.0, "pass the size"),
             "shuffle": determined(False, "shuffle in its batches") | bad.flag(),
             "validation_split": determined(0.5, "pass these in validation_data"),
+            "stratify": determined(True, "there is nothing to split"),
             "validation_data": VALIDATION,
         },
     ),

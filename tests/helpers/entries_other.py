@@ -56,6 +56,7 @@ START = bad.number(0.0)  # of a schedule, which may be 0
 WATCH = {"rows": bad.integer(1), "every": bad.integer(1, none=True)}
 NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
 KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
+FRACTION = Bad(1.0, ValueError, "^min_delta must be < 1, .* relative=False")
 
 DESCRIPTIONS = {
     "SGD": Entry(
@@ -112,9 +113,10 @@ DESCRIPTIONS = {
         {
             "monitor": bad.text(),
             "patience": bad.integer(0),
-            "min_delta": bad.number(0.0),
+            "min_delta": bad.number(0.0) | {"all": FRACTION},
             "mode": bad.choice(none=True),
             "restore_best": bad.flag(),
+            "relative": bad.flag(),
         },
     ),
     "GradientFlow": Entry(bpnet.GradientFlow, {}, WATCH),
@@ -206,9 +208,10 @@ DESCRIPTIONS = {
             "monitor": bad.text(),
             "factor": bad.number(0.0, 1.0, above=True, below=True),
             "patience": bad.integer(0),
-            "min_delta": bad.number(0.0),
-            "minimum": bad.number(0.0, 0.1),
+            "min_delta": bad.number(0.0) | {"all": FRACTION},
+            "minimum": bad.number(0.0, 0.1, none=True),
             "mode": bad.choice(none=True),
+            "relative": bad.flag(),
         },
     ),
 }  # fmt: skip

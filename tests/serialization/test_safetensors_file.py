@@ -91,7 +91,7 @@ def test_each_byte_flipped(path, mask):
         "deep inside": (raw({"__metadata__": {"bpnet": "[" * 99_999, "sha256": ""}}), "header"),
         "giant": (raw(b" " * (safetensors_file.HEADER_LIMIT + 1)), "at most 4194304"),
         "a giant number": (raw(b'{"__metadata__": ' + b"9" * 10_000 + b"}"), "header"),
-        "from the future": (raw(metadata(version=3)), "version 3 .* install a newer bpnet"),
+        "from the future": (raw(metadata(version=4)), "version 4 .* install a newer bpnet"),
         "no version": (raw(metadata(version="1")), "no version"),
         "bytes left over": (raw(metadata(), b"1234"), "4 bytes of tensors"),
     }.values(),

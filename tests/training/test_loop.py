@@ -502,7 +502,7 @@ ONE_WEIGHT = np.where(np.arange(M) == 3, 1.0, 0.0)
         (
             {"validation_split": 0.5, "sample_weight": ONE_WEIGHT},
             ValueError,
-            "sample_weight must leave a weight > 0 on both sides of validation_split",
+            r"0.5 of the 1 examples with a weight > 0 \(1 of 23 examples\) is 1",
         ),
         (
             {"validation_split": 0.5, "validation_data": (X, Y)},
