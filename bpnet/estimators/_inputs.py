@@ -87,10 +87,10 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
 def naming(argument: str) -> Iterator[None]:
     """Add the argument's name to errors of scikit-learn's checks and of NumPy.
 
-    Overflow warnings are silenced, because the checks reject the resulting infinity.
+    Overflow is not reported by NumPy, because the checks reject the resulting infinity.
     """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             yield
     except BackendError:
         raise
