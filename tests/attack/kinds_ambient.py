@@ -163,7 +163,7 @@ def in_a_thread(context, spec, state):
 
 def probes(spec, contexts, state):
     for name, context in contexts.items():
-        for task in tasks().values():
+        for task in tasks().values() if " mode" in name or "auto" in name else (fit, infer, look):
             yield Probe(
                 f"{name}, {task.__name__}", bind(unreached, context, task, spec, state)
             )
@@ -417,14 +417,15 @@ def ambient_jax(rng):
 
     contexts = jax_contexts()
     for name, context in contexts.items():
-        whole = name in ("rank promotion raise", "transfer guard disallow", "debug_nans")
-        for task in tasks().values() if whole else (fit, infer):  # others compile as much
+        compiles = name in ("disable_jit", "threefry not partitionable", "check tracer leaks")
+        for task in (infer,) if compiles else (fit, infer):
             check = bind(unreached, context, task, "jax", jax_state, ROUNDED.get(name, 0.0))
             yield Probe(f"{name}, {task.__name__}", check)
     for name in ("rank promotion raise", "transfer guard disallow", "debug_nans"):
         yield Probe(f"{name}, error", bind(after_an_error, contexts[name], "jax", jax_state))
         yield Probe(f"{name}, thread", bind(in_a_thread, contexts[name], "jax", jax_state))
-        yield Probe(f"{name}, divergence", bind(divergence_in, contexts[name]))
+
+    yield Probe("debug_nans, divergence", bind(divergence_in, contexts["debug_nans"]))
 
     def differentiated():
         def loss(features):
