@@ -26,7 +26,7 @@ from bpnet.backend.compat import array_namespace
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
-from bpnet.data.validation import as_features, refuse_masked
+from bpnet.data.validation import as_features, check_normal, refuse_masked
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
@@ -67,15 +67,20 @@ def check_examples(
 
 
 def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
-    """Check that example weights are >= 0 and not all 0; return a host array."""
+    """Check that example weights are >= 0, normal numbers or 0, and not all 0.
+
+    Returns a host array of the dtype.
+    """
     if weights is None:
         return None
     with naming("sample_weight"):
-        rows = np.empty((n_rows, 1), dtype)
+        rows = np.empty((n_rows, 1))
         weights = host_array(weights, "sample_weight")
         weights = _check_sample_weight(
             weights, rows, dtype=rows.dtype, ensure_non_negative=True
         )
+        check_normal("sample_weight", weights, dtype)
+        weights = weights.astype(dtype, copy=False)
         if not np.any(weights > 0.0):
             raise ValueError("sample_weight must have a weight > 0, got only 0")
         if not np.isfinite(np.sum(weights)):

@@ -163,10 +163,10 @@ def in_a_thread(context, spec, state):
 
 def probes(spec, contexts, state):
     for name, context in contexts.items():
-        for task in tasks().values() if " mode" in name or "auto" in name else (fit, infer, look):
-            yield Probe(
-                f"{name}, {task.__name__}", bind(unreached, context, task, spec, state)
-            )
+        for task in (
+            tasks().values() if " mode" in name or "auto" in name else (fit, infer, look)
+        ):
+            yield Probe(f"{name}, {task.__name__}", bind(unreached, context, task, spec, state))
         yield Probe(f"{name}, error", bind(after_an_error, context, spec, state))
         yield Probe(f"{name}, thread", bind(in_a_thread, context, spec, state))
 
@@ -222,18 +222,14 @@ def torch_contexts():
         "grad enabled": torch.enable_grad,
         "grad disabled": torch.no_grad,
         "anomaly mode": bind(torch.autograd.set_detect_anomaly, True),
-        "deterministic": bind(
-            setting, deterministic, torch.use_deterministic_algorithms, True
-        ),
+        "deterministic": bind(setting, deterministic, torch.use_deterministic_algorithms, True),
         "precision medium": precision("medium"),
         "precision high": precision("high"),
         "allow_tf32": flag(cuda, "allow_tf32", True),
         "oneDNN bf16": flag(cpu, "fp32_precision", "bf16"),
         "fp32_precision tf32": flag(torch.backends, "fp32_precision", "tf32"),
         "with device meta": bind(torch.device, "meta"),
-        "default device meta": bind(
-            setting, lambda: None, torch.set_default_device, "meta"
-        ),
+        "default device meta": bind(setting, lambda: None, torch.set_default_device, "meta"),
         "function mode": Doubled,
         "dispatch mode": Refusing,
         "fake tensors": FakeTensorMode,
@@ -509,7 +505,9 @@ def refused_data(context):
     """What is wrong with data is said by bpnet, not by NumPy."""
     with context():
         must_refuse(lambda: network().fit(X * 1e300, Y, epochs=1), "finite in float32")
-        must_refuse(lambda: network().fit(X, Y, sample_weight=[1e300] * 24, epochs=1), "sample_weight")
+        must_refuse(
+            lambda: network().fit(X, Y, sample_weight=[1e300] * 24, epochs=1), "sample_weight"
+        )
 
 
 def strict_flags(version):
@@ -544,7 +542,9 @@ def ambient_program(rng):
             check = bind(unreached, raising, task, spec, program_state)
             yield Probe(f"errstate all, {task.__name__} on {spec}", check)
     for task in everything:
-        yield Probe(f"warnings are errors, {task.__name__}", bind(without_warnings, task, "numpy"))
+        yield Probe(
+            f"warnings are errors, {task.__name__}", bind(without_warnings, task, "numpy")
+        )
     for name in ("errstate all", "errstate over", "errstate call"):
         yield Probe(f"{name}, divergence", bind(numpy_divergence, contexts[name]))
         yield Probe(f"{name}, refused data", bind(refused_data, contexts[name]))

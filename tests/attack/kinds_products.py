@@ -175,7 +175,11 @@ def torch_settings():
 
 def in_torch(name, precision):
     settings, state, default = torch_settings()
-    expected = {"highest": ["ieee", "ieee"], "high": ["tf32", "tf32"], "medium": ["tf32", "bf16"]}
+    expected = {
+        "highest": ["ieee", "ieee"],
+        "high": ["tf32", "tf32"],
+        "medium": ["tf32", "bf16"],
+    }
     default()
     try:
         settings[name]()
@@ -184,7 +188,9 @@ def in_torch(name, precision):
             network().fit(X, Y, epochs=1, backend="torch:cpu", callbacks=[ask])
         assert state() == before, f"changed from {before} to {state()}"
         (cuda, cpu, _, older), *_ = ask.seen
-        assert [cuda.replace("none", "ieee"), cpu.replace("none", "ieee")] == expected[precision]
+        assert [cuda.replace("none", "ieee"), cpu.replace("none", "ieee")] == expected[
+            precision
+        ]
         if before[3] != "mixed":  # neither may be torch's interfaces inside
             assert older == precision, older
     finally:
@@ -227,7 +233,9 @@ def products(rng):
             nvmath, precision = bool(rng.integers(2)), (None, *PRECISIONS)[rng.integers(4)]
             for chosen in {None, precision}:
                 run = bind(program_sets, name, variable, nvmath, chosen)
-                yield Probe(f"CuPy {name}, CUPY_TF32={variable}, nvmath {nvmath}, {chosen}", run)
+                yield Probe(
+                    f"CuPy {name}, CUPY_TF32={variable}, nvmath {nvmath}, {chosen}", run
+                )
         yield Probe(f"CuPy {name}, error", bind(restored_after_an_error, name))
     for nvmath in (True, False):
         yield Probe(f"CuPy, high is near, nvmath {nvmath}", bind(fast_is_near, nvmath))
