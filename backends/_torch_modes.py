@@ -1,7 +1,7 @@
 """Modes of PyTorch that a program may have entered for its own code, not for bpnet's.
 
-A default device, ``torch.autocast``, ``torch.inference_mode``, fake tensors, and all others that
-intercept operations.
+A default device, ``torch.autocast``, ``torch.inference_mode``, fake tensors, and all others
+that intercept operations.
 """
 
 from __future__ import annotations

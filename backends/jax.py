@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,7 +22,7 @@ _FORMATS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
 
 # What a program may have set against faults in its own code, and a context without it. bpnet
 # broadcasts, promotes and transfers on purpose, and finds NaNs itself.
-_CHECKS = {
+_CHECKS: dict[str, tuple[Set[Any], Callable[[], AbstractContextManager[Any]]]] = {
     "jax_numpy_rank_promotion": ({"allow"}, lambda: jax.numpy_rank_promotion("allow")),
     "jax_numpy_dtype_promotion": ({"standard"}, lambda: jax.numpy_dtype_promotion("standard")),
     "jax_debug_nans": ({False}, lambda: jax.debug_nans(False)),

@@ -179,7 +179,7 @@ def _precisions() -> tuple[str, ...]:
 def _older_precision() -> str | None:
     """Return what torch's older interface says; None if the program mixes both."""
     try:
-        return torch.get_float32_matmul_precision()
+        return str(torch.get_float32_matmul_precision())
     except RuntimeError:
         return None
 

@@ -2,7 +2,7 @@
 
 Arrays are NumPy's. During stream capture nothing runs: calls are recorded, and run when the
 graph is launched; products are refused, as CuPy refuses them. Products in TensorFloat-32 round
-their factors, so that their results tell how they were computed. Kernels are compiled by the local
+their factors, so that results tell how they were computed. Kernels are compiled by the local
 C++ compiler from the same code that a GPU would get.
 """
 
