@@ -210,6 +210,10 @@ def torch_contexts():
         return bind(setting, bind(getattr, owner, name), bind(setattr, owner, name), value)
 
     cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    deterministic = (
+        torch.are_deterministic_algorithms_enabled,
+        torch._C._set_deterministic_algorithms,
+    )
     return {
         "autocast bfloat16": bind(torch.autocast, "cpu", dtype=torch.bfloat16),
         "autocast float16": bind(torch.autocast, "cpu", dtype=torch.float16),
@@ -220,9 +224,7 @@ def torch_contexts():
         "grad enabled": torch.enable_grad,
         "grad disabled": torch.no_grad,
         "anomaly mode": bind(torch.autograd.set_detect_anomaly, True),
-        "deterministic": bind(
-            setting, deterministic, torch._C._set_deterministic_algorithms, True
-        ),
+        "deterministic": bind(setting, *deterministic, True),
         "precision medium": precision("medium"),
         "precision high": precision("high"),
         "allow_tf32": flag(cuda, "allow_tf32", True),
