@@ -113,8 +113,7 @@ def _change(precision: str) -> Callable[[], Any]:
     CuPy has no bfloat16 products of float32 arrays: "medium" is TensorFloat-32, too.
     """
     before = linalg.get_compute_type(np.float32)
-    has_tf32 = int(cupy.cuda.Device().compute_capability) >= 80
-    is_fast = precision != "highest" and has_tf32
+    is_fast = precision != "highest" and int(cupy.cuda.Device().compute_capability) >= 80
     wanted = linalg.COMPUTE_TYPE_TF32 if is_fast else linalg.COMPUTE_TYPE_FP32
     linalg.set_compute_type(np.float32, wanted)
     return functools.partial(linalg.set_compute_type, np.float32, before)
