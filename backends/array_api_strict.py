@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_strict as xp
 import numpy as np
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_errors
 
 _HOST = xp.Device("CPU_DEVICE")
 
@@ -37,6 +39,10 @@ class StrictBackend(Backend):
     def device_of(cls, array: Any) -> str:
         """Return the device of an array."""
         return next(name for name in cls.devices() if array.device == _device(name))
+
+    def activate(self) -> AbstractContextManager[Any]:
+        """Keep the program's :class:`numpy.errstate` from raising errors."""
+        return without_float_errors()
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array to the device."""

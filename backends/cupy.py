@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.cupy as xp
 import cupy
+import numpy as np
+from cupy._core import _routines_linalg as linalg
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_errors
 from bpnet.errors import NoDeviceError
+
+from ._precision import ProductPrecision
 
 
 class CupyBackend(Backend):
@@ -52,18 +58,20 @@ class CupyBackend(Backend):
         """Return the GPU of an array."""
         return str(array.device.id)
 
-    def activate(self) -> AbstractContextManager[Any]:
-        """Make this GPU current, as CuPy allocates and launches on the current GPU."""
-        return cupy.cuda.Device(int(self.device))  # type: ignore[no-any-return]
+    @contextlib.contextmanager
+    def activate(self) -> Iterator[None]:
+        """Make this GPU current, as CuPy uses the current one, and set products' precision."""
+        with self._current(), _PRODUCTS.wanted(), without_float_errors():
+            yield
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array to this GPU."""
-        with self.activate():
+        with self._current():
             return cupy.asarray(host_array, dtype, order="C")
 
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
-        with self.activate():
+        with self._current():
             return cupy.asnumpy(array)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
@@ -85,12 +93,30 @@ class CupyBackend(Backend):
 
     def fits(self, nbytes: int) -> bool:
         """Leave half of the free memory to activations and temporaries."""
-        with self.activate():
+        with self._current():
             free, _ = cupy.cuda.runtime.memGetInfo()
             pooled = cupy.get_default_memory_pool().free_bytes()
         return bool(nbytes <= (free + pooled) // 2)
 
     def synchronize(self) -> None:
         """Wait for the GPU's current stream."""
-        with self.activate():
+        with self._current():
             cupy.cuda.get_current_stream().synchronize()
+
+    def _current(self) -> AbstractContextManager[Any]:
+        return cupy.cuda.Device(int(self.device))  # type: ignore[no-any-return]
+
+
+def _change(precision: str) -> Callable[[], Any]:
+    """Set CuPy's precision of float32 products, which is one for the whole process.
+
+    CuPy has no bfloat16 products of float32 arrays: "medium" is TensorFloat-32, too.
+    """
+    before = linalg.get_compute_type(np.float32)
+    is_fast = precision != "highest" and int(cupy.cuda.Device().compute_capability) >= 80
+    wanted = linalg.COMPUTE_TYPE_TF32 if is_fast else linalg.COMPUTE_TYPE_FP32
+    linalg.set_compute_type(np.float32, wanted)
+    return functools.partial(linalg.set_compute_type, np.float32, before)
+
+
+_PRODUCTS = ProductPrecision(_change)

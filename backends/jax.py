@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -12,11 +13,27 @@ import jax.numpy as xp
 import numpy as np
 
 from bpnet.backend import Backend, Function
+from bpnet.backend.float_errors import without_float_errors
 from bpnet.backend.precision import wanted_precision
 from bpnet.errors import NoDeviceError
 
 # JAX's names for the precisions of products.
 _FORMATS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
+
+# What a program may have set against faults in its own code, and a context without it. bpnet
+# broadcasts, promotes and transfers on purpose, and finds NaNs itself.
+_CHECKS: dict[str, tuple[Set[Any], Callable[[], AbstractContextManager[Any]]]] = {
+    "jax_numpy_rank_promotion": ({"allow"}, lambda: jax.numpy_rank_promotion("allow")),
+    "jax_numpy_dtype_promotion": ({"standard"}, lambda: jax.numpy_dtype_promotion("standard")),
+    "jax_debug_nans": ({False}, lambda: jax.debug_nans(False)),
+    "jax_debug_infs": ({False}, lambda: jax.debug_infs(False)),
+} | {
+    f"jax_transfer_guard_{way}": (
+        {None, "allow", "log", "log_explicit"},
+        lambda: jax.transfer_guard("allow"),
+    )
+    for way in ("host_to_device", "device_to_device", "device_to_host")
+}
 
 
 class JaxBackend(Backend):
@@ -56,11 +73,13 @@ class JaxBackend(Backend):
 
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
-        """Enable 64-bit types, and set the wanted precision of float32 products."""
+        """Enable 64-bit types, set the precision of products, and set aside JAX's checks."""
         with (
+            _without_checks(),
             jax.enable_x64(True),
             jax.default_matmul_precision(_FORMATS[wanted_precision()]),
             jax.default_device(self._jax_device),
+            without_float_errors(),
         ):
             yield
 
@@ -71,12 +90,16 @@ class JaxBackend(Backend):
                 return host_array
             with self.activate():
                 return jax.device_put(xp.asarray(host_array, dtype), self._jax_device)
-        with jax.enable_x64(True):  # a copy, as JAX may alias the memory or read it later
+        with (
+            _without_checks(),
+            jax.enable_x64(True),
+        ):  # a copy, as JAX may alias the memory or read it later
             return jax.device_put(np.array(host_array, dtype), self._jax_device)
 
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
-        return np.array(array)  # np.asarray would be read-only
+        with _without_checks():
+            return np.array(array)  # np.asarray would be read-only
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Jit the step, and donate the state's buffers."""
@@ -115,3 +138,21 @@ class JaxBackend(Backend):
     def _jax_device(self) -> Any:
         platform, _, index = self.device.partition(":")
         return next(d for d in jax.devices(platform) if d.id == int(index))
+
+
+def _without_checks() -> AbstractContextManager[Any]:
+    """Return a context without the checks that the program has set; a no-op without any."""
+    needed = [
+        context
+        for name, (harmless, context) in _CHECKS.items()
+        if getattr(jax.config, name) not in harmless
+    ]
+    return _all_of(needed) if needed else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _all_of(contexts: list[Callable[[], AbstractContextManager[Any]]]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context())
+        yield

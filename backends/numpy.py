@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.numpy as xp
 import numpy as np
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_errors
 
 from .capture.executor import ReplayedStep
 from .capture.numpy_ops import NumpyOps
@@ -34,6 +36,10 @@ class NumpyBackend(Backend):
     def device_of(cls, array: Any) -> str:
         """Return "cpu"."""
         return "cpu"
+
+    def activate(self) -> AbstractContextManager[Any]:
+        """Keep the program's :class:`numpy.errstate` from raising errors."""
+        return without_float_errors()
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Return the array in C order; copy it only if the dtype or the order requires it."""

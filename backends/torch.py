@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -11,8 +13,10 @@ import numpy as np
 import torch
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_errors
 
 from ._precision import ProductPrecision
+from ._torch_modes import without_modes
 from .capture.executor import ReplayedStep
 from .capture.torch_ops import TorchOps
 
@@ -33,8 +37,12 @@ class TorchBackend(Backend):
 
     @classmethod
     def default_device(cls) -> str:
-        """Return torch's default device: the CPU, unless the user has set another."""
-        return cls.canonical_device(str(torch.get_default_device()))
+        """Return torch's default device: the CPU, unless the user has set another.
+
+        The CPU, too, if the default is no device for computing ("meta").
+        """
+        device = cls.canonical_device(str(torch.get_default_device()))
+        return "cpu" if device == "meta" else device
 
     @classmethod
     def canonical_device(cls, device: str) -> str:
@@ -50,13 +58,26 @@ class TorchBackend(Backend):
 
     @classmethod
     def device_of(cls, array: Any) -> str:
-        """Return the device of a tensor."""
+        """Return the device of a tensor; TypeError inside a function that torch transforms.
+
+        bpnet is no part of torch's autograd, so derivatives through it would silently be 0.
+        """
+        if torch._C._functorch.is_functorch_wrapped_tensor(array):
+            raise TypeError(
+                "bpnet cannot run inside of torch.func transforms such as grad or vmap; use "
+                "Network.loss_and_gradients, or call bpnet outside of them"
+            )
         return cls.canonical_device(str(array.device))
 
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
-        """Disable autograd, and set the wanted precision of float32 products."""
-        with torch.no_grad(), _PRODUCTS.wanted():
+        """Set aside the program's modes and autograd, and set the precision of products."""
+        with (
+            self._without_modes(),
+            torch.no_grad(),
+            _PRODUCTS.wanted(),
+            without_float_errors(),
+        ):
             yield
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
@@ -65,18 +86,21 @@ class TorchBackend(Backend):
         if self.device == "mps" and kind is torch.float64:
             raise TypeError("Apple's MPS has no float64; use dtype='float32' or another device")
         if isinstance(host_array, torch.Tensor):
-            tensor = host_array.detach() if host_array.requires_grad else host_array
-            return tensor.to(self.device, kind)  # itself if nothing changes
+            with self._without_modes():
+                tensor = host_array.detach() if host_array.requires_grad else host_array
+                return tensor.to(self.device, kind)  # itself if nothing changes
         host = np.asarray(host_array)
         # A tensor is writable, in native byte order, and without negative or odd strides, which
         # a C-ordered array may still have along an axis of length 1: hence `reshape`.
         host = np.require(host, host.dtype.newbyteorder("="), ["C", "A", "W"])
         host = host.reshape(-1).reshape(host.shape)
-        return torch.asarray(host, dtype=kind, device=self.device)
+        with self._without_modes():
+            return torch.asarray(host, dtype=kind, device=self.device)
 
     def to_numpy(self, array: Any) -> Any:
         """Return a host array; that of a CPU tensor shares its memory."""
-        return array.detach().cpu().numpy()
+        with self._without_modes():
+            return array.detach().cpu().numpy()
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Trace the step on its first run, and replay it in place later."""
@@ -102,6 +126,18 @@ class TorchBackend(Backend):
         elif self.device == "mps":
             torch.mps.synchronize()
 
+    def _without_modes(self) -> AbstractContextManager[Any]:
+        return without_modes(self._device_type)
+
+    @functools.cached_property
+    def _device_type(self) -> str:
+        return self.device.partition(":")[0]
+
+
+_LIBRARIES = ("cuda", "mkldnn")
+# torch.backends.cuda.matmul.fp32_precision, without its slow attributes
+_get_precision = torch._C._get_fp32_precision_getter
+_set_precision = torch._C._set_fp32_precision_setter
 
 # Torch's names for the precisions of products, each at least as exact as wanted.
 _CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
@@ -109,21 +145,43 @@ _CPU = _CUDA | {"medium": "bf16"}
 
 
 def _change(precision: str) -> Callable[[], Any]:
-    """Set the precision of float32 products on CUDA and the CPU (oneDNN)."""
-    cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
-    changed = [
-        (product, product.fp32_precision, formats[precision])
-        for product, formats in ((cuda, _CUDA), (cpu, _CPU))
-        if product.fp32_precision.replace("none", "ieee") != formats[precision]
-    ]
-    for product, _, wanted in changed:
-        product.fp32_precision = wanted
+    """Set the precision of float32 products on CUDA and the CPU (oneDNN).
+
+    Torch's older interface is used, too, because its functions raise errors where the two
+    disagree: a callback, or what torch compiles, may call them.
+    """
+    before = _precisions()
+    wanted = (_CUDA[precision], _CPU[precision])
+    if tuple(value.replace("none", "ieee") for value in before) == wanted:
+        return lambda: None
+    older = _older_precision()
+    if older is not None:
+        torch.set_float32_matmul_precision(precision)
+    else:
+        for library, value in zip(_LIBRARIES, wanted, strict=True):
+            _set_precision(library, "matmul", value)
 
     def restore() -> None:
-        for product, before, _ in changed:
-            product.fp32_precision = before
+        if older is not None:
+            torch.set_float32_matmul_precision(older)
+        for library, value in zip(_LIBRARIES, before, strict=True):
+            _set_precision(library, "matmul", "none")  # inherits that of torch.backends
+            if _get_precision(library, "matmul") != value:
+                _set_precision(library, "matmul", value)
 
     return restore
+
+
+def _precisions() -> tuple[str, ...]:
+    return tuple(_get_precision(library, "matmul") for library in _LIBRARIES)
+
+
+def _older_precision() -> str | None:
+    """Return what torch's older interface says; None if the program mixes both."""
+    try:
+        return str(torch.get_float32_matmul_precision())
+    except RuntimeError:
+        return None
 
 
 _PRODUCTS = ProductPrecision(_change)

@@ -6,7 +6,6 @@ results are the same. Optional: the extra `graphs`.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,8 @@ import cupy
 import numpy as np
 from nvmath import CudaDataType
 from nvmath.bindings import cublas
+
+from bpnet.backend.precision import wanted_precision
 
 N, T = int(cublas.Operation.N), int(cublas.Operation.T)
 
@@ -30,8 +31,9 @@ class Cublas:
     def __init__(self) -> None:
         device = cupy.cuda.Device()
         capability, algorithms = int(device.compute_capability), cublas.GemmAlgo
+        self.has_tf32 = capability >= 80
         self.algorithm = int(
-            algorithms.DEFAULT_TENSOR_OP if capability >= 80 else algorithms.DEFAULT
+            algorithms.DEFAULT_TENSOR_OP if self.has_tf32 else algorithms.DEFAULT
         )
         self.workspace = cupy.empty((32 if capability >= 90 else 4) * 2**20, np.uint8)
         self.handle = cublas.create()
@@ -48,7 +50,7 @@ class Cublas:
         """
         (m, n), k = out.shape, a.shape[1]
         formats = {
-            "float32": (CudaDataType.CUDA_R_32F, _float32_products()),
+            "float32": (CudaDataType.CUDA_R_32F, self._float32_products()),
             "float64": (CudaDataType.CUDA_R_64F, cublas.ComputeType.COMPUTE_64F),
         }
         ordered = all(x.flags.c_contiguous or x.flags.f_contiguous for x in (a, b))
@@ -72,12 +74,11 @@ class Cublas:
 
         return multiply
 
-
-def _float32_products() -> Any:
-    """Return the precision that CuPy reads from the environment."""
-    tf32 = int(os.environ.get("CUPY_TF32", "0")) > 0
-    kinds = cublas.ComputeType
-    return kinds.COMPUTE_32F_FAST_TF32 if tf32 else kinds.COMPUTE_32F
+    def _float32_products(self) -> Any:
+        """Return the wanted precision, as the backend sets it for CuPy's own products."""
+        is_fast = wanted_precision() != "highest" and self.has_tf32
+        kinds = cublas.ComputeType
+        return kinds.COMPUTE_32F_FAST_TF32 if is_fast else kinds.COMPUTE_32F
 
 
 def _destroy(device: Any, handle: int) -> None:

@@ -132,7 +132,10 @@ class Backend(ABC):
         """Return a context in which this device (and its precision) is current.
 
         bpnet enters it wherever it uses the backend's arrays, except for :meth:`asarray` and
-        :meth:`to_numpy`, which enter it themselves if needed.
+        :meth:`to_numpy`, which enter it themselves if needed. Inside, results must not depend
+        on what the program has set for its own code: a default device, ``torch.autocast``,
+        JAX's transfer guard, :func:`numpy.errstate`. All of that is restored on leaving, also
+        by an error. Callbacks and components of the user's own run inside it.
         """
         return contextlib.nullcontext()
 

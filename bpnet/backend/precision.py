@@ -20,15 +20,15 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
     Weights, activations, gradients and all other operations stay in float32: only the factors
     of a product are rounded, and it is accumulated in float32. The setting is local to the
-    thread and the asyncio task. PyTorch has one setting per process, so there the most precise
-    setting of concurrent threads is used.
+    thread and the asyncio task. PyTorch and CuPy have one setting per process, so there the
+    most precise setting of concurrent threads is used.
 
     Parameters
     ----------
     precision : {"highest", "high", "medium"}
         "highest", the default outside of blocks, is full float32: a rounding error of 2^-24
-        per factor. "high" allows TensorFloat-32, 2^-11; "medium" allows bfloat16, 2^-9. The
-        names are PyTorch's.
+        per factor. "high" allows TensorFloat-32, 2^-11; "medium" allows bfloat16, 2^-9, where
+        the library has it (CuPy does not). The names are PyTorch's.
 
     Raises
     ------
@@ -37,8 +37,10 @@ def matmul_precision(precision: str) -> Iterator[None]:
 
     Notes
     -----
-    Devices without such units, NumPy, and float64 products are not affected. On CuPy it is set
-    by the environment variable ``CUPY_TF32=1`` instead, read on import.
+    Devices without such units, NumPy, and float64 products are not affected. What the program
+    has set otherwise (such as ``torch.set_float32_matmul_precision``, or the environment
+    variable ``CUPY_TF32``) does not reach bpnet, and is restored after each call. A callback
+    runs inside bpnet's setting.
 
     The tolerances of :func:`bpnet.parity` hold for "highest" only.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.backend.base import Backend
+from bpnet.backend.float_errors import without_float_errors
 from bpnet.backend.registry import backend_of
 from bpnet.backend.typing import Array, Parameters
 
@@ -51,8 +52,8 @@ def copy_parameters(parameters: Parameters, backend: Backend) -> Parameters:
 
 
 def device_context(owner: Backend | None) -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which the owner's device is current; a no-op for host arrays."""
-    return contextlib.nullcontext() if owner is None else owner.activate()
+    """Return a context for the arrays of an owner; None is for host arrays."""
+    return without_float_errors() if owner is None else owner.activate()
 
 
 def is_sparse(X: Any) -> bool:

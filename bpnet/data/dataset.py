@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpnet.backend import Backend, get_backend
-from bpnet.backend.transfer import is_sparse, to_device
+from bpnet.backend.transfer import device_context, is_sparse, to_device
 from bpnet.backend.typing import Array
 
 # Bytes that are moved to the host and hashed at a time.
@@ -110,6 +110,19 @@ class Dataset(NamedTuple):
         """Return features, targets and weights on a backend, or some rows of them."""
         w = None if self.w is None else to_device(self.w, backend, rows)
         return to_device(self.X, backend, rows), to_device(self.y, backend, rows), w
+
+    def with_moderate_weights(self) -> tuple[Dataset, float]:
+        """Return these examples with weights times a power of two, and that factor.
+
+        Products with weights near the ends of the dtype's range would under- or overflow.
+        Other weights are left alone.
+        """
+        total, limit = self.total_weight, math.sqrt(np.finfo(self.dtype).smallest_normal)
+        if self.w is None or total == 0.0 or limit < total < 1.0 / limit:
+            return self, 1.0
+        factor = 2.0 ** -math.floor(math.log2(total))
+        with device_context(self.owner):
+            return self._replace(w=self.w * factor), factor
 
     def to_device(self, backend: Backend) -> Dataset:
         """Return the same examples on a backend."""

@@ -15,7 +15,7 @@ import numpy as np
 from bpnet.backend import Backend
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.registry import backend_of
-from bpnet.backend.transfer import device_context
+from bpnet.backend.transfer import device_context, to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
 from bpnet.data import frames, missing
@@ -107,21 +107,40 @@ def as_targets(
 def as_weights(
     w: Any, m: int, dtype: str, name: str = "sample_weight", *, part: bool = False
 ) -> Array | None:
-    """Return sample weights (m,), >= 0, and not all 0 unless `part`; None stays None."""
+    """Return sample weights (m,), >= 0, and not all 0 unless `part`; None stays None.
+
+    Each is 0 or a normal number in `dtype`.
+    """
     if w is None:
         return None
     given, w = w, as_array(name, w)
     if tuple(w.shape) != (m,):
         raise ValueError(f"{name} must have shape ({m},), got {tuple(w.shape)}")
+    host = to_host(w)  # a device may compare subnormal numbers as if they were 0
+    if bool((host < 0.0).any()):
+        raise ValueError(f"{name} must be >= 0, got {float(host.min()):g}")
+    check_normal(name, host, dtype)
     w = _as_finite(name, w, dtype, given)
     xp = array_namespace(w)
-    if bool(xp.any(w < 0.0)):
-        raise ValueError(f"{name} must be >= 0, got {float(xp.min(w)):g}")
     with np.errstate(over="ignore"):
         total = float(xp.sum(w))
     if not (0.0 < total < math.inf or (part and total == 0.0)):
         raise ValueError(f"{name} must have a finite sum > 0 in {dtype}, got {total:g}")
     return w
+
+
+def check_normal(name: str, weights: Any, dtype: str) -> None:
+    """Reject host weights that are neither 0 nor normal numbers in `dtype`.
+
+    Subnormal numbers have few digits, and some libraries (XLA) flush them to 0.
+    """
+    smallest = float(np.finfo(dtype).smallest_normal)
+    too_small = weights[(weights > 0.0) & (weights < smallest)]
+    if too_small.size:
+        raise ValueError(
+            f"{name} must be 0 or at least {smallest:.3g}, the smallest normal number of "
+            f"{dtype}; got {float(too_small.min()):.3g}. Multiply all weights by a constant"
+        )
 
 
 def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:

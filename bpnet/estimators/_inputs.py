@@ -27,7 +27,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
 from bpnet.data import frames, missing
-from bpnet.data.validation import as_features, refuse_masked
+from bpnet.data.validation import as_features, check_normal, refuse_masked
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
@@ -97,15 +97,20 @@ def _with_objects(values: Any) -> Any:
 
 
 def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
-    """Check that example weights are >= 0 and not all 0; return a host array."""
+    """Check that example weights are >= 0, normal numbers or 0, and not all 0.
+
+    Returns a host array of the dtype.
+    """
     if weights is None:
         return None
     with naming("sample_weight"):
-        rows = np.empty((n_rows, 1), dtype)
+        rows = np.empty((n_rows, 1))
         weights = host_array(weights, "sample_weight")
         weights = _check_sample_weight(
             weights, rows, dtype=rows.dtype, ensure_non_negative=True
         )
+        check_normal("sample_weight", weights, dtype)
+        weights = weights.astype(dtype, copy=False)
         if not np.any(weights > 0.0):
             raise ValueError("sample_weight must have a weight > 0, got only 0")
         if not np.isfinite(np.sum(weights)):
@@ -117,10 +122,10 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
 def naming(argument: str) -> Iterator[None]:
     """Add the argument's name to errors of scikit-learn's checks and of NumPy.
 
-    Overflow warnings are silenced, because the checks reject the resulting infinity.
+    Overflow is not reported by NumPy, because the checks reject the resulting infinity.
     """
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             yield
     except BackendError:
         raise

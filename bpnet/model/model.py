@@ -293,6 +293,7 @@ class Model(FeatureNames, Compiling):
             chosen,
         )
         shape = data.X.shape
+        data, factor = data.with_moderate_weights()
         with (
             backend.activate(),
             explained(backend, lambda: self._needs(*map(int, shape[::-1]))),
@@ -304,7 +305,8 @@ class Model(FeatureNames, Compiling):
                 logits.append(z)
             sums = backend.to_numpy(totals).astype("float64")
             total_weight, total_loss = float(sums[0]), float(sums[1])
-            penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total_weight))
+            total = total_weight / factor
+            penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total))
             results = compute.results(sums, logits, data.y, data.w)
         return {"loss": total_loss / total_weight + penalty} | dict(
             zip(metrics, results, strict=True)

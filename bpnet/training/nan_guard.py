@@ -128,7 +128,12 @@ class Guard:
 
     def _find_now(self) -> NonFinite:
         """Find what is not finite now, although the replay succeeded."""
-        cause = "a callback has set the weights"
+        cause = (
+            "a callback has set the weights"
+            if self.runner.weights_were_set
+            else "the same epoch is finite when it is repeated: its batches differ, or "
+            "something changes the weights in place"
+        )
         for layer, quantity, array in _named(self.runner.arrays):
             if not _is_finite(self._xp, array):
                 return self._report(None, layer, quantity, array, cause)

@@ -52,6 +52,8 @@ class Runner:
         The compiled step for each batch size.
     lock : RLock
         Held while a step runs, which may overwrite the arrays in place.
+    weights_were_set : bool
+        Whether a callback has set parameters.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Runner:
             **self.counters(epoch),
         }
         self._form = form_of(self.parameters)
+        self.weights_were_set = False
         self.steps: dict[int, Callable[..., StepState]] = {}
         self.values: dict[str, list[float]] = {}
         self._keys = self.backend.asarray(list(model.keys), "int64")
@@ -115,6 +118,7 @@ class Runner:
         now = self.parameters
         if len(now) == len(before) and all(map(_are_same, now, before)):
             return  # faster than looking at the arrays
+        self.weights_were_set = True
         try:
             parameters_like(self._form, now)
         except ComponentError:

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+import stand_in_cupy
 
 import bpnet
 from bpnet.model.compiled import FUNCTIONS
@@ -195,3 +196,56 @@ def test_steps_are_compiled_for_a_precision(nothing_compiled):
     with bpnet.matmul_precision("high"):
         net.fit(X, Y, epochs=1)
     assert set(FUNCTIONS.all()) > compiled
+
+
+# --- CuPy, on its stand-in --------------------------------------------------------------------
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """CuPy's backend in a program that has set TensorFloat-32, and CuPy's settings."""
+    monkeypatch.setenv("CUPY_TF32", "1")
+    with stand_in_cupy.installed() as backend:
+        yield backend(), stand_in_cupy.Linalg
+
+
+def test_cupys_products_are_exact_whatever_the_program_has_set(cupy, nothing_compiled):
+    backend, settings = cupy
+    assert settings.get_compute_type("float32") == settings.COMPUTE_TYPE_TF32
+    losses = {
+        precision: trained(list, backend, precision)[0]["loss"]
+        for precision in (None, "highest", "high", "medium")
+    }
+    assert losses[None] == losses["highest"] == trained(list, "numpy")[0]["loss"]
+    assert losses["high"] == losses["medium"] != losses["highest"]
+    assert settings.get_compute_type("float32") == settings.COMPUTE_TYPE_TF32
+
+
+def test_cupys_precision_is_restored_after_an_error(cupy):
+    backend, settings = cupy
+    with contextlib.suppress(KeyError), backend.activate():
+        assert settings.get_compute_type("float32") == settings.COMPUTE_TYPE_FP32
+        raise KeyError
+    assert settings.get_compute_type("float32") == settings.COMPUTE_TYPE_TF32
+
+
+def test_gpus_without_units_are_not_asked_for_tf32(monkeypatch):
+    monkeypatch.setattr(stand_in_cupy.Device, "compute_capability", "75")
+    with stand_in_cupy.installed() as backend, bpnet.matmul_precision("high"):
+        settings = stand_in_cupy.Linalg
+        with backend().activate():  # CuPy would warn
+            assert settings.get_compute_type("float32") == settings.COMPUTE_TYPE_FP32
+
+
+def test_what_follows_torchs_general_setting_goes_on_to_follow_it(torch):
+    everything, cuda = torch.backends, torch.backends.cuda.matmul
+    before = everything.fp32_precision, cuda.fp32_precision
+    try:
+        cuda.fp32_precision = "none"
+        everything.fp32_precision = "tf32"
+        with bpnet.get_backend("torch:cpu").activate():
+            assert cuda.fp32_precision == "ieee"
+        everything.fp32_precision = "ieee"
+        assert cuda.fp32_precision == "ieee"
+    finally:
+        everything.fp32_precision, cuda.fp32_precision = before

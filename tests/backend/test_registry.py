@@ -12,6 +12,7 @@ import types
 
 import numpy as np
 import pytest
+import stand_in_cupy
 from bpnet_backends.numpy import NumpyBackend
 
 import bpnet
@@ -544,7 +545,10 @@ def cupy(forget, monkeypatch):
         forget("cupy")
         library = FakeCupy(count)
         namespace = types.ModuleType("array_api_compat.cupy")
+        core = types.ModuleType("cupy._core")
+        core._routines_linalg = stand_in_cupy.Linalg
         monkeypatch.setitem(sys.modules, "cupy", library)
+        monkeypatch.setitem(sys.modules, "cupy._core", core)
         monkeypatch.setitem(sys.modules, "array_api_compat.cupy", namespace)
         compat = importlib.import_module("array_api_compat")
         monkeypatch.setattr(compat, "cupy", namespace, raising=False)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 
+import hypothesis
 import numpy as np
 import pytest
 from bad_values import Frame
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
@@ -316,3 +318,51 @@ def test_what_is_passed_in_is_not_written_to(backend):
         assert_array_equal(backend.to_numpy(array), reference)
     for array, reference in zip(plain, (X, LABELS, WEIGHTS), strict=True):
         assert_array_equal(array, reference)
+
+
+# --- the scale of sample weights --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("share", [0.5, 1e-5, 1e-9])
+def test_weights_are_0_or_normal_numbers(share, dtype, backend):
+    smallest = float(np.finfo(dtype).smallest_normal)
+    X, y = np.ones((3, 2)), np.zeros(3)
+    net = bpnet.Network([bpnet.Dense(1)], "huber", seed=0, dtype=dtype).build(2)
+    weights = np.array([0.0, smallest, 1.0])
+    assert np.isfinite(net.evaluate(X, y, weights, backend=backend)["loss"])
+    weights[2] = smallest * share
+    if weights[2] == 0.0:
+        return
+    with pytest.raises(ValueError, match=rf"at least .* of {dtype}; .* Multiply all weights"):
+        net.fit(X, y, sample_weight=weights, epochs=1, backend=backend)
+    with pytest.raises(ValueError, match="sample_weight of validation_data must be 0 or"):
+        net.fit(X, y, validation_data=(X, y, weights), epochs=1, backend=backend)
+
+
+def test_weights_on_a_device_are_compared_on_the_host(backend, xp):
+    """XLA compares subnormal numbers as if they were 0."""
+    X, y = np.ones((2, 2)), np.zeros(2)
+    weights = backend.asarray(np.array([1.0, 1e-40], "float32"))
+    net = bpnet.Network([bpnet.Dense(1)], "huber", seed=0)
+    with pytest.raises(ValueError, match="smallest normal number of float32"):
+        net.fit(backend.asarray(X), backend.asarray(y), sample_weight=weights, epochs=1)
+
+
+@hypothesis.settings(max_examples=15)
+@hypothesis.given(
+    exponent=st.integers(-126, 119),
+    weights=st.lists(st.sampled_from([0.0, 1.0, 1.5, 7.0]), min_size=6, max_size=6),
+)
+def test_only_the_ratios_of_weights_matter(exponent, weights, backend):
+    weights = np.array([1.0, *weights])
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(7, 2)), rng.normal(size=7)
+    net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "huber", seed=0).build(2)
+
+    def figures(weights):
+        scores = net.evaluate(X, y, weights, metrics=["mse", "mae", "r2"], backend=backend)
+        loss, gradients = net.loss_and_gradients(X, y, weights, backend=backend)
+        return [*scores.values(), loss, *np.ravel(gradients[0]["W"])]
+
+    assert figures(np.ldexp(weights, exponent)) == pytest.approx(figures(weights), 1e-5, 1e-6)

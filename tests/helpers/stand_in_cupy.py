@@ -1,7 +1,8 @@
 """CPU stand-ins for the parts of CuPy and nvmath-python that bpnet's backend uses.
 
 Arrays are NumPy's. During stream capture nothing runs: calls are recorded, and run when the
-graph is launched; products are refused, as CuPy refuses them. Kernels are compiled by the local
+graph is launched; products are refused, as CuPy refuses them. Products in TensorFloat-32 round
+their factors, so that results tell how they were computed. Kernels are compiled by the local
 C++ compiler from the same code that a GPU would get.
 """
 
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import enum
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -91,7 +93,40 @@ def launched(function):
 def matmul(a, b, out=None):
     if Stream.captured is not None:
         raise NotImplementedError("calling cuBLAS API during stream capture")
+    is_fast = Linalg.get_compute_type(a.dtype) == Linalg.COMPUTE_TYPE_TF32
+    a, b = (as_tf32(x) if is_fast else x for x in (a, b))
     return owned(np.matmul(a, b, out=out))
+
+
+def as_tf32(x):
+    """Round float32 to 10 bits of mantissa; leave other dtypes alone."""
+    if x.dtype != np.float32:
+        return x
+    bits = np.array(x, order="K", subok=False).view(np.uint32)
+    return ((bits + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+class Linalg:
+    """The settings of `cupy._core._routines_linalg`, which are the process's."""
+
+    COMPUTE_TYPE_TBD, COMPUTE_TYPE_DEFAULT, COMPUTE_TYPE_PEDANTIC = 0, 1, 2
+    COMPUTE_TYPE_FP32, COMPUTE_TYPE_TF32 = 4, 7
+    chosen = {}  # noqa: RUF012
+
+    @classmethod
+    def get_compute_type(cls, dtype):
+        name = np.dtype(dtype).name
+        if cls.chosen.get(name, cls.COMPUTE_TYPE_TBD) == cls.COMPUTE_TYPE_TBD:
+            is_fast = name == "float32" and int(os.environ.get("CUPY_TF32", "0")) > 0
+            kind = cls.COMPUTE_TYPE_TF32 if is_fast else cls.COMPUTE_TYPE_DEFAULT
+            cls.set_compute_type(dtype, kind)
+        return cls.chosen[name]
+
+    @classmethod
+    def set_compute_type(cls, dtype, kind):
+        """Set a type; CuPy warns of TensorFloat-32 on GPUs without it."""
+        assert kind != cls.COMPUTE_TYPE_TF32 or int(Device.compute_capability) >= 80
+        cls.chosen[np.dtype(dtype).name] = kind
 
 
 class ElementwiseKernel:
@@ -172,7 +207,8 @@ def gemm_ex(
 ):  # fmt: skip
     """Multiply in Fortran order, like cuBLAS."""
     assert a_kind == b_kind == c_kind
-    assert (compute_type, algorithm) == ((68, 70)[a_kind], 99)
+    assert compute_type in ((68, 77), (70,))[a_kind]
+    assert algorithm == (99 if int(Device.compute_capability) >= 80 else -1)
     dtype = (np.float32, np.float64)[a_kind]
 
     def matrix(pointer, rows, columns, ld):
@@ -184,6 +220,8 @@ def gemm_ex(
     assert (matrix(alpha, 1, 1, 1), matrix(beta, 1, 1, 1)) == (1, 0)
     A = matrix(a, k, m, lda).T if op_a == Operation.T else matrix(a, m, k, lda)
     B = matrix(b, n, k, ldb).T if op_b == Operation.T else matrix(b, k, n, ldb)
+    if compute_type == ComputeType.COMPUTE_32F_FAST_TF32:
+        A, B = as_tf32(A), as_tf32(B)
     matrix(c, m, n, ldc)[...] = np.matmul(B.T, A.T).T
 
 
@@ -203,7 +241,7 @@ def check_stream(handle, stream):
 def check_workspace(handle, pointer, size):
     assert handle == 1
     assert pointer
-    assert size == 32 * 2**20
+    assert size == (32 if int(Device.compute_capability) >= 90 else 4) * 2**20
 
 
 class Device:
@@ -265,7 +303,10 @@ def namespace():
 @contextlib.contextmanager
 def installed(nvmath=True):
     """Yield bpnet's backend class for CuPy, on the stand-ins."""
-    modules = {"cupy": cupy(), "array_api_compat.cupy": namespace()}
+    Linalg.chosen = {}
+    core = types.ModuleType("cupy._core")
+    core._routines_linalg = Linalg
+    modules = {"cupy": cupy(), "cupy._core": core, "array_api_compat.cupy": namespace()}
     bindings = types.ModuleType("nvmath.bindings")
     if nvmath:
         bindings.cublas = cublas()

@@ -222,6 +222,31 @@ def test_the_error_travels():
     assert other.history["loss"] == pytest.approx(error.history["loss"], nan_ok=True)
 
 
+# --- who is blamed ----------------------------------------------------------------------------
+
+
+class Breaks(bpnet.Callback):
+    """Puts a NaN into the weights, by setting them or in place."""
+
+    def __init__(self, in_place):
+        self.in_place = in_place
+
+    def on_batch_end(self, training):
+        if self.in_place:
+            training.parameters[0]["W"][0, 0] = np.nan
+        else:
+            parameters = training.copy_parameters()
+            parameters[0]["W"] = parameters[0]["W"] * np.nan
+            training.parameters = parameters
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_callback_is_blamed_only_if_it_set_the_weights(in_place):
+    error = raised(network(), callbacks=[Breaks(in_place)])
+    assert ("a callback has set the weights" in str(error)) != in_place
+    assert ("changes the weights in place" in str(error)) == in_place
+
+
 # --- what rests on it -------------------------------------------------------------------------
 
 
