@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
 from bpnet.common.checks import check_number
+from bpnet.common.suggestions import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2 and the message."""
-        self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
+        """Exit with status 2 and the message; for a misspelt choice, with what it may be."""
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        hint = did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        self.exit(2, f"{self.prog}: error: {one_line(message)}{hint}\n")
 
 
 def one_line(text: str) -> str:

@@ -21,6 +21,7 @@ from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_number
+from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
@@ -79,6 +80,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     class_weight: Any
     _kind: str
 
+    @explains_keywords
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

@@ -25,6 +25,7 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
 from bpnet.common.component import Component, is_own, nested
 from bpnet.common.deprecation import renamed_property
+from bpnet.common.keywords import explains_keywords
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Layer
@@ -51,6 +52,7 @@ class Owner(Protocol):
 class Model(Description):
     """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
+    @explains_keywords
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -134,6 +136,7 @@ class Model(Description):
         """Number of weights and biases."""
         return sum(math.prod(p.shape) for layer in self.parameters for p in layer.values())
 
+    @explains_keywords
     def build(self, n_inputs: int, backend: str | Backend | None = None) -> Self:
         """Draw the initial weights; redraw them if the network is already built.
 

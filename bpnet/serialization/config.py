@@ -71,7 +71,10 @@ def describe(value: Any) -> Any:
 def _described(component: Component) -> dict[str, Any]:
     cls, config = type(component), component.config()
     _check_name(cls, component.kind, cls.component_name)
-    plain = _plain(config)
+    try:
+        plain = _plain(config)
+    except TypeError as error:
+        raise TypeError(f"{component!r} cannot be saved: {error}") from error
     rebuilt = cls.from_config(config)
     if _plain(rebuilt.config()) != plain:
         raise TypeError(
