@@ -344,7 +344,7 @@ def get(activation: str | Activation) -> Activation:
     if "softmax" in name.lower():
         raise ValueError(
             f"unknown activation {activation!r}: softmax is part of the loss "
-            f"'categorical_crossentropy', so the last Dense remains linear, as in bpnet.Dense(3)"
+            f"'categorical_crossentropy', so the last Dense stays linear, as in bpnet.Dense(3)"
         )
     raise unknown_name("activation", activation, [*ACTIVATIONS, *ALIASES])
 

@@ -386,7 +386,7 @@ def get(optimizer: str | Optimizer) -> Optimizer:
         return optimizer
     if not isinstance(optimizer, str):
         is_class = isinstance(optimizer, type) and issubclass(optimizer, Optimizer)
-        hint = f"; pass an instance, {optimizer.__name__}(...)" if is_class else ""
+        hint = f"; pass an instance, {optimizer.__name__}(0.001)" if is_class else ""
         raise TypeError(
             f"optimizer must be a name or a bpnet optimizer such as bpnet.Adam(0.001), "
             f"got {described(optimizer)}{hint}"

@@ -349,7 +349,8 @@ def check_value(
         return value
     if isinstance(value, str):
         raise TypeError(
-            f"{name} must be a number, or a schedule such as {example(value)}; got {value!r} (str)"
+            f"{name} must be a number, got {value!r} (str); a schedule is given as "
+            f"{example(value)}"
         )
     return check_number(name, value, minimum, above=above)
 

@@ -54,6 +54,6 @@ def _version(array: Array) -> Any:
 
 def _modified(where: str) -> ComponentError:
     return ComponentError(
-        f"{where} must not modify an array that it is given, which is read-only; it does. Write "
-        f"a = a * 2 instead of a *= 2"
+        f"{where} must not modify an array that it is given, which is read-only; it does. "
+        f"Write a = a * 2 instead of a *= 2"
     )

@@ -221,7 +221,7 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
 def _check_call(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """Raise the TypeError for too few or too many arguments, without the name of a base class."""
+    """Raise the TypeError for too few or many arguments, without the name of a base class."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:

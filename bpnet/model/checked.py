@@ -1,7 +1,8 @@
 """Checks of what a user's own layers, activations and losses return.
 
-Wrappers check shapes and dtypes in each pass, that no input is modified, and pass everything
-on. In a compiled step they run while it is traced, and cost nothing later. bpnet's own components are not wrapped.
+Wrappers check shapes and dtypes in each pass, and that no input is modified, and pass
+everything on. In a compiled step they run while it is traced, and cost nothing later. bpnet's
+own components are not wrapped.
 """
 
 from __future__ import annotations
@@ -182,7 +183,7 @@ class CheckedLoss(Loss):
     def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
         """Check both."""
         method = "value_and_error"
-        result: Any = self._called(method, xp, y, z)
+        result: tuple[Array, Array] = self._called(method, xp, y, z)
         if not isinstance(result, tuple) or len(result) != 2:
             _refuse(self._where(method), "a tuple (value, error)", _kind(result))
         self._checked(method, "the loss of each example", result[0], z, (z.shape[0],))

@@ -213,7 +213,7 @@ def _layers(rng: np.random.Generator, backend: Any) -> Iterator[Probe]:
         "initial_parameters complex": (
             "initial_parameters", lambda xp, r: {"gain": np.full(WIDTH, 1j)}
         ),
-        "initial_parameters text": ("initial_parameters", lambda xp, r: {"gain": ["a"] * WIDTH}),
+        "initial_parameters text": ("initial_parameters", lambda xp, r: {"gain": ["a"] * 4}),
         "initial_parameters digits": (
             "initial_parameters", lambda xp, r: {"gain": ["1"] * WIDTH}
         ),
@@ -312,13 +312,13 @@ class Writes(bpnet.Layer):
 
 def _refused_or_right(make: Callable[[bool], Any], use: Callable[[Any], Any]) -> None:
     """A part that writes in place is refused, or gives what it does without that."""
-    due = use(make(False))
+    due, found = use(make(False)), None
     try:
         found = use(make(True))
-    except ERRORS as error:
-        assert any(w in str(error) for w in ("modify", "read-only", "immutable")), str(error)
-        return
-    assert found == due, f"wrong results: {found}, expected {due}"
+    except ComponentError as error:
+        if "must not modify" not in str(error):
+            raise
+    assert found in (None, due), f"wrong results: {found}, expected {due}"
 
 
 def _writing(what: str, on: str) -> None:
@@ -577,7 +577,7 @@ def _optimizers(rng: np.random.Generator, backend: Any) -> Iterator[Probe]:
         },
         "init another name": {
             "init": lambda self, xp, parameters: [
-                {n: {"m": xp.zeros_like(a) for a in [p[n]]} for n in p} for p in parameters
+                {n: {"m": 0.0 * a} for n, a in p.items()} for p in parameters
             ]
         },
         "init another dtype": {
