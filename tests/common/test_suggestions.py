@@ -61,14 +61,10 @@ def test_another_name_of_an_activation_is_its_name(alias):
 
 @pytest.mark.parametrize("name", ["softmax", "Softmax", "log_softmax"])
 def test_softmax_is_said_to_be_part_of_the_loss(name):
-    with pytest.raises(
-        ValueError, match=r"'categorical_crossentropy', so the last Dense stays"
-    ):
+    with pytest.raises(ValueError, match="so the last Dense stays linear"):
         bpnet.Dense(3, name)
 
 
 def test_a_backend_is_suggested():
-    with pytest.raises(
-        bpnet.UnknownBackendError, match=r"did you mean 'numpy'\? Available here"
-    ):
+    with pytest.raises(bpnet.UnknownBackendError, match=r"mean 'numpy'\? Available here"):
         bpnet.get_backend("Numpy")
