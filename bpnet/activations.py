@@ -11,11 +11,14 @@ import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+from bpnet import initializers
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.special import erfc
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import check_number, kind_of
-from bpnet.common.component import Component
+from bpnet.common.component import Component, is_own
+from bpnet.common.suggestions import unknown_name
+from bpnet.errors import ComponentError
 
 
 class Activation(Component):
@@ -317,20 +320,41 @@ ACTIVATIONS: dict[str, Activation] = {
     )
 }  # fmt: skip
 
+# Other names that an activation can be given by; its own name is the one in ACTIVATIONS.
+ALIASES = {"linear": "identity", "logistic": "sigmoid", "swish": "silu"}
+
 
 def get(activation: str | Activation) -> Activation:
     """Look up an activation by name; an Activation is returned unchanged.
 
-    An unknown name raises ValueError, any other type TypeError.
+    An unknown name raises ValueError, any other type TypeError, and an Activation of your own
+    that describes itself wrongly ComponentError.
     """
     if isinstance(activation, Activation):
+        if not is_own(activation):
+            _check_description(activation)
         return activation
     if not isinstance(activation, str):
         raise TypeError(
             f"activation must be a name or a bpnet Activation, got {kind_of(activation)}"
         )
-    if activation not in ACTIVATIONS:
+    name = ALIASES.get(activation, activation)
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    if "softmax" in name.lower():
         raise ValueError(
-            f"unknown activation {activation!r}; available: {', '.join(sorted(ACTIVATIONS))}"
+            f"unknown activation {activation!r}: softmax is part of the loss "
+            f"'categorical_crossentropy', so the last Dense stays linear, as in bpnet.Dense(3)"
         )
-    return ACTIVATIONS[activation]
+    raise unknown_name("activation", activation, [*ACTIVATIONS, *ALIASES])
+
+
+def _check_description(activation: Activation) -> None:
+    """Check what an activation of the user's own says of itself."""
+    kind, name = type(activation).__name__, activation.name
+    if not isinstance(name, str) or not name:
+        raise ComponentError(f"name of the activation {kind} must be a str; got {name!r}")
+    try:
+        initializers.get(activation.default_init, f"default_init of the activation {kind}")
+    except (TypeError, ValueError) as error:
+        raise ComponentError(str(error)) from error

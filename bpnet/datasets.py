@@ -13,6 +13,7 @@ import numpy as np
 
 from bpnet.backend.memory import check_room
 from bpnet.common.checks import check_integer, check_number
+from bpnet.common.keywords import explains_keywords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ _BYTES = 64  # per sample, at the peak of drawing and shuffling
 DataSet: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 
 
+@explains_keywords
 def make_spiral(
     n_samples: int = 400, classes: int = 2, noise: float = 0.2, seed: int = 0
 ) -> DataSet:
@@ -59,6 +61,7 @@ def make_spiral(
     return _shuffled(arms, rng)
 
 
+@explains_keywords
 def make_moons(n_samples: int = 400, noise: float = 0.1, seed: int = 0) -> DataSet:
     """Draw two interleaving half circles with Gaussian noise.
 
@@ -86,6 +89,7 @@ def make_moons(n_samples: int = 400, noise: float = 0.1, seed: int = 0) -> DataS
     return _shuffled([arc + rng.normal(0.0, noise, arc.shape) for arc in arcs], rng)
 
 
+@explains_keywords
 def make_circles(
     n_samples: int = 400, noise: float = 0.1, factor: float = 0.5, seed: int = 0
 ) -> DataSet:
@@ -118,6 +122,7 @@ def make_circles(
     return _shuffled(rings, rng)
 
 
+@explains_keywords
 def make_xor(n_samples: int = 400, noise: float = 0.2, seed: int = 0) -> DataSet:
     """Draw Gaussian clouds around (0, 0), (1, 1), (0, 1), (1, 0), labeled by exclusive or.
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bpnet.common.checks import check_number, kind_of
+from bpnet.common.checks import check_number, fits, kind_of
 from bpnet.common.component import Component
+from bpnet.common.suggestions import unknown_name
 
 if TYPE_CHECKING:  # numpy.random is slow to import
     from numpy.typing import NDArray
@@ -139,9 +140,7 @@ def get(initializer: str | Initializer, argument: str = "init") -> Initializer:
             f"got {kind_of(initializer)}"
         )
     if initializer not in INITIALIZERS:
-        raise ValueError(
-            f"unknown {argument} {initializer!r}; available: {', '.join(sorted(INITIALIZERS))}"
-        )
+        raise unknown_name(argument, initializer, INITIALIZERS)
     return INITIALIZERS[initializer]
 
 
@@ -154,16 +153,23 @@ def draw(
     argument: str, initializer: Initializer, rng: np.random.Generator, n_in: int, n_out: int
 ) -> Weights:
     """Draw weights (n_in, n_out), and check what a user-defined initializer returns."""
-    given = initializer(rng, n_in, n_out)
+    where = f"{argument} {name_of(initializer)}"
+    try:
+        given = initializer(rng, n_in, n_out)
+    except TypeError as error:
+        if fits(initializer, rng, n_in, n_out):
+            raise
+        raise TypeError(f"{where} must be a function (rng, n_in, n_out): {error}") from error
+    due = f"{where} must return real numbers of shape {(n_in, n_out)}"
     try:
         weights = np.asarray(given)
     except ValueError as error:
-        raise ValueError(
-            f"{argument} must return real numbers of shape {(n_in, n_out)}; got {error}"
-        ) from error
+        raise ValueError(f"{due}; got {error}") from error
     if weights.dtype.kind not in "biuf" or weights.shape != (n_in, n_out):
-        raise ValueError(
-            f"{argument} must return real numbers of shape {(n_in, n_out)}; "
-            f"got shape {weights.shape} of {weights.dtype}"
-        )
+        raise ValueError(f"{due}; got shape {weights.shape} of {weights.dtype}")
     return weights
+
+
+def name_of(initializer: Initializer) -> str:
+    """Return the name of a function for an error, or what an object says of itself."""
+    return getattr(initializer, "__name__", None) or repr(initializer)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bpnet.backend import Backend, get_backend
 from bpnet.common.checks import check_path
+from bpnet.common.keywords import explains_keywords
 from bpnet.network import Network
 from bpnet.serialization import safetensors_file
 from bpnet.serialization.config import check_custom
@@ -15,6 +16,7 @@ from bpnet.serialization.model_state import check_rest, file_errors, restored
 from bpnet.serialization.upgrade import upgraded
 
 
+@explains_keywords
 def load(
     path: str | os.PathLike[str],
     backend: str | Backend | None = None,

@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from bpnet.activations import sigmoid
 from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import check_number, kind_of
-from bpnet.common.component import Component
+from bpnet.common.component import Component, is_own
+from bpnet.common.suggestions import unknown_name
+from bpnet.errors import ComponentError
 
 TargetKind = Literal["labels", "probabilities", "counts", "real"]
 
@@ -278,16 +280,41 @@ LOSSES: dict[str, Loss] = {
     )
 }  # fmt: skip
 
+# Short names that a loss can be given by; its own name is the one in LOSSES.
+ALIASES = {
+    "bce": "binary_crossentropy", "cce": "categorical_crossentropy",
+    "mse": "mean_squared_error", "mae": "mean_absolute_error",
+}  # fmt: skip
+
 
 def get(loss: str | Loss) -> Loss:
-    """Look up a loss by name; a Loss is returned unchanged.
+    """Look up a loss by name or short name; a Loss is returned unchanged.
 
-    An unknown name raises ValueError, any other type TypeError.
+    An unknown name raises ValueError, any other type TypeError, and a Loss of your own that
+    describes itself wrongly ComponentError.
     """
     if isinstance(loss, Loss):
+        _check_description(loss)
         return loss
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a name or a bpnet Loss, got {kind_of(loss)}")
-    if loss not in LOSSES:
-        raise ValueError(f"unknown loss {loss!r}; available: {', '.join(sorted(LOSSES))}")
-    return LOSSES[loss]
+    name = ALIASES.get(loss, loss)
+    if name not in LOSSES:
+        raise unknown_name("loss", loss, [*LOSSES, *ALIASES])
+    return LOSSES[name]
+
+
+def _check_description(loss: Loss) -> None:
+    """Check what a loss of the user's own says of itself."""
+    name, identity_link, kinds = loss.name, loss.identity_link, get_args(TargetKind)
+    if not is_own(loss) and (not isinstance(name, str) or not name):
+        raise ComponentError(f"name of the loss {loss!r} must be a str; got {name!r}")
+    if not isinstance(identity_link, bool):
+        raise ComponentError(
+            f"identity_link of the loss {loss!r} must be True or False; got {identity_link!r}"
+        )
+    if loss.targets not in kinds:
+        raise ComponentError(
+            f"targets of the loss {loss!r} must be one of {', '.join(kinds)}; got "
+            f"{loss.targets!r}"
+        )

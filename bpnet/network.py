@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bpnet import backprop, inference
+from bpnet import backprop, inference, optimizers
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
+from bpnet.common.keywords import methods_explain_keywords
 from bpnet.model.model import Model
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.random import generator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` lig
     from bpnet.training.state import TrainingState
 
 
+@methods_explain_keywords
 class Network(Model):
     """A feed-forward network trained by backpropagation.
 
@@ -41,9 +43,9 @@ class Network(Model):
         linear if the loss has its own link function: sigmoid for binary cross-entropy, softmax
         for categorical cross-entropy, exponential for Poisson.
     loss : str or Loss
-        "binary_crossentropy", "categorical_crossentropy", "mean_squared_error",
-        "mean_absolute_error", "huber", "poisson", or an instance of
-        :class:`bpnet.losses.Loss`.
+        "binary_crossentropy" or "bce", "categorical_crossentropy" or "cce",
+        "mean_squared_error" or "mse", "mean_absolute_error" or "mae", "huber", "poisson", or
+        an instance of :class:`bpnet.losses.Loss`.
     seed : int or None, default None
         Seed >= 0 for weights, shuffling and dropout masks, which are identical on every
         backend. None draws a seed, stored as `seed`.
@@ -229,7 +231,7 @@ class Network(Model):
         X: Any,
         y: Any = None,
         *,
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         epochs: int = 100,
         batch_size: int | None = 32,
         shuffle: bool = True,
@@ -260,8 +262,10 @@ class Network(Model):
             batch_size, shuffle, sample_weight, validation_split, stratify keep their defaults.
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
-        optimizer : Optimizer or None
-            None is ``Adam(0.001)``. The optimizer state is initialized in each call.
+        optimizer : str, Optimizer or None
+            "sgd", "adagrad", "rmsprop", "adam" or "adamw" with its default settings, or an
+            instance such as ``SGD(0.1, momentum=0.9)``; None is ``Adam(0.001)``. The optimizer
+            state is initialized in each call.
         epochs : int, default 100
             Number of passes over the examples.
         batch_size : int or None, default 32
@@ -334,9 +338,9 @@ class Network(Model):
         from bpnet.training.state import TrainingState
 
         self.check_idle("fit")
-        resumed = None if resume_from is None else Resumption(self, resume_from, optimizer)
-        optimizer = Adam() if optimizer is None else optimizer
-        fresh = TrainingState(optimizer, self.steps_taken, self.epochs_taken, self.layers)
+        rule = None if optimizer is None else optimizers.get(optimizer)
+        resumed = None if resume_from is None else Resumption(self, resume_from, rule)
+        fresh = TrainingState(rule or Adam(), self.steps_taken, self.epochs_taken, self.layers)
         state = resumed.state if resumed else fresh
         shuffle = check_flag("shuffle", shuffle)
         data, validation, names = examples_of(

@@ -15,9 +15,10 @@ from typing import Any
 
 from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.common.checks import check_flag, check_number, kind_of
+from bpnet.common.checks import check_flag, check_number, described, kind_of
 from bpnet.common.component import Component, structure
-from bpnet.common.deprecation import warn_renamed
+from bpnet.common.state_names import StateNames
+from bpnet.common.suggestions import unknown_name
 from bpnet.errors import ComponentError
 from bpnet.schedules import Schedule
 
@@ -25,23 +26,7 @@ from bpnet.schedules import Schedule
 OptimizerState = list[dict[str, dict[str, Array]]]
 
 
-class _FormerCount:
-    """`n_state` under a deprecated name, which subclasses and instances may still set."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Optimizer | None, owner: type[Optimizer]) -> int:
-        warn_renamed(f"{owner.__name__}.{self.name}", "n_state")
-        if instance is None:
-            return len(owner._names) if isinstance(owner._names, tuple) else 0
-        if self.name == "n_slots" and instance._defines("slots"):
-            return instance.slots
-        overridden = owner.n_state is not Optimizer.n_state
-        return instance.n_state if overridden else len(instance._names)
-
-
-class Optimizer(Component):
+class Optimizer(StateNames, Component):
     """Base class: learning rate, decoupled weight decay and gradient clipping.
 
     Parameters
@@ -61,14 +46,6 @@ class Optimizer(Component):
 
     kind = "optimizers"
 
-    slots, n_slots = _FormerCount(), _FormerCount()
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Warn of deprecated names of `n_state`."""
-        super().__init_subclass__(**options)
-        for old in {"slots", "n_slots"} & vars(cls).keys():
-            warn_renamed(f"{cls.__name__}.{old}", "n_state", stacklevel=4)  # beyond ABCMeta
-
     def __init__(
         self,
         learning_rate: float | Schedule,
@@ -78,11 +55,7 @@ class Optimizer(Component):
         clip_norm: float | None = None,
     ) -> None:
         self.learning_rate = schedules.get(learning_rate)
-        self.weight_decay = (
-            weight_decay
-            if isinstance(weight_decay, Schedule)
-            else check_number("weight_decay", weight_decay, 0.0)
-        )
+        self.weight_decay = schedules.check_value("weight_decay", weight_decay, 0.0)
         self.clip_value = _positive_or_none("clip_value", clip_value)
         self.clip_norm = _positive_or_none("clip_norm", clip_norm)
 
@@ -92,38 +65,6 @@ class Optimizer(Component):
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
         """Compute the rule's other scalars in step t = 1, 2, ... (a 0-d float array)."""
-        return ()
-
-    @property
-    def state_names(self) -> tuple[str, ...]:
-        """Names of the state arrays of each parameter, in the order of the rule's arguments.
-
-        A class of your own sets them, or only their number, `n_state`.
-        """
-        overridden = type(self).n_state is not Optimizer.n_state
-        count = self.n_state if overridden else self._count()
-        return (*self._names, *(f"state{k}" for k in range(len(self._names), count)))[:count]
-
-    @property
-    def n_state(self) -> int:
-        """Number of state arrays per parameter, 0 by default."""
-        overridden = type(self).state_names is not Optimizer.state_names
-        return len(self.state_names) if overridden else self._count()
-
-    def _count(self) -> int:
-        """Return the number by its deprecated names, or else that of bpnet's own rule."""
-        old = next(filter(self._defines, ("n_slots", "slots")), None)
-        return len(self._names) if old is None else int(getattr(self, old))
-
-    def _defines(self, name: str) -> bool:
-        """Whether a subclass, a mixin or this instance sets a deprecated name."""
-        places = (vars(self), *map(vars, type(self).__mro__))
-        found = next(place[name] for place in places if name in place)
-        return not isinstance(found, _FormerCount)
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        """The state of bpnet's own rule, whatever a subclass says."""
         return ()
 
     @property
@@ -181,7 +122,12 @@ class Optimizer(Component):
         `learning_rate`, `t`, the number of this step from 1, and `weight_decay`, if that is a
         schedule, are 0-d float arrays.
         """
-        numbers = (learning_rate, *self.scalars(xp, learning_rate, t))
+        scalars: Any = self.scalars(xp, learning_rate, t)
+        if not isinstance(scalars, tuple | list):
+            raise ComponentError(
+                f"the optimizer {self!r}: scalars must return a tuple; got {kind_of(scalars)}"
+            )
+        numbers = (learning_rate, *scalars)
         if weight_decay is not None:
             numbers = (*numbers, weight_decay)
         names = self.state_names
@@ -412,3 +358,40 @@ def _one_minus_power(xp: Namespace, base: float, t: Array) -> Array:
 
 def _positive_or_none(name: str, value: float | None) -> float | None:
     return None if value is None else check_number(name, value, 0.0, above=True)
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": SGD(), "adagrad": Adagrad(), "rmsprop": RMSprop(), "adam": Adam(), "adamw": AdamW(),
+}  # fmt: skip
+
+# How to get what a name alone does not say.
+_HINTS = {
+    "momentum": "; pass bpnet.SGD(0.01, momentum=0.9)",
+    "nesterov": "; pass bpnet.SGD(0.01, momentum=0.9, nesterov=True)",
+    "lbfgs": "; it is a solver of bpnet.MLPClassifier and bpnet.MLPRegressor",
+}
+
+
+def get(optimizer: str | Optimizer) -> Optimizer:
+    """Look up an optimizer with its default settings; an Optimizer is returned unchanged.
+
+    An unknown name raises ValueError, any other type TypeError.
+
+    Examples
+    --------
+    >>> get("adam")
+    Adam(0.001)
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(optimizer, str):
+        is_class = isinstance(optimizer, type) and issubclass(optimizer, Optimizer)
+        hint = f"; pass an instance, {optimizer.__name__}(0.001)" if is_class else ""
+        raise TypeError(
+            f"optimizer must be a name or a bpnet optimizer such as bpnet.Adam(0.001), "
+            f"got {described(optimizer)}{hint}"
+        )
+    if optimizer not in OPTIMIZERS:
+        error = unknown_name("optimizer", optimizer, OPTIMIZERS)
+        raise ValueError(f"{error}{_HINTS.get(optimizer.lower().replace('-', ''), '')}")
+    return OPTIMIZERS[optimizer]

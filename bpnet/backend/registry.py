@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bpnet.backend.base import Backend, BackendInfo
 from bpnet.backend.compat import array_namespace
+from bpnet.common.checks import kind_of
+from bpnet.common.suggestions import did_you_mean
 from bpnet.errors import (
     BackendError,
     BackendNotInstalledError,
@@ -86,7 +88,7 @@ def get_backend(spec: str | Backend | None = None) -> Backend:
     if not isinstance(spec, str):
         raise TypeError(
             f"backend must be a spec string such as 'numpy' or 'cupy:1', or a Backend; "
-            f"got {type(spec).__name__}"
+            f"got {kind_of(spec)}"
         )
     if spec.strip() == "auto":
         return _best()
@@ -198,7 +200,8 @@ def _bound(name: str, device: str | None) -> Backend:
         backend = _load(name)
         return _bind(backend, device or backend.default_device())
     except BackendError as error:
-        raise type(error)(f"{error}. {_what_is_available()}") from error
+        end = "" if str(error).endswith("?") else "."
+        raise type(error)(f"{error}{end} {_what_is_available()}") from error
 
 
 @cache
@@ -215,6 +218,7 @@ def _load(name: str) -> type[Backend]:
     if name not in points:
         raise UnknownBackendError(
             f"unknown backend {name!r}; known backends: {', '.join(sorted(points))}, and 'auto'"
+            f"{did_you_mean(name, points)}"
         )
     try:
         return cast("type[Backend]", points[name].load())

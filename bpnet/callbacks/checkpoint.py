@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
+from bpnet.common.keywords import explains_keywords
 from bpnet.common.patience import Patience
 from bpnet.serialization import safetensors_file
 from bpnet.serialization.callback_state import settings_of
@@ -102,6 +103,7 @@ class Checkpoint(Callback):
 
     adds: Mapping[str, str | None] = {}
 
+    @explains_keywords
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -9,6 +9,7 @@ from typing import Any
 from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_flag, check_integer, check_text
+from bpnet.common.keywords import explains_keywords
 from bpnet.common.patience import Patience
 from bpnet.model.parameters import form_of, parameters_like
 from bpnet.training.loop import Callback, Training
@@ -65,6 +66,7 @@ class EarlyStopping(Callback):
 
     adds: Mapping[str, str | None] = {}
 
+    @explains_keywords
     def __init__(
         self,
         monitor: str = "val_loss",

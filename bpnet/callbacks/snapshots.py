@@ -9,6 +9,7 @@ import numpy as np
 
 from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import explains_keywords
 from bpnet.training.loop import Callback, Training
 
 
@@ -59,6 +60,7 @@ class Snapshots(Callback):
 
     adds: Mapping[str, str | None] = {}
 
+    @explains_keywords
     def __init__(self, every: int = 1) -> None:
         self.every = check_integer("every", every, 1)
         self.taken: list[Snapshot] = []

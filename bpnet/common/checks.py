@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import os
@@ -11,13 +12,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bpnet.common.suggestions import did_you_mean
+
 Value = TypeVar("Value")
 
 
 def check_integer(name: str, value: Any, minimum: float) -> int:
     """Return `value` as an int >= `minimum`; bools are rejected."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be an integer, got {described(value)}")
     if value < minimum:
         raise ValueError(f"{name} must be >= {minimum}, got {value}")
     return int(value)
@@ -34,7 +37,7 @@ def check_number(
 ) -> float:
     """Return `value` as a finite float in a range; `above` and `below` exclude its limits."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be a number, got {described(value)}")
     try:
         number = float(value)
     except OverflowError:  # an int beyond the largest float
@@ -63,18 +66,20 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """Return `value`, which must be one of the allowed strings."""
     if not isinstance(value, str):
         raise TypeError(
-            f"{name} must be a string, one of {', '.join(allowed)}; "
-            f"got {value!r} ({type(value).__name__})"
+            f"{name} must be a string, one of {', '.join(allowed)}; got {described(value)}"
         )
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(allowed)}; got {value!r}"
+            f"{did_you_mean(value, allowed)}"
+        )
     return value
 
 
 def check_text(name: str, value: Any) -> str:
     """Return `value`, which must be a string."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r} ({type(value).__name__})")
+        raise TypeError(f"{name} must be a string, got {described(value)}")
     return value
 
 
@@ -98,7 +103,7 @@ def check_sequence(
 ) -> list[Value]:
     """Return a sequence as a list, after checking each value."""
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must be a sequence, got {values!r} ({type(values).__name__})")
+        raise TypeError(f"{name} must be a sequence, got {described(values)}")
     checked: list[Any] = [check(name, value) for value in values]
     pairs = itertools.pairwise(checked)
     if len(checked) < minimum or (rising and not all(a < b for a, b in pairs)):
@@ -107,8 +112,26 @@ def check_sequence(
     return checked
 
 
+def described(value: Any) -> str:
+    """Return a value with its type for an error."""
+    if isinstance(value, type):
+        return kind_of(value)
+    return f"{value!r} ({kind_of(value)})"
+
+
 def kind_of(value: Any) -> str:
     """Describe the type of a value for an error, telling a class from its instances."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return type(value).__name__
+
+
+def fits(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> bool:
+    """Whether a function takes these arguments; True if Python cannot tell."""
+    try:
+        inspect.signature(function).bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    except ValueError:  # a function written in C has no signature
+        return True
+    return True

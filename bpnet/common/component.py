@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import types
 from abc import ABCMeta
 from collections.abc import Hashable, Iterator
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
+
+from bpnet.common import keywords
 
 Kind = TypeVar("Kind")
 
@@ -24,10 +27,25 @@ class ComponentMeta(ABCMeta):
 
     def __call__(cls: type[Kind], *args: Any, **kwargs: Any) -> Kind:
         """Construct a component and freeze it."""
-        component: Kind = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        try:
+            component: Kind = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        except TypeError as error:
+            _explain(cls, kwargs, error)
+            raise
         if isinstance(component, Component):
             component._freeze()
         return component
+
+
+def _explain(cls: type, kwargs: dict[str, Any], error: TypeError) -> None:
+    """Raise the TypeError for a keyword that a class does not have, if that is the error."""
+    if kwargs and re.search("unexpected keyword|takes no arguments", str(error)):
+        try:
+            known = constructor_parameters(cls)
+        except TypeError:  # *args have no names
+            return
+        if (name := keywords.unknown(kwargs, known)) is not None:
+            raise keywords.refusal(cls.__name__, name, known) from None
 
 
 class Component(metaclass=ComponentMeta):

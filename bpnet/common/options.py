@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -12,14 +13,17 @@ from typing import Any, NoReturn
 
 from bpnet.common.checks import check_number
 from bpnet.common.streams import one_line
+from bpnet.common.suggestions import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2 and the message."""
-        self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
+        """Exit with status 2 and the message; for a misspelt choice, with what it may be."""
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        hint = did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
+        self.exit(2, f"{self.prog}: error: {one_line(message)}{hint}\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help and version; argparse itself hides that stdout cannot be written."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from bpnet.common.checks import check_choice, check_flag, check_integer, check_number
+from bpnet.common.suggestions import did_you_mean
 
 # How to get metrics of validation data.
 VALIDATE = "pass validation_data or validation_split"
@@ -83,5 +84,5 @@ def unknown_monitor(monitor: str, known: Iterable[str]) -> ValueError:
     missing = str(monitor).startswith("val_") and "val_loss" not in known
     return ValueError(
         f"monitor must be one of {', '.join(sorted(known))}; got {monitor!r}"
-        + (f"; {VALIDATE}" if missing else "")
+        + (f"; {VALIDATE}" if missing else did_you_mean(monitor, known))
     )

@@ -36,6 +36,7 @@ from bpnet.activations import Activation
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import explains_keywords
 from bpnet.layers import Dense
 from bpnet.losses import sum_of_weights
 from bpnet.model.parameters import has_weights
@@ -89,6 +90,7 @@ class GradientFlow(Callback):
 
     adds: Mapping[str, str | None] = {"data_loss": "min"} | {f"{n}/*": None for n in METRICS}
 
+    @explains_keywords
     def __init__(self, rows: int = 128, every: int | None = None) -> None:
         self.rows = check_integer("rows", rows, 1)
         self.every = None if every is None else check_integer("every", every, 1)

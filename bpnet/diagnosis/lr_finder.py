@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bpnet import optimizers
 from bpnet.backend import Backend
 from bpnet.backend.memory import check_room
 from bpnet.backend.transfer import copy_parameters
 from bpnet.common.checks import check_integer, check_number
+from bpnet.common.keywords import explains_keywords
 from bpnet.data.dataset import Dataset
 from bpnet.network import Network, check_network
-from bpnet.optimizers import Adam, Optimizer
+from bpnet.optimizers import Optimizer
 from bpnet.random import generator
+from bpnet.training.own_optimizer import check_description
 from bpnet.training.scheduled import LEARNING_RATE, scheduled_values
 from bpnet.training.step import make_step
 
@@ -61,12 +64,13 @@ class RateTest(NamedTuple):
         )
 
 
+@explains_keywords
 def find_learning_rate(
     net: Network,
     X: Any,
     y: Any,
     *,
-    optimizer: Optimizer | None = None,
+    optimizer: str | Optimizer | None = None,
     low: float = 1e-5,
     high: float = 10.0,
     steps: int = 100,
@@ -89,7 +93,7 @@ def find_learning_rate(
         The network, trained or not.
     X, y : arrays
         Examples as for ``Network.fit``.
-    optimizer : Optimizer or None
+    optimizer : str, Optimizer or None
         The optimizer to tune; its own rate is not used. None is ``Adam()``, as in ``fit``.
     low, high : float, default 1e-5 and 10.0
         First and last learning rate, 0 < low < high.
@@ -121,9 +125,8 @@ def find_learning_rate(
     True
     """
     check_network(net)
-    optimizer = Adam() if optimizer is None else optimizer
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be a bpnet optimizer, got {optimizer!r}")
+    optimizer = optimizers.get("adam" if optimizer is None else optimizer)
+    check_description(optimizer)
     low = check_number("low", low, 0.0, above=True)
     high = check_number("high", high, low, above=True)
     steps = check_integer("steps", steps, 10)

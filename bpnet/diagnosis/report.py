@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bpnet.common.history import check_history
+from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.evidence import Evidence, Finding
 from bpnet.diagnosis.gradient_flow import METRICS, GradientFlow
@@ -84,6 +85,7 @@ class Diagnosis(NamedTuple):
         return "\n".join(lines)
 
 
+@explains_keywords
 def diagnose(history: Mapping[str, Sequence[float]]) -> Diagnosis:
     """Diagnose a training run from its recorded metrics.
 
@@ -165,6 +167,7 @@ class Doctor(GradientFlow):
 
     adds = GradientFlow.adds
 
+    @explains_keywords
     def __init__(self, rows: int = 128, every: int | None = None) -> None:
         super().__init__(rows, every)
         self.findings: list[Finding] = []

@@ -16,6 +16,7 @@ import numpy as np
 
 from bpnet.common.checks import check_integer
 from bpnet.common.history import History, check_history, metric_values
+from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.layers import Dense, Dropout, Layer
@@ -59,6 +60,7 @@ class Check(NamedTuple):
         return f"{'ok' if self.passed else 'LOOK'}: {self.name}: {self.evidence}"
 
 
+@explains_keywords
 def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) -> Check:
     """Check that the loss is near chance before training: ln K for K classes.
 
@@ -109,6 +111,7 @@ def _initial_loss(loss: float, chance: float, best: float) -> Check:
     )  # fmt: skip
 
 
+@explains_keywords
 def check_overfit(
     net: Network,
     X: Any,
@@ -116,7 +119,7 @@ def check_overfit(
     *,
     examples: int = 20,
     epochs: int = 500,
-    optimizer: Optimizer | None = None,
+    optimizer: str | Optimizer | None = None,
     seed: int = 0,
 ) -> Check:
     """Check that the network can overfit a few examples.
@@ -134,7 +137,7 @@ def check_overfit(
         Number of examples to sample; 20 is CS231n's number.
     epochs : int, default 500
         Maximum number of steps; training stops once the check passes.
-    optimizer : Optimizer or None, default None
+    optimizer : str, Optimizer or None, default None
         None is ``Adam(0.01)``.
     seed : int, default 0
         Seed of the sample.
@@ -174,6 +177,7 @@ def check_overfit(
     )  # fmt: skip
 
 
+@explains_keywords
 def check_update_ratio(history: History) -> Check:
     """Check that steps were about a thousandth of the weights, halfway through training.
 
@@ -218,6 +222,7 @@ def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
     )  # fmt: skip
 
 
+@explains_keywords
 def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Check, ...]:
     """Run CS231n's sanity checks on a network, and return their results.
 

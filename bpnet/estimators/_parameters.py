@@ -9,19 +9,25 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
 
 from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.callbacks.checkpoint import Checkpoint
 from bpnet.common.checks import check_integer, check_number
+from bpnet.estimators._hints import SOLVERS, hint
 from bpnet.estimators._losses import NOT_IN_FILES
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
 from bpnet.training.loop import Callback, check_callbacks
 
-_ACTIVATIONS = {*activations.ACTIVATIONS, "logistic"}
+_ACTIVATIONS = {*activations.ACTIVATIONS, *activations.ALIASES}
 
 # Parameters that L-BFGS does not support.
 _STOCHASTIC_ONLY = (
@@ -38,7 +44,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(_ACTIVATIONS), Activation, list, tuple],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "solver": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
@@ -112,6 +118,13 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
             if name != "self":
                 setattr(self, name, value)
 
+    def _validate_params(self) -> None:
+        """Add to scikit-learn's error what to write instead."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            raise InvalidParameterError(f"{error}{hint(str(error), self)}") from None
+
     @property
     def _is_stochastic(self) -> bool:
         return self.solver != "lbfgs"
@@ -175,7 +188,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
         rates = _one_per_layer("dropout", self.dropout, units)
         return (
             tuple(units),
-            tuple(activations.get("sigmoid" if f == "logistic" else f) for f in functions),
+            tuple(map(activations.get, functions)),
             tuple(check_number("dropout", rate, 0.0, 1.0, below=True) for rate in rates),
         )
 

@@ -21,6 +21,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_device, to_host
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec
+from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._class_weights import class_factors
 from bpnet.estimators._docs import documented
@@ -81,6 +82,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     class_weight: Any
     _kind: str
 
+    @explains_keywords
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

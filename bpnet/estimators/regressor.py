@@ -15,6 +15,7 @@ from bpnet import inference
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Array
+from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
@@ -70,6 +71,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     _y_numeric = True
     loss: str
 
+    @explains_keywords
     def __init__(
         self,
         loss: str = "squared_error",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, ClassVar
 
+from bpnet.backend import unmodified
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import kind_of
-from bpnet.common.component import Component
+from bpnet.common.component import Component, is_own
 from bpnet.errors import ComponentError
 from bpnet.losses import LOSSES, Loss
 
@@ -166,11 +169,21 @@ def sums_of(metric: Metric, xp: Namespace, loss: Loss, y: Array, z: Array, w: Ar
     Raises
     ------
     ComponentError
-        If they are not a 1-D array in the dtype of z.
+        If they are not a 1-D array in the dtype of z, or the metric modifies its input.
     """
-    sums = metric.sums(xp, loss, y, z, w)
+    if is_own(metric):
+        return metric.sums(xp, loss, y, z, w)
+    sums = unmodified_call(metric, "sums", functools.partial(metric.sums, xp, loss), y, z, w)
     _check(metric, "sums", sums, z, None)
     return sums
+
+
+def unmodified_call(
+    metric: Metric, method: str, function: Callable[..., Any], y: Array, z: Array, w: Array
+) -> Any:
+    """Call a method of a user's own metric; ComponentError if it modifies its input."""
+    where = f"metric {metric.name!r}: {type(metric).__name__}.{method}"
+    return unmodified.call(where, function, unmodified.copied(y), z, unmodified.copied(w))
 
 
 def number_of(metric: Metric, method: str, value: Any) -> float:

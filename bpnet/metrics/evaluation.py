@@ -15,7 +15,7 @@ from bpnet.common.component import is_own
 from bpnet.errors import ComponentError
 from bpnet.inference import logits
 from bpnet.losses import Loss
-from bpnet.metrics.base import Metric, WholeMetric, number_of, sums_of
+from bpnet.metrics.base import Metric, WholeMetric, number_of, sums_of, unmodified_call
 
 
 class Evaluation:
@@ -76,7 +76,9 @@ class Evaluation:
     def _value_of(self, metric: WholeMetric) -> Callable[..., Any]:
         """Return `value` of a metric, compiled if that is sure to stay on the device."""
         value = functools.partial(metric.value, self.backend.xp, self.loss)
-        return self.backend.compile_pure(value) if is_own(metric) else value
+        if is_own(metric):
+            return self.backend.compile_pure(value)
+        return functools.partial(unmodified_call, metric, "value", value)
 
     def _remember(self, sizes: list[int]) -> None:
         """Keep the numbers of sums, which only tracing tells."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bpnet.common.checks import kind_of
+from bpnet.common.suggestions import unknown_name
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric
 from bpnet.metrics.classification import (
@@ -99,9 +100,7 @@ def _named(metric: str | Metric) -> tuple[str, Metric]:
     """Return a metric with its name."""
     if isinstance(metric, str):
         if metric not in METRICS:
-            raise ValueError(
-                f"unknown metrics {metric!r}; available: {', '.join(sorted(METRICS))}"
-            )
+            raise unknown_name("metrics", metric, METRICS)
         return metric, METRICS[metric]
     if not isinstance(metric, Metric):
         is_class = isinstance(metric, type) and issubclass(metric, Metric)

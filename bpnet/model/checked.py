@@ -1,16 +1,18 @@
 """Checks of what a user's own layers, activations and losses return.
 
-Wrappers check shapes and dtypes in each pass, and pass everything on. In a compiled step they
-run while it is traced, and cost nothing later. bpnet's own components are not wrapped.
+Wrappers check shapes and dtypes in each pass, and that no input is modified, and pass
+everything on. In a compiled step they run while it is traced, and cost nothing later. bpnet's
+own components are not wrapped.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bpnet.activations import Activation
+from bpnet.backend import unmodified
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import kind_of
@@ -61,14 +63,19 @@ class CheckedLayer(Layer):
     ) -> tuple[Array, Any]:
         """Check the activations."""
         where = f"{self.place}, {self.layer!r}: forward"
-        with unmodified(where, a_previous) as given:
-            result = self.layer.forward(xp, parameters, given, context)
+
+        def forward(a: Array, *values: Array) -> Any:
+            return self.layer.forward(
+                xp, dict(zip(parameters, values, strict=True)), a, context
+            )
+
+        result = unmodified.call(where, forward, a_previous, *parameters.values())
         if not isinstance(result, tuple) or len(result) != 2:
             _refuse(where, "a tuple (a, cache)", _kind(result))
         a, cache = result
         width = self.layer.n_outputs(a_previous.shape[1])
         _check(where, "a", a, (a_previous.shape[0], width), a_previous)
-        return a, (cache, tuple(a_previous.shape))
+        return a, (cache, a_previous)
 
     def backward(
         self,
@@ -79,15 +86,20 @@ class CheckedLayer(Layer):
         propagate: bool = True,
     ) -> tuple[Array | None, LayerParameters]:
         """Check the error of the previous layer and the gradients."""
-        cache, shape = cache
+        cache, a_previous = cache
         where = f"{self.place}, {self.layer!r}: backward"
-        with unmodified(where, error) as given:
-            result = self.layer.backward(xp, parameters, cache, given, propagate)
+
+        def backward(e: Array, _: Array, *values: Array) -> Any:
+            given = dict(zip(parameters, values, strict=True))
+            return self.layer.backward(xp, given, cache, e, propagate)
+
+        # The cache may have a_previous, too.
+        result = unmodified.call(where, backward, error, a_previous, *parameters.values())
         if not isinstance(result, tuple) or len(result) != 2:
             _refuse(where, "a tuple (dL/da_previous, gradients)", _kind(result))
         previous, gradients = result
         if propagate or previous is not None:
-            _check(where, "dL/da_previous", previous, shape, error)
+            _check(where, "dL/da_previous", previous, tuple(a_previous.shape), error)
         due = f"gradients in a dict with the keys {list(parameters)}"
         self._check_gradients(where, parameters, gradients, parameters.keys(), due)
         return previous, gradients
@@ -132,14 +144,15 @@ class CheckedActivation(Activation):
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Check f(z)."""
-        return self._same("f", z, self.activation.f(xp, z))
+        return self._checked("f", lambda z: self.activation.f(xp, z), z)
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Check f'(z)."""
-        return self._same("df", z, self.activation.df(xp, z, a))
+        return self._checked("df", lambda z, a: self.activation.df(xp, z, a), z, a)
 
-    def _same(self, method: str, z: Array, result: Any) -> Array:
+    def _checked(self, method: str, function: Callable[..., Any], z: Array, *a: Array) -> Array:
         where = f"activation {self.activation!r} of {self.place}: {method}"
+        result = unmodified.call(where, function, z, *a)
         _check(where, "an array like z", result, tuple(z.shape), z)
         return result
 
@@ -154,32 +167,38 @@ class CheckedLoss(Loss):
 
     def link(self, xp: Namespace, z: Array) -> Array:
         """Check the predictions."""
-        return self._checked("link", "predictions", self.loss.link(xp, z), z, tuple(z.shape))
+        predictions = unmodified.call(self._where("link"), lambda z: self.loss.link(xp, z), z)
+        return self._checked("link", "predictions", predictions, z, tuple(z.shape))
 
     def value(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Check the losses."""
-        values = self.loss.value(xp, y, z)
+        values = self._called("value", xp, y, z)
         return self._checked("value", "the loss of each example", values, z, (z.shape[0],))
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Check the errors."""
-        errors = self.loss.error(xp, y, z)
+        errors = self._called("error", xp, y, z)
         return self._checked("error", "dl/dz", errors, z, tuple(z.shape))
 
     def value_and_error(self, xp: Namespace, y: Array, z: Array) -> tuple[Array, Array]:
         """Check both."""
-        result = self.loss.value_and_error(xp, y, z)
+        method = "value_and_error"
+        result: tuple[Array, Array] = self._called(method, xp, y, z)
         if not isinstance(result, tuple) or len(result) != 2:
-            where = f"loss {self.loss!r}: value_and_error"
-            _refuse(where, "a tuple (value, error)", _kind(result))
-        self._checked(
-            "value_and_error", "the loss of each example", result[0], z, (z.shape[0],)
-        )
-        self._checked("value_and_error", "dl/dz", result[1], z, tuple(z.shape))
+            _refuse(self._where(method), "a tuple (value, error)", _kind(result))
+        self._checked(method, "the loss of each example", result[0], z, (z.shape[0],))
+        self._checked(method, "dl/dz", result[1], z, tuple(z.shape))
         return result
 
+    def _where(self, method: str) -> str:
+        return f"loss {self.loss!r}: {method}"
+
+    def _called(self, method: str, xp: Namespace, y: Array, z: Array) -> Any:
+        function = functools.partial(getattr(self.loss, method), xp)
+        return unmodified.call(self._where(method), function, unmodified.copied(y), z)
+
     def _checked(self, method: str, what: str, array: Any, z: Array, shape: Any) -> Array:
-        _check(f"loss {self.loss!r}: {method}", what, array, shape, z)
+        _check(self._where(method), what, array, shape, z)
         return array
 
 
@@ -189,24 +208,6 @@ def _check(where: str, what: str, array: Any, shape: tuple[int, ...], like: Arra
     if got != shape or library(array) != library(like) or array.dtype != like.dtype:
         due = f"shape {shape} and dtype {like.dtype} ({library(like)})"
         _refuse(where, f"{what} of {due}", _kind(array))
-
-
-@contextlib.contextmanager
-def unmodified(where: str, array: Array) -> Iterator[Array]:
-    """Give an array to code of the user's own, and raise ComponentError if that modifies it.
-
-    NumPy itself refuses to write to the read-only view that is given instead; PyTorch counts
-    changes; JAX's arrays cannot change.
-    """
-    before, given = getattr(array, "_version", None), array
-    if hasattr(array, "setflags"):
-        given = array[...]
-        given.setflags(write=False)
-    yield given
-    if getattr(array, "_version", None) != before:
-        raise ComponentError(
-            f"{where} must not modify its input; it has. Write a = a * 2 instead of a *= 2"
-        )
 
 
 def library(array: Array) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 from bpnet import activations, losses
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_choice, check_integer
-from bpnet.errors import ComponentError
 from bpnet.layers import Context, Dense, Layer
-from bpnet.losses import Loss, TargetKind
+from bpnet.losses import Loss
 from bpnet.model.checked import checked_layers, checked_loss
 from bpnet.random import fresh_seed, mask_key
 
@@ -40,12 +39,6 @@ class Description:
         dtype: str = "float32",
     ) -> None:
         self.loss = losses.get(loss)
-        kinds = get_args(TargetKind)
-        if self.loss.targets not in kinds:
-            raise ComponentError(
-                f"targets of the loss {self.loss!r} must be one of {', '.join(kinds)}; got "
-                f"{self.loss.targets!r}"
-            )
         self.layers = _check_layers(layers, self.loss)
         self.dtype = check_choice("dtype", dtype, ("float32", "float64"))
         self.seed = fresh_seed() if seed is None else check_integer("seed", seed, 0)

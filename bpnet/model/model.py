@@ -24,6 +24,7 @@ from bpnet.backend.transfer import is_sparse, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
 from bpnet.common.deprecation import renamed_property
+from bpnet.common.keywords import explains_keywords
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Layer
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
 class Model(FeatureNames, Compiling):
     """Layers and a loss with their parameters: a :class:`bpnet.Network` without training."""
 
+    @explains_keywords
     def __init__(
         self,
         layers: Iterable[Layer],
@@ -127,6 +129,7 @@ class Model(FeatureNames, Compiling):
         """Number of weights and biases."""
         return sum(math.prod(p.shape) for layer in self.parameters for p in layer.values())
 
+    @explains_keywords
     def build(self, n_inputs: int, backend: str | Backend | None = None) -> Self:
         """Draw the initial weights; redraw them if the network is already built.
 

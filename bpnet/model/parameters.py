@@ -12,9 +12,11 @@ from bpnet.backend import Backend
 from bpnet.backend.transfer import copy_parameters, to_device
 from bpnet.backend.typing import Array, LayerParameters, Parameters
 from bpnet.common.checks import check_integer, kind_of
+from bpnet.common.component import is_own
 from bpnet.data.validation import as_parameter
 from bpnet.errors import ComponentError
-from bpnet.layers import Layer
+from bpnet.initializers import name_of
+from bpnet.layers import Dense, Layer
 from bpnet.random import generator
 
 ITEMSIZE = {"float32": 4, "float64": 8}
@@ -60,7 +62,7 @@ class Placement(NamedTuple):
         if not isinstance(values, list | tuple):
             raise TypeError(
                 f"parameters must be a list of {len(layers)} dicts, one for each layer with "
-                f"parameters; got {type(values).__name__}"
+                f"parameters; got {kind_of(values)}"
             )
         if len(values) != len(layers):
             raise ValueError(
@@ -82,7 +84,7 @@ class Placement(NamedTuple):
         if not isinstance(value, Mapping):
             raise TypeError(
                 f"parameters[{number}] must be a dict with the keys {keys}; "
-                f"got {type(value).__name__}"
+                f"got {kind_of(value)}"
             )
         if set(value) != set(layer):
             raise ValueError(
@@ -106,7 +108,7 @@ def draw_weights(
     parameters: Parameters = []
     for number, layer in enumerate(layers):
         where, n_outputs = _place(number, layer), _width(number, layer, n_inputs)
-        drawn = layer.initial_parameters(generator(seed, "weights", number), n_inputs)
+        drawn = _drawn(where, layer, generator(seed, "weights", number), n_inputs)
         initial = _on_host(where, drawn, dtype)
         got = {name: values.shape for name, values in initial.items()}
         if got != (due := layer.parameter_shapes(n_inputs)):
@@ -117,11 +119,30 @@ def draw_weights(
         for name, values in initial.items():
             if not np.all(np.isfinite(values)):
                 raise ValueError(
-                    f"init of {layer!r} returned NaN or infinite values for {name}, in {dtype}"
+                    f"{where}: {_source(layer, name)} returned NaN or infinite values for "
+                    f"{name}, in {dtype}"
                 )
         parameters.append({name: backend.asarray(values) for name, values in initial.items()})
         n_inputs = n_outputs
     return Placement(backend, parameters)
+
+
+def _drawn(where: str, layer: Layer, rng: Any, n_inputs: int) -> Any:
+    """Return the initial parameters of a layer; errors of a Dense name the place."""
+    try:
+        return layer.initial_parameters(rng, n_inputs)
+    except (TypeError, ValueError) as error:
+        if not is_own(layer) or type(error) not in (TypeError, ValueError):
+            raise
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _source(layer: Layer, name: str) -> str:
+    """Return what has drawn a parameter."""
+    argument = {"W": "init", "b": "bias_init"}.get(name)
+    if not isinstance(layer, Dense) or argument is None:
+        return "initial_parameters"
+    return f"{argument} {name_of(getattr(layer, argument))}"
 
 
 def _place(number: int, layer: Layer) -> str:
@@ -150,8 +171,11 @@ def _on_host(where: str, drawn: Any, dtype: str = "float64") -> dict[str, Any]:
     initial = {}
     for name, values in drawn.items():
         try:
+            given = np.asarray(values)
+            if given.dtype.kind not in "biuf":
+                raise TypeError(f"they are of {given.dtype}")
             with np.errstate(over="ignore"):  # an overflow shows as an infinity later
-                initial[name] = np.array(values, dtype, order="C")
+                initial[name] = np.array(given, dtype, order="C")
         except (TypeError, ValueError) as error:
             raise ComponentError(
                 f"{where} must return arrays of real numbers; got {kind_of(values)} for "

@@ -71,7 +71,10 @@ def describe(value: Any) -> Any:
 def _described(component: Component) -> dict[str, Any]:
     cls, config = type(component), component.config()
     _check_name(cls, component.kind, cls.component_name)
-    plain = _plain(config)
+    try:
+        plain = _plain(config)
+    except TypeError as error:
+        raise TypeError(f"{component!r} cannot be saved: {error}") from error
     rebuilt = cls.from_config(config)
     again = rebuilt.config()  # described anew only if it differs: parts may be nested deeply
     if not _equal(again, config) and _plain(again) != plain:

@@ -33,7 +33,7 @@ from bpnet.serialization.model_state import (
 from bpnet.serialization.safetensors_file import Tensors
 from bpnet.serialization.upgrade import upgraded, with_former_defaults
 from bpnet.training.loop import Training
-from bpnet.training.scheduled import prepared
+from bpnet.training.scheduled import ScheduledValue, prepared
 from bpnet.training.state import TrainingState
 
 # What Network.save writes for the examples, which it no longer has; what older files lack.
@@ -102,7 +102,7 @@ def contents(
         "settings": common
         or state.settings | unknown | {"optimizer": describe(state.optimizer)},
         "schedules": {
-            name: {"state": describe(value.state), "fixed": value.fixed}
+            name: {"state": _memory(value), "fixed": value.fixed}
             for name, value in state.values.items()
         },
         "step": state.step,
@@ -118,6 +118,17 @@ def contents(
     }
     counters = {"steps_taken": state.steps_taken, "epochs_taken": state.epochs_taken}
     return {"network": document(network) | counters, "training": described}, tensors
+
+
+def _memory(value: ScheduledValue) -> Any:
+    """Describe the memory of a schedule."""
+    try:
+        return describe(value.state)
+    except TypeError as error:
+        raise TypeError(
+            f"the schedule {value.schedule!r} of {value.name} cannot be saved with its memory: "
+            f"{error}"
+        ) from error
 
 
 # --- resuming -----------------------------------------------------------------------------

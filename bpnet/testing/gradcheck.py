@@ -17,6 +17,7 @@ from bpnet.backend import Backend
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_flag, check_integer
+from bpnet.common.keywords import explains_keywords
 from bpnet.common.tables import align
 from bpnet.layers import Context
 from bpnet.losses import mean_loss, sum_of_weights
@@ -88,6 +89,7 @@ class GradientReport(NamedTuple):
         )
 
 
+@explains_keywords
 def check_gradients(
     net: Network,
     X: Any,

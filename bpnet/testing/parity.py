@@ -17,6 +17,7 @@ from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.registry import available_backends, get_backend
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import explains_keywords
 from bpnet.common.tables import align
 from bpnet.data.dataset import Dataset
 from bpnet.layers import Context, Dropout
@@ -118,13 +119,14 @@ class Parity(NamedTuple):
         )
 
 
+@explains_keywords
 def parity(
     net: Network,
     X: Any,
     y: Any,
     backends: str | Backend | Iterable[str | Backend] | None = None,
     *,
-    optimizer: Optimizer | None = None,
+    optimizer: str | Optimizer | None = None,
     epochs: int = EPOCHS,
     batch_size: int | None = 32,
 ) -> Parity:
@@ -142,7 +144,7 @@ def parity(
         Examples as for ``Network.fit``, of any library.
     backends : str, Backend, iterable of them, or None
         The backends to compare with NumPy; None takes every device of every available backend.
-    optimizer : Optimizer or None
+    optimizer : str, Optimizer or None
         None is ``Adam(0.001)``.
     epochs : int, default 20
         Passes over the examples.

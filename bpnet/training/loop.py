@@ -19,6 +19,7 @@ from bpnet.model.model import Model
 from bpnet.model.parameters import activation_bytes, parameter_bytes
 from bpnet.training import monitors
 from bpnet.training.controls import Controls
+from bpnet.training.hooks import check_hooks
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Runner
@@ -414,4 +415,5 @@ def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must be bpnet callbacks, got {callback!r}")
+        check_hooks(callback, Callback)
     return callbacks

@@ -82,13 +82,24 @@ class ScheduledValue:
         return state
 
 
+def prepared_schedule(name: str, schedule: Schedule, direction: Directions) -> Schedule:
+    """Return a schedule prepared for a run; errors say of what it is the schedule."""
+    found: Any = schedule.prepared(direction)
+    if not isinstance(found, Schedule):
+        raise ComponentError(
+            f"the schedule {schedule!r} of {name}: prepared must return a schedule; got "
+            f"{kind_of(found)}"
+        )
+    return found
+
+
 def prepared(optimizer: Optimizer, direction: Directions) -> Optimizer:
     """Return an optimizer with schedules prepared for a run.
 
     One that makes its own schedules, so that they cannot be replaced, is returned unchanged.
     """
     changes = {
-        name: schedule.prepared(direction)
+        name: prepared_schedule(name, schedule, direction)
         for name in (LEARNING_RATE, WEIGHT_DECAY)
         if isinstance(schedule := getattr(optimizer, name), Schedule)
     }
@@ -109,7 +120,19 @@ def scheduled_values(
         if isinstance(schedule, Schedule)
     ]
     for number, layer in enumerate(layers):
-        for name, schedule in layer.schedules().items():
+        for name, schedule in _schedules_of(number, layer).items():
             check = partial(layer.check_value, name)
             found.append(ScheduledValue(f"layers.{number}.{name}", schedule, check))
     return {value.name: value for value in found}
+
+
+def _schedules_of(number: int, layer: Layer) -> dict[str, Schedule]:
+    """Return the schedules of a layer, which may be the user's own."""
+    found: dict[str, Schedule] = layer.schedules()
+    values = found.values() if isinstance(found, dict) else [found]
+    if not all(isinstance(value, Schedule) for value in values):
+        raise ComponentError(
+            f"layer {number + 1}, {layer!r}: schedules must return a dict of names and "
+            f"schedules, {{}} if there are none; got {found!r}"
+        )
+    return found

@@ -13,11 +13,16 @@ from bpnet.backend import Backend
 from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Parameters
 from bpnet.common.history import History
-from bpnet.errors import ComponentError
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer, OptimizerState
 from bpnet.schedules import Directions, Schedule
-from bpnet.training.scheduled import LEARNING_RATE, prepared, scheduled_values
+from bpnet.training.own_optimizer import check_description, check_state
+from bpnet.training.scheduled import (
+    LEARNING_RATE,
+    prepared,
+    prepared_schedule,
+    scheduled_values,
+)
 from bpnet.training.step import StepState
 
 
@@ -64,16 +69,7 @@ class TrainingState:
         epochs_before: int = 0,
         layers: Sequence[Layer] = (),
     ) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"optimizer must be a bpnet optimizer such as bpnet.Adam(0.001), "
-                f"got {optimizer!r}"
-            )
-        if not hasattr(optimizer, "learning_rate"):
-            raise ComponentError(
-                f"the optimizer {type(optimizer).__name__} has no learning_rate; its __init__ "
-                f"must call super().__init__(learning_rate)"
-            )
+        check_description(optimizer)
         self.optimizer = optimizer
         self.values = scheduled_values(optimizer, layers)
         self.optimizer_state: OptimizerState | None = None
@@ -119,7 +115,7 @@ class TrainingState:
     def prepare(self, direction: Directions) -> None:
         """Prepare the schedules for a run, whose metrics have these directions."""
         for value in self.values.values():
-            value.schedule = value.schedule.prepared(direction)
+            value.schedule = prepared_schedule(value.name, value.schedule, direction)
         self.optimizer = prepared(self.optimizer, direction)
 
     def observe(self, logs: Mapping[str, float]) -> None:
@@ -132,7 +128,9 @@ class TrainingState:
     def optimizer_state_on(self, backend: Backend, parameters: Parameters) -> OptimizerState:
         """Return the optimizer state on a backend, as copies that a step may overwrite."""
         if self.optimizer_state is None:
-            return self.optimizer.init(backend.xp, parameters)
+            state = self.optimizer.init(backend.xp, parameters)
+            check_state(self.optimizer, parameters, state)
+            return state
         return [
             {name: {n: to_device(s, backend, copy=True) for n, s in arrays.items()}
              for name, arrays in layer.items()}

@@ -38,16 +38,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from bpnet.backend import Backend
-from bpnet.backend.compat import device, is_array
+from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace
 from bpnet.backprop import ModelSpec, loss_and_gradients
-from bpnet.common.checks import kind_of
 from bpnet.common.component import is_own, nested
-from bpnet.errors import ComponentError
 from bpnet.layers import Context
-from bpnet.model.checked import library
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
+from bpnet.training.own_optimizer import check_update
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
 
 StepState = dict[str, Any]
@@ -87,8 +85,7 @@ def make_step(
             xp, rule, state["parameters"], gradients, state["optimizer_state"],
             values[LEARNING_RATE], xp.astype(t, X.dtype), *scheduled,
         )  # fmt: skip
-        if not is_own(optimizer):
-            check_update(optimizer, (state["parameters"], state["optimizer_state"]), updated)
+        check_update(optimizer, (state["parameters"], state["optimizer_state"]), updated)
         parameters, optimizer_state = updated
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
@@ -132,31 +129,6 @@ def of_layer(values: Mapping[str, Any], number: int) -> dict[str, Any]:
     """Return the values of the schedules of one layer, by attribute."""
     prefix = f"layers.{number}."
     return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
-
-
-def check_update(optimizer: Optimizer, before: Any, after: Any) -> None:
-    """Check that an optimizer of the user's own keeps structure, shapes and dtypes."""
-    due, got = _leaves("", before), _leaves("", after)
-    for place in (*due, *got):
-        if due.get(place) != got.get(place):
-            raise ComponentError(
-                f"the optimizer {optimizer!r} must return arrays like the parameters and its "
-                f"state, (parameters, state): {place} must be {due.get(place, 'absent')}; "
-                f"got {got.get(place, 'nothing')}"
-            )
-
-
-def _leaves(place: str, tree: Any) -> dict[str, str]:
-    """Return library, shape and dtype of each array in nested containers, by its place."""
-    if isinstance(tree, dict | list | tuple):
-        parts = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        found: dict[str, str] = {}
-        for key, part in parts:
-            found |= _leaves(f"{place}[{key!r}]", part)
-        return found
-    if not is_array(tree):
-        return {place or "the result": kind_of(tree)}
-    return {place: f"{library(tree)} array of shape {tuple(tree.shape)} and dtype {tree.dtype}"}
 
 
 def gather(

@@ -136,8 +136,11 @@ def network():
 
 
 def optimizer():
-    return instance("^optimizer must be a bpnet optimizer", none=True) | {
-        "its class": Bad(bpnet.Adam, TypeError, "optimizer must be a bpnet optimizer.*Adam")
+    cases = instance("^optimizer must be a name or a bpnet optimizer", none=True)
+    cases.pop("text")  # a name
+    return cases | {
+        "its class": Bad(bpnet.Adam, TypeError, "an instance, Adam\\(0.001\\)"),
+        "misspelt": Bad("Adam", ValueError, "unknown optimizer 'Adam'.*did you mean 'adam'"),
     }
 
 

@@ -169,6 +169,7 @@ DESCRIPTIONS = {
     "metrics.get": Entry(bpnet.metrics.get, {}, {"metrics": bad.metrics(none=False)}),
     "metrics.F1": Entry(bpnet.metrics.F1, {}, {"average": bad.choice(none=True)}),
     "metrics.TopKAccuracy": Entry(bpnet.metrics.TopKAccuracy, {}, {"k": bad.integer(1)}),
+    "optimizers.get": Entry(bpnet.optimizers.get, {}, {"optimizer": bad.optimizer()}),
     "losses.get": Entry(bpnet.losses.get, {}, {"loss": bad.named("loss")}),
     "initializers.get": Entry(
         bpnet.initializers.get, {}, {"initializer": bad.named("init")}

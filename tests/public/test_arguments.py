@@ -47,7 +47,10 @@ def test_what_stands_for_a_number_or_a_flag_is_taken():
 )
 def test_weights_of_another_shape_or_type_are_refused(argument, function, message):
     n_in = N_IN if argument == "init" else 1
-    message = rf"^{argument} must return real numbers of shape \({n_in}, 4\); got .*{message}"
+    message = (
+        rf"^layer 1, Dense.*: {argument} <lambda> must return real numbers of shape "
+        rf"\({n_in}, 4\); got .*{message}"
+    )
     layers = [Dense(4, **{argument: function}), Dense(1)]
     net = Network(layers, BINARY, seed=0)
     for use in (lambda: net.build(N_IN), lambda: net.fit(X, Y)):
@@ -61,7 +64,8 @@ def test_weights_that_are_not_finite_are_refused(value):
 
     net = Network([Dense(5), Dense(1, init=init)], BINARY, seed=0)
     message = (
-        r"init of Dense\(1, 'identity'\) returned NaN or infinite values for W, in float32"
+        r"^layer 2, Dense\(1, 'identity'\): init init returned NaN or infinite values for W, "
+        r"in float32"
     )
     for use in (lambda: net.build(N_IN), lambda: net.predict(X)):
         Unchanged(net).refuses(use, ValueError, message)

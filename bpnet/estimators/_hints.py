@@ -1,0 +1,44 @@
+"""What to write instead of a wrong parameter, added to scikit-learn's error."""
+
+from __future__ import annotations
+
+import re
+from numbers import Real
+from typing import Any
+
+from bpnet import activations, initializers, schedules
+from bpnet.common.suggestions import did_you_mean
+from bpnet.optimizers import OPTIMIZERS
+
+SOLVERS = ("lbfgs", "sgd", "adam")
+
+
+def hint(message: str, estimator: Any) -> str:
+    """Return what to write instead of the parameter that an error is about; "" if unknown."""
+    found = re.match("The '(\\w+)' parameter", message)
+    value = getattr(estimator, found[1], None) if found else None
+    if found is None or not isinstance(value, str | Real):
+        return ""
+    return _hint(found[1], value)
+
+
+def _hint(name: str, value: Any) -> str:
+    if name == "learning_rate" and isinstance(value, Real):
+        return f"; a number is given as learning_rate_init={value}"
+    if not isinstance(value, str):
+        return ""
+    if name in ("solver", "optimizer") and value in OPTIMIZERS:
+        code = f"optimizer=bpnet.{type(OPTIMIZERS[value]).__name__}(0.001)"
+        is_solver = name == "optimizer" and value in SOLVERS
+        return f"; pass {f'solver={value!r} or ' if is_solver else ''}{code}"
+    if name == "schedule" or (name == "learning_rate" and "cos" in value.lower()):
+        return f"; pass schedule={schedules.example(value)}"
+    allowed = {
+        "activation": [*activations.ACTIVATIONS, *activations.ALIASES],
+        "init": initializers.INITIALIZERS,
+        "learning_rate": ("constant", "invscaling", "adaptive"),
+        "loss": ("squared_error", "poisson"),
+        "optimizer": OPTIMIZERS,
+        "solver": SOLVERS,
+    }
+    return did_you_mean(value, allowed.get(name, ()))
