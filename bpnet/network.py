@@ -93,6 +93,12 @@ class Network(Model):
         ------
         ValueError, TypeError
             If X is invalid; the network is left unchanged.
+
+        Warns
+        -----
+        UserWarning
+            If nobody has built, trained or loaded the network, so that its weights are random;
+            also from the other methods that predict, and once only.
         """
         return self._infer(inference.logits, X, backend)
 
@@ -164,14 +170,8 @@ class Network(Model):
 
         Parameters
         ----------
-        X : array (m, n_0)
-            Features.
-        y : array (m,) or (m, n_L)
-            Targets.
-        sample_weight : array (m,) or None
-            Weights >= 0; the loss is their weighted mean.
-        backend : str, Backend or None
-            Where to compute.
+        X, y, sample_weight, backend
+            As in :meth:`fit`; the loss is the weighted mean.
 
         Returns
         -------

@@ -9,10 +9,11 @@ roll back.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from bpnet import backprop, inference
@@ -170,6 +171,17 @@ class Model(FeatureNames, Compiling):
     def set_parameters(self, backend: Backend, parameters: Parameters) -> None:
         """Replace the parameters of all layers, without checks or copies."""
         self._weights.set(Placement(backend, parameters))
+
+    @contextlib.contextmanager
+    def unchanged_on_error(self) -> Iterator[None]:
+        """Restore parameters and attributes after an error."""
+        before, placement = vars(self).copy(), self._weights.placement
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            self._weights.set(placement)
+            raise
 
     def check_idle(self, method: str) -> None:
         """Raise RuntimeError if ``fit`` is training the network, so that `method` must wait."""

@@ -61,13 +61,13 @@ class Ownership:
         """Whether a training run has the parameters."""
         return self._owner is not None
 
-    def set(self, placement: Placement) -> None:
-        """Replace the parameters; a training run continues with a copy."""
+    def set(self, placement: Placement | None) -> None:
+        """Replace the parameters, or forget them; a training run continues with a copy."""
         with self._lock:
             owner = self._owner
             if owner is None:
                 self._placement = placement
-        if owner is not None:
+        if owner is not None and placement is not None:
             owner.set_parameters(placement.parameters)
 
     def lend(self, owner: Owner) -> None:

@@ -235,16 +235,13 @@ class Resumption:
             )
         self._compare_metrics(training)
         states = RestoreCallbacks(self.path, self.callbacks, training.callbacks)
-        network, before = training.network, vars(training.network).copy()
-        try:
+        network = training.network
+        with network.unchanged_on_error():
             network.set_parameters(*self.network.to(training.backend).placement)
             network.n_inputs = self.network.n_inputs
             states.on_train_begin(training)
             if isinstance(training.data, Loader) and self.state.place:
                 training.data.seek(self.state.place)
-        except BaseException:
-            vars(network).update(before)
-            raise
         training.callbacks.append(states)
         training.continue_from(self.history)
 

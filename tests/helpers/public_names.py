@@ -44,7 +44,7 @@ EXEMPT = {
         "Network.choose_backend", "Network.parameters_on", "Network.parameters_for",
         "Network.compiled", "Network.contexts", "Network.set_average_penalty",
         "Network.sharing", "Network.shared", "Network.infer",
-        "Network.check_names", "Network.remember_names", "Network.check_idle",
+        "Network.check_names", "Network.remember_names", "Network.check_idle", "Network.unchanged_on_error",
         "Network.parameters_to_predict",
         "initializers.name_of", "schedules.check_value", "schedules.example",
         "Network.check_data", "Network.check_metrics", "Network.evaluate_data",
