@@ -141,6 +141,14 @@ def test_lbfgs_names_the_cause(scales, cause):
         model.fit(scales[0] * X, scales[1] * X[:, 0])
 
 
+@overflows
+def test_moments_that_are_not_finite_are_forgotten():
+    model = MLPRegressor(**SMALL).partial_fit(X, X[:, 0])
+    with pytest.raises(ValueError, match=SENTENCE):
+        model.partial_fit(1e10 * X, 1e305 * X[:, 0])
+    assert np.all(np.isfinite(model.partial_fit(X, X[:, 0]).predict(X)))
+
+
 # --- tolerances -------------------------------------------------------------------------------
 
 
