@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,6 @@ from bpnet.common.history import History
 from bpnet.common.keywords import methods_explain_keywords
 from bpnet.model.model import Model
 from bpnet.optimizers import Adam, Optimizer
-from bpnet.random import generator
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
     from bpnet.metrics.base import Metric
@@ -29,8 +29,11 @@ if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` lig
 class Network(Model):
     """A feed-forward network trained by backpropagation.
 
-    The weights are initialized by :meth:`build` or when the network first sees data. The
-    parameters live on the backend where the network was last trained. Host arrays are
+    The weights are initialized by :meth:`build` or when the network first sees data; if that is
+    to predict, a warning says that they are random. While :meth:`fit` trains the network, other
+    threads may use it, and see a copy of the weights between two steps; another fit is refused.
+
+    The parameters live on the backend where the network was last trained. Host arrays are
     processed there too, arrays of another library where they live; results are returned as the
     same array type as the input. A deep copy stays on the backend; pickling stores host
     (NumPy) arrays, which unpickle to the default backend (:func:`bpnet.get_backend`). Data
@@ -93,12 +96,6 @@ class Network(Model):
         ------
         ValueError, TypeError
             If X is invalid; the network is left unchanged.
-
-        Warns
-        -----
-        UserWarning
-            If nobody has built, trained or loaded the network, so that its weights are random;
-            also from the other methods that predict, and once only.
         """
         return self._infer(inference.logits, X, backend)
 
@@ -176,7 +173,7 @@ class Network(Model):
         Returns
         -------
         loss : float
-            Mean loss with penalties.
+            With penalties.
         gradients : list of dict of str to array
             dL/dW and dL/db, structured like :attr:`parameters`.
         """
@@ -263,9 +260,8 @@ class Network(Model):
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : str, Optimizer or None
-            "sgd", "adagrad", "rmsprop", "adam" or "adamw" with its default settings, or an
-            instance such as ``SGD(0.1, momentum=0.9)``; None is ``Adam(0.001)``. The optimizer
-            state is initialized in each call.
+            "sgd", "adagrad", "rmsprop", "adam" (as for None) or "adamw" with its defaults, or
+            such as ``SGD(0.1, momentum=0.9)``. Its state is initialized in each call.
         epochs : int, default 100
             Number of passes over the examples.
         batch_size : int or None, default 32
@@ -288,9 +284,8 @@ class Network(Model):
         callbacks : iterable of Callback
             See :class:`bpnet.Callback`.
         backend : str, Backend or None
-            Where to train; None takes the backend of the input arrays, then a `use_backend`
-            block, then where the parameters live, then ``BPNET_BACKEND``, then NumPy. The
-            parameters stay there.
+            Where to train and leave the parameters. None is the first there is: that of the
+            arrays, a `use_backend` block, the parameters, ``BPNET_BACKEND``, NumPy.
         progress : bool, default False
             Show a progress bar (with tqdm) if stderr is a terminal.
         resume_from : path or None
@@ -331,7 +326,7 @@ class Network(Model):
             If another call of ``fit`` is training the network.
         """
         from bpnet.callbacks.progress import with_progress
-        from bpnet.data.loader import in_order
+        from bpnet.data.loader import in_order, shuffled
         from bpnet.serialization.training_state import Resumption
         from bpnet.training.examples import examples_of
         from bpnet.training.loop import Training
@@ -346,16 +341,15 @@ class Network(Model):
         data, validation, names = examples_of(
             self, X, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
             validation_data=validation_data, validation_split=validation_split,
-            stratify=stratify,
-            feature_names=resumed.network.feature_names if resumed else None,
+            stratify=stratify, feature_names=resumed.network.feature_names if resumed else None,
         )  # fmt: skip
         training = Training(
             self, data,
             validation=validation, metrics=metrics, training_metrics=training_metrics,
-            epochs=epochs, batch_size=batch_size,
-            order=self._shuffled if shuffle else in_order, shuffle=shuffle,
-            callbacks=with_progress(callbacks, progress), backend=backend, state=state,
-            on_nonfinite=on_nonfinite, run_eagerly=run_eagerly,
+            epochs=epochs, batch_size=batch_size, on_nonfinite=on_nonfinite,
+            order=functools.partial(shuffled, self.seed) if shuffle else in_order,
+            shuffle=shuffle, callbacks=with_progress(callbacks, progress), backend=backend,
+            state=state, run_eagerly=run_eagerly,
         )  # fmt: skip
         if resumed:
             resumed.apply_to(training)
@@ -363,9 +357,6 @@ class Network(Model):
         history = training.run()
         self._finished = (state, self.placement) if training.is_resumable else None
         return history
-
-    def _shuffled(self, epoch: int, rows: int) -> Any:
-        return generator(self.seed, "shuffle", epoch).permutation(rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and weights to a file, for :func:`bpnet.load`.

@@ -33,6 +33,11 @@ def in_order(epoch: int, rows: int) -> range:
     return range(rows)
 
 
+def shuffled(seed: int, epoch: int, rows: int) -> Any:
+    """Return a random order of the examples, determined by the seed and the epoch."""
+    return generator(seed, "shuffle", epoch).permutation(rows)
+
+
 class Piece(NamedTuple):
     """Consecutive batches of an epoch.
 

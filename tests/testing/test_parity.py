@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 import bpnet
 from bpnet.cli.main import main
+from bpnet.data.loader import ResidentLoader
 from bpnet.random import generator
 from bpnet.testing import parity
 
@@ -112,14 +113,14 @@ def test_other_masks_break_it(monkeypatch):
 
 
 def test_another_order_breaks_it(monkeypatch):
-    strict, original = bpnet.get_backend("array_api_strict"), bpnet.Network._shuffled
+    strict, original = bpnet.get_backend("array_api_strict"), ResidentLoader.pieces
 
-    def shuffled(self, epoch, rows):
-        if self.backend == strict:
-            return generator(99, "shuffle", epoch).permutation(rows)
-        return original(self, epoch, rows)
+    def pieces(self, backend):
+        if backend == strict:
+            self._order = generator(99, "shuffle", 0).permutation(self.n_rows)
+        return original(self, backend)
 
-    monkeypatch.setattr(bpnet.Network, "_shuffled", shuffled)
+    monkeypatch.setattr(ResidentLoader, "pieces", pieces)
     report = bpnet.parity(network(), X, Y, strict, epochs=1)
     assert broken(report) == {"batches", "loss curve", "final weights", "predictions"}
 
