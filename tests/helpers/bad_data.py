@@ -78,7 +78,8 @@ WEIGHTS = _values({
     "column": (W[:, None], r"^{name} must have shape \(6,\), got \(6, 1\)"),
 })  # fmt: skip
 SMALL_WEIGHTS = _values({
-    "vanishing": (1e-60 * W, "^{name} must have a finite sum > 0 in float32, got 0"),
+    "vanishing": (1e-60 * W, "^{name} must be 0 or at least .* number of float32; got 5e-61"),
+    "subnormal": (1e-40 * W, "^{name} must be 0 or at least .* number of float32; got"),
     "of infinite sum": (
         np.full(M, 3e38), "^{name} must have a finite sum > 0 in float32, got inf"
     ),
