@@ -51,7 +51,7 @@ OPTIMIZERS = {
     ),
     "init None": ({"init": lambda self, xp, parameters: None}, INIT + "got nothing"),
     "init name": ({"init": wrong_state(lambda xp, p: {"m": 0.0 * p})}, INIT + "'v'"),
-    "init shape": ({"init": wrong_state(lambda xp, p: {"v": p[:1]})}, INIT + r"shape"),
+    "init shape": ({"init": wrong_state(lambda xp, p: {"v": p[..., :1]})}, INIT + r"shape"),
     "update": ({"update": lambda self, *rest: None}, "Own.*: update must return arrays like"),
 }
 
