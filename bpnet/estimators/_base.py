@@ -23,6 +23,7 @@ from bpnet.backend.transfer import to_host, to_input_type
 from bpnet.backend.typing import Array
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
+from bpnet.data.validation import check_normal
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._divergence import Ending
 from bpnet.estimators._inputs import (
@@ -173,14 +174,15 @@ class BaseMLP(Stochastic, ABC):
         if factors is None:
             return weights
         with np.errstate(over="ignore", under="ignore"):
-            total = factors if weights is None else weights * factors
-            total = total.astype(dtype, copy=False)
+            product = factors if weights is None else weights * factors
+            total = product.astype(dtype, copy=False)
         if not 0.0 < (found := float(total.sum(dtype=float))) < math.inf:
             also = "" if weights is None else " together with sample_weight"
             raise ValueError(
                 f"class_weight must leave weights with a finite sum > 0{also}; the sum over "
                 f"the {len(total)} examples is {found:g}"
             )
+        check_normal("sample_weight times class_weight", product, dtype)
         return total
 
     def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> Ending:

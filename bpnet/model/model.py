@@ -26,6 +26,7 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
 from bpnet.common.deprecation import renamed_property
 from bpnet.common.keywords import explains_keywords
+from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
 from bpnet.data.validation import check_data, check_features
 from bpnet.layers import Layer
@@ -372,7 +373,7 @@ class Model(FeatureNames, Compiling):
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle host (NumPy) arrays, to be loaded on machines without the device."""
-        state = self.__dict__ | self._NOT_COPIED
+        state = self.__dict__ | self._NOT_COPIED | version_note()
         if (placement := self._weights.placement) is not None:
             state["_weights"] = [
                 {name: placement.backend.to_numpy(p) for name, p in layer.items()}
@@ -381,6 +382,8 @@ class Model(FeatureNames, Compiling):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        check_version_note(state, type(self).__name__)
         self.__dict__.update(state | {"_compiled": {}})
         host = state["_weights"] and Placement(get_backend("numpy"), state["_weights"])
         self._weights = Ownership(host and host.moved(get_backend()))
