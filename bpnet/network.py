@@ -152,7 +152,7 @@ class Network(Model):
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
         checked = self.check_metrics(metrics, lambda: data.y, backend)
-        parameters = self.parameters_to_predict(backend, data.X, stacklevel=3)
+        parameters = self.parameters_to_predict(backend, data.X, stacklevel=4)
         return self.evaluate_data(backend, parameters, data, checked)
 
     def loss_and_gradients(

@@ -35,5 +35,5 @@ def check_version_note(state: dict[str, Any], kind: str) -> None:
         f"or fit again; to store weights for long, use a file written by Network.save, which "
         f"later versions read",
         UserWarning,
-        stacklevel=4,
+        stacklevel=3,
     )

@@ -140,8 +140,8 @@ def find_learning_rate(
     smoothed: list[float] = []
     mean, diverged = 0.0, False
     trial = _losses(net.replace(), data, backend, optimizer, rates, batch_size)
-    # The test ends with an overflow.
-    with contextlib.closing(trial), np.errstate(over="ignore", invalid="ignore"):
+    # The test ends with an overflow. The trial's own context must end before this one.
+    with np.errstate(over="ignore", invalid="ignore"), contextlib.closing(trial):
         for loss in trial:
             mean = _MEMORY * mean + (1.0 - _MEMORY) * loss
             now = mean / (1.0 - _MEMORY ** (len(losses) + 1))

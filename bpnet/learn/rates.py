@@ -63,7 +63,7 @@ def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int
     epochs, seed = check_integer("epochs", epochs, 1), check_integer("seed", seed, 0)
     X, y = datasets.make_spiral(300, seed=seed)
     layers = [Dense(32, "tanh"), Dense(32, "tanh"), Dense(2)]
-    net = Network(layers, "categorical_crossentropy", seed=seed)
+    net = Network(layers, "categorical_crossentropy", seed=seed).build(2)
     start = net.evaluate(X, y)["loss"]
     runs = {rate: _run(net.replace(), X, y, rate, epochs, start) for rate in rates}
     test = find_learning_rate(net, X, y, optimizer=SGD(), low=1e-4, high=100.0, steps=200)

@@ -334,7 +334,7 @@ class Model(FeatureNames, Compiling):
         self.check_names(X)
         X, owner = check_features(X, self.dtype, self.n_inputs)
         backend = self.choose_backend(backend, owner)
-        parameters = self.parameters_to_predict(backend, X, stacklevel=4)
+        parameters = self.parameters_to_predict(backend, X, stacklevel=5)
         return self.infer(function, X, owner, backend, parameters)
 
     def infer(

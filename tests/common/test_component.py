@@ -322,6 +322,7 @@ Y = X[:, 0] - 0.5
 
 def outputs(layer, backend):
     net = bpnet.Network([layer, bpnet.Dense(1)], "mean_squared_error", seed=0)
+    net.build(X.shape[1], backend)
     return net.forward(X, backend=backend).tobytes()
 
 

@@ -141,3 +141,15 @@ def test_a_loss_below_0_is_no_divergence():
     assert min(test.losses) < 0.0
     assert len(test.losses) > 30
     assert 1e-5 < test.suggestion < 10.0
+
+
+def test_numpy_s_error_state_is_restored(backend):
+    """Also if the trial ends early, by a loss that rises."""
+    net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "mean_squared_error", seed=0)
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    for state in ({}, {"all": "raise"}, {"over": "ignore"}):
+        with np.errstate(**state):
+            before = np.geterr()
+            found = bpnet.find_learning_rate(net, X, X[:, 0], high=1e6, backend=backend)
+            assert found.diverged
+            assert np.geterr() == before

@@ -135,7 +135,7 @@ def test_learning_rates_stall_learn_and_diverge():
     reference = bpnet.Network(
         [bpnet.Dense(32, "tanh"), bpnet.Dense(32, "tanh"), bpnet.Dense(2)],
         "categorical_crossentropy", seed=0,
-    )  # fmt: skip
+    ).build(2)  # fmt: skip
     X, y = bpnet.datasets.make_spiral(300, seed=0)
     assert reference.evaluate(X, y)["loss"] == start
     history = reference.fit(X, y, optimizer=bpnet.SGD(0.3), epochs=20)

@@ -44,7 +44,7 @@ def test_names_are_those_of_the_frame(backend):
 
 
 def test_only_fit_sets_them():
-    net = network()
+    net = network().build(3)
     net.predict(FRAME)
     net.evaluate(FRAME, Y)
     bpnet.check_gradients(net, FRAME, Y)
@@ -81,7 +81,7 @@ def test_they_stay_with_the_weights(tmp_path):
             same.predict(OTHER)
     for new in (net.replace(seed=1), net.replace(layers=[bpnet.Dense(1)]), net.build(3)):
         assert new.feature_names is None
-        new.predict(OTHER)
+        new.loss_and_gradients(OTHER, Y)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_weights_that_are_not_finite_are_refused(value):
         r"^layer 2, Dense\(1, 'identity'\): init init returned NaN or infinite values for W, "
         r"in float32"
     )
-    for use in (lambda: net.build(N_IN), lambda: net.predict(X)):
+    for use in (lambda: net.build(N_IN), lambda: net.fit(X, Y)):
         Unchanged(net).refuses(use, ValueError, message)
 
 

@@ -136,7 +136,7 @@ def test_sizes_beyond_all_memory_are_refused_by_name(backend):
             lambda net=net, n=n_inputs: net.build(n, backend), bpnet.OutOfMemoryError, message
         )
     net = bpnet.Network([bpnet.Dense(10**18), bpnet.Dense(3)], "categorical_crossentropy")
-    for use in (net.forward, lambda X: net.fit(X, Y), lambda X: net.trace(X, Y)):
+    for use in (lambda X: net.fit(X, Y), lambda X: net.trace(X, Y)):
         Unchanged(net).refuses(lambda use=use: use(X), bpnet.OutOfMemoryError, "Lower the un")
 
 

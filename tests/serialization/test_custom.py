@@ -299,12 +299,12 @@ class Cuts(schedules.Schedule):
         return {"now": schedules.Constant(0.9 * state["now"].learning_rate), "epochs": epochs}
 
 
+# No epoch is an improvement, so that each reduces the rate.
+PLATEAU = schedules.ReduceOnPlateau(0.3, patience=0, factor=0.5, min_delta=10.0, relative=False)
 REMEMBER = {
     "own": lambda: Halving(0.3),
-    "plateau": lambda: schedules.ReduceOnPlateau(0.3, patience=0, factor=0.5, min_delta=10.0),
-    "warm-up to a plateau": lambda: schedules.WarmUp(
-        schedules.ReduceOnPlateau(0.3, patience=0, factor=0.5, min_delta=10.0), 2
-    ),
+    "plateau": lambda: PLATEAU,
+    "warm-up to a plateau": lambda: schedules.WarmUp(PLATEAU, 2),
     "warm-up to own": lambda: schedules.WarmUp(Halving(0.3), 1),
     "with a component": lambda: Cuts(0.3),
 }

@@ -81,13 +81,13 @@ def test_a_mode_that_is_passed_goes_first(mode, best, tmp_path):
 
 
 REFUSED = {
-    "unknown": ("val_acc", {}, SPLIT, f"^monitor must be one of {NAMES}; got 'val_acc'$"),
+    "unknown": ("val_acc", {}, SPLIT, f"^monitor must be one of {NAMES}; got 'val_acc'; did"),
     "no validation": (
         "val_loss", {}, {}, "got 'val_loss'; pass validation_data or validation_split$",
     ),
     "no direction": ("learning_rate", {}, {}, "mode must be 'min' or 'max' .*; got None$"),
-    "with a mode": ("val_acc", {"mode": "max"}, SPLIT, "^monitor must be one of .* 'val_acc'$"),
-    "only of the training data": ("accuracy", {}, SPLIT, f"one of {NAMES}; got 'accuracy'$"),
+    "with a mode": ("val_acc", {"mode": "max"}, SPLIT, "^monitor must be one of .* 'val_acc'"),
+    "only of the training data": ("accuracy", {}, SPLIT, f"one of {NAMES}; got 'accuracy'"),
 }  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def test_a_part_that_modifies_what_it_is_given_is_refused(part, backend):
 
 def test_a_loss_that_returns_its_input_gives_predictions_that_can_be_changed():
     kind = type("Same", (bpnet.losses.MeanSquaredError,), {})
-    predicted = bpnet.Network([bpnet.Dense(2)], kind(), seed=0).predict(X)
+    predicted = bpnet.Network([bpnet.Dense(2)], kind(), seed=0).build(X.shape[1]).predict(X)
     predicted[0, 0] = 5.0
     assert predicted[0, 0] == 5.0
 
