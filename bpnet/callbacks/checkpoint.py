@@ -139,9 +139,8 @@ class Checkpoint(Callback):
 
     def setup(self, training: Training) -> None:
         """Check the monitor, and that everything can be described and written."""
-        self._direction = None
-        if self.best_only:
-            self._direction = training.direction(self.monitor, self.mode)
+        best_only = self.best_only
+        self._direction = training.direction(self.monitor, self.mode) if best_only else None
         self._check_others(training.callbacks)
         architecture(training.network)
         describe(training.state.optimizer)
