@@ -28,7 +28,7 @@ def call(where: str, function: Callable[..., Any], *arrays: Array) -> Any:
         raise _modified(where)
     itself = {id(view): array for view, array in zip(given, arrays, strict=True)}
     if isinstance(result, tuple) and result:
-        return type(result)((itself.get(id(result[0]), result[0]), *result[1:]))
+        return (itself.get(id(result[0]), result[0]), *result[1:])
     return itself.get(id(result), result)
 
 
@@ -49,7 +49,10 @@ def _read_only(array: Array) -> Array:
 
 
 def _version(array: Array) -> Any:
-    return getattr(array, "_version", None)
+    try:
+        return getattr(array, "_version", None)
+    except RuntimeError:  # torch's inference tensors do not count
+        return None
 
 
 def _modified(where: str) -> ComponentError:

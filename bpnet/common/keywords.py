@@ -196,7 +196,7 @@ def explains_keywords(function: Callable[P, R]) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters
     in_class = "." in function.__qualname__.rpartition("<locals>.")[2]
     known = tuple(parameters)[in_class:]
-    names = frozenset(known)
+    names = frozenset(parameters)
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -212,10 +212,10 @@ def explains_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    """Return the name by which a user has called a function: that of the class if it is one."""
-    if function.__name__ == "__init__":
-        return type(args[0]).__name__
-    return function.__name__
+    """Return the name of what is called: of a constructor, that of bpnet's class."""
+    if function.__name__ != "__init__":
+        return function.__name__
+    return next(c.__name__ for c in type(args[0]).__mro__ if c.__module__.startswith("bpnet."))
 
 
 def _check_call(

@@ -16,7 +16,7 @@ def version_note() -> dict[str, str]:
 
 
 def check_version_note(state: dict[str, Any], kind: str) -> None:
-    """Remove the note from a pickled state; warn if another version wrote it.
+    """Remove the note from a pickled state; warn if it names another version.
 
     Parameters
     ----------
@@ -26,14 +26,13 @@ def check_version_note(state: dict[str, Any], kind: str) -> None:
         What is unpickled, such as "MLPClassifier".
     """
     written = state.pop(_KEY, None)
-    if written == __version__:
+    if written in (None, __version__):
         return
-    by = "a version that did not note itself" if written is None else f"version {written}"
     warnings.warn(
-        f"this pickle of {kind} was written by bpnet {by}, and is read by bpnet {__version__}, "
-        f"with which results may differ or fail. Unpickle it with the version that wrote it, "
-        f"or fit again; to store weights for long, use a file written by Network.save, which "
-        f"later versions read",
+        f"this pickle of {kind} was written by bpnet {written}, and is read by bpnet "
+        f"{__version__}, with which results may differ or fail. Unpickle it with the version "
+        f"that wrote it, or fit again; to store weights for long, use a file written by "
+        f"Network.save, which later versions read",
         UserWarning,
         stacklevel=3,
     )

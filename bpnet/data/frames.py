@@ -113,10 +113,13 @@ def column_names(value: Any) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if names and all(map(_is_text, names)) else None
 
 
-def check_names(name: str, value: Any, expected: tuple[str, ...] | None) -> None:
+def check_names(
+    name: str, value: Any, expected: tuple[str, ...] | None, *, remembered: bool = True
+) -> None:
     """Reject a frame whose columns are named otherwise, or ordered otherwise, than expected.
 
-    What has no names passes, and so does everything if no names are expected.
+    What has no names passes, and so does everything if no names are expected. The error shows
+    how to order them: as the network has `remembered`, or else one by one.
     """
     if expected is None or (names := column_names(value)) in (None, expected):
         return
@@ -128,7 +131,8 @@ def check_names(name: str, value: Any, expected: tuple[str, ...] | None) -> None
         what = f"got the order {_listed(list(map(repr, names)))}"
     way = "To start anew with other features, call net.build(n_inputs)"
     if not lacking and len(set(names)) == len(names):
-        way = "Pass X[list(net.feature_names)]"
+        way = f"Pass the columns {_listed(list(map(repr, expected)))}, in this order"
+        way = "Pass X[list(net.feature_names)]" if remembered else way
     raise ValueError(
         f"{name} must have the features that the network was fitted on, in their order; "
         f"{what}. {way}"
@@ -208,8 +212,10 @@ def _listed(texts: list[str]) -> str:
 
 
 def _is_uniform(reader: _Reader, frame: Any) -> bool:
-    """Whether NumPy reads a frame of numbers as a whole, as one dtype."""
-    kinds = set(reader.dtypes(frame)) if reader in (_PANDAS, _POLARS) else ()
+    """Whether NumPy reads a frame of numbers as a whole, in the common dtype."""
+    kinds = set(reader.dtypes(frame)) if reader in (_PANDAS, _POLARS) else set()
+    if reader is _PANDAS and all(isinstance(k, np.dtype) and k.kind in "iuf" for k in kinds):
+        return bool(kinds)
     if len(kinds) != 1:
         return False
     (kind,) = kinds

@@ -109,7 +109,7 @@ def as_weights(
 ) -> Array | None:
     """Return sample weights (m,), >= 0, and not all 0 unless `part`; None stays None.
 
-    Each is 0 or a normal number in `dtype`.
+    Each is 0 or a normal number in `dtype`; :func:`vanish` says which become 0.
     """
     if w is None:
         return None
@@ -119,9 +119,11 @@ def as_weights(
     host = to_host(w)  # a device may compare subnormal numbers as if they were 0
     if bool((host < 0.0).any()):
         raise ValueError(f"{name} must be >= 0, got {float(host.min()):g}")
-    check_normal(name, host, dtype)
+    smallest = vanish(name, host, dtype)
     w = _as_finite(name, w, dtype, given)
     xp = array_namespace(w)
+    if smallest:
+        w = xp.where(w < smallest, xp.zeros_like(w), w)
     with np.errstate(over="ignore"):
         total = float(xp.sum(w))
     if not (0.0 < total < math.inf or (part and total == 0.0)):
@@ -129,18 +131,28 @@ def as_weights(
     return w
 
 
-def check_normal(name: str, weights: Any, dtype: str) -> None:
-    """Reject host weights that are neither 0 nor normal numbers in `dtype`.
+def vanish(name: str, weights: Any, dtype: str) -> float:
+    """Return the number below which host weights are 0 in `dtype`; 0.0 if none of them is.
 
-    Subnormal numbers have few digits, and some libraries (XLA) flush them to 0.
+    These are the subnormal numbers: they have few digits, and some libraries (XLA) flush them
+    to 0. They may only be so many and so small that they do not change the sum of the weights.
+
+    Raises
+    ------
+    ValueError
+        If they would.
     """
-    smallest = float(np.finfo(dtype).smallest_normal)
+    limits = np.finfo(dtype)
+    smallest = float(limits.smallest_normal)
     too_small = weights[(weights > 0.0) & (weights < smallest)]
-    if too_small.size:
+    if not too_small.size:
+        return 0.0
+    if smallest * too_small.size > float(limits.eps) * float(weights.max()):
         raise ValueError(
             f"{name} must be 0 or at least {smallest:.3g}, the smallest normal number of "
             f"{dtype}; got {float(too_small.min()):.3g}. Multiply all weights by a constant"
         )
+    return smallest
 
 
 def as_parameter(name: str, value: Any, shape: tuple[int, ...], dtype: str) -> Array:

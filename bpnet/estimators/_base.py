@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
@@ -23,7 +24,6 @@ from bpnet.backend.transfer import to_host, to_input_type
 from bpnet.backend.typing import Array
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
-from bpnet.data.validation import check_normal
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._divergence import Ending
 from bpnet.estimators._inputs import (
@@ -31,6 +31,7 @@ from bpnet.estimators._inputs import (
     check_examples,
     check_features,
     check_weights,
+    in_dtype,
     naming,
 )
 from bpnet.estimators._lbfgs import Objective, minimize
@@ -105,6 +106,8 @@ class BaseMLP(Stochastic, ABC):
         return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
+        if self._network is not None:
+            self._network.check_idle("fit")
         with self._unchanged_on_error() as before:
             self._check_combinations(incremental)
             layers = self._hidden_layers()
@@ -120,7 +123,7 @@ class BaseMLP(Stochastic, ABC):
             factors = self._class_weights(y, incremental)
             self.n_outputs_ = self._count_outputs(targets)
             architecture = self._prepare(features, layers, first)
-            total = self._total_weights(weights, factors, architecture.dtype)
+            total = self._total_weights(weights, factors, architecture.dtype, incremental)
             data = _on_owner(features, targets, total, architecture.dtype)
             network = self._network_on(backend, architecture)
             before.pop("_optimizer", None)  # its arrays change in training
@@ -141,6 +144,8 @@ class BaseMLP(Stochastic, ABC):
         try:
             yield before
         except Exception:
+            if before.get("_optimizer") and self._optimizer is None:
+                before["_optimizer"] = None  # the inner one of two contexts has dropped it
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
@@ -169,20 +174,20 @@ class BaseMLP(Stochastic, ABC):
         architecture.check(self.coefs_)
         return architecture
 
-    def _total_weights(self, weights: Any, factors: Any, dtype: str) -> Any:
-        """Return the weights of the examples in training, which must not all be 0."""
+    def _total_weights(self, weights: Any, factors: Any, dtype: str, part: bool) -> Any:
+        """Return the weights of the examples in training, all 0 only of a `part` of them."""
         if factors is None:
             return weights
         with np.errstate(over="ignore", under="ignore"):
             product = factors if weights is None else weights * factors
-            total = product.astype(dtype, copy=False)
-        if not 0.0 < (found := float(total.sum(dtype=float))) < math.inf:
+            total = in_dtype("sample_weight times class_weight", product, dtype)
+        found = float(total.sum(dtype=float))
+        if not (0.0 < found < math.inf or (part and found == 0.0)):
             also = "" if weights is None else " together with sample_weight"
             raise ValueError(
                 f"class_weight must leave weights with a finite sum > 0{also}; the sum over "
                 f"the {len(total)} examples is {found:g}"
             )
-        check_normal("sample_weight times class_weight", product, dtype)
         return total
 
     def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> Ending:
@@ -226,7 +231,8 @@ class BaseMLP(Stochastic, ABC):
     def _infer(self, function: Callable[..., Any], X: Any) -> tuple[Array, Backend | None]:
         """Apply a function of :mod:`bpnet.inference`; also return the backend that owns X."""
         check_is_fitted(self)
-        assert self._architecture is not None
+        if self._architecture is None:  # while another thread begins the first fit
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit")
         features = check_features(self, X, self._architecture.dtype, reset=False)
         backend, owner = self._place(features.owner), features.owner
         network = self._network_of(self._architecture)

@@ -27,7 +27,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
 from bpnet.data import frames, missing
-from bpnet.data.validation import as_features, check_normal, refuse_masked
+from bpnet.data.validation import as_features, refuse_masked, vanish
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
@@ -109,13 +109,21 @@ def check_weights(weights: Any, n_rows: int, dtype: str) -> Any:
         weights = _check_sample_weight(
             weights, rows, dtype=rows.dtype, ensure_non_negative=True
         )
-        check_normal("sample_weight", weights, dtype)
-        weights = weights.astype(dtype, copy=False)
+        weights = in_dtype("sample_weight", weights, dtype)
         if not np.any(weights > 0.0):
             raise ValueError("sample_weight must have a weight > 0, got only 0")
         if not np.isfinite(np.sum(weights)):
             raise ValueError(f"sample_weight must have a finite sum in {dtype}, got inf")
     return weights
+
+
+def in_dtype(name: str, weights: Any, dtype: str) -> Any:
+    """Return host weights in a dtype, in which none is a subnormal number."""
+    smallest = vanish(name, weights, dtype)
+    weights = weights.astype(dtype, copy=False)
+    return (
+        np.where(weights < smallest, np.zeros_like(weights), weights) if smallest else weights
+    )
 
 
 @contextlib.contextmanager
@@ -154,7 +162,10 @@ def _refuse_times(X: Any) -> None:
     frames.refuse_odd("X", X, frames.TIMES)
     if not isinstance(X, np.ndarray | list | tuple):
         return
-    array = X if isinstance(X, np.ndarray) else np.asarray(X[:1])
+    try:
+        array = np.asarray(X)
+    except ValueError:  # rows of several lengths, which scikit-learn reports
+        return
     if array.dtype.kind in "mM" or missing.kinds_in(array) & {"datetime64", "timedelta64"}:
         raise TypeError(
             f"X must hold real numbers, got dates or durations (dtype {array.dtype}); convert "

@@ -300,4 +300,4 @@ def _loss_weighting(data: Dataset, batch_size: int) -> str:
     """
     idle = 0 if data.w is None else int(np.count_nonzero(to_host(data.w) == 0.0))
     smallest = data.n_rows % batch_size or batch_size
-    return "weight" if idle >= smallest else "rows"
+    return "weight" if smallest <= idle < data.n_rows else "rows"

@@ -44,9 +44,9 @@ def warn_if_coarse(
         return
     n_outputs = int(data.y.max()) + 1 if data.y.ndim == 1 else data.y.shape[1]
     baseline = baseline_loss(kind, data.y, data.w, n_outputs)
-    is_small = loss < tol and tol > _CONVERGED * baseline
     has_unit = kind.targets in ("real", "counts")
-    if not (is_small or (has_unit and tol > _COARSE * baseline)):
+    is_coarse = loss < tol or (has_unit and tol > _COARSE * baseline)
+    if not is_coarse or loss < _CONVERGED * baseline:
         return
     scale = ""
     if has_unit:

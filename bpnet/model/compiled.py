@@ -8,14 +8,13 @@ and learning rates.
 from __future__ import annotations
 
 import functools
-import os
-import threading
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.common.component import Component, is_own, nested
+from bpnet.common.locks import Lock
 from bpnet.layers import Layer
 from bpnet.losses import Loss
 from bpnet.model.description import Description
@@ -32,12 +31,7 @@ class CompiledFunctions:
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
         self._functions: dict[Hashable, Compiled] = {}
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):  # another thread may hold the lock when forking
-            os.register_at_fork(after_in_child=self._new_lock)
-
-    def _new_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
         """Return the function of a key, made if there is none."""

@@ -39,4 +39,5 @@ class FeatureNames:
         self, X: Any, name: str = "X", expected: tuple[str, ...] | None = None
     ) -> None:
         """Check that a frame has the expected features; without any, those remembered."""
-        check_names(name, X, expected or self._feature_names)
+        remembered = expected in (None, self._feature_names)
+        check_names(name, X, expected or self._feature_names, remembered=remembered)

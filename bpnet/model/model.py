@@ -384,6 +384,8 @@ class Model(FeatureNames, Compiling):
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         check_version_note(state, type(self).__name__)
+        if state.pop("_owners", None) is not None:  # before weights had an owner of their own
+            state["_weights"] = state.pop("_placed")
         self.__dict__.update(state | {"_compiled": {}})
         host = state["_weights"] and Placement(get_backend("numpy"), state["_weights"])
         self._weights = Ownership(host and host.moved(get_backend()))

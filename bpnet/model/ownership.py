@@ -6,11 +6,11 @@ them a copy.
 
 from __future__ import annotations
 
-import threading
 from typing import Protocol
 
 from bpnet.backend import Backend
 from bpnet.backend.typing import Parameters
+from bpnet.common.locks import Lock
 from bpnet.model.parameters import Placement
 
 
@@ -38,7 +38,7 @@ class Ownership:
 
     def __init__(self, placement: Placement | None = None) -> None:
         self._placement, self._owner = placement, None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     _owner: Owner | None
 

@@ -65,7 +65,7 @@ def check_hooks(callback: Any, base: type) -> None:
             warnings.warn(
                 f"the callback {type(callback).__name__}: {name} is never called; did you mean "
                 f"{meant!r}? The hooks are {', '.join(hooks)}",
-                stacklevel=2,
+                stacklevel=5,  # the caller of Network.fit
             )
 
 

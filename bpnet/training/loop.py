@@ -192,6 +192,8 @@ class Training(Controls):
         self.run_eagerly = check_flag("run_eagerly", run_eagerly)
         self.epochs = check_integer("epochs", epochs, 1)
         self.callbacks = check_callbacks(callbacks)
+        for callback in self.callbacks:
+            check_hooks(callback, Callback)
         rows = data.n_rows
         batch_size = data.batch_size if isinstance(data, Loader) else batch_size
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
@@ -415,5 +417,4 @@ def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must be bpnet callbacks, got {callback!r}")
-        check_hooks(callback, Callback)
     return callbacks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -95,6 +96,8 @@ def as_numbers(logs: Any, before: Iterable[str], callback: Any) -> dict[str, flo
 
 def _as_number(who: str, name: Any, value: Any) -> float:
     """Return a number, or an array of one, of any library, as a float."""
+    if value is None:  # nothing was measured in this epoch
+        return math.nan
     number = value
     try:
         if hasattr(value, "item"):

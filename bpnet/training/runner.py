@@ -12,6 +12,7 @@ from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Array, Parameters
+from bpnet.common.locks import Lock
 from bpnet.data.loader import Loader
 from bpnet.errors import ComponentError
 from bpnet.model.compiled import FUNCTIONS
@@ -50,7 +51,7 @@ class Runner:
         The value of each schedule in each batch of the epoch.
     steps : dict of int to callable
         The compiled step for each batch size.
-    lock : RLock
+    lock : Lock
         Held while a step runs, which may overwrite the arrays in place.
     weights_were_set : bool
         Whether a callback has set parameters.
@@ -62,7 +63,7 @@ class Runner:
     ) -> None:  # fmt: skip
         self.model, self.loader, self.backend, self.state = model, loader, backend, state
         self.eagerly = eagerly
-        self.lock, self._thread = threading.RLock(), threading.get_ident()
+        self.lock, self._thread = Lock(), threading.get_ident()
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
         self._total = backend.asarray(total, model.dtype)

@@ -337,6 +337,13 @@ def loss_with_batches_of_weight_0(seed: int) -> None:
     assert math.isclose(found, due, rel_tol=1e-6), f"loss_ {found}, expected {due}"
 
 
+def streamed_idle(model, X, y):
+    """A batch of a stream may have only classes of weight 0: its loss is 0."""
+    model.partial_fit(X, y, classes=[0, 1])
+    assert np.isfinite(model.loss_)
+    assert np.isfinite(model.coefs_[0]).all()
+
+
 @kind("weights of zero")
 def weights_of_zero(rng: np.random.Generator) -> Iterator[Probe]:
     """Rows of weight 0 take no part, and nothing is divided by 0."""
@@ -413,9 +420,7 @@ def weights_of_zero(rng: np.random.Generator) -> Iterator[Probe]:
     part = bpnet.MLPClassifier((2,), class_weight={0: 0})
     yield Probe(
         "no class of a batch counts",
-        bind(
-            must_refuse, bind(part.partial_fit, A[:15], k[:15], classes=[0, 1]), "class_weight"
-        ),
+        bind(streamed_idle, part, A[:15], k[:15]),
     )
     crossed = (k == 0).astype(float)
     yield Probe(

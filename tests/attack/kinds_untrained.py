@@ -155,7 +155,17 @@ def _equally_long(present, expected):
     assert np.array_equal(found["extra"], expected, equal_nan=True), found["extra"]
 
 
+def _none(epoch):
+    return {"extra": None if epoch in (1, 3) else 2.0}
+
+
+def _not_measured():
+    found = _fit(_none, epochs=4)
+    assert np.array_equal(found["extra"], [np.nan, 2.0, np.nan, 2.0], equal_nan=True)
+
+
 def _gaps(rng):
+    yield Probe("None in some epochs", _not_measured)
     for _ in range(8):
         some = rng.choice(5, int(rng.integers(1, 5)), replace=False)
         present = sorted(int(k) + 1 for k in some)
@@ -177,7 +187,8 @@ def _refused(value):
 
 def _nonsense():
     values = {
-        "None": None, "text": "0.5", "bytes": b"1", "a list": [1.0], "a dict": {}, "1j": 1j,
+        "text": "0.5", "bytes": b"1", "a list": [1.0], "a dict": {}, "1j": 1j,
+        "NaT": np.datetime64("NaT"),
         "an array of two": np.ones(2), "an empty array": np.ones(0), "an object": object(),
         "a datetime": np.datetime64("2020-01-01"), "text of NumPy": np.str_("1"),
         "an array of text": np.array("1"), "complex of NumPy": np.complex64(1),

@@ -343,10 +343,25 @@ def test_weights_are_0_or_normal_numbers(share, dtype, backend):
 def test_weights_on_a_device_are_compared_on_the_host(backend, xp):
     """XLA compares subnormal numbers as if they were 0."""
     X, y = np.ones((2, 2)), np.zeros(2)
-    weights = backend.asarray(np.array([1.0, 1e-40], "float32"))
+    weights = backend.asarray(np.array([2e-40, 1e-40], "float32"))
     net = bpnet.Network([bpnet.Dense(1)], "huber", seed=0)
     with pytest.raises(ValueError, match="smallest normal number of float32"):
         net.fit(backend.asarray(X), backend.asarray(y), sample_weight=weights, epochs=1)
+
+
+def test_weights_that_cannot_matter_are_zero(backend):
+    """Those of an exponential decay, say, which end in subnormal numbers."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    weights = 0.2 ** np.arange(60.0)
+    zeroed = np.where(weights < np.finfo("float32").smallest_normal, 0.0, weights)
+    assert 0 < np.count_nonzero(zeroed) < np.count_nonzero(weights)
+    results = []
+    for w in (weights, zeroed, backend.asarray(weights)):
+        net = bpnet.Network([bpnet.Dense(1)], "huber", seed=0)
+        net.fit(X, X[:, 0], sample_weight=w, epochs=1, backend=backend)
+        results.append(np.array(backend.to_numpy(net.parameters[0]["W"])))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
 
 
 @hypothesis.settings(max_examples=15)

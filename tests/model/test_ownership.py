@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from available import available
 
 import bpnet
 
@@ -165,3 +166,12 @@ def test_a_network_pickled_while_fit_runs_is_not_training():
     take = Hook("on_epoch_end", lambda t: copies.append(pickle.loads(pickle.dumps(t.network))))
     net.fit(X, Y, epochs=1, callbacks=[take])
     copies[0].fit(X, Y, epochs=1)
+
+
+@pytest.mark.parametrize("spec", available("numpy", "torch:cpu"))
+def test_a_callback_that_keeps_the_training_can_be_copied(spec):
+    """JAX's own devices cannot."""
+    kept = []
+    net = network(8)
+    net.fit(X, Y, epochs=1, callbacks=[Hook("on_train_begin", kept.append)], backend=spec)
+    copy.deepcopy(kept)

@@ -1,0 +1,48 @@
+"""A lock that copies and forked processes do not share."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any, Self
+
+
+class Lock:
+    """A reentrant lock, free in every copy, and in a forked process if nobody there holds it.
+
+    The thread that holds it when a process forks is not there in the child to release it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _LOCKS.add(self)
+
+    def __enter__(self) -> Self:
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def free_if_stuck(self) -> None:
+        """Begin anew if another thread holds it."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+
+_LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _free_all() -> None:
+    for lock in list(_LOCKS):
+        lock.free_if_stuck()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_all)
