@@ -38,13 +38,16 @@ Kind = Callable[[np.random.Generator], Iterator[Probe]]
 KINDS: dict[str, Kind] = {}
 # The backends without which a kind has too few probes.
 NEEDS: dict[str, tuple[str, ...]] = {}
+# The kinds that take more than five seconds.
+SLOW: set[str] = set()
 
 
-def kind(name: str, *needs: str) -> Callable[[Kind], Kind]:
+def kind(name: str, *needs: str, slow: bool = False) -> Callable[[Kind], Kind]:
     """Return a decorator that registers a generator of probes, and the backends it needs."""
 
     def register(probes: Kind) -> Kind:
         KINDS[name], NEEDS[name] = probes, needs
+        SLOW.update({name} if slow else ())
         return probes
 
     return register

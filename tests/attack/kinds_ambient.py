@@ -321,7 +321,7 @@ def no_default_device_is_needed():
         network().fit(X, Y, epochs=1, backend="torch")
 
 
-@kind("ambient modes of PyTorch", "torch:cpu")
+@kind("ambient modes of PyTorch", "torch:cpu", slow=True)
 def ambient_torch(rng):
     yield from probes("torch:cpu", torch_contexts(), torch_state)
     import torch
@@ -393,7 +393,7 @@ def jax_state():
     )  # fmt: skip
 
 
-@kind("ambient modes of JAX", "jax")
+@kind("ambient modes of JAX", "jax", slow=True)
 def ambient_jax(rng):
     import jax
 

@@ -147,7 +147,7 @@ def some(rng: np.random.Generator, uses: dict[str, Any]) -> Any:
     return name, uses[name]
 
 
-@kind("user-written parts")
+@kind("user-written parts", slow=True)
 def user_written_parts(rng: np.random.Generator) -> Iterator[Probe]:
     backends = available("numpy", "torch:cpu", "jax")
 

@@ -226,7 +226,7 @@ def in_jax(of_program, precision):
 # --- the kind -----------------------------------------------------------------------------
 
 
-@kind("precision of products")
+@kind("precision of products", slow=True)
 def products(rng):
     for name in TYPES:
         for variable in "01":

@@ -177,7 +177,7 @@ def process(
     assert len(found) == lines, found[-3:]
 
 
-@kind("streams")
+@kind("streams", slow=True)
 def all_streams(rng: np.random.Generator) -> Iterator[Probe]:
     """What cannot be written is said in one line; a broken pipe ends quietly."""
     for name, argv in COMMANDS.items():

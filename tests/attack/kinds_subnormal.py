@@ -175,7 +175,7 @@ def blamed(loader_weights):
             raise AssertionError(str(error)) from error
 
 
-@kind("subnormal weights")
+@kind("subnormal weights", slow=True)
 def subnormal(rng):
     for spec in ("numpy", *available("torch:cpu", "jax", "array_api_strict:device1")):
         for dtype, tiny in TINY.items():

@@ -227,7 +227,7 @@ def estimator_in_threads():
         must_equal(results[k], value)
 
 
-@kind("threads")
+@kind("threads", slow=True)
 def threads(rng):
     for spec in SPECS:
         for name, ask in ASKS.items():

@@ -344,7 +344,7 @@ def streamed_idle(model, X, y):
     assert np.isfinite(model.coefs_[0]).all()
 
 
-@kind("weights of zero")
+@kind("weights of zero", slow=True)
 def weights_of_zero(rng: np.random.Generator) -> Iterator[Probe]:
     """Rows of weight 0 take no part, and nothing is divided by 0."""
     seed = lambda: int(rng.integers(2**31))  # noqa: E731

@@ -1,14 +1,17 @@
 """The attack finds nothing."""
 
 import pytest
-from attack import NEEDS, SEED, finding, load_kinds, probes_of
+from attack import NEEDS, SEED, SLOW, finding, load_kinds, probes_of
 from available import why_not
 
 # Fewer fresh inputs would prove little about a kind.
 FEWEST = 20
 
 
-@pytest.mark.parametrize("kind", load_kinds())
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=[pytest.mark.full] if k in SLOW else []) for k in load_kinds()],
+)
 def test_the_attack_finds_nothing(kind):
     for spec in NEEDS[kind]:
         if reason := why_not(spec):

@@ -363,7 +363,7 @@ def test_a_second_fit_within_a_fit_is_refused_whatever_its_data():
 
     class Again(bpnet.Callback):
         def on_epoch_end(self, training):
-            with pytest.raises(RuntimeError, match="^fit is not possible while fit trains"):
+            with pytest.raises(RuntimeError, match=r"^fit is not possible while fit trains"):
                 model.fit(X[:, :2], np.array(list("abc"))[np.arange(60) % 3])
 
     model = MLPClassifier((5,), max_iter=2, random_state=0, callbacks=[Again()])
