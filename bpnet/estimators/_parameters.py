@@ -123,7 +123,10 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
         try:
             super()._validate_params()
         except InvalidParameterError as error:
-            raise InvalidParameterError(f"{error}{hint(str(error), self)}") from None
+            message = str(error)
+            if advice := hint(message, self):
+                message = message.removesuffix(".") + advice
+            raise InvalidParameterError(message) from None
 
     @property
     def _is_stochastic(self) -> bool:
