@@ -191,11 +191,15 @@ class BaseMLP(Stochastic, ABC):
         return total
 
     def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> Ending:
-        result = minimize(
-            Objective(network, backend, data),
-            max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
-            verbose=bool(self.verbose),
-        )  # fmt: skip
+        try:
+            result = minimize(
+                Objective(network, backend, data),
+                max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol,
+                verbose=bool(self.verbose),
+            )  # fmt: skip
+        except KeyboardInterrupt:  # as in scikit-learn, the weights are those of that moment
+            self._store_weights(network, data.owner)
+            raise
         self.loss_, weights = float(result.fun), ""
         if not math.isfinite(self.loss_):
             self.n_iter_, weights = int(result.nit), "the weights of the last iteration"

@@ -35,12 +35,13 @@ class Objective:
             if layer
         ]
         self.total = data.total_weight
+        self.last: Any = None  # the vector of the last call
         fits = not data.is_sparse and (data.owner == backend or backend.fits(data.nbytes))
         self.resident = data.arrays_on(backend) if fits else None
 
     def __call__(self, vector: Any) -> tuple[float, Any]:
         """Return the loss and its gradient, packed like the vector."""
-        parameters = self.unpack(vector)
+        self.last, parameters = vector.copy(), self.unpack(vector)
         compute = self.network.compiled(self.backend, backprop.data_loss_and_gradients)
         loss: Any = 0.0
         gradients: Any = None
@@ -96,6 +97,8 @@ def minimize(
 ) -> optimize.OptimizeResult:
     """Train the objective's network and return SciPy's result.
 
+    Ctrl-C raises KeyboardInterrupt; the network then has the weights last evaluated.
+
     Liu and Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
     backend, network = objective.backend, objective.network
@@ -107,13 +110,18 @@ def minimize(
         print(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}")
 
     with backend.activate():
-        result = optimize.minimize(
-            objective,
-            objective.pack(network.placement.parameters),
-            method="L-BFGS-B",
-            jac=True,
-            callback=report if verbose else None,
-            options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
-        )
+        start = objective.last = objective.pack(network.placement.parameters)
+        try:
+            result = optimize.minimize(
+                objective,
+                start,
+                method="L-BFGS-B",
+                jac=True,
+                callback=report if verbose else None,
+                options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+            )
+        except KeyboardInterrupt:
+            network.set_parameters(backend, objective.unpack(objective.last))
+            raise
         network.set_parameters(backend, objective.unpack(result.x))
     return result

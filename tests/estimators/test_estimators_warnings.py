@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import bpnet
 from bpnet import MLPClassifier, MLPRegressor
+from bpnet.estimators._lbfgs import Objective
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
@@ -378,3 +379,21 @@ def test_a_loss_that_has_converged_is_no_reason_for_a_warning():
     model = MLPRegressor(**settings).fit(U, U @ [0.5, 0.3, 0.2])
     assert model.loss_ < model.tol
     assert model.score(U, U @ [0.5, 0.3, 0.2]) > 0.999
+
+
+def test_ctrl_c_in_lbfgs_keeps_the_weights_of_that_moment(monkeypatch):
+    """Not the random ones with which it began."""
+    evaluate, calls = Objective.__call__, []
+
+    def interrupted(self, vector):
+        calls.append(vector.copy())
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return evaluate(self, vector)
+
+    monkeypatch.setattr(Objective, "__call__", interrupted)
+    model = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, X[:, 0])
+    assert_array_equal(model.coefs_[0].ravel(), calls[-2][: model.coefs_[0].size])
+    assert np.all(np.isfinite(model.predict(X)))
