@@ -1,12 +1,12 @@
 """Products of float32 have the precision that bpnet was asked for, whatever the program set."""
 
 import contextlib
-import threading
 
 import numpy as np
 import stand_in_cupy
 from attack import Probe, bind, kind
 from available import available
+from other_thread import held_by_another_thread
 
 import bpnet
 
@@ -113,23 +113,11 @@ def restored_after_an_error(name):
 
 def with_another_thread():
     """Where two threads want different precisions, the more exact one holds."""
-    with cupy() as backend:
-        inside, leave = threading.Event(), threading.Event()
-
-        def hold():
-            with backend.activate():
-                inside.set()
-                leave.wait()
-
-        thread = threading.Thread(target=hold)
-        with bpnet.matmul_precision("high"), backend.activate():
-            assert LINALG.get_compute_type("float32") == LINALG.COMPUTE_TYPE_TF32
-            thread.start()
-            inside.wait()
+    with cupy() as backend, bpnet.matmul_precision("high"), backend.activate():
+        assert LINALG.get_compute_type("float32") == LINALG.COMPUTE_TYPE_TF32
+        with held_by_another_thread(backend.activate()):
             assert LINALG.get_compute_type("float32") == LINALG.COMPUTE_TYPE_FP32
-            leave.set()
-            thread.join()
-            assert LINALG.get_compute_type("float32") == LINALG.COMPUTE_TYPE_TF32
+        assert LINALG.get_compute_type("float32") == LINALG.COMPUTE_TYPE_TF32
 
 
 # --- PyTorch and JAX ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import stand_in_cupy
+from other_thread import held_by_another_thread
 
 import bpnet
 from bpnet.model.compiled import FUNCTIONS
@@ -63,20 +64,15 @@ def test_it_is_restored_after_an_error_and_by_the_last_thread(torch):
     with pytest.raises(RuntimeError, match="no"), backend.activate():
         raise RuntimeError("no")
     assert switches(torch) == before
-    inside, leave = threading.Event(), threading.Event()
-
-    def hold():
-        with backend.activate():
-            inside.set()
-            leave.wait()
-
-    thread = threading.Thread(target=hold)
-    with backend.activate():
-        thread.start()
-        inside.wait()
-    assert set(switches(torch)) <= {"ieee", "none", "highest"}  # the other thread needs it
-    leave.set()
-    thread.join()
+    with contextlib.ExitStack() as mine:
+        mine.enter_context(backend.activate())
+        with held_by_another_thread(backend.activate()):
+            mine.close()
+            assert set(switches(torch)) <= {
+                "ieee",
+                "none",
+                "highest",
+            }  # the other thread needs it
     assert switches(torch) == before
 
 

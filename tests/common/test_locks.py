@@ -8,6 +8,7 @@ import pickle
 import threading
 
 import pytest
+from other_thread import held_by_another_thread
 
 from bpnet.common.locks import Lock
 
@@ -45,23 +46,13 @@ def test_a_copy_is_another_lock(duplicate):
 
 def test_one_that_another_thread_holds_is_freed():
     """As in a forked child, in which there is no such thread."""
-    lock, taken, done = Lock(), threading.Event(), threading.Event()
-
-    def hold():
-        with lock._lock:
-            taken.set()
-            done.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    taken.wait()
-    assert not is_free(lock)
+    lock = Lock()
     old = lock._lock
-    lock.free_if_stuck()
-    assert lock._lock is not old
-    assert is_free(lock)
-    done.set()
-    thread.join()
+    with held_by_another_thread(old):
+        assert not is_free(lock)
+        lock.free_if_stuck()
+        assert lock._lock is not old
+        assert is_free(lock)
 
 
 def test_one_s_own_is_kept():
@@ -75,19 +66,9 @@ def test_one_s_own_is_kept():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore")  # of forks beside threads, by Python and JAX
 def test_a_forked_child_can_take_what_another_thread_holds():
-    lock, taken, done = Lock(), threading.Event(), threading.Event()
-
-    def hold():
-        with lock:
-            taken.set()
-            done.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    taken.wait()
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if lock._lock.acquire(timeout=5.0) else 1)
-    done.set()
-    thread.join()
+    lock = Lock()
+    with held_by_another_thread(lock):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if lock._lock.acquire(timeout=5.0) else 1)
     assert os.waitpid(child, 0)[1] == 0
