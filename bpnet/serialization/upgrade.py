@@ -6,6 +6,7 @@ plateaus were relative and their learning rate had a floor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bpnet.serialization.config import build
@@ -20,37 +21,40 @@ def upgraded(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
     if document["version"] == 1:
         document, tensors = _from_version_1(document, tensors)
     if document["version"] < 3:
-        document = _absolute_plateaus(document)
+        document = _each(document, _absolute_plateau)
     return document, tensors
 
 
 def with_former_defaults(description: Any, version: int) -> Any:
     """Return the description of a component with the defaults of an earlier version."""
-    if isinstance(description, list):
-        return [with_former_defaults(part, version) for part in description]
-    if not isinstance(description, dict):
-        return description
-    parts = {name: with_former_defaults(part, version) for name, part in description.items()}
-    if parts.get("class") == _PLATEAU and version < 3:
-        parts["relative"] = False
-        parts["minimum"] = 0.0 if parts["minimum"] is None else parts["minimum"]
-        if version == 1 and parts["mode"] is None:
-            parts["mode"] = "min"
-    return parts
+
+    def change(parts: dict[str, Any]) -> dict[str, Any]:
+        if parts.get("class") == _PLATEAU and version < 3:
+            parts["relative"] = False
+            parts["minimum"] = 0.0 if parts["minimum"] is None else parts["minimum"]
+            if version == 1 and parts["mode"] is None:
+                parts["mode"] = "min"
+        return parts
+
+    return _each(description, change)
 
 
-def _absolute_plateaus(value: Any) -> Any:
-    """Give every ReduceOnPlateau the argument that it lacks."""
+def _each(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Return plain data with every dict in it changed, the innermost first."""
     if isinstance(value, list):
-        return [_absolute_plateaus(part) for part in value]
+        return [_each(part, change) for part in value]
     if not isinstance(value, dict):
         return value
-    parts = {key: _absolute_plateaus(part) for key, part in value.items()}
+    return change({key: _each(part, change) for key, part in value.items()})
+
+
+def _absolute_plateau(parts: dict[str, Any]) -> dict[str, Any]:
+    """Give a ReduceOnPlateau the argument that it lacks."""
     return {"relative": False} | parts if parts.get("class") == _PLATEAU else parts
 
 
 def _from_version_1(document: Document, tensors: Tensors) -> tuple[Document, Tensors]:
-    network = _components(document["network"])
+    network = _each(document["network"], _renamed)
     network["average_penalty"] = network.pop("shared_penalty")
     document = document | {"network": network}
     if "training" not in document:
@@ -59,7 +63,7 @@ def _from_version_1(document: Document, tensors: Tensors) -> tuple[Document, Ten
     current = training.pop("schedule")
     settings = dict(training["settings"])
     first = settings["optimizer"]["learning_rate"]
-    settings = _components(settings)
+    settings = _each(settings, _renamed)
     settings["loss_weighting"] = settings.pop("shares")
     training["schedules"] = {"learning_rate": _memory(first, current)}
     document["training"] = training | {"settings": settings}
@@ -67,13 +71,8 @@ def _from_version_1(document: Document, tensors: Tensors) -> tuple[Document, Ten
     return document, {_tensor_name(name, names): t for name, t in tensors.items()}
 
 
-def _components(value: Any) -> Any:
-    """Rename the parameters of components."""
-    if isinstance(value, list):
-        return [_components(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    parts = {key: _components(part) for key, part in value.items()}
+def _renamed(parts: dict[str, Any]) -> dict[str, Any]:
+    """Rename the parameters of a component."""
     if parts.get("class") == "schedules.WarmUp" and "then" in parts:
         parts["schedule"] = parts.pop("then")
     if parts.get("class") == _PLATEAU:
