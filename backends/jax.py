@@ -90,10 +90,8 @@ class JaxBackend(Backend):
                 return host_array
             with self.activate():
                 return jax.device_put(xp.asarray(host_array, dtype), self._jax_device)
-        with (
-            _without_checks(),
-            jax.enable_x64(True),
-        ):  # a copy, as JAX may alias the memory or read it later
+        with _without_checks(), jax.enable_x64(True):
+            # a copy, as JAX may alias the memory or read it later
             return jax.device_put(np.array(host_array, dtype), self._jax_device)
 
     def to_numpy(self, array: Any) -> Any:

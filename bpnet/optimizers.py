@@ -15,7 +15,7 @@ from typing import Any
 
 from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.common.checks import check_flag, check_number, described, kind_of
+from bpnet.common.checks import check_flag, check_number, described, instance_hint, kind_of
 from bpnet.common.component import Component, structure
 from bpnet.common.state_names import StateNames
 from bpnet.common.suggestions import unknown_name
@@ -385,11 +385,9 @@ def get(optimizer: str | Optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(optimizer, str):
-        is_class = isinstance(optimizer, type) and issubclass(optimizer, Optimizer)
-        hint = f"; pass an instance, {optimizer.__name__}(0.001)" if is_class else ""
         raise TypeError(
             f"optimizer must be a name or a bpnet optimizer such as bpnet.Adam(0.001), "
-            f"got {described(optimizer)}{hint}"
+            f"got {described(optimizer)}{instance_hint(optimizer, Optimizer, '0.001')}"
         )
     if optimizer not in OPTIMIZERS:
         error = unknown_name("optimizer", optimizer, OPTIMIZERS)

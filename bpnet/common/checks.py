@@ -119,6 +119,13 @@ def described(value: Any) -> str:
     return f"{value!r} ({kind_of(value)})"
 
 
+def instance_hint(value: Any, base: type, arguments: str = "") -> str:
+    """Return "; pass an instance, ..." if a class was passed instead of an instance, or ""."""
+    if not isinstance(value, type) or not issubclass(value, base):
+        return ""
+    return f"; pass an instance, {value.__name__}({arguments})"
+
+
 def kind_of(value: Any) -> str:
     """Describe the type of a value for an error, telling a class from its instances."""
     if isinstance(value, type):

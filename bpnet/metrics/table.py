@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bpnet.common.checks import kind_of
+from bpnet.common.checks import instance_hint, kind_of
 from bpnet.common.suggestions import unknown_name
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric
@@ -103,11 +103,9 @@ def _named(metric: str | Metric) -> tuple[str, Metric]:
             raise unknown_name("metrics", metric, METRICS)
         return metric, METRICS[metric]
     if not isinstance(metric, Metric):
-        is_class = isinstance(metric, type) and issubclass(metric, Metric)
-        hint = f"; pass an instance, {metric.__name__}()" if is_class else ""
         raise TypeError(
             f"metrics must be names or bpnet metrics (bpnet.metrics.Metric), got "
-            f"{kind_of(metric)}{hint}"
+            f"{kind_of(metric)}{instance_hint(metric, Metric)}"
         )
     _check_description(metric)
     return metric.name, metric

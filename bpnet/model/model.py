@@ -208,7 +208,7 @@ class Model(FeatureNames, Compiling):
             )
         return placement
 
-    # --- backend -----------------------------------------------------
+    # --- backend ----------------------------------------------------------------------------
 
     def _needs(self, n_inputs: int, rows: int) -> dict[str, tuple[int, str]]:
         """Return the bytes that weights and a block of rows need, and what reduces them."""
@@ -268,6 +268,11 @@ class Model(FeatureNames, Compiling):
             dtype=dtype or self.dtype, n_inputs=n_inputs or self.n_inputs,
             n_outputs=self.n_outputs, loss=self.loss, suffix=suffix,
         )  # fmt: skip
+
+    def check_inputs(self, X: Any) -> tuple[Array, Backend | None]:
+        """Return features validated for this network, and their backend (None for the host)."""
+        self.check_names(X)
+        return check_features(X, self.dtype, self.n_inputs)
 
     def check_metrics(
         self, metrics: Any, targets: Callable[[], Array], backend: Backend
@@ -331,8 +336,7 @@ class Model(FeatureNames, Compiling):
     def _infer(
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
     ) -> Array:
-        self.check_names(X)
-        X, owner = check_features(X, self.dtype, self.n_inputs)
+        X, owner = self.check_inputs(X)
         backend = self.choose_backend(backend, owner)
         parameters = self.parameters_to_predict(backend, X, stacklevel=5)
         return self.infer(function, X, owner, backend, parameters)

@@ -17,7 +17,7 @@ from bpnet.backend.transfer import to_device, to_input_type
 from bpnet.backend.typing import Array, LayerParameters, Namespace, Parameters
 from bpnet.common.tables import align
 from bpnet.data.frames import is_frame
-from bpnet.data.validation import as_array, check_features
+from bpnet.data.validation import as_array
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.model.model import Model
 from bpnet.model.recorder import Recorder, recording
@@ -156,8 +156,7 @@ def trace(net: Model, X: Any, y: Any, backend: str | Backend | None = None) -> T
 
 def layer_activations(net: Model, X: Any) -> list[tuple[str, Any]]:
     """Return the names and host activations of all layers but the last (or of the only one)."""
-    net.check_names(X)
-    X, owner = check_features(X, net.dtype, net.n_inputs)
+    X, owner = net.check_inputs(X)
     backend = net.choose_backend(None, owner)
     parameters = net.parameters_on(backend, X)
     recorders, recorded = recording(net.spec)

@@ -31,7 +31,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 
 
 class NamesFeatures(Callback):
-    """Lets the network remember the names of the features when training begins."""
+    """Lets the network remember the names of the features, those too that batches bring."""
 
     adds: Mapping[str, str | None] = {}
 
@@ -41,10 +41,6 @@ class NamesFeatures(Callback):
     def on_train_begin(self, training: Training) -> None:
         """Remember the names."""
         training.network.remember_names(self.known())
-
-
-class NamesFeaturesOfBatches(NamesFeatures):
-    """Lets the network also remember names that batches have brought."""
 
     def on_epoch_end(self, training: Training) -> None:
         """Remember the names."""
@@ -96,7 +92,7 @@ def examples_of(
     if validation_data is not None:
         held_out = validation_examples(network, validation_data, loader.n_inputs, names)
         loader.feature_names = names or column_names(validation_data[0])
-    return loader, held_out, NamesFeaturesOfBatches(lambda: loader.feature_names)
+    return loader, held_out, NamesFeatures(lambda: loader.feature_names)
 
 
 def _checked(network: Model, loader: Loader, names: tuple[str, ...] | None) -> CheckedLoader:

@@ -45,6 +45,7 @@ EXEMPT = {
         "Network.compiled", "Network.contexts", "Network.set_average_penalty",
         "Network.sharing", "Network.shared", "Network.infer",
         "Network.check_names", "Network.remember_names", "Network.check_idle",
+        "Network.check_inputs",
         "Network.unchanged_on_error",
         "Network.parameters_to_predict",
         "initializers.name_of", "schedules.check_value", "schedules.example",
