@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as xp
 import numpy as np
+from jax import lax
+from jax.sharding import SingleDeviceSharding
 
 from bpnet.backend import Backend, Function
 from bpnet.backend.float_errors import without_float_errors
@@ -94,6 +96,10 @@ class JaxBackend(Backend):
             # a copy, as JAX may alias the memory or read it later
             return jax.device_put(np.array(host_array, dtype), self._jax_device)
 
+    def refresh(self, host_arrays: dict[str, Any]) -> dict[str, Any]:
+        """Copy arrays to the device by one compiled program: 30 us instead of 90 each."""
+        return self._copy(host_arrays)  # type: ignore[no-any-return]
+
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
         with _without_checks():
@@ -101,8 +107,7 @@ class JaxBackend(Backend):
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Jit the step, and donate the state's buffers."""
-        step = functools.partial(step, self.xp)
-        return jax.jit(step, donate_argnums=0)  # type: ignore[no-any-return]
+        return CompiledStep(functools.partial(step, self.xp))
 
     def compile_pure(self, function: Function) -> Function:
         """Jit the function."""
@@ -133,9 +138,38 @@ class JaxBackend(Backend):
         )
 
     @functools.cached_property
+    def _copy(self) -> Callable[[Any], Any]:
+        place = SingleDeviceSharding(self._jax_device)
+        copy = functools.partial(jax.tree.map, xp.copy)
+        return jax.jit(copy, out_shardings=place)  # type: ignore[no-any-return]
+
+    @functools.cached_property
     def _jax_device(self) -> Any:
         platform, _, index = self.device.partition(":")
         return next(d for d in jax.devices(platform) if d.id == int(index))
+
+
+class CompiledStep:
+    """A jitted ``step(state, data) -> state``, and runs of several steps in one program.
+
+    Both are compiled when first called. The state's buffers are donated.
+    """
+
+    def __init__(self, step: Callable[[Any, Any], Any]) -> None:
+        def run(state: Any, data: Any, count: Any) -> Any:
+            return lax.fori_loop(0, count, lambda _, state: step(state, data), state)
+
+        self._step = jax.jit(step, donate_argnums=0)
+        self._run = jax.jit(run, donate_argnums=0)
+
+    def __call__(self, state: Any, data: Any) -> Any:
+        """Queue one step."""
+        return self._step(state, data)
+
+    def run(self, state: Any, data: Any, count: int) -> Any:
+        """Wait for the steps before, and queue `count` steps."""
+        jax.tree.leaves(state)[-1].block_until_ready()  # all of them, but one is faster
+        return self._run(state, data, count)
 
 
 def _without_checks() -> AbstractContextManager[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -326,7 +325,7 @@ class Network(Model):
             If another call of ``fit`` is training the network.
         """
         from bpnet.callbacks.progress import with_progress
-        from bpnet.data.loader import in_order, shuffled
+        from bpnet.data.loader import Shuffled, in_order
         from bpnet.serialization.training_state import Resumption
         from bpnet.training.examples import examples_of
         from bpnet.training.loop import Training
@@ -347,7 +346,7 @@ class Network(Model):
             self, data,
             validation=validation, metrics=metrics, training_metrics=training_metrics,
             epochs=epochs, batch_size=batch_size, on_nonfinite=on_nonfinite,
-            order=functools.partial(shuffled, self.seed) if shuffle else in_order,
+            order=Shuffled(self.seed) if shuffle else in_order,
             shuffle=shuffle, callbacks=with_progress(callbacks, progress), backend=backend,
             state=state, run_eagerly=run_eagerly,
         )  # fmt: skip

@@ -155,7 +155,10 @@ class Backend(ABC):
         callable
             ``compiled(state, data) -> state``. It consumes the state: its arrays may be
             overwritten or freed, and its containers must not be changed. If it keeps memory
-            between calls, it has a method ``release()``, called at the end of training.
+            between calls, it has a method ``release()``, called at the end of training. If
+            several steps can run as one program, it has a method
+            ``run(state, data, count) -> state`` that waits until the state is there, and
+            takes `count` steps with the same data, where nothing looks between them.
         """
         return functools.partial(step, self.xp)
 
@@ -170,6 +173,13 @@ class Backend(ABC):
         are consumed: the result may reuse their memory.
         """
         return rule
+
+    def refresh(self, host_arrays: dict[str, Any]) -> dict[str, Array]:
+        """Move some host arrays, whose shapes recur in each epoch, to this backend's device.
+
+        None stays None. A backend may compile the transfer. Called inside :meth:`activate`.
+        """
+        return {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
 
     def fits(self, nbytes: int) -> bool:
         """Return whether `nbytes` more can be kept on the device during training."""

@@ -36,6 +36,44 @@ class Lock:
         return type(self), ()
 
 
+class FairLock(Lock):
+    """A lock that waiting threads get before the one that has released it takes it again.
+
+    Otherwise a thread that holds it nearly all the time can keep others waiting for seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turnstile = threading.Lock()  # held while waiting for the lock
+        self._owner: int | None = None
+        self._depth = 0
+
+    def __enter__(self) -> Self:
+        me = threading.get_ident()
+        if self._owner == me:
+            self._lock.acquire()
+        else:
+            with self._turnstile:
+                self._lock.acquire()
+            self._owner = me
+        self._depth += 1
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._owner = None
+        self._lock.release()
+
+    def free_if_stuck(self) -> None:
+        """Begin anew if another thread holds it; nobody waits for it any more."""
+        before = self._lock
+        super().free_if_stuck()
+        if self._lock is not before:
+            self._owner, self._depth = None, 0
+        self._turnstile = threading.Lock()
+
+
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 

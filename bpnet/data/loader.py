@@ -16,7 +16,6 @@ import numpy as np
 
 from bpnet.backend import Backend
 from bpnet.backend.transfer import to_host
-from bpnet.backend.typing import Array
 from bpnet.common.checks import check_integer, check_number, check_sequence, kind_of
 from bpnet.data.dataset import Dataset
 from bpnet.data.frames import as_numbers, is_tabular
@@ -28,14 +27,20 @@ from bpnet.random import generator
 Order = Callable[[int, int], Any]
 
 
-def in_order(epoch: int, rows: int) -> range:
+def in_order(epoch: int, rows: int) -> Any:
     """Return the order of the examples without shuffling."""
-    return range(rows)
+    return np.arange(rows)
 
 
-def shuffled(seed: int, epoch: int, rows: int) -> Any:
-    """Return a random order of the examples, determined by the seed and the epoch."""
-    return generator(seed, "shuffle", epoch).permutation(rows)
+class Shuffled:
+    """Random orders of the examples, each determined by the seed and the epoch alone."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __call__(self, epoch: int, rows: int) -> Any:
+        """Return the order in an epoch."""
+        return generator(self.seed, "shuffle", epoch).permutation(rows)
 
 
 class Piece(NamedTuple):
@@ -44,8 +49,9 @@ class Piece(NamedTuple):
     Attributes
     ----------
     arrays : dict
-        The arrays "X", "y", "w" and "order" of :mod:`bpnet.training.step`. A loader of your own
-        yields "X", "y" and perhaps "w", whose rows are those of the batches in order.
+        The arrays "X", "y", "w" and "order" of :mod:`bpnet.training.step`, the last on the
+        host. A loader of your own yields "X", "y" and perhaps "w", whose rows are those of the
+        batches in order.
     sizes : list of int
         The number of examples in each batch, all but the last `batch_size`. [] is one batch of
         all rows.
@@ -262,12 +268,24 @@ class DatasetLoader(Loader):
         self.data, self.seed = data, seed
         self._order_of = order
         self._order: Any = None
+        self._ahead: tuple[int, Any] = (-1, None)
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw the order of the examples; a single batch takes all of them as they are."""
         super().begin_epoch(epoch)
         if self.n_batches > 1:
-            self._order = self._order_of(epoch, self.n_rows)
+            ahead, order = self._ahead
+            self._order = order if ahead == epoch else self._draw(epoch)
+
+    def order_ahead(self, epoch: int) -> Any:
+        """Draw the order of an epoch before it begins; None if that could change others."""
+        if self.n_batches == 1 or not isinstance(self._order_of, Shuffled):
+            return None
+        self._ahead = (epoch, self._draw(epoch))
+        return self._ahead[1]
+
+    def _draw(self, epoch: int) -> Any:
+        return np.asarray(self._order_of(epoch, self.n_rows), dtype=np.int64)
 
     def sample(self, rows: int) -> Dataset:
         """Return random examples, the same in each call."""
@@ -293,10 +311,8 @@ class ResidentLoader(DatasetLoader):
     def pieces(self, backend: Backend) -> Iterator[Piece]:
         """Yield the epoch as a single piece."""
         X, y, w = self.data[:3]
-        order = self._order
-        if order is not None:
-            order = backend.asarray(np.asarray(order, dtype=np.int64))
-        yield Piece({"X": X, "y": y, "w": w, "order": order}, self._sizes_of(self.n_rows))
+        arrays = {"X": X, "y": y, "w": w, "order": self._order}
+        yield Piece(arrays, self._sizes_of(self.n_rows))
 
 
 class PiecewiseLoader(DatasetLoader):
@@ -315,13 +331,12 @@ class PiecewiseLoader(DatasetLoader):
             return
         step = self._rows = self._rows or self._fitting_rows(backend)
         for start in range(0, self.n_rows, step):
-            some = self.data.take(np.asarray(self._order)[start : start + step])
+            some = self.data.take(self._order[start : start + step])
             yield self._piece(some, np.arange(some.n_rows, dtype=np.int64), backend)
 
     def _piece(self, data: Dataset, order: Any, backend: Backend) -> Piece:
         X, y, w = data.arrays_on(backend)
-        on_device: Array | None = None if order is None else backend.asarray(order)
-        return Piece({"X": X, "y": y, "w": w, "order": on_device}, self._sizes_of(data.n_rows))
+        return Piece({"X": X, "y": y, "w": w, "order": order}, self._sizes_of(data.n_rows))
 
     def _fitting_rows(self, backend: Backend) -> int:
         """Halve the piece until it fits; at least one batch."""

@@ -220,7 +220,7 @@ class _Record(Callback):
         backend = training.backend
         steps_before = training.state.steps_before + training.state.step
         number = steps_before + (training.epoch - 1) * training.runner.loader.n_batches
-        for data, sizes in training.runner.passes():
+        for data, sizes, _ in training.runner.passes():
             for batch, rows in enumerate(sizes):
                 place = training.runner.scalar(batch)
                 given = gather(backend.xp, data, place, training.batch_size, rows)

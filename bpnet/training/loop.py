@@ -126,7 +126,7 @@ class Training(Controls):
         The network to train.
     data, validation : Dataset or Loader, Dataset or None
         Checked training and validation examples.
-    epochs, batch_size, callbacks, backend, metrics, training_metrics
+    epochs, batch_size, callbacks, backend, metrics, training_metrics, on_nonfinite, run_eagerly
         As in ``Network.fit``.
     order : callable
         ``order(epoch, rows)`` returns the order of the examples in an epoch: `rows` integers.
@@ -138,8 +138,6 @@ class Training(Controls):
     loss_weighting : {"weight", "rows"}
         Whether the epoch's loss weights a batch by the sum of its weights, or by its number of
         examples, as scikit-learn does.
-    on_nonfinite, run_eagerly
-        As in ``Network.fit``.
 
     Attributes
     ----------
@@ -341,11 +339,12 @@ class Training(Controls):
     def _run_batches(self, interrupt: Interrupt) -> bool:
         """Take the steps of one epoch without synchronizing; False if Ctrl-C cut it short."""
         runner = self.runner
-        runner.begin_epoch()
-        for data, rows in runner.batches():
+        one_by_one = any(_defines(c, "on_batch_end") for c in self.callbacks)
+        runner.begin_epoch(one_by_one, is_last=self.epoch + 1 >= self.epochs)
+        for data, rows, count in runner.runs():
             if interrupt.requested:
                 return False
-            runner.take_step(data, rows)
+            runner.take_steps(data, rows, count)
             self._call("on_batch_end")
         return True
 

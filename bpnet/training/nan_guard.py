@@ -95,14 +95,13 @@ class Guard:
         """Replay the epoch up to the step that fails."""
         runner, number = self.runner, 0
         state = self._unflatten(self._good)
-        state["loss"] = runner.zero_loss()
-        for data, sizes in runner.passes():
-            state["batch"] = runner.scalar(0)
+        for data, sizes, counters in runner.passes():
+            state |= counters
             for batch, rows in enumerate(sizes):
                 number += 1
                 flat, step = self._copy(state)[1], int(state["step"])
                 with runner.lock:  # a replayed step may overwrite the runner's arrays
-                    state = runner.steps[rows](state, data)
+                    state = runner.advance(state, data, rows)
                 (loss, total), after = self._copy(state)
                 if not (math.isfinite(loss) and self._all_finite(total, after)):
                     before = self._unflatten(flat)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
+import numpy as np
+
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters
-from bpnet.backend.typing import Array, Parameters
-from bpnet.common.locks import Lock
-from bpnet.data.loader import Loader
+from bpnet.backend.typing import Array, Namespace, Parameters
+from bpnet.common.component import is_own
+from bpnet.common.locks import FairLock
+from bpnet.data.loader import DatasetLoader, Loader
 from bpnet.errors import ComponentError
 from bpnet.model.compiled import FUNCTIONS
 from bpnet.model.model import Model
 from bpnet.model.parameters import Placement, form_of, parameters_like
+from bpnet.optimizers import Optimizer
+from bpnet.training.pace import Pace
 from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.state import TrainingState
 from bpnet.training.step import StepState, make_step
@@ -51,8 +57,10 @@ class Runner:
         The value of each schedule in each batch of the epoch.
     steps : dict of int to callable
         The compiled step for each batch size.
-    lock : Lock
-        Held while a step runs, which may overwrite the arrays in place.
+    lock : FairLock
+        Held while steps run, which may overwrite the arrays in place.
+    one_by_one : bool
+        Whether to take single steps in this epoch, so that a callback can look between them.
     weights_were_set : bool
         Whether a callback has set parameters.
     """
@@ -63,14 +71,17 @@ class Runner:
     ) -> None:  # fmt: skip
         self.model, self.loader, self.backend, self.state = model, loader, backend, state
         self.eagerly = eagerly
-        self.lock, self._thread = Lock(), threading.get_ident()
+        self.lock, self._thread = FairLock(), threading.get_ident()
+        self._pace, self.one_by_one, self._is_last = Pace(), True, True
+        self._counters = {"batch": np.zeros((), "int64")}
+        self._first_counters = self._counters | {"loss": np.zeros((), model.dtype)}
+        self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
-        self._total = backend.asarray(total, model.dtype)
+        self._total = self.scalar(total, model.dtype)
         self._start = (state.steps_taken, state.step, epoch)
         self.arrays: StepState = {
-            "parameters": copy_parameters(parameters, self.backend),
-            "optimizer_state": state.optimizer_state_on(self.backend, parameters),
+            **self._initial_arrays(parameters),
             **self.counters(epoch),
         }
         self._form = form_of(self.parameters)
@@ -84,6 +95,22 @@ class Runner:
         self._values_on_device = functools.lru_cache(1)(
             functools.partial(_to_device, backend, model.dtype)
         )
+
+    def _initial_arrays(self, parameters: Parameters) -> StepState:
+        """Return copies of the parameters, and the initial or earlier optimizer state."""
+        state, optimizer = self.state, self.state.optimizer
+        if state.optimizer_state is None and is_own(optimizer):
+            start = functools.partial(_start, self.backend.xp, optimizer)
+            compiled = self.model.shared(
+                (self.backend, _start, optimizer.settings),
+                lambda: self.backend.compile_pure(start),
+                [optimizer],
+            )
+            return compiled(parameters)  # type: ignore[no-any-return]
+        return {
+            "parameters": copy_parameters(parameters, self.backend),
+            "optimizer_state": state.optimizer_state_on(self.backend, parameters),
+        }
 
     @property
     def parameters(self) -> Parameters:
@@ -126,20 +153,20 @@ class Runner:
             self.arrays["parameters"] = before
             raise
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self, one_by_one: bool, is_last: bool) -> None:
         """Prepare steps, schedules and order without synchronizing with the device."""
+        self.one_by_one, self._is_last = one_by_one, is_last
         n_batches = self.loader.n_batches
         self.steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
         self.values = self._values_of(range(n_batches))
         self._next = 0
         self.loader.begin_epoch(self.state.epochs_taken)
-        self.arrays["loss"] = self.zero_loss()
 
     def _values_of(self, batches: range) -> dict[str, list[float]]:
         """Return the value of each schedule in some batches of this epoch."""
         n, state = self.loader.n_batches, self.state
         times = [state.epoch + batch / n for batch in batches]
-        return {name: [v.at(time) for time in times] for name, v in state.values.items()}
+        return {name: value.during(times) for name, value in state.values.items()}
 
     def refresh_values(self) -> None:
         """Evaluate the schedules again, for the steps that are left of this epoch."""
@@ -147,34 +174,72 @@ class Runner:
             left = self._values_of(range(self._next, self.loader.n_batches))
             self.values = {n: v[: self._next] + left[n] for n, v in self.values.items()}
 
-    def batches(self) -> Iterator[tuple[dict[str, Any], int]]:
-        """Yield data and number of rows for each step of the epoch."""
-        for data, sizes in self.passes():
-            self.arrays["batch"] = self.scalar(0)
+    def runs(self) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """Yield data, rows of a batch and number of batches for each run of the epoch."""
+        self._pace.begin()
+        for data, sizes, counters in self.passes():
+            self.arrays |= counters
             first, values = self._next, self.values
-            for rows in sizes:
-                self._next += 1
-                if self.values is not values:  # a callback has set one
-                    values = self.values
-                    data = data | {"values": self._values_between(first, len(sizes))}
-                yield data, rows
+            for rows, batches in itertools.groupby(sizes):
+                left = sum(1 for _ in batches)
+                while left:
+                    count = 1 if self.one_by_one else self._pace.next(left)
+                    left -= count
+                    self._next += count
+                    if self.values is not values:  # a callback has set one
+                        values = self.values
+                        data = data | {"values": self._values_between(first, len(sizes))}
+                    yield data, rows, count
+        if not self._is_last:
+            self._look_ahead()
 
-    def take_step(self, data: dict[str, Any], rows: int) -> None:
-        """Run one step, which may reuse the memory of the previous arrays."""
+    def take_steps(self, data: dict[str, Any], rows: int, count: int) -> None:
+        """Take consecutive steps, which may reuse the memory of the previous arrays."""
         with self.lock:
-            self.arrays = self.steps[rows](self.arrays, data)
+            self.arrays = self.advance(self.arrays, data, rows, count)
 
-    def passes(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Yield the data of this epoch piece by piece, with the batch sizes."""
-        first = 0
+    def advance(
+        self, state: StepState, data: dict[str, Any], rows: int, count: int = 1
+    ) -> StepState:
+        """Return the state after consecutive steps, compiled as one run if the backend can."""
+        step = self.steps[rows]
+        if not self.one_by_one and hasattr(step, "run"):
+            return step.run(state, data, count)  # type: ignore[no-any-return]
+        for _ in range(count):
+            state = step(state, data)
+        return state
+
+    def passes(self) -> Iterator[tuple[dict[str, Any], list[int], StepState]]:
+        """Yield the data of this epoch piece by piece, with the batch sizes.
+
+        The third is the part of the state with which each piece begins.
+        """
+        first, counters = 0, self._first_counters
         for piece in self.loader.pieces(self.backend):
+            moved = self._moved(piece.arrays["order"], counters)
             data = piece.arrays | {
+                "order": moved.pop("order"),
                 "keys": self._keys,
                 "values": self._values_between(first, len(piece.sizes)),
                 "total": self._total,
             }
             first += len(piece.sizes)
-            yield data, piece.sizes
+            yield data, piece.sizes, moved
+            counters = self._counters
+
+    def _moved(self, order: Any, counters: StepState) -> StepState:
+        """Return the order of a piece and its counters on the device."""
+        (ahead, moved), self._ahead = self._ahead, (None, {})
+        if ahead is not None and ahead is order:
+            return moved
+        return self.backend.refresh({"order": order} | counters)
+
+    def _look_ahead(self) -> None:
+        """Draw and move the order of the next epoch while the device is still at work."""
+        if isinstance(self.loader, DatasetLoader):
+            order = self.loader.order_ahead(self.state.epochs_taken + 1)
+            if order is not None:
+                self._ahead = (order, self._moved(order, self._first_counters))
 
     def _values_between(self, first: int, count: int) -> dict[str, Array]:
         """Return the values of some batches on the device."""
@@ -216,7 +281,13 @@ class Runner:
 
     def scalar(self, value: float, dtype: str = "int64") -> Array:
         """Put a number on the device."""
-        return self.backend.asarray(value, dtype)
+        return self.backend.refresh({"value": np.asarray(value, dtype)})["value"]
+
+
+def _start(xp: Namespace, optimizer: Optimizer, parameters: Parameters) -> StepState:
+    """Return copies of the parameters, and the initial optimizer state."""
+    copies = [{name: xp.asarray(p, copy=True) for name, p in p_l.items()} for p_l in parameters]
+    return {"parameters": copies, "optimizer_state": optimizer.init(xp, parameters)}
 
 
 def _to_device(backend: Backend, dtype: str, values: Any) -> dict[str, Array]:

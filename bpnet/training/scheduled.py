@@ -12,7 +12,7 @@ from bpnet.common.checks import check_number, kind_of
 from bpnet.errors import ComponentError
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer
-from bpnet.schedules import Directions, Schedule
+from bpnet.schedules import Constant, Directions, Schedule
 
 LEARNING_RATE = "learning_rate"
 WEIGHT_DECAY = "weight_decay"
@@ -52,6 +52,12 @@ class ScheduledValue:
         if given is not self._last:  # that of a constant is checked once
             self._last = self._checked(epoch, given)
         return self._last
+
+    def during(self, times: Sequence[float]) -> list[float]:
+        """Return the values at some times in epochs."""
+        if self.fixed is not None or type(self.schedule) is Constant:
+            return [self.at(time) for time in times[:1]] * len(times)
+        return [self.at(time) for time in times]
 
     def _checked(self, epoch: float, given: Any) -> float:
         """Check what a schedule returned."""

@@ -338,8 +338,8 @@ def test_jax_compiles_a_step_once_for_examples_from_anywhere(caplog):
     with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
         for examples in ((X, y), (jax.numpy.asarray(X), jax.numpy.asarray(y)), bound):
             net.fit(*examples, epochs=3, batch_size=10, backend="jax")
-    steps = [line for line in caplog.messages if line.startswith("Compiling jit(step)")]
-    assert len(steps) == 1
+    runs = [line for line in caplog.messages if line.startswith("Compiling jit(run)")]
+    assert len(runs) == 1
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch"])
