@@ -19,6 +19,8 @@ SECTIONS = {
     "step": "speed.step",
     "epoch": "speed.epoch",
     "inference": "speed.inference",
+    "scan": "whole_epochs.scan",
+    "further": "whole_epochs.further",
     "scaling": "scaling.measure",
     "callbacks": "callbacks.measure",
     "digits": "digits.measure",
@@ -101,11 +103,10 @@ def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> di
     for name in options.sections or SECTIONS:
         module, _, function = SECTIONS[name].partition(".")
         section: Any = importlib.import_module(f"benchmarks.{module}")
+        columns = getattr(section, f"{function.upper()}_COLUMNS", None) or section.COLUMNS
         for found in getattr(section, function)(wanted):
             print(f"{name}: {found[0].case}")
-            print(
-                "\n".join(align(runner.table(found, section.COLUMNS))), end="\n\n", flush=True
-            )
+            print("\n".join(align(runner.table(found, columns))), end="\n\n", flush=True)
             rows += found
     return {"machine": about, "rows": [row.flat() for row in rows]}
 

@@ -25,6 +25,7 @@ FAST = {
     "hardware.REPEATS": 1,
     "scaling.DEPTHS": (1, 2, 3),
     "callbacks.EPOCHS": 3,
+    "whole_epochs.EPOCHS": 2,
     "digits.GOAL": 0.9,
     "imports.MODULES": ("bpnet", "numpy"),
     "fresh_process.WARM_UP": 0,
@@ -127,6 +128,22 @@ def test_scaling_and_its_picture(tmp_path):
     main(["--from", results, "--plot", str(tmp_path / "pictures")])
     for name in ("scaling.png", "ratios.png"):
         assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_scan(tmp_path):
+    pytest.importorskip("jax")
+    found = cases(measure(tmp_path, "scan", backends=["numpy", "jax"])["rows"])
+    assert len(found) == 2
+    for rows in found.values():
+        assert set(rows) == {"bpnet jax", "JAX scan by hand"}
+        assert all(is_positive(row["seconds"]) for row in rows.values())
+
+
+def test_further(tmp_path):
+    (rows,) = cases(measure(tmp_path, "further", backends=specs())["rows"]).values()
+    assert set(rows) == contestants(specs())
+    for row in rows.values():
+        assert all(is_positive(row[name]) for name in ("seconds", "first_fit", "predict"))
 
 
 @pytest.mark.full
