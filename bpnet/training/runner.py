@@ -73,8 +73,6 @@ class Runner:
         self.eagerly = eagerly
         self.lock, self._thread = FairLock(), threading.get_ident()
         self._pace, self.one_by_one, self._is_last = Pace(), True, True
-        self._counters = {"batch": np.zeros((), "int64")}
-        self._first_counters = self._counters | {"loss": np.zeros((), model.dtype)}
         self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
@@ -214,7 +212,7 @@ class Runner:
 
         The third is the part of the state with which each piece begins.
         """
-        first, counters = 0, self._first_counters
+        first, counters = 0, self._first_counters()
         for piece in self.loader.pieces(self.backend):
             moved = self._moved(piece.arrays["order"], counters)
             data = piece.arrays | {
@@ -225,7 +223,11 @@ class Runner:
             }
             first += len(piece.sizes)
             yield data, piece.sizes, moved
-            counters = self._counters
+            counters = {"batch": np.zeros((), "int64")}
+
+    def _first_counters(self) -> StepState:
+        """Return new counters for the start of an epoch, as a step may overwrite them."""
+        return {"loss": np.zeros((), self.model.dtype), "batch": np.zeros((), "int64")}
 
     def _moved(self, order: Any, counters: StepState) -> StepState:
         """Return the order of a piece and its counters on the device."""
@@ -239,7 +241,7 @@ class Runner:
         if isinstance(self.loader, DatasetLoader):
             order = self.loader.order_ahead(self.state.epochs_taken + 1)
             if order is not None:
-                self._ahead = (order, self._moved(order, self._first_counters))
+                self._ahead = (order, self._moved(order, self._first_counters()))
 
     def _values_between(self, first: int, count: int) -> dict[str, Array]:
         """Return the values of some batches on the device."""
