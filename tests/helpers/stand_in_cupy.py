@@ -227,11 +227,13 @@ def gemm_ex(
 
 def cublas():
     """Return a stand-in for `nvmath.bindings.cublas`."""
-    return types.SimpleNamespace(
+    module = types.ModuleType("nvmath.bindings.cublas")
+    vars(module).update(
         Operation=Operation, ComputeType=ComputeType, GemmAlgo=GemmAlgo, gemm_ex=gemm_ex,
         create=lambda: 1, destroy=lambda handle: None,
         set_stream=check_stream, set_workspace=check_workspace,
     )  # fmt: skip
+    return module
 
 
 def check_stream(handle, stream):
@@ -302,26 +304,47 @@ def namespace():
 
 @contextlib.contextmanager
 def installed(nvmath=True):
-    """Yield bpnet's backend class for CuPy, on the stand-ins."""
+    """Yield bpnet's backend class for CuPy, on the stand-ins, whatever else is installed."""
     Linalg.chosen = {}
     core = types.ModuleType("cupy._core")
     core._routines_linalg = Linalg
-    modules = {"cupy": cupy(), "cupy._core": core, "array_api_compat.cupy": namespace()}
-    bindings = types.ModuleType("nvmath.bindings")
-    if nvmath:
-        bindings.cublas = cublas()
-    package = types.ModuleType("nvmath")
+    bindings, package = types.ModuleType("nvmath.bindings"), types.ModuleType("nvmath")
     package.CudaDataType = CudaDataType
-    modules |= {"nvmath": package, "nvmath.bindings": bindings}
-    ours = [f"bpnet_backends.{name}" for name in ("cupy", "capture.cupy_ops", "capture.cublas")]
-    before = {name: sys.modules.pop(name, None) for name in (*modules, *ours)}
-    sys.modules |= modules
-    try:
+    modules = {
+        "cupy": cupy(), "cupy._core": core, "array_api_compat.cupy": namespace(),
+        "nvmath": package, "nvmath.bindings": bindings,
+        "nvmath.bindings.cublas": cublas() if nvmath else None,
+        **dict.fromkeys(OURS),  # imported anew
+    }  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        for name, module in modules.items():
+            stack.enter_context(replaced(name, module))
         from bpnet_backends.cupy import CupyBackend
 
         yield CupyBackend
+
+
+OURS = [
+    f"bpnet_backends.{name}"
+    for name in ("cupy", "_cupy_namespace", "capture.cupy_ops", "capture.cublas")
+]
+
+
+@contextlib.contextmanager
+def replaced(name, module):
+    """Replace or remove a module, in `sys.modules` and in its package, where imports look."""
+    package, _, attribute = name.rpartition(".")
+    owner = vars(sys.modules.get(package, types.ModuleType(package)))
+    places = [(sys.modules, name), *([(owner, attribute)] if package else [])]
+    before = [place.get(key) for place, key in places]
+    for place, key in places:
+        place.pop(key, None)
+        if module is not None:
+            place[key] = module
+    try:
+        yield
     finally:
-        for name, module in before.items():
-            sys.modules.pop(name, None)
-            if module is not None:
-                sys.modules[name] = module
+        for (place, key), value in zip(places, before, strict=True):
+            place.pop(key, None)
+            if value is not None:
+                place[key] = value
