@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 from cupy._core import _routines_linalg as linalg
@@ -17,6 +16,7 @@ from bpnet.backend import Backend
 from bpnet.backend.float_errors import without_float_errors
 from bpnet.errors import NoDeviceError
 
+from . import _cupy_namespace as xp
 from ._precision import ProductPrecision
 
 

@@ -56,10 +56,10 @@ else:
 
 
 # Packages of the extra "test"; without one, the modules of tests that import it are skipped.
-OPTIONAL = frozenset(
-    ("grimp", "importlinter", "joblib", "matplotlib", "nbformat", "pandas", "polars", "PIL")
-    + ("safetensors", "scipy", "setuptools", "sklearn", "tqdm")
-)
+OPTIONAL = {
+    "grimp", "importlinter", "joblib", "matplotlib", "nbformat", "pandas", "polars", "PIL",
+    "safetensors", "scipy", "setuptools", "sklearn", "tqdm",
+}  # fmt: skip
 
 
 @pytest.hookimpl(wrapper=True)
