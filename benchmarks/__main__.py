@@ -39,12 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"unknown section {', '.join(unknown)}; choose from {', '.join(SECTIONS)}")
     if options.results:
         measured = json.loads(options.results.read_text())
+        _write(measured, options.json)
     else:
         _pin(options.threads)
         measured = _measure(parser, options)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(measured, indent=1) + "\n")
     if options.plot:
         _plot(measured["rows"], options.plot)
 
@@ -106,8 +104,15 @@ def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> di
             print(
                 "\n".join(align(runner.table(found, section.COLUMNS))), end="\n\n", flush=True
             )
-            rows += found
-    return {"machine": about, "rows": [row.flat() for row in rows]}
+            rows += [row.flat() for row in found]
+            _write({"machine": about, "rows": rows}, options.json)  # if it is cut short
+    return {"machine": about, "rows": rows}
+
+
+def _write(measured: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 def _backends(specs: Sequence[str] | None) -> dict[str, Any]:

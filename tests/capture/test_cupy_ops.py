@@ -252,10 +252,8 @@ def test_bounding_does_not_wait_for_the_gpu(monkeypatch):
 
 def test_training_uses_no_reduction_that_cupy_compiles_for_seconds(monkeypatch):
     """It compiles CUB where it has no compiled kernel of it for an array in order."""
-    slow = []
-    monkeypatch.setattr(
-        stand_in_cupy, "reduced", lambda *call, **options: slow.append((call, options))
-    )
+    seen = []
+    monkeypatch.setattr(stand_in_cupy, "reduced", lambda *a, **kw: seen.append((a, kw)))
     X, y = bpnet.datasets.make_spiral(33, seed=0)  # the last batch has one row
     with stand_in_cupy.installed() as backend:
         for loss, units in [("huber", 1), ("binary_crossentropy", 1), ("huber", 3)]:
