@@ -17,8 +17,9 @@
 # BACKENDS  default: "cupy torch:cuda:0 jax:gpu:0". "torch:cpu jax:cpu" tries it without a GPU.
 # STAGES    a pattern of the stages to run, such as "first|parity" (default: all).
 # TOTAL     seconds that all stages may take (default: 530).
-# WHEELS    a folder of wheels that the machine lacks, such as array-api-compat, nvmath-python,
-#           pytest-xdist and hypothesis; they are used for this run alone.
+# WHEELS    a folder of wheels that the machine lacks, such as setuptools (77 or later, which
+#           installs bpnet), array-api-compat, nvmath-python, pytest-xdist and hypothesis; they
+#           are used for this run alone.
 # NETWORKS, ROUNDS  of the benchmarks (default: "small middle large", 3).
 # TESTS     an expression that chooses tests (default: the name of the first backend).
 # WORKERS   processes that run the tests (default: 8).
@@ -48,7 +49,10 @@ if [[ -n ${WHEELS:-} ]]; then
     export PYTHONPATH=$scratch/site${PYTHONPATH:+:$PYTHONPATH}
 fi
 if ! "$python" -P -c "import bpnet_backends" 2>/dev/null; then
-    install --editable . || exit 1
+    if ! install --editable .; then
+        echo "gpu.sh: bpnet cannot be installed; is there a setuptools of 77 or later?" >&2
+        exit 1
+    fi
 fi
 
 # Prints the device, then the backends that work; says on standard error why others do not.

@@ -91,11 +91,8 @@ class Graph:
             call()
 
 
-REDUCTIONS = ("all", "any", "argmax", "argmin", "max", "mean", "min", "sum")
-
-
-def reduced(name, x, **options):
-    """Called for each reduction, for tests to replace."""
+def called(name, *arguments, **options):
+    """Called for each call of a function, for tests to replace."""
 
 
 def launched(function):
@@ -103,9 +100,7 @@ def launched(function):
 
     @functools.wraps(function)
     def launch(*arguments, **options):
-        if function.__name__ in REDUCTIONS:
-            options_ = {k: v for k, v in options.items() if k != "out"}
-            reduced(function.__name__, *arguments, **options_)
+        called(function.__name__, *arguments, **options)
         call = functools.partial(function, *arguments, **options)
         if Stream.captured is None:
             return owned(call())
