@@ -28,7 +28,10 @@ SECTIONS = {
 }
 NETWORKS = ("small", "middle", "large")
 BACKENDS = ("numpy", "torch", "jax", "cupy")
-PACKAGES = ("array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
+PACKAGES = (
+    "array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x",
+    "nvmath-python", "cuda-bindings", "nvidia-cublas", "nvidia-cublas-cu12",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,8 +3,8 @@
     python -m benchmarks.first_contact RESULTS.jsonl cupy torch:cuda:0 jax:gpu:0
 
 For each backend: whether replayed steps have the bits of eager ones, and how they run, such as
-"a step of 120 calls runs as 1". Then the microseconds of a step beside PyTorch's, eager and
-compiled, and JAX's, step by step and as a scan.
+"a step of 120 calls runs as 1". Then the microseconds of a step beside PyTorch's eager one, and
+JAX's, step by step and as a scan. At last beside those that PyTorch compiles, which takes long.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from benchmarks.timing import Turn
 # One case of each group of networks, and the rounds of each contestant.
 CASES = {"tiny": 0, "small": 0, "middle": 0, "large": 1}
 ROUNDS = 7
-SCANNED = 32  # steps in one program of JAX
+SCAN = "JAX scan"
+SCANNED = 32  # steps in one program of it
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,12 +51,22 @@ def answers(specs: Sequence[str], networks: Sequence[str]) -> Iterator[dict[str,
     for spec in specs:
         yield _tried({"question": "same bits", "who": spec}, lambda spec=spec: agreement(spec))
     backends = {spec: bpnet.get_backend(spec) for spec in specs}
-    for group in networks:
+    chosen = [cases.GROUPS[group][CASES[group]] for group in networks]
+    for case in chosen:
         for optimizer in ("Adam", "SGD"):
-            case = cases.GROUPS[group][CASES[group]]._replace(optimizer=optimizer)
-            for who, make in contestants(case, backends).items():
-                asked = {"question": "time of a step", "case": case.name, "who": who}
-                yield _tried(asked, lambda make=make: times(make()))
+            yield from _times(case._replace(optimizer=optimizer), backends, contestants)
+    for case in chosen:
+        yield from _times(case._replace(optimizer="Adam"), backends, compiled)
+
+
+def _times(
+    case: Case,
+    backends: dict[str, bpnet.Backend],
+    made_of: Callable[[Case, dict[str, bpnet.Backend]], dict[str, Callable[[], Turn]]],
+) -> Iterator[dict[str, Any]]:
+    for who, make in made_of(case, backends).items():
+        asked = {"question": "time of a step", "case": case.name, "who": who}
+        yield _tried(asked, lambda make=make: times(make(), SCANNED if who == SCAN else 1))
 
 
 def _tried(asked: dict[str, Any], answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -125,18 +136,26 @@ def contestants(
     if runner.has("torch"):
         from benchmarks import torch_peer
 
-        device = options.device(runner.EAGER)
-        made[runner.EAGER] = lambda: torch_peer.step(case, device)
-        made["PyTorch reduce-overhead"] = lambda: torch_peer.step(
-            case, device, mode="reduce-overhead"
-        )
+        made[runner.EAGER] = lambda: torch_peer.step(case, options.device(runner.EAGER))
     if runner.has("jax"):
         from benchmarks import jax_peer
 
         on = options.device(runner.BY_HAND)
         made[runner.BY_HAND] = lambda: jax_peer.step(case, on)
-        made["JAX scan"] = lambda: scan(case, on)
+        made[SCAN] = lambda: scan(case, on)
     return made
+
+
+def compiled(case: Case, backends: dict[str, bpnet.Backend]) -> dict[str, Callable[[], Turn]]:
+    """Return what makes the turns of steps that PyTorch compiles, with a CUDA graph."""
+    if not runner.has("torch"):
+        return {}
+    from benchmarks import torch_peer
+
+    device = runner.Options((case,), backends, ROUNDS).device(runner.EAGER)
+    return {
+        runner.COMPILED: lambda: torch_peer.step(case, device, mode="reduce-overhead")
+    }  # fmt: skip
 
 
 def scan(case: Case, device: str) -> Turn:
@@ -163,11 +182,11 @@ def scan(case: Case, device: str) -> Turn:
     return turn
 
 
-def times(turn: Turn) -> dict[str, float]:
+def times(turn: Turn, steps: int) -> dict[str, float]:
     """Return the seconds of the first step, and the median microseconds of later ones."""
     start = time.perf_counter()
     turn(1)
-    first, steps = time.perf_counter() - start, SCANNED
+    first = time.perf_counter() - start
     while _seconds(turn, steps) < timing.TURN:
         steps *= 2
     rounds = [_seconds(turn, steps) / steps for _ in range(ROUNDS)]

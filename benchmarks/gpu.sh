@@ -80,7 +80,8 @@ stage() {
     fi
     ((limit > left)) && limit=$left
     say "=== $name, at most $limit s: $*"
-    timeout --kill-after=5 "$limit" "$@" 2>&1 | tee -a "$out/log.txt"
+    # An interrupt lets pytest list what has failed so far.
+    timeout --signal=INT --kill-after=10 "$limit" "$@" 2>&1 | tee -a "$out/log.txt"
     local status=${PIPESTATUS[0]}
     ((status == 0)) || failed+=("$name")
     say "$name: exit status $status"
@@ -91,7 +92,8 @@ command -v nvidia-smi >/dev/null &&
     stage facts 20 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 stage facts 60 "$python" -c 'from benchmarks import __main__ as m, machine
 print("\n".join(f"{name}: {value}" for name, value in machine.facts(*m.PACKAGES).items()))'
-stage first 150 "$python" -m benchmarks.first_contact "$out/first.jsonl" "${working[@]}" \
+stage first 150 env NVIDIA_TF32_OVERRIDE=0 JAX_DEFAULT_MATMUL_PRECISION=highest \
+    "$python" -m benchmarks.first_contact "$out/first.jsonl" "${working[@]}" \
     --networks "${networks[@]}"
 for dtype in float64 float32; do
     stage parity 60 "$python" -m bpnet parity --dtype "$dtype" \
