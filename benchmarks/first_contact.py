@@ -66,7 +66,8 @@ def _times(
 ) -> Iterator[dict[str, Any]]:
     for who, make in made_of(case, backends).items():
         asked = {"question": "time of a step", "case": case.name, "who": who}
-        yield _tried(asked, lambda make=make: times(make(), SCANNED if who == SCAN else 1))
+        least = SCANNED if who == SCAN else 1
+        yield _tried(asked, lambda make=make, least=least: times(make(), least))
 
 
 def _tried(asked: dict[str, Any], answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
