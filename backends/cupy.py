@@ -75,7 +75,11 @@ class CupyBackend(Backend):
             return cupy.asnumpy(array)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
-        """Trace the step on its first run, and replay it in place as a CUDA graph."""
+        """Trace the step on its first run, and replay it in place as a CUDA graph.
+
+        The very first run on a machine compiles some 80 kernels, whatever the depth of the
+        network, in 0.2 to 0.3 s each; CuPy keeps them on disk.
+        """
         if not own:
             return super().compile(step)
         from .capture.cupy_ops import CupyOps
