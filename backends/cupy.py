@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-import array_api_compat.cupy as xp
 import cupy
 import numpy as np
 from cupy._core import _routines_linalg as linalg
@@ -17,6 +16,7 @@ from bpnet.backend import Backend
 from bpnet.backend.float_errors import without_float_errors
 from bpnet.errors import NoDeviceError
 
+from . import _cupy_namespace as xp
 from ._precision import ProductPrecision
 
 
@@ -75,7 +75,11 @@ class CupyBackend(Backend):
             return cupy.asnumpy(array)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
-        """Trace the step on its first run, and replay it in place as a CUDA graph."""
+        """Trace the step on its first run, and replay it in place as a CUDA graph.
+
+        The very first run on a machine compiles some 80 kernels, whatever the depth of the
+        network, in 0.2 to 0.3 s each; CuPy keeps them on disk.
+        """
         if not own:
             return super().compile(step)
         from .capture.cupy_ops import CupyOps

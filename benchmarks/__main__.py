@@ -30,7 +30,10 @@ SECTIONS = {
 }
 NETWORKS = ("small", "middle", "large")
 BACKENDS = ("numpy", "torch", "jax", "cupy")
-PACKAGES = ("array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x")
+PACKAGES = (
+    "array-api-compat", "torch", "jax", "scikit-learn", "cupy-cuda12x", "cupy-cuda13x",
+    "nvmath-python", "cuda-bindings", "nvidia-cublas", "nvidia-cublas-cu12",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,12 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"unknown section {', '.join(unknown)}; choose from {', '.join(SECTIONS)}")
     if options.results:
         measured = json.loads(options.results.read_text())
+        _write(measured, options.json)
     else:
         _pin(options.threads)
         measured = _measure(parser, options)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(measured, indent=1) + "\n")
     if options.plot:
         _plot(measured["rows"], options.plot)
 
@@ -107,8 +108,15 @@ def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> di
         for found in getattr(section, function)(wanted):
             print(f"{name}: {found[0].case}")
             print("\n".join(align(runner.table(found, columns))), end="\n\n", flush=True)
-            rows += found
-    return {"machine": about, "rows": [row.flat() for row in rows]}
+            rows += [row.flat() for row in found]
+            _write({"machine": about, "rows": rows}, options.json)  # if it is cut short
+    return {"machine": about, "rows": rows}
+
+
+def _write(measured: dict[str, Any], path: Path | None) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 def _backends(specs: Sequence[str] | None) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Check that backends work and name their device: the first thing that ``gpu.sh`` runs.
+"""Check which backends work, and name their device: the first thing that ``gpu.sh`` runs.
 
     python -m benchmarks.preflight cupy torch:cuda:0 jax:gpu:0
 
-Prints a device name for the results files. If a backend is unavailable, says why and how to
-fix it, and exits with status 1.
+Prints a device name for the results, and the backends that work, one on each line. Says why
+others do not; exits with status 1 if none does.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ def main(specs: Sequence[str]) -> int:
             add(backend)
         except Exception as error:  # whatever a library or its driver raises
             reasons.append(f"{spec}: {error}")
-    if reasons or not backends:
+    if reasons:
         print("\n".join(["these backends are unavailable:", *reasons]), file=sys.stderr)
+    if not backends:
         return 1
     print(re.sub(r"[^a-z0-9]+", "-", device(backends).lower()).strip("-"))
+    print("\n".join(backend.spec for backend in backends))
     return 0
 
 

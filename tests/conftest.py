@@ -55,6 +55,26 @@ else:
     )
 
 
+# Packages of the extra "test"; without one, the modules of tests that import it are skipped.
+OPTIONAL = {
+    "grimp", "importlinter", "joblib", "matplotlib", "nbformat", "pandas", "polars", "PIL",
+    "safetensors", "scipy", "setuptools", "sklearn", "tqdm",
+}  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Skip a module that needs an optional package, rather than abort the whole run."""
+    report = yield
+    error = report.call.excinfo and report.call.excinfo.value
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__ or error.__context__
+    if error is not None and error.name in OPTIONAL:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: a module without {error.name}")
+    return report
+
+
 @pytest.fixture(scope="module", params=available(*SPECS))
 def backend(request):
     """Each available backend of `SPECS`, bound to its device."""

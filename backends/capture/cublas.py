@@ -6,8 +6,9 @@ results are the same. Optional: the extra `graphs`.
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import cupy
@@ -21,11 +22,10 @@ N, T = int(cublas.Operation.N), int(cublas.Operation.T)
 
 
 class Cublas:
-    """A cuBLAS handle on the current GPU, and its workspace.
+    """A cuBLAS handle on the current GPU, and its workspace; see :func:`shared`.
 
     The workspace has the size that NVIDIA recommends: 32 MiB on Hopper and later, else 4 MiB.
-    It is allocated here because cuBLAS must not allocate during graph capture. Both live as
-    long as the products returned.
+    It is allocated here because cuBLAS must not allocate during graph capture.
     """
 
     def __init__(self) -> None:
@@ -84,3 +84,22 @@ class Cublas:
 def _destroy(device: Any, handle: int) -> None:
     with device:
         cublas.destroy(handle)
+
+
+_SHARED: weakref.WeakValueDictionary[Hashable, Cublas] = weakref.WeakValueDictionary()
+
+
+def shared() -> Cublas:
+    """Return the handle of the current GPU and stream, which lives as long as its products.
+
+    Products on one stream run one after the other, so they can share a workspace; those on
+    two streams cannot. A handle itself must not be used by two threads at once: it is used
+    during capture only, by one thread at a time.
+    """
+    stream = cupy.cuda.get_current_stream()
+    each_thread = stream == cupy.cuda.Stream.ptds  # one object, but a stream for each thread
+    key = (cupy.cuda.Device().id, stream.ptr, each_thread and threading.get_ident())
+    found = _SHARED.get(key)
+    if found is None:
+        found = _SHARED[key] = Cublas()
+    return found

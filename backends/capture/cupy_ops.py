@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import cupy
 
+from .._cupy_namespace import in_rows
 from .kernel_fusion import PREAMBLE
 from .ops import (
     ELEMENTWISE,
@@ -29,6 +31,8 @@ from .ops import (
     keep_alive,
     run_all,
 )
+
+_log = logging.getLogger(__name__)
 
 # Names in the standard that older CuPy versions lack.
 _RENAMED = {
@@ -84,33 +88,60 @@ class CupyOps(ArrayOps):
             return _SPECIAL[name](*arguments, out=out, **options)
         return None
 
+    def equal(self, a: Any, b: Any) -> bool:
+        """Whether two arrays have the same shape, dtype and bits."""
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        kind, differ = f"uint{8 * a.dtype.itemsize}", cupy.zeros(1, bool)
+        _differ(kind)(*(x.ravel().view(kind) for x in (a, b)), differ)
+        return not differ.item()
+
     def captures(
         self, calls: Sequence[Call], with_kernels: Callable[[MakeKernel], Sequence[Call]]
     ) -> Sequence[Candidate]:
         """Capture as one graph; as graphs between products; as these without fused kernels."""
-        return [
-            lambda: _graphs(self._capturable(with_kernels(_kernel))),
+        candidates: list[Candidate] = [
             lambda: _graphs(with_kernels(_kernel)),
             lambda: _graphs(calls),
         ]
-
-    @functools.cached_property
-    def _cublas(self) -> Any:
-        from .cublas import Cublas
-
-        return Cublas()
+        if _cublas() is not None:
+            candidates.insert(0, lambda: _graphs(self._capturable(with_kernels(_kernel))))
+        return candidates
 
     def _capturable(self, calls: Sequence[Call]) -> list[Call]:
         """Replace CuPy's products by cuBLAS calls, and run these once to load their kernels."""
         capturable: list[Call] = []
+        self.cublas = _cublas().shared()  # kept for the next capture
         for call in calls:
             product = None
             if isinstance(call, Product):
-                product = self._cublas.product(*call.args, **call.keywords)
+                product = self.cublas.product(*call.args, **call.keywords)
             if product is not None:
                 product()
             capturable.append(product or call)
         return capturable
+
+
+@functools.cache
+def _cublas() -> Any:
+    """Return the module that calls cuBLAS; None without nvmath-python."""
+    try:
+        from . import cublas
+    except ImportError as error:
+        _log.debug("matrix products cannot be captured: %r", error)
+        return None
+    return cublas
+
+
+@functools.cache
+def _differ(kind: str) -> Any:
+    """Return a kernel that tells whether arrays differ; CuPy compiles `all` for 4 seconds."""
+    return cupy.ElementwiseKernel(
+        f"{kind} a, {kind} b",
+        "raw bool differ",
+        "if (a != b) differ[0] = true;",
+        "bpnet_differ",
+    )
 
 
 def _kernel(kernel: Kernel, inputs: Sequence[Any], outputs: Sequence[Any]) -> Call:
@@ -136,6 +167,7 @@ def _graphs(calls: Sequence[Call]) -> list[Call]:
 
 def _graph(calls: Sequence[Call]) -> Call:
     """Capture calls as a graph, which keeps the memory pool they allocate from."""
+    current = cupy.cuda.get_current_stream()
     stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
     with stream, cupy.cuda.using_allocator(pool.malloc):
         stream.begin_capture()
@@ -143,7 +175,18 @@ def _graph(calls: Sequence[Call]) -> Call:
             run_all(calls)
         finally:
             graph = stream.end_capture()
-    return keep_alive(graph.launch, pool, calls)
+    return keep_alive(partial(_launch, graph, current), pool, calls)
+
+
+def _launch(graph: Any, stream: Any) -> None:
+    """Launch a graph on the stream whose products share its workspace; others wait for it."""
+    current = cupy.cuda.get_current_stream()
+    if current == stream:
+        graph.launch(stream)
+        return
+    stream.wait_event(current.record())
+    graph.launch(stream)
+    current.wait_event(stream.record())
 
 
 def _astype(x: Any, dtype: Any, *, out: Any) -> Call:
@@ -162,6 +205,12 @@ def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
     return partial(cupy.take, x, indices, axis=axis, out=out)
 
 
+def _sum(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -> Call:
+    if axis == 0 and not keepdims:
+        x, axis = in_rows(x)
+    return partial(cupy.sum, x, axis=axis, out=out, keepdims=keepdims)
+
+
 def _reduction(function: Any) -> Callable[..., Call]:
     def reduce(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -> Call:
         return partial(function, x, axis=axis, out=out, keepdims=keepdims)
@@ -171,5 +220,5 @@ def _reduction(function: Any) -> Callable[..., Call]:
 
 _SPECIAL: dict[str, Callable[..., Call]] = {
     "astype": _astype, "clip": _clip, "take": _take, "where": _where,
-    "sum": _reduction(cupy.sum), "mean": _reduction(cupy.mean), "max": _reduction(cupy.max),
+    "sum": _sum, "mean": _reduction(cupy.mean), "max": _reduction(cupy.max),
 }  # fmt: skip

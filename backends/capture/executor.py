@@ -23,8 +23,8 @@ _MISSING = object()
 class ReplayedStep:
     """A step ``step(xp, state, data) -> state`` that is traced once and replayed.
 
-    The arrays of the state are overwritten; its top-level 0-d arrays are new in each run. A
-    step that cannot be traced runs as written.
+    The arrays of the state are overwritten, and so is what a run returns by the next one: copy
+    what is needed longer. A step that cannot be traced runs as written.
 
     Parameters
     ----------
@@ -108,13 +108,13 @@ class Executable:
         donated = {new.index: old.index for old, new in zip(before, after, strict=True)}
         if any(self.shapes[new][:2] != self.shapes[old][:2] for new, old in donated.items()):
             raise TracingError("the new state differs in shapes or dtypes from the old one")
-        self.scalars = [
-            key
-            for key, ref in state.items()
+        scalars = [
+            ref
+            for ref in state.values()
             if isinstance(ref, Ref) and not self.shapes[ref.index].shape
         ]
         arrays = {old.index for old in before if self.shapes[old.index].shape}
-        if len(arrays) + len(self.scalars) < len(before):
+        if len(arrays) + len(scalars) < len(before):
             raise TracingError("a 0-d array within a container of the state")
         inputs = [leaf.index for leaf in tree_leaves((state, data)) if isinstance(leaf, Ref)]
         self.donated = donated
@@ -231,7 +231,6 @@ class Executable:
         self.fixed_outputs = {
             key: tree_map(lambda ref: bound.outputs[ref.index], tree)
             for key, tree in self.result.items()
-            if key not in self.scalars
         }
         return True
 
@@ -244,11 +243,8 @@ class Executable:
             self.candidates = ()
         else:
             run_all(self.calls)
-        new = dict(self.fixed_outputs)
-        for key in self.scalars:
-            new[key] = self.ops.copy(self.bound.outputs[self.result[key].index])
-        self.last_state = dict(new)  # if passed back, these need not be loaded
-        return new
+        self.last_state = dict(self.fixed_outputs)  # if passed back, these need not be loaded
+        return dict(self.fixed_outputs)
 
 
 def tree_leaves(tree: Any) -> Iterator[Any]:

@@ -1,8 +1,8 @@
 """Kernel fusion: write elementwise groups in C, for libraries that compile custom kernels.
 
-A kernel reads each operand once and writes each result once. Its expressions are those of the
-operations, in order, and sums and products are rounded one by one, so results are bitwise
-identical. Numbers are parameters, so networks that differ only in them share a kernel.
+A kernel reads each operand once and writes each result once. Its expressions are those of
+CuPy's operations, in order, and sums and products are rounded one by one, so results are
+bitwise identical. Numbers are parameters, so networks that differ only in them share a kernel.
 """
 
 from __future__ import annotations
@@ -22,14 +22,35 @@ TYPES = {
 # Most operations in a kernel: its parameters, 32 bytes for an array, have to fit into 4 KB.
 MAX_OPERATIONS = 64
 
-# These functions keep the compiler from contracting a product and a sum (FMA).
+
+def _function(name: str, of_any: str, of_float: str, of_double: str) -> str:
+    """Return a function of two numbers in C, which treats floats and doubles in their ways."""
+    kinds = (("typename T", "T", of_any), ("", "float", of_float), ("", "double", of_double))
+    return "\n".join(
+        f"template <{given}> __device__ {kind} bpnet_{name}({kind} a, {kind} b) "
+        f"{{ return {value}; }}"
+        for given, kind, value in kinds
+    )
+
+
+# The first three keep the compiler from contracting a product and a sum (FMA). The others take
+# a NaN from either operand; the sum of both is the NaN that a GPU computes.
 PREAMBLE = "\n".join(
-    f"template <typename T> __device__ T bpnet_{name}(T a, T b) {{ return a {sign} b; }}\n"
-    f"template <> __device__ float bpnet_{name}(float a, float b) "
-    f"{{ return __f{name}_rn(a, b); }}\n"
-    f"template <> __device__ double bpnet_{name}(double a, double b) "
-    f"{{ return __d{name}_rn(a, b); }}"
-    for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"))
+    [
+        *(
+            _function(name, f"a {sign} b", f"__f{name}_rn(a, b)", f"__d{name}_rn(a, b)")
+            for name, sign in (("add", "+"), ("sub", "-"), ("mul", "*"))
+        ),
+        *(
+            _function(
+                name,
+                f"a {sign} b ? a : b",
+                f"a != a || b != b ? a + b : f{name}f(a, b)",
+                f"a != a || b != b ? a + b : f{name}(a, b)",
+            )
+            for name, sign in (("max", ">"), ("min", "<"))
+        ),
+    ]
 )
 
 # Operations whose result has the dtype of its operands, which are not bool.
@@ -39,12 +60,16 @@ _ARITHMETIC = {
     "bitwise_right_shift": "{0} >> {1}", "bitwise_xor": "{0} ^ {1}", "ceil": "ceil({0})",
     "cos": "cos({0})", "divide": "{0} / {1}", "exp": "exp({0})", "expm1": "expm1({0})",
     "floor": "floor({0})", "log": "log({0})", "log1p": "log1p({0})",
-    "maximum": "{0} != {0} ? {0} : {1} != {1} ? {1} : {0} > {1} ? {0} : {1}",
-    "minimum": "{0} != {0} ? {0} : {1} != {1} ? {1} : {0} < {1} ? {0} : {1}",
+    "maximum": "bpnet_max({0}, {1})", "minimum": "bpnet_min({0}, {1})",
     "multiply": "bpnet_mul({0}, {1})", "negative": "-{0}", "reciprocal": "1 / {0}",
-    "sign": "{0} != {0} ? {0} : ({0} > 0) - ({0} < 0)", "sin": "sin({0})",
+    "sign": "{0} != {0} ? {0} - {0} : ({0} > 0) - ({0} < 0)", "sin": "sin({0})",
     "sqrt": "sqrt({0})", "square": "bpnet_mul({0}, {0})", "subtract": "bpnet_sub({0}, {1})",
     "tanh": "tanh({0})",
+}  # fmt: skip
+# Those that C has for numbers with a fraction only.
+_OF_FRACTIONS = {
+    "ceil", "cos", "divide", "exp", "expm1", "floor", "log", "log1p", "reciprocal", "sin",
+    "sqrt", "tanh",
 }  # fmt: skip
 # Operations whose result is bool, or cast to a number.
 _COMPARISONS = {
@@ -94,6 +119,15 @@ def kernel(
     )
 
 
+def _has(name: str, kind: str) -> bool:
+    """Whether C has an operation for a dtype."""
+    if name in _OF_FRACTIONS:
+        return kind.startswith("float")
+    if name.startswith("bitwise"):
+        return "int" in kind
+    return kind != "bool" and (name, kind) != ("abs", "uint32")
+
+
 class _Writer:
     """Writes operations in C, and collects their numbers."""
 
@@ -124,7 +158,7 @@ class _Writer:
         elif op.name == "clip":
             template = _CLIP if len(arguments) == 3 else ""
         else:
-            template = _ARITHMETIC.get(op.name, "") if result != "bool" else ""
+            template = _ARITHMETIC.get(op.name, "") if _has(op.name, result) else ""
         if not template or set(operands) != {kind}:
             return None
         terms = [

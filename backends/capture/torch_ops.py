@@ -25,6 +25,7 @@ _RENAMED = {"bitwise_invert": "bitwise_not", "equal": "eq", "not_equal": "ne"}
 _ELEMENTWISE = {
     name: getattr(torch, _RENAMED.get(name, name)) for name in (*ELEMENTWISE, "pow")
 }
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 # Parameters of torch.clamp for a bound that is a number.
 _BOUNDS = {"maximum": "min", "minimum": "max"}
 
@@ -74,6 +75,10 @@ class TorchOps(ArrayOps):
     def placeholder(self, array: Any) -> Any:
         """Return a tensor of the same shape that repeats the first element without copies."""
         return array[(0,) * array.ndim].clone().expand(array.shape)
+
+    def bits(self, array: Any) -> Any:
+        """Return a view of a tensor as integers."""
+        return array.view(_INTEGERS[array.element_size()])
 
     def captures(self, calls: Sequence[Call], with_kernels: Any) -> Sequence[Candidate]:
         """Capture the calls as one CUDA graph on a GPU."""

@@ -84,7 +84,9 @@ class Guard:
 
     def find(self) -> NonFinite:
         """Find the first non-finite quantity of the epoch after the last good one."""
+        arrays = self.runner.arrays
         with np.errstate(all="ignore"):
+            arrays["loss"] = self._xp.asarray(arrays["loss"], copy=True)  # replays overwrite it
             return self._replay() or self._find_now()
 
     @property

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from available import available
 from bpnet_backends.capture.executor import ReplayedStep
 from bpnet_backends.capture.numpy_ops import NumpyOps
 from bpnet_backends.capture.ops import run_all
@@ -123,6 +124,27 @@ def test_a_step_that_is_rebound_every_time_is_not_captured_again():
         state = compiled(state, np.full(4, 2.0))
     assert_array_equal(state["p"], np.full(4, 32.0))
     assert len(tried) == 2
+
+
+@pytest.mark.parametrize("backend", available("numpy", "torch:cpu"))
+def test_equal_compares_bits_but_for_nan(backend):
+    backend = bpnet.get_backend(backend)
+    ops = backend.compile(None).ops
+    x = np.array([0.0, 1.0, np.nan, np.inf], "float32")
+    changes = {"the sign of zero": (0, -0.0), "one ulp": (1, np.nextafter(np.float32(1), 2))}
+    for index, value in changes.values():
+        other = x.copy()
+        other[index] = value
+        assert not ops.equal(backend.asarray(x), backend.asarray(other))
+    other = x.copy()
+    other.view("uint32")[2] ^= 1  # another NaN
+    assert np.isnan(other[2])
+    assert ops.equal(backend.asarray(x), backend.asarray(other))
+    assert not ops.equal(backend.asarray(x), backend.asarray(x.astype("float64")))
+    for dtype in ("bool", "int32", "int64"):
+        ones = backend.asarray(np.ones(3, dtype))
+        assert ops.equal(ones, backend.asarray(np.ones(3, dtype)))
+        assert not ops.equal(ones, backend.asarray(np.zeros(3, dtype)))
 
 
 # --- PyTorch's graphs -------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import enum
 import functools
+import math
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import array_api_compat.numpy
 import numpy as np
+import pytest
 from bpnet_backends.capture.kernel_fusion import TYPES
 
 COMPILER = shutil.which("g++")
@@ -48,15 +50,17 @@ class Stream:
 
     captured = None
     ptr = 7
+    order = ()  # of waiting and launching
 
     def __init__(self, non_blocking=False):
         assert non_blocking  # required for capture
 
     def __enter__(self):
+        self.before, Stream.current = Stream.current, self
         return self
 
     def __exit__(self, *error):
-        pass
+        Stream.current = self.before
 
     def begin_capture(self):
         Stream.captured = []
@@ -65,15 +69,30 @@ class Stream:
         calls, Stream.captured = Stream.captured, None
         return Graph(calls)
 
+    def record(self):
+        return self
+
+    def wait_event(self, event):
+        Stream.order += ((self, event),)
+
+
+Stream.null, Stream.ptds = Stream(non_blocking=True), Stream(non_blocking=True)
+Stream.current = Stream.null
+
 
 class Graph:
     def __init__(self, calls):
         self.calls = calls
 
-    def launch(self):
+    def launch(self, stream):
         assert Stream.captured is None
+        Stream.order += (stream,)
         for call in self.calls:
             call()
+
+
+def called(name, *arguments, **options):
+    """Called for each call of a function, for tests to replace."""
 
 
 def launched(function):
@@ -81,6 +100,7 @@ def launched(function):
 
     @functools.wraps(function)
     def launch(*arguments, **options):
+        called(function.__name__, *arguments, **options)
         call = functools.partial(function, *arguments, **options)
         if Stream.captured is None:
             return owned(call())
@@ -132,29 +152,43 @@ class Linalg:
 class ElementwiseKernel:
     """A kernel compiled as a C++ loop."""
 
-    def __init__(self, in_params, out_params, operation, name, preamble):
-        parameters = [p.split() for p in f"{in_params}, {out_params}".split(", ")]
-        self.dtypes = [dtype for dtype, _ in parameters]
-        pointers = ", ".join(f"{TYPES[dtype]}* p_{p}" for dtype, p in parameters)
-        elements = "\n".join(f"{TYPES[dtype]}& {p} = p_{p}[i];" for dtype, p in parameters)
+    made = ()
+
+    def __init__(self, in_params, out_params, operation, name, preamble=""):
+        self.code = (in_params, out_params, operation, name, preamble)
+        ElementwiseKernel.made += (self,)
+        self.dtypes = [p.split()[-2] for p in in_params.split(", ")]
         self.n_outputs = len(out_params.split(", "))
+        signature, body = loop(in_params, out_params, operation)
         self.function = compiled(
             f"{HEADER}\n{preamble}\n"
-            f'extern "C" void run(long n, {pointers}) {{\n'
-            f"for (long i = 0; i < n; i++) {{\n{elements}\n{operation}\n}}}}\n"
+            f'extern "C" void run(long n, {signature}) {{\n'
+            f"for (long i = 0; i < n; i++) {{\n{body}\n}}}}\n"
         )
 
     @launched
     def __call__(self, *arguments):
         inputs, outputs = arguments[: -self.n_outputs], arguments[-self.n_outputs :]
-        shape = outputs[0].shape
+        shape = np.broadcast_shapes(*(x.shape for x in arguments if isinstance(x, np.ndarray)))
         wide = [
             np.array(np.broadcast_to(x, shape), dtype, order="C")
             for x, dtype in zip(inputs, self.dtypes, strict=False)
         ]
         assert all(out.flags.c_contiguous for out in outputs)
         pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*wide, *outputs)]
-        self.function(ctypes.c_long(outputs[0].size), *pointers)
+        self.function(ctypes.c_long(math.prod(shape)), *pointers)
+
+
+def loop(in_params, out_params, operation):
+    """Return the parameters of a C function, and the statements for its element i."""
+    types = TYPES | {"uint8": "unsigned char", "uint64": "unsigned long long"}
+    parameters = [p.split() for p in f"{in_params}, {out_params}".split(", ")]
+    signature = ", ".join(f"{types[dtype]}* p_{p}" for *_, dtype, p in parameters)
+    elements = [
+        f"{types[dtype]}{'*' if raw else '&'} {p} = p_{p}{'' if raw else '[i]'};"
+        for *raw, dtype, p in parameters
+    ]
+    return signature, "\n".join([*elements, operation])
 
 
 HEADER = """#include <cmath>
@@ -170,8 +204,6 @@ using namespace std;"""
 
 @functools.cache
 def compiled(code):
-    if COMPILER is None:
-        raise RuntimeError("no C++ compiler")
     folder = Path(tempfile.mkdtemp())
     (folder / "kernel.cpp").write_text(code)
     command = [COMPILER, "-O1", "-ffp-contract=off", "-shared", "-fPIC", "kernel.cpp", "-o"]
@@ -227,11 +259,13 @@ def gemm_ex(
 
 def cublas():
     """Return a stand-in for `nvmath.bindings.cublas`."""
-    return types.SimpleNamespace(
+    module = types.ModuleType("nvmath.bindings.cublas")
+    vars(module).update(
         Operation=Operation, ComputeType=ComputeType, GemmAlgo=GemmAlgo, gemm_ex=gemm_ex,
         create=lambda: 1, destroy=lambda handle: None,
         set_stream=check_stream, set_workspace=check_workspace,
     )  # fmt: skip
+    return module
 
 
 def check_stream(handle, stream):
@@ -248,6 +282,7 @@ class Device:
     """The only GPU, a Hopper."""
 
     compute_capability = "90"
+    id = 0
 
     def __init__(self, number=0):
         assert number == 0
@@ -279,7 +314,7 @@ def cupy():
         Stream=Stream,
         Device=Device,
         MemoryPool=lambda: types.SimpleNamespace(malloc=None),
-        get_current_stream=lambda: Stream,
+        get_current_stream=lambda: Stream.current,
         using_allocator=lambda allocator: nothing,
         runtime=types.SimpleNamespace(
             getDeviceCount=lambda: 1, getDevice=lambda: 0, memGetInfo=lambda: (2**30, 2**31)
@@ -302,26 +337,49 @@ def namespace():
 
 @contextlib.contextmanager
 def installed(nvmath=True):
-    """Yield bpnet's backend class for CuPy, on the stand-ins."""
+    """Yield bpnet's backend class for CuPy, on the stand-ins, whatever else is installed."""
+    if COMPILER is None:
+        pytest.skip("no C++ compiler (g++) for kernels")
     Linalg.chosen = {}
     core = types.ModuleType("cupy._core")
     core._routines_linalg = Linalg
-    modules = {"cupy": cupy(), "cupy._core": core, "array_api_compat.cupy": namespace()}
-    bindings = types.ModuleType("nvmath.bindings")
-    if nvmath:
-        bindings.cublas = cublas()
-    package = types.ModuleType("nvmath")
+    bindings, package = types.ModuleType("nvmath.bindings"), types.ModuleType("nvmath")
     package.CudaDataType = CudaDataType
-    modules |= {"nvmath": package, "nvmath.bindings": bindings}
-    ours = [f"bpnet_backends.{name}" for name in ("cupy", "capture.cupy_ops", "capture.cublas")]
-    before = {name: sys.modules.pop(name, None) for name in (*modules, *ours)}
-    sys.modules |= modules
-    try:
+    modules = {
+        "cupy": cupy(), "cupy._core": core, "array_api_compat.cupy": namespace(),
+        "nvmath": package, "nvmath.bindings": bindings,
+        "nvmath.bindings.cublas": cublas() if nvmath else None,
+        **dict.fromkeys(OURS),  # imported anew
+    }  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        for name, module in modules.items():
+            stack.enter_context(replaced(name, module))
         from bpnet_backends.cupy import CupyBackend
 
         yield CupyBackend
+
+
+OURS = [
+    f"bpnet_backends.{name}"
+    for name in ("cupy", "_cupy_namespace", "capture.cupy_ops", "capture.cublas")
+]
+
+
+@contextlib.contextmanager
+def replaced(name, module):
+    """Replace or remove a module, in `sys.modules` and in its package, where imports look."""
+    package, _, attribute = name.rpartition(".")
+    owner = vars(sys.modules.get(package, types.ModuleType(package)))
+    places = [(sys.modules, name), *([(owner, attribute)] if package else [])]
+    before = [place.get(key) for place, key in places]
+    for place, key in places:
+        place.pop(key, None)
+        if module is not None:
+            place[key] = module
+    try:
+        yield
     finally:
-        for name, module in before.items():
-            sys.modules.pop(name, None)
-            if module is not None:
-                sys.modules[name] = module
+        for (place, key), value in zip(places, before, strict=True):
+            place.pop(key, None)
+            if value is not None:
+                place[key] = value

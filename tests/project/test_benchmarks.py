@@ -257,15 +257,15 @@ def test_an_unknown_section_and_an_unavailable_backend(capsys):
 # --- gpu.sh -----------------------------------------------------------------------------------
 
 
-def gpu_sh(backends):
-    environment = os.environ | {"PYTHON": sys.executable, "BACKENDS": backends}
+def gpu_sh(backends, **options):
+    environment = os.environ | {"PYTHON": sys.executable, "BACKENDS": backends} | options
     return subprocess.run(
         ["bash", "benchmarks/gpu.sh"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
 
 
 def test_gpu_sh_fails_without_a_gpu():
-    done = gpu_sh("numpy torch:cuda:99")
+    done = gpu_sh("torch:cuda:99")
     assert done.returncode == 1
     assert "torch:cuda:99: backend 'torch' " in done.stderr
     assert "nothing was run" in done.stderr
@@ -273,8 +273,43 @@ def test_gpu_sh_fails_without_a_gpu():
     assert done.stdout == ""
 
 
-def test_preflight_names_the_device(capsys):
+@pytest.mark.full
+def test_gpu_sh_writes_each_answer_and_skips_what_there_is_no_time_for(tmp_path):
+    options = {"OUT": str(tmp_path), "STAGES": "facts|first|step", "NETWORKS": "tiny"}
+    done = gpu_sh("numpy torch:cuda:99", **options, ROUNDS="1", TOTAL="100")
+    assert done.returncode == 1  # as a backend is unavailable
+    assert "torch:cuda:99: backend 'torch' " in done.stderr
+    assert "failed: some backends" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"log.txt", "first.jsonl", "step.json"}
+    assert json.loads((tmp_path / "step.json").read_text())["rows"]
+    assert "step: no time left" in gpu_sh("numpy", **options, TOTAL="1").stdout
+
+
+def test_first_contact(tmp_path, monkeypatch):
+    from benchmarks import first_contact, runner
+
+    peers = ("JAX by hand", "JAX scan") if has("jax") else ()
+    monkeypatch.setattr(runner, "has", lambda library: library == "jax" and bool(peers))
+    path = tmp_path / "first.jsonl"
+    first_contact.main([str(path), "numpy", "--networks", "tiny"])
+    first, *times = map(json.loads, path.read_text().splitlines())
+    assert first["same"]
+    assert first["apart"] == 0.0
+    assert [row["who"] for row in times] == ["bpnet numpy", *peers] * 2
+    assert all(is_positive(row["us"]) for row in times)
+
+
+def test_first_contact_tells_what_fails():
+    from benchmarks import first_contact
+
+    found = next(first_contact.answers(["torch:cuda:99"], ()))
+    assert "cuda:99" in found["error"]
+
+
+def test_preflight_names_the_device_and_the_backends(capsys):
     from benchmarks import preflight
 
-    assert preflight.main(["numpy"]) == 0
-    assert re.fullmatch(r"[a-z0-9-]+\n", capsys.readouterr().out)
+    assert preflight.main(["numpy", "torch:cuda:99"]) == 0
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"[a-z0-9-]+\nnumpy:cpu\n", printed.out)
+    assert "torch:cuda:99: " in printed.err

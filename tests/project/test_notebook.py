@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 
 import bpnet
 
+nbformat = pytest.importorskip("nbformat")
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "backpropagation_from_scratch.ipynb"
 RENEW = f"execute it again: jupyter execute --inplace examples/{NOTEBOOK.name}"
 EXECUTE = """
