@@ -19,6 +19,8 @@ SECTIONS = {
     "step": "speed.step",
     "epoch": "speed.epoch",
     "inference": "speed.inference",
+    "latency": "latency.measure",
+    "requests": "requests.measure",
     "scaling": "scaling.measure",
     "callbacks": "callbacks.measure",
     "digits": "digits.measure",
