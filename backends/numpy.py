@@ -14,6 +14,11 @@ from bpnet.backend.float_errors import without_float_errors
 
 from .capture.executor import ReplayedStep
 from .capture.numpy_ops import NumpyOps
+from .capture.numpy_rows import NumpyRowOps
+from .capture.replayed_function import ReplayedFunction
+
+# One for all predictions, as it keeps arrays of frequent numbers.
+_ROW_OPS = NumpyRowOps()
 
 
 class NumpyBackend(Backend):
@@ -48,6 +53,10 @@ class NumpyBackend(Backend):
     def to_numpy(self, array: Any) -> Any:
         """Return the array itself."""
         return np.asarray(array)
+
+    def compile_inference(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Record the function for numbers of rows that are frequent, and replay it."""
+        return ReplayedFunction(function, _ROW_OPS, xp)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Trace the step on its first run, and replay it in place later."""

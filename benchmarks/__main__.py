@@ -21,6 +21,8 @@ SECTIONS = {
     "inference": "speed.inference",
     "scan": "whole_epochs.scan",
     "further": "whole_epochs.further",
+    "latency": "latency.measure",
+    "requests": "requests.measure",
     "scaling": "scaling.measure",
     "callbacks": "callbacks.measure",
     "digits": "digits.measure",

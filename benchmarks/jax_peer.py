@@ -84,14 +84,24 @@ def scan(case: Case, device: str, batches: int) -> Turn:
 
 def inference(case: Case, device: str) -> Turn:
     """Return a turn of predictions for one batch, from host to device and back."""
-    parameters, (X, _) = on(device, case.weights()), case.examples()
-    forward = jax.jit(lambda parameters, X: jax.nn.softmax(logits(case, parameters, X)))
+    predict, (X, _) = predictor(case, device), case.examples()
 
     def turn(calls: int) -> None:
         for _ in range(calls):
-            jax.device_get(forward(parameters, on(device, X)))
+            predict(X)
 
     return turn
+
+
+def predictor(case: Case, device: str) -> Callable[[Any], Any]:
+    """Return a function of host rows that returns probabilities on the host."""
+    parameters = on(device, case.weights())
+    forward = jax.jit(lambda parameters, X: jax.nn.softmax(logits(case, parameters, X)))
+
+    def predict(X: Any) -> Any:
+        return jax.device_get(forward(parameters, on(device, X)))
+
+    return predict
 
 
 def on(device: str, arrays: Any) -> Any:

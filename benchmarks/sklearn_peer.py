@@ -6,6 +6,8 @@ For two classes it has one output where the others have two, which is slightly l
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -40,11 +42,17 @@ def epoch(case: Case, device: str, batches: int) -> Turn:
 
 def inference(case: Case, device: str) -> Turn:
     """Return a turn of predictions for one batch."""
-    X, y = case.examples()
-    fitted = classifier(case).partial_fit(X, y, classes=np.arange(case.sizes[-1]))
+    predict, (X, _) = predictor(case, device), case.examples()
 
     def turn(calls: int) -> None:
         for _ in range(calls):
-            fitted.predict_proba(X)
+            predict(X)
 
     return turn
+
+
+def predictor(case: Case, device: str, dtype: str = "float32") -> Callable[[Any], Any]:
+    """Return a function of rows that returns probabilities, computed in a dtype."""
+    X, y = case.examples()
+    fitted = classifier(case).partial_fit(X.astype(dtype), y, classes=np.arange(case.sizes[-1]))
+    return fitted.predict_proba  # type: ignore[no-any-return]

@@ -80,16 +80,26 @@ def pass_over(
 
 def inference(case: Case, device: str, mode: str | None = None) -> Turn:
     """Return a turn of predictions for one batch, from host to device and back."""
-    net = network(case, device)
-    forward = net if mode is None else torch.compile(net, mode=mode)
-    X, _ = case.examples()
+    predict, (X, _) = predictor(case, device, mode), case.examples()
 
     def turn(calls: int) -> None:
-        with torch.no_grad():
-            for _ in range(calls):
-                torch.softmax(forward(torch.from_numpy(X).to(device)), dim=1).cpu().numpy()
+        for _ in range(calls):
+            predict(X)
 
     return turn
+
+
+def predictor(case: Case, device: str, mode: str | None = None) -> Callable[[Any], Any]:
+    """Return a function of host rows that returns probabilities on the host."""
+    net = network(case, device)
+    forward = net if mode is None else torch.compile(net, mode=mode)
+
+    @torch.no_grad()
+    def predict(X: Any) -> Any:
+        rows = torch.from_numpy(X).to(device, torch.float32)
+        return torch.softmax(forward(rows), dim=1).cpu().numpy()
+
+    return predict
 
 
 def _wait(device: str) -> None:

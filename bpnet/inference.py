@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, forward
 
@@ -13,10 +11,10 @@ ROWS = 4096
 SPARSE_ROWS = 256
 
 
-def row_blocks(m: int, sparse: bool = False) -> Iterator[slice]:
-    """Yield slices that split m rows into blocks computed at once."""
+def row_blocks(m: int, sparse: bool = False) -> list[slice]:
+    """Return slices that split m rows into blocks computed at once."""
     rows = SPARSE_ROWS if sparse else ROWS
-    return (slice(start, min(start + rows, m)) for start in range(0, m, rows))
+    return [slice(start, min(start + rows, m)) for start in range(0, m, rows)]
 
 
 def logits(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:

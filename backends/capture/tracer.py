@@ -235,6 +235,22 @@ class TracingNamespace:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
 
+    def concat(self, arrays: Any, /, *, axis: int | None = 0) -> Any:
+        """Record it with each of the arrays as an argument."""
+        return self._joined("concat", arrays, axis)
+
+    def stack(self, arrays: Any, /, *, axis: int = 0) -> Any:
+        """Record it with each of the arrays as an argument."""
+        return self._joined("stack", arrays, axis)
+
+    def _joined(self, name: str, arrays: Any, axis: int | None) -> Any:
+        join = getattr(self._trace.xp, name)
+
+        def joined(*parts: Array) -> Array:
+            return join(parts, axis=axis)
+
+        return self._trace.call(name, joined, tuple(arrays), {})
+
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._trace.xp, name)
         if not callable(attribute) or isinstance(attribute, type):

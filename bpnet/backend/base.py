@@ -166,6 +166,20 @@ class Backend(ABC):
         """Compile a pure function of nested containers that does not consume its arguments."""
         return function
 
+    def compile_inference(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile a pure function ``function(xp, parameters, X) -> array`` of bpnet's own.
+
+        It computes each row of the result from the same row of X. The result is a new array.
+        """
+        return self.compile_pure(functools.partial(function, self.xp))
+
+    def padded_rows(self, m: int) -> int:
+        """Return how many rows to compute for m rows of a prediction; the others are zeros.
+
+        A backend that compiles a function anew for each number of rows has fewer to compile.
+        """
+        return m
+
     def fuse(self, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Fuse an elementwise ``rule(xp, p, g, *state, *scalars) -> (p, *state)``.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 _DEFAULT = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+_NOTHING = contextlib.nullcontext()
 
 
 def without_float_errors() -> AbstractContextManager[Any]:
@@ -19,7 +20,7 @@ def without_float_errors() -> AbstractContextManager[Any]:
     """
     errors = np.geterr()
     if errors == _DEFAULT:
-        return contextlib.nullcontext()
+        return _NOTHING
     calm: dict[str, Any] = {
         name: "warn" if reaction in ("raise", "call") else reaction
         for name, reaction in errors.items()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,23 +12,29 @@ from bpnet.backend.base import Backend
 from bpnet.errors import OutOfMemoryError
 
 
-@contextlib.contextmanager
-def explained(
-    backend: Backend, needs: Callable[[], dict[str, tuple[int, str]]]
-) -> Iterator[None]:
+class explained:  # noqa: N801, a context manager, four times as fast as a generator
     """Convert a library's out-of-memory error into one that lists the needs, largest first.
 
     `needs` returns, for each need by name, its size in bytes and what to lower to reduce it.
     """
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, OutOfMemoryError):
-            raise
-        ordered = sorted(needs().items(), key=lambda item: -item[1][0])
+
+    def __init__(
+        self, backend: Backend, needs: Callable[[], dict[str, tuple[int, str]]]
+    ) -> None:
+        self.backend, self.needs = backend, needs
+
+    def __enter__(self) -> None:
+        """Enter the context."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        """Raise OutOfMemoryError if that is what the error means."""
+        if not isinstance(error, Exception) or isinstance(error, OutOfMemoryError):
+            return
+        backend = self.backend
+        ordered = sorted(self.needs().items(), key=lambda item: -item[1][0])
         beyond = ordered[0][1][0] > sys.maxsize  # which libraries report as an invalid shape
         if not (beyond or backend.is_out_of_memory(error)):
-            raise
+            return
         asked = ", ".join(f"{in_units(size)} for {what}" for what, (size, _) in ordered if size)
         raise OutOfMemoryError(
             f"{backend.spec} ran out of memory; approximate needs: {asked}. "

@@ -179,10 +179,17 @@ def available_backends() -> Mapping[str, BackendInfo]:
 
 def _from_environment() -> Backend:
     spec = os.environ.get(VARIABLE, "").strip()
+    if not spec:
+        return _default()
     try:
-        return get_backend(spec or DEFAULT)
+        return get_backend(spec)
     except BackendError as error:
         raise type(error)(f"{VARIABLE}={spec}: {error}") from None
+
+
+@cache
+def _default() -> Backend:
+    return _bound(DEFAULT, None)
 
 
 def _best() -> Backend:

@@ -200,7 +200,7 @@ def explains_keywords(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not names.issuperset(kwargs):
+        if kwargs and not names.issuperset(kwargs):
             raise refusal(_called(function, args), str(unknown(kwargs, names)), known)
         try:
             return function(*args, **kwargs)

@@ -92,10 +92,14 @@ class Architecture(NamedTuple):
     ) -> Parameters:
         """Put weights and biases on a backend, structured like the network's layers."""
         layers: Parameters = []
+
+        def placed(array: Array) -> Array:
+            host = type(array) is np.ndarray
+            return backend.asarray(array if host else to_device(array, backend), self.dtype)
+
         rates = (*self.dropout[: len(self.hidden)], 0.0)
         for W, b, rate in zip(coefs, intercepts, rates, strict=True):
-            placed = [backend.asarray(to_device(a, backend), self.dtype) for a in (W, b)]
-            layers.append(dict(zip("Wb", placed, strict=True)))
+            layers.append({"W": placed(W), "b": placed(b)})
             if rate:
                 layers.append({})
         return layers

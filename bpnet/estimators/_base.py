@@ -234,8 +234,8 @@ class BaseMLP(Stochastic, ABC):
 
     def _infer(self, function: Callable[..., Any], X: Any) -> tuple[Array, Backend | None]:
         """Apply a function of :mod:`bpnet.inference`; also return the backend that owns X."""
-        check_is_fitted(self)
-        if self._architecture is None:  # while another thread begins the first fit
+        if self._architecture is None:
+            check_is_fitted(self)  # which it seems to be while another thread begins to fit it
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit")
         features = check_features(self, X, self._architecture.dtype, reset=False)
         backend, owner = self._place(features.owner), features.owner

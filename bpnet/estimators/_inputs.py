@@ -27,7 +27,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
 from bpnet.data import frames, missing
-from bpnet.data.validation import as_features, refuse_masked, vanish
+from bpnet.data.validation import as_features, plain_features, refuse_masked, vanish
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
@@ -43,6 +43,11 @@ class Features(NamedTuple):
 
 def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Features:
     """Check features; `dtype` None keeps float32 and converts everything else to float64."""
+    if not (reset or dtype is None or hasattr(estimator, "feature_names_in_")):
+        # scikit-learn takes 0.1 ms to find out as much
+        plain = plain_features(X, dtype, getattr(estimator, "n_features_in_", None))
+        if plain is not None:
+            return Features(plain, None, dtype)
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)

@@ -101,13 +101,33 @@ class Compiling(Description):
         Models of equal description share it. `key` is what it depends on of `static`, by
         default all.
         """
-        bound = functools.partial(function, backend.xp, self.spec, *static)
         compiled: Callable[..., Any] = self.shared(
             (backend, function, static if key is None else key),
-            lambda: backend.compile_pure(bound),
+            lambda: backend.compile_pure(
+                functools.partial(function, backend.xp, self.spec, *static)
+            ),
             (part for part in static if isinstance(part, Component)),
         )
         return compiled
+
+    def compiled_inference(
+        self, backend: Backend, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Compile a function of :mod:`bpnet.inference` for a backend, once."""
+        compiled: Callable[..., Any] = self.shared(
+            (backend, function), lambda: self._compile_inference(backend, function), ()
+        )
+        return compiled
+
+    def _compile_inference(
+        self, backend: Backend, function: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        spec = self.spec
+        if not self._is_own:
+            return backend.compile_pure(functools.partial(function, backend.xp, spec))
+        return backend.compile_inference(
+            lambda xp, parameters, X: function(xp, spec, parameters, X)
+        )
 
     def shared(
         self, key: tuple[Hashable, ...], make: Callable[[], Any], parts: Iterable[Any]

@@ -39,5 +39,7 @@ class FeatureNames:
         self, X: Any, name: str = "X", expected: tuple[str, ...] | None = None
     ) -> None:
         """Check that a frame has the expected features; without any, those remembered."""
+        if expected is None and self._feature_names is None:
+            return
         remembered = expected in (None, self._feature_names)
         check_names(name, X, expected or self._feature_names, remembered=remembered)

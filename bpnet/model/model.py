@@ -21,14 +21,14 @@ from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.memory import explained
 from bpnet.backend.registry import current_block, get_backend
-from bpnet.backend.transfer import is_sparse, to_device, to_input_type
+from bpnet.backend.transfer import is_sparse, rows_to_device, to_device, to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
 from bpnet.common.deprecation import renamed_property
 from bpnet.common.keywords import explains_keywords
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
-from bpnet.data.validation import check_data, check_features
+from bpnet.data.validation import check_data, check_features, plain_features
 from bpnet.layers import Layer
 from bpnet.losses import Loss
 from bpnet.model.compiled import Compiling
@@ -233,13 +233,13 @@ class Model(FeatureNames, Compiling):
 
     def parameters_to_predict(self, backend: Backend, X: Array, stacklevel: int) -> Parameters:
         """Return the parameters on a backend; warn if they must be drawn first."""
-        if not self.is_built:
-            warnings.warn(
-                "the network has not been trained: these predictions are those of random "
-                "initial weights. Call fit first; to use initial weights on purpose, "
-                "call build(n_inputs)",
-                stacklevel=stacklevel,
-            )
+        if (placement := self._weights.placement) is not None:
+            return placement.moved(backend).parameters
+        warnings.warn(
+            "the network has not been trained: these predictions are those of random initial "
+            "weights. Call fit first; to use initial weights on purpose, call build(n_inputs)",
+            stacklevel=stacklevel,
+        )
         return self.parameters_on(backend, X)
 
     def parameters_for(self, backend: Backend, n_inputs: int) -> Parameters:
@@ -271,6 +271,8 @@ class Model(FeatureNames, Compiling):
 
     def check_inputs(self, X: Any) -> tuple[Array, Backend | None]:
         """Return features validated for this network, and their backend (None for the host)."""
+        if (plain := plain_features(X, self.dtype, self.n_inputs)) is not None:
+            return plain, None
         self.check_names(X)
         return check_features(X, self.dtype, self.n_inputs)
 
@@ -350,17 +352,20 @@ class Model(FeatureNames, Compiling):
         parameters: Parameters,
     ) -> Array:
         """Apply a function of :mod:`bpnet.inference` to validated features, block by block."""
-        compute = self.compiled(backend, function)
+        compute = self.compiled_inference(backend, function)
         with (
             backend.activate(),
             explained(backend, lambda: self._needs(*map(int, X.shape[::-1]))),
         ):
+            blocks = inference.row_blocks(X.shape[0], is_sparse(X))
+            # Other rows may be of consequence to a user's own layer. Of many rows on a device
+            # only the last block would be padded, on the host.
+            pads = self._is_own and (owner is None or len(blocks) == 1)
             parts = [
-                compute(parameters, to_device(X, backend, rows))
-                for rows in inference.row_blocks(X.shape[0], is_sparse(X))
+                compute(parameters, rows_to_device(X, backend, rows, pads)) for rows in blocks
             ]
             result = parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
-            return to_input_type(result, backend, owner)
+            return to_input_type(result, backend, owner, X.shape[0])
 
     # --- copying and pickling ---------------------------------------------------------------
 

@@ -37,36 +37,34 @@ class Ownership:
     """
 
     def __init__(self, placement: Placement | None = None) -> None:
-        self._placement, self._owner = placement, None
+        # Replaced as a whole, so that reading it needs no lock.
+        self._holders: tuple[Owner | None, Placement | None] = (None, placement)
         self._lock = Lock()
-
-    _owner: Owner | None
 
     @property
     def placement(self) -> Placement | None:
         """The current parameters; None if they have not been drawn yet."""
-        with self._lock:
-            owner, placement = self._owner, self._placement
+        owner, placement = self._holders
         return placement if owner is None else owner.placement
 
     @property
     def backend(self) -> Backend | None:
         """The backend of the parameters; None if they have not been drawn yet."""
-        with self._lock:
-            holder = self._owner or self._placement
+        owner, placement = self._holders
+        holder = placement if owner is None else owner
         return None if holder is None else holder.backend
 
     @property
     def is_lent(self) -> bool:
         """Whether a training run has the parameters."""
-        return self._owner is not None
+        return self._holders[0] is not None
 
     def set(self, placement: Placement | None) -> None:
         """Replace the parameters, or forget them; a training run continues with a copy."""
         with self._lock:
-            owner = self._owner
+            owner = self._holders[0]
             if owner is None:
-                self._placement = placement
+                self._holders = (None, placement)
         if owner is not None and placement is not None:
             owner.set_parameters(placement.parameters)
 
@@ -80,13 +78,13 @@ class Ownership:
         """
         with self._lock:
             self.check_not_lent("fit")
-            self._owner, self._placement = owner, None
+            self._holders = (owner, None)
 
     def take_back(self, owner: Owner) -> None:
         """Take the parameters back from a training run, if it has them."""
         with self._lock:
-            if self._owner is owner:
-                self._owner, self._placement = None, owner.placement
+            if self._holders[0] is owner:
+                self._holders = (None, owner.placement)
 
     def check_not_lent(self, method: str) -> None:
         """Refuse what would interfere with a training run."""

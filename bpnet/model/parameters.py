@@ -30,7 +30,7 @@ class Placement(NamedTuple):
 
     def moved(self, backend: Backend) -> Placement:
         """Return the parameters on a backend, copied only if it is another one."""
-        if backend == self.backend:
+        if backend is self.backend or backend == self.backend:
             return self
         return Placement(
             backend,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from bpnet_backends.capture.numpy_ops import _UFUNCS, NumpyOps
 from bpnet_backends.capture.tracer import Trace, TracingError, TracingNamespace
+from numpy.testing import assert_array_equal
 
 import bpnet
 
@@ -31,11 +32,23 @@ def test_arrays_that_are_not_arguments_are_refused():
     for operation in (
         lambda: x + np.ones(3),
         lambda: xp.maximum(x, np.ones(3)),
-        lambda: xp.concat([x, x]),
+        lambda: xp.concat([x, np.ones((2, 3))]),
+        lambda: xp.broadcast_arrays([x, x]),
         lambda: xp.unstack(x),
     ):
         with pytest.raises(TracingError):
             operation()
+
+
+def test_arrays_that_are_joined_are_recorded_one_by_one():
+    xp, x = traced()
+    for name, options in (("concat", {"axis": 1}), ("stack", {})):
+        joined = getattr(xp, name)([x, x], **options)
+        operation = x.trace.operations[-1]
+        assert operation.name == name
+        assert operation.operands == [x.index, x.index]
+        assert not operation.is_view
+        assert_array_equal(joined.array, operation.function(x.array, x.array))
 
 
 def test_traced_arrays_know_their_shape():

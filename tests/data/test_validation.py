@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
+from bpnet.data import validation
 
 M, N_IN, N_OUT = 6, 3, 3
 rng = np.random.default_rng(0)
@@ -381,3 +382,62 @@ def test_only_the_ratios_of_weights_matter(exponent, weights, backend):
         return [*scores.values(), loss, *np.ravel(gradients[0]["W"])]
 
     assert figures(np.ldexp(weights, exponent)) == pytest.approx(figures(weights), 1e-5, 1e-6)
+
+
+# --- a few rows, looked at in passing ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("given", ["float32", "float64"])
+def test_plain_rows_are_what_the_whole_check_returns(given, dtype):
+    X = np.linspace(-3.0, 1e18, 12).reshape(3, 4).astype(given)
+    for rows in (X, X[::2], np.asfortranarray(X), X[:, ::-1]):
+        plain = validation.plain_features(rows, dtype, 4)
+        assert_array_equal(plain, validation.as_features(rows, dtype, 4), strict=True)
+        assert (plain is rows) == (given == dtype)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.array([[1.0, np.nan]]), np.array([[1.0, -np.inf]]), np.array([[np.inf, -np.inf]]),
+        np.full((1, 2), np.nan, "float32"), np.full((1, 2), 1e300), np.full((1, 2), 1e200),
+        np.full((1, 2), 3e38, "float32"), np.ones(2), np.ones((1, 3)), np.ones((0, 2)),
+        np.ones((1, 1, 2)), np.ones((1, 2), int), np.ones((1, 2), bool), np.ones((1, 2), "f2"),
+        np.ones((1, 2), ">f4"), np.ones((1, 2), complex), np.array([["1", "2"]]),
+        np.ma.ones((1, 2)), np.ones((1, 2)).view(np.recarray), [[1.0, 2.0]], None,
+        np.ones((validation.PLAIN_SIZE, 2)),
+    ],
+    ids=lambda X: f"{type(X).__name__} {np.shape(X)} {np.asarray(X).dtype}",
+)  # fmt: skip
+def test_all_other_features_get_the_whole_check(X):
+    assert validation.plain_features(X, "float32", 2) is None
+    assert validation.plain_features(X, "float32", None) is None
+
+
+def test_huge_numbers_are_accepted_without_a_warning():
+    net = bpnet.Network([bpnet.Dense(1)], "mse", seed=0).build(2)
+    wide = bpnet.Network([bpnet.Dense(1)], "mse", seed=0, dtype="float64").build(2)
+    huge = np.array([[3e38, -3e38]], "float32")
+    assert np.isfinite(wide.predict(huge)).all()
+    with pytest.raises(ValueError, match="finite in float32"):
+        net.predict(np.full((1, 2), 1e39))
+
+
+def test_a_single_row_does_not_trip_over_the_programs_float_errors():
+    net = bpnet.Network([bpnet.Dense(1)], "mse", seed=0).build(2)
+    with np.errstate(all="raise"):
+        tiny = net.predict(np.full((1, 2), 1e-42))
+        with pytest.raises(ValueError, match="finite in float32"):
+            net.predict(np.full((1, 2), 1e300))
+    assert_allclose(tiny, 0.0, atol=1e-40)
+
+
+def test_arrays_of_a_device_are_checked_like_those_of_the_host(backend):
+    net = bpnet.Network([bpnet.Dense(1)], "mse", seed=0).build(3, backend)
+    for m in (1, validation.HOST_SIZE // 3 + 1):
+        X = np.ones((m, 3), "float32")
+        assert net.predict(backend.asarray(X)).shape == (m,)
+        X[-1, 1] = np.inf
+        with pytest.raises(ValueError, match=r"finite in float32, got 1 NaN or infinite"):
+            net.predict(backend.asarray(X))

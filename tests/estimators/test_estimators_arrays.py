@@ -8,6 +8,7 @@ import pickle
 import joblib
 import numpy as np
 import pytest
+import sklearn.exceptions
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
@@ -15,6 +16,7 @@ from sklearn.datasets import load_iris, make_multilabel_classification, make_reg
 import bpnet
 from bpnet import MLPClassifier, MLPRegressor
 from bpnet.backend.transfer import to_host
+from bpnet.estimators import _inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -353,3 +355,40 @@ def test_the_dtype_parameter_decides():
     assert_array_equal(model.predict(X_IRIS), expected)
     with pytest.raises(ValueError, match="infinity or a value too large"):
         model.fit(1e300 * X_IRIS, Y_IRIS)
+
+
+# --- single rows ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_plain_row_is_not_checked_by_scikit_learn(dtype, monkeypatch):
+    """Whose checks take ten times as long as the prediction."""
+    features = np.random.default_rng(0).normal(size=(60, 3))
+    clf = MLPClassifier((5,), max_iter=2, random_state=0).fit(features, features[:, 0] > 0.0)
+    expected = clf.predict_proba(features)
+    checked, original = [], _inputs.validate_data
+    monkeypatch.setattr(
+        _inputs, "validate_data", lambda *a, **k: checked.append(1) or original(*a, **k)
+    )
+    for row in range(20):
+        proba = clf.predict_proba(features[row : row + 1].astype(dtype))
+        assert_allclose(proba, expected[row : row + 1], rtol=1e-6)
+    assert not checked
+    clf.predict_proba(features[:1].tolist())
+    assert checked == [1]
+
+
+def test_what_is_no_plain_row_meets_scikit_learns_checks():
+    pandas = pytest.importorskip("pandas")
+    features = np.random.default_rng(0).normal(size=(60, 3))
+    clf = MLPClassifier((5,), max_iter=2, random_state=0)
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        clf.predict(features[:1])
+    clf.fit(features, features[:, 0] > 0.0)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        clf.predict(np.full((1, 3), np.nan))
+    with pytest.raises(ValueError, match="X has 2 features, but MLPClassifier is expecting 3"):
+        clf.predict(features[:1, :2])
+    clf.fit(pandas.DataFrame(features, columns=list("abc")), features[:, 0] > 0.0)
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        clf.predict(features[:1])

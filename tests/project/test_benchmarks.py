@@ -109,6 +109,32 @@ def test_speed(section, n_cases, floors, peers, tmp_path, capsys):
     )
 
 
+def test_latency(tmp_path):
+    from benchmarks.latency import CLASSIFIER, NUMPY
+
+    found = cases(measure(tmp_path, "latency", backends=specs())["rows"])
+    assert list(found) == ["4-8-3, float32 row", "4-8-3, float64 row"]
+    for rows in found.values():
+        ours = {NUMPY} | ({CLASSIFIER} if has("sklearn") else set())
+        assert set(rows) == contestants(specs(), *LIBRARIES) | ours
+        assert all(is_positive(row["seconds"]) for row in rows.values())
+
+
+def test_requests(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.requests.SIZES", (2, 3, 4, 5))
+    (rows,) = cases(measure(tmp_path, "requests", backends=specs())["rows"]).values()
+    expected = contestants(specs(), "PyTorch eager", "JAX by hand") | {"NumPy by hand"}
+    assert set(rows) == expected
+    assert all(
+        is_positive(row["seconds"]) and is_positive(row["first"]) for row in rows.values()
+    )
+    compiled = {name: row["compilations"] for name, row in rows.items()}
+    if has("jax"):
+        assert compiled.pop("bpnet jax") == 3  # for 2, 4 and 8 rows
+        assert compiled.pop("JAX by hand") == 4
+    assert set(compiled.values()) == {0}
+
+
 @pytest.mark.full
 def test_scaling_and_its_picture(tmp_path):
     from benchmarks.__main__ import main
