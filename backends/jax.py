@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -113,6 +113,13 @@ class JaxBackend(Backend):
         """Jit the function."""
         return jax.jit(function)  # type: ignore[no-any-return]
 
+    def snapshot(self, arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any]:
+        """Jit the copy, and donate the memory."""
+        if memory is None:
+            memory = xp.empty(sum(array.size for array in arrays), arrays[0].dtype)
+            memory = jax.device_put(memory, self._jax_device)
+        return _snapshot(list(arrays), memory)  # type: ignore[no-any-return]
+
     def padded_rows(self, m: int) -> int:
         """Return the next power of two: compiling takes a hundred times as long as running."""
         return 1 << (m - 1).bit_length()
@@ -151,6 +158,16 @@ class JaxBackend(Backend):
     def _jax_device(self) -> Any:
         platform, _, index = self.device.partition(":")
         return next(d for d in jax.devices(platform) if d.id == int(index))
+
+
+@functools.partial(jax.jit, donate_argnums=1)
+def _snapshot(arrays: list[Any], memory: Any) -> tuple[Any, Any]:
+    """Copy arrays one by one: XLA concatenates 30 million floats in 0.11 s instead of 0.015."""
+    start = 0
+    for array in arrays:
+        memory = lax.dynamic_update_slice(memory, xp.ravel(array), (start,))
+        start += array.size
+    return xp.stack([arrays[0], xp.sum(memory)]), memory
 
 
 class CompiledStep:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -194,6 +194,28 @@ class Backend(ABC):
         None stays None. A backend may compile the transfer. Called inside :meth:`activate`.
         """
         return {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
+
+    def snapshot(
+        self, arrays: Sequence[Array], memory: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Copy arrays of one dtype, one after another, into a flat array.
+
+        Parameters
+        ----------
+        arrays : sequence of array
+            The first is 0-d.
+        memory : array or None
+            The flat array of an earlier snapshot, which is consumed.
+
+        Returns
+        -------
+        check : array (2,)
+            The first of `arrays`, and a number that is finite only if all elements are.
+        flat : array
+            The copy.
+        """
+        flat = self.xp.concat([self.xp.reshape(array, (-1,)) for array in arrays])
+        return self.xp.stack([arrays[0], self.xp.sum(flat)]), flat
 
     def fits(self, nbytes: int) -> bool:
         """Return whether `nbytes` more can be kept on the device during training."""

@@ -1,9 +1,9 @@
 """Detection of NaNs and infinities after each epoch, with diagnosis and rollback.
 
 Weights and optimizer state are copied into one flat array, whose sum is read together with the
-epoch's loss; the copy stays on the device for the rollback. Only if something is not finite,
-the epoch is replayed from that copy, step by step, to find the first non-finite quantity: order
-and dropout masks are the same, so it fails again in the same step.
+epoch's loss; the copy stays on the device for the rollback. Two such arrays take turns. Only if
+something is not finite, the epoch is replayed from that copy, step by step, to find the first
+non-finite quantity: order and dropout masks are the same, so it fails again in the same step.
 """
 
 from __future__ import annotations
@@ -33,31 +33,37 @@ class Guard:
 
     def __init__(self, runner: Runner, epoch: int) -> None:
         self.runner, self.epoch = runner, epoch
+        self._spare: Array | None = None  # memory for the next copy
         self._good = self._last = self._copy(runner.arrays | {"loss": runner.zero_loss()})[1]
         self._seen = runner.parameters
 
     def read(self) -> tuple[float, bool]:
         """Return the epoch's loss, and whether it, weights and optimizer state are finite."""
         self._seen = self.runner.parameters
-        (loss, total), self._last = self._copy(self.runner.arrays)
+        (loss, total), self._last = self._copy(self.runner.arrays, self._take_spare())
         return loss, math.isfinite(loss) and self._all_finite(total, self._last)
 
     def keep(self, epoch: int) -> None:
         """Keep the arrays last read, or those a callback has set since."""
         if self.runner.parameters is not self._seen:
-            self._last = self._copy(self.runner.arrays)[1]
+            self._last = self._copy(self.runner.arrays, self._last)[1]
+        self._spare = self._good
         self._good, self.epoch = self._last, epoch
 
     def restore(self) -> None:
         """Restore the arrays of the last good epoch."""
         self.runner.arrays |= self._unflatten(self._good)
 
-    def _copy(self, state: StepState) -> tuple[list[float], Array]:
+    def _take_spare(self) -> Array | None:
+        spare, self._spare = self._spare, None
+        return spare
+
+    def _copy(self, state: StepState, memory: Array | None = None) -> tuple[list[float], Array]:
         """Return loss and sum on the host, and the flat copy that was summed."""
         backend = self.runner.backend
-        flatten = self.runner.model.compiled(backend, _flatten_and_sum)
+        arrays = [state["loss"], *(array for *_, array in _named(state))]
         with np.errstate(over="ignore", invalid="ignore"):
-            sums, flat = flatten(state["parameters"], state["optimizer_state"], state["loss"])
+            sums, flat = backend.snapshot(arrays, memory)
             return backend.to_numpy(sums).tolist(), flat
 
     def _all_finite(self, total: float, flat: Array) -> bool:
@@ -178,18 +184,8 @@ def likely_cause(features: float, targets: float | None, otherwise: str) -> str:
     return otherwise
 
 
-def _flatten_and_sum(
-    xp: Namespace, model: ModelSpec, parameters: Any, optimizer_state: Any, loss: Array
-) -> tuple[Array, Array]:
-    """Copy loss, weights and optimizer state into one array; return [loss, sum] and it."""
-    state = {"parameters": parameters, "optimizer_state": optimizer_state}
-    arrays = [loss, *(array for *_, array in _named(state))]
-    flat = xp.concat([xp.reshape(array, (-1,)) for array in arrays])
-    return xp.stack([loss, xp.sum(flat)]), flat
-
-
 def _split(xp: Namespace, flat: Array, shapes: list[tuple[int, ...]]) -> Iterator[Array]:
-    """Yield copies of the arrays of these shapes from a :func:`_flatten_and_sum` copy."""
+    """Yield copies of the arrays of these shapes from a snapshot."""
     start = 1  # after the loss
     for shape in shapes:
         stop = start + math.prod(shape)

@@ -1,0 +1,56 @@
+"""Copying and summing many NumPy arrays, in two threads if they are large."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+# Elements that are copied and then summed from the cache: 32 million float32 take 13 ms in
+# blocks of 2**20, 20 in blocks of 2**16, and 28 in one thread.
+BLOCK = 2**20
+# Elements from which a second thread is worth its start.
+LARGE = 2**22
+
+Block = tuple[Any, Any]
+
+
+def copied_sum(arrays: Sequence[Any], out: Any) -> Any:
+    """Copy one-dimensional arrays one after another into `out`; return the sum.
+
+    The sum is finite only if all elements are.
+    """
+    if out.size <= BLOCK:
+        np.concatenate(arrays, out=out)
+        return np.add.reduce(out)
+    blocks, sums = list(_blocks(arrays, out)), [out.dtype.type(0)]
+    if out.size < LARGE or os.cpu_count() == 1:
+        _copy(blocks, sums)
+        return sum(sums)
+    middle = len(blocks) // 2
+    context = contextvars.copy_context()  # of numpy.errstate
+    other = threading.Thread(target=context.run, args=(_copy, blocks[:middle], sums))
+    other.start()
+    _copy(blocks[middle:], sums)
+    other.join()
+    return sum(sums)
+
+
+def _blocks(arrays: Iterable[Any], out: Any) -> Iterator[Block]:
+    """Yield parts of the arrays, and where they go."""
+    first = 0
+    for array in arrays:
+        for start in range(0, array.size, BLOCK):
+            part = array[start : start + BLOCK]
+            yield part, out[first + start : first + start + part.size]
+        first += array.size
+
+
+def _copy(blocks: Iterable[Block], sums: list[Any]) -> None:
+    for part, place in blocks:
+        np.copyto(place, part)
+        sums.append(np.add.reduce(place))
