@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -209,13 +210,18 @@ class Backend(ABC):
 
         Returns
         -------
-        check : array (2,)
-            The first of `arrays`, and a number that is finite only if all elements are.
+        first_and_sum : array (2,)
+            The first of `arrays`, and the sum of all, which is finite only if all elements are.
         flat : array
             The copy.
         """
         flat = self.xp.concat([self.xp.reshape(array, (-1,)) for array in arrays])
         return self.xp.stack([arrays[0], self.xp.sum(flat)]), flat
+
+    def first_and_sum(self, arrays: Sequence[Array]) -> Array:
+        """Return the first of the arrays and the sum of all, like :meth:`snapshot`."""
+        total = functools.reduce(operator.add, map(self.xp.sum, arrays))
+        return self.xp.stack([arrays[0], total])
 
     def fits(self, nbytes: int) -> bool:
         """Return whether `nbytes` more can be kept on the device during training."""

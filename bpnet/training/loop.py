@@ -312,7 +312,7 @@ class Training(Controls):
         if held_out and not held_out.is_sparse and backend.fits(held_out.nbytes):
             self.validation = held_out.to_device(backend)
         if self.on_nonfinite != "ignore":
-            self._guard = Guard(runner, self.epoch)
+            self._guard = Guard(runner, start, self.epoch)
         return runner
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
@@ -384,7 +384,7 @@ class Training(Controls):
         """Read the loss of the epoch so far, and check that everything is finite."""
         if self._guard is None:
             return float(self.runner.arrays["loss"])
-        loss, finite = self._guard.read()
+        loss, finite = self._guard.read(is_last=self.epoch >= self.epochs)
         if not finite:
             self.nonfinite = self._guard.find()
             self.stop(f"not finite in {self.nonfinite}")

@@ -9,7 +9,7 @@ non-finite quantity: order and dropout masks are the same, so it fails again in 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,46 +29,75 @@ LARGE = 1e3
 
 
 class Guard:
-    """Checks the arrays of a run after each epoch, and keeps those of the last good `epoch`."""
+    """Checks the arrays of a run after each epoch, and keeps those of the last good `epoch`.
 
-    def __init__(self, runner: Runner, epoch: int) -> None:
+    Parameters
+    ----------
+    runner : Runner
+        The run.
+    start : list of dict of str to array
+        The parameters with which it has begun, which nobody changes; kept for one epoch.
+    epoch : int
+        Number of epochs that a resumed run has already completed.
+    """
+
+    def __init__(self, runner: Runner, start: Parameters, epoch: int) -> None:
         self.runner, self.epoch = runner, epoch
+        self._start: Parameters = start
+        self._good: Array | None = None  # of the start, if there is none
+        self._last: Array | None = None
         self._spare: Array | None = None  # memory for the next copy
-        self._good = self._last = self._copy(runner.arrays | {"loss": runner.zero_loss()})[1]
         self._seen = runner.parameters
 
-    def read(self) -> tuple[float, bool]:
-        """Return the epoch's loss, and whether it, weights and optimizer state are finite."""
+    def read(self, is_last: bool) -> tuple[float, bool]:
+        """Return the epoch's loss, and whether it, weights and optimizer state are finite.
+
+        Those of the last epoch are not copied, as there is no other to fail.
+        """
         self._seen = self.runner.parameters
-        (loss, total), self._last = self._copy(self.runner.arrays, self._take_spare())
-        return loss, math.isfinite(loss) and self._all_finite(total, self._last)
+        if is_last:
+            loss, finite = self._check(self.runner.arrays)
+        else:
+            spare, self._spare = self._spare, None
+            loss, finite, self._last = self._copy(self.runner.arrays, spare)
+        return loss, finite
 
     def keep(self, epoch: int) -> None:
         """Keep the arrays last read, or those a callback has set since."""
         if self.runner.parameters is not self._seen:
-            self._last = self._copy(self.runner.arrays, self._last)[1]
-        self._spare = self._good
-        self._good, self.epoch = self._last, epoch
+            *_, self._last = self._copy(self.runner.arrays, self._last)
+        self._spare, self._good, self._last = self._good, self._last, None
+        self._start, self.epoch = [], epoch
 
     def restore(self) -> None:
         """Restore the arrays of the last good epoch."""
-        self.runner.arrays |= self._unflatten(self._good)
+        self.runner.arrays |= self._good_state()
 
-    def _take_spare(self) -> Array | None:
-        spare, self._spare = self._spare, None
-        return spare
-
-    def _copy(self, state: StepState, memory: Array | None = None) -> tuple[list[float], Array]:
-        """Return loss and sum on the host, and the flat copy that was summed."""
-        backend = self.runner.backend
-        arrays = [state["loss"], *(array for *_, array in _named(state))]
+    def _copy(self, state: StepState, memory: Array | None = None) -> tuple[float, bool, Array]:
+        """Return the loss, whether all is finite, and a flat copy."""
         with np.errstate(over="ignore", invalid="ignore"):
-            sums, flat = backend.snapshot(arrays, memory)
-            return backend.to_numpy(sums).tolist(), flat
+            sums, flat = self.runner.backend.snapshot(_arrays(state), memory)
+            return *self._finite(sums, [flat]), flat
 
-    def _all_finite(self, total: float, flat: Array) -> bool:
-        """Check the sum first; it may overflow though all terms are finite."""
-        return math.isfinite(total) or _is_finite(self._xp, flat)
+    def _check(self, state: StepState) -> tuple[float, bool]:
+        """Return the loss, and whether all is finite."""
+        arrays = _arrays(state)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._finite(self.runner.backend.first_and_sum(arrays), arrays)
+
+    def _finite(self, sums: Array, arrays: Iterable[Array]) -> tuple[float, bool]:
+        """Look at the sum first; it may overflow though all terms are finite."""
+        loss, total = self.runner.backend.to_numpy(sums).tolist()
+        if not math.isfinite(loss):
+            return loss, False
+        return loss, math.isfinite(total) or all(_is_finite(self._xp, a) for a in arrays)
+
+    def _good_state(self) -> StepState:
+        """Return copies of the arrays of the last good epoch, and its counters."""
+        if self._good is not None:
+            return self._unflatten(self._good)
+        runner = self.runner
+        return runner.initial_arrays(self._start) | runner.counters(self.epoch)
 
     def _unflatten(self, flat: Array) -> StepState:
         """Split a copy into a state, with the counters of the last good epoch."""
@@ -102,16 +131,15 @@ class Guard:
     def _replay(self) -> NonFinite | None:
         """Replay the epoch up to the step that fails."""
         runner, number = self.runner, 0
-        state = self._unflatten(self._good)
+        state = self._good_state()
         for data, sizes, counters in runner.passes():
             state |= counters
             for batch, rows in enumerate(sizes):
                 number += 1
-                flat, step = self._copy(state)[1], int(state["step"])
+                flat, step = self._copy(state)[-1], int(state["step"])
                 with runner.lock:  # a replayed step may overwrite the runner's arrays
                     state = runner.advance(state, data, rows)
-                (loss, total), after = self._copy(state)
-                if not (math.isfinite(loss) and self._all_finite(total, after)):
+                if not self._check(state)[1]:
                     before = self._unflatten(flat)
                     before |= {"step": runner.scalar(step), "batch": runner.scalar(batch)}
                     return self._find_in_step(number, before, state, data, rows)
@@ -182,6 +210,11 @@ def likely_cause(features: float, targets: float | None, otherwise: str) -> str:
     if targets is not None and targets > LARGE:
         return f"targets up to {targets:.3g} in magnitude; scale them to variance 1"
     return otherwise
+
+
+def _arrays(state: StepState) -> list[Array]:
+    """Return the loss, weights and optimizer state."""
+    return [state["loss"], *(array for *_, array in _named(state))]
 
 
 def _split(xp: Namespace, flat: Array, shapes: list[tuple[int, ...]]) -> Iterator[Array]:

@@ -79,7 +79,7 @@ class Runner:
         self._total = self.scalar(total, model.dtype)
         self._start = (state.steps_taken, state.step, epoch)
         self.arrays: StepState = {
-            **self._initial_arrays(parameters),
+            **self.initial_arrays(parameters),
             **self.counters(epoch),
         }
         self._form = form_of(self.parameters)
@@ -94,7 +94,7 @@ class Runner:
             functools.partial(_to_device, backend, model.dtype)
         )
 
-    def _initial_arrays(self, parameters: Parameters) -> StepState:
+    def initial_arrays(self, parameters: Parameters) -> StepState:
         """Return copies of the parameters, and the initial or earlier optimizer state."""
         state, optimizer = self.state, self.state.optimizer
         if state.optimizer_state is None and is_own(optimizer):
