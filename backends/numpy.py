@@ -49,6 +49,11 @@ class NumpyBackend(Backend):
         """Return the array itself."""
         return np.asarray(array)
 
+    @property
+    def on_host(self) -> bool:
+        """Return True."""
+        return True
+
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Trace the step on its first run, and replay it in place later."""
         return ReplayedStep(step, NumpyOps(), xp) if own else super().compile(step)
