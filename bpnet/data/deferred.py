@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bpnet.backend.float_errors import without_float_errors
-
 # Bytes up to which features are cast, gathered or made dense at once. With larger ones, read
 # anew in each epoch, epochs of small networks take up to 1.15 times as long (784-128-10 on 119
 # MiB of float64, batches of 256), twice with columns in one piece, and `fit` begins 0.1 s
@@ -50,7 +48,7 @@ class Deferred:
     def __getitem__(self, key: Any) -> Any:
         """Return rows, or columns ``[:, j]`` of them, as an array in C order."""
         rows, *columns = key if isinstance(key, tuple) else (key,)
-        with without_float_errors():
+        with np.errstate(all="ignore"):
             found = np.asarray(self._X[(self._at(rows), *columns)], self.dtype, order="C")
         self._give_back()
         return found
@@ -62,7 +60,7 @@ class Deferred:
     def read(self, rows: Any, out: Any) -> None:
         """Write rows into an array in C order."""
         rows = self._at(rows)
-        with without_float_errors():
+        with np.errstate(all="ignore"):
             for part in self._parts(rows):
                 out[part] = self._X[rows[part]]
                 self._give_back()
@@ -123,7 +121,7 @@ def cast_or_deferred(X: Any, dtype: str) -> Any:
     ready = X.dtype == dtype and X.flags.c_contiguous and _map_of(X) is None
     if not ready and is_large(X.shape, dtype):
         return Deferred(X, dtype)
-    with without_float_errors():
+    with np.errstate(all="ignore"):
         return X.astype(dtype, copy=False)
 
 
@@ -157,7 +155,7 @@ def _count_not_finite(array: Any, dtype: Any) -> int:
         array, ["external_loop", "buffered"], ["readonly"], np.dtype(dtype), order="K",
         casting="same_kind", buffersize=CHECKED,
     )  # fmt: skip
-    with without_float_errors():  # an overflow becomes an infinity
+    with np.errstate(all="ignore"):
         return sum(chunk.size - int(np.count_nonzero(np.isfinite(chunk))) for chunk in chunks)
 
 
