@@ -111,8 +111,8 @@ def compare(
         def fits(number: int) -> None:
             for _ in range(number):
                 model = getattr(module, kind)(
-                    hidden_layer_sizes=table.hidden, max_iter=epochs, tol=0.0, n_iter_no_change=10**9,
-                    random_state=0,
+                    hidden_layer_sizes=table.hidden, max_iter=epochs, tol=0.0,
+                    n_iter_no_change=10**9, random_state=0,
                 )  # fmt: skip
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # the limit of epochs
