@@ -67,6 +67,11 @@ class NumpyBackend(Backend):
         """Record the function for numbers of rows that are frequent, and replay it."""
         return ReplayedFunction(function, _ROW_OPS, xp)
 
+    @property
+    def on_host(self) -> bool:
+        """Return True."""
+        return True
+
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Trace the step on its first run, and replay it in place later."""
         return ReplayedStep(step, NumpyOps(), xp) if own else super().compile(step)

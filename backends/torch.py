@@ -106,6 +106,11 @@ class TorchBackend(Backend):
         """Trace the step on its first run, and replay it in place later."""
         return ReplayedStep(step, TorchOps(self.device), xp) if own else super().compile(step)
 
+    @property
+    def on_host(self) -> bool:
+        """Whether the device is the CPU."""
+        return self.device == "cpu"
+
     def fits(self, nbytes: int) -> bool:
         """Leave half of a CUDA device's free memory to activations and temporaries."""
         if not self.device.startswith("cuda"):

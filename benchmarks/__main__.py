@@ -1,8 +1,8 @@
 """Benchmark bpnet against its peers in one process.
 
 The contestants take turns, so other load on the machine affects all of them alike; compare
-ratios of medians, not times. Sections that need a fresh process (import, first, memory) start
-one for each measurement.
+ratios of medians, not times. Sections that need a fresh process (import, first, memory, host)
+start one for each measurement.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ SECTIONS = {
     "import": "imports.measure",
     "first": "cold_start.measure",
     "memory": "memory.measure",
+    "host": "host_memory.measure",
+    "sparse": "estimators.sparse",
+    "regressor": "estimators.regressor",
 }
 NETWORKS = ("small", "middle", "large")
 BACKENDS = ("numpy", "torch", "jax", "cupy")

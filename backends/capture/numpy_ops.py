@@ -68,6 +68,13 @@ class NumpyOps(ArrayOps):
         """Return an array of the same shape that repeats the first element without copies."""
         return np.broadcast_to(np.array(array[(0,) * array.ndim]), array.shape)
 
+    def few_rows(self, name: str, arguments: tuple[Any, ...], axis: Any) -> tuple[Any, ...]:
+        """Take the first of rows that are all the same, as NumPy copies a placeholder whole."""
+        if name != "take" or axis not in (0, None) or len(arguments) != 2:
+            return arguments
+        x, indices = arguments
+        return (x[:1], np.zeros_like(indices)) if x.strides[0] == 0 else arguments
+
     def suppress_warnings(self) -> AbstractContextManager[Any]:
         """Suppress warnings about values."""
         return np.errstate(all="ignore")

@@ -181,6 +181,10 @@ class ArrayOps(ABC):
     def placeholder(self, array: Array) -> Array:
         """Return an array of the same shape that repeats the first element without copies."""
 
+    def few_rows(self, name: str, arguments: tuple[Any, ...], axis: Any) -> tuple[Any, ...]:
+        """Return arguments with the same result that take less memory, as placeholders may."""
+        return arguments
+
     @abstractmethod
     def bind(self, operation: Operation, arguments: Sequence[Any], out: Array) -> Call | None:
         """Return a call that writes an operation's result into `out`; None if impossible."""

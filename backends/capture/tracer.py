@@ -148,6 +148,7 @@ class Trace:
         """Compute an operation, and record it."""
         arrays = tuple(map(self._array_of, arguments))
         array_options = {key: self._array_of(value) for key, value in options.items()}
+        arrays = self.ops.few_rows(name, arrays, array_options.get("axis"))
         array = function(*arrays, **array_options)
         operands = [v for v in (*arguments, *options.values()) if isinstance(v, TracedArray)]
         if not self.ops.is_array(array):

@@ -223,6 +223,14 @@ class Backend(ABC):
         total = functools.reduce(operator.add, map(self.xp.sum, arrays))
         return self.xp.stack([arrays[0], total])
 
+    @property
+    def on_host(self) -> bool:
+        """Whether :meth:`asarray` shares the memory of a NumPy array, and nothing runs later.
+
+        Training then reads large data from a buffer on the host that is filled again and again.
+        """
+        return False
+
     def fits(self, nbytes: int) -> bool:
         """Return whether `nbytes` more can be kept on the device during training."""
         return True

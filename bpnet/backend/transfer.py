@@ -25,7 +25,9 @@ def to_device(
             array = array[rows, ...]
     if is_sparse(array):
         array = array.toarray()
-    if owner is not None and owner != backend:
+    elif owner is None:
+        array = np.asarray(array)
+    elif owner != backend:
         array = owner.to_numpy(array)
     moved = backend.asarray(array)
     if not copy:

@@ -12,6 +12,7 @@ import numpy as np
 from bpnet.backend import Backend, get_backend
 from bpnet.backend.transfer import device_context, is_sparse, to_device
 from bpnet.backend.typing import Array
+from bpnet.data.deferred import Deferred, is_large, take
 
 # Bytes that are moved to the host and hashed at a time.
 _BLOCK = 2**24
@@ -25,7 +26,8 @@ class Dataset(NamedTuple):
     Attributes
     ----------
     X : array (m, n_0)
-        Features; from an estimator possibly a SciPy CSR matrix, densified row by row.
+        Features; large ones may be a :class:`Deferred`, those of an estimator a SciPy CSR
+        matrix, of which rows become an array when they are read.
     y : array (m,) of int64 or (m, n_L)
         Targets.
     w : array (m,) or None
@@ -56,6 +58,17 @@ class Dataset(NamedTuple):
     def is_sparse(self) -> bool:
         """Whether X is a SciPy sparse matrix."""
         return is_sparse(self.X)
+
+    def is_read_in_parts(self, backend: Backend) -> bool:
+        """Whether X stays as it is, large, and rows of it become arrays of the backend."""
+        apart = self.is_sparse or (isinstance(self.X, Deferred) and backend.on_host)
+        return apart and is_large(self.X.shape, self.dtype)
+
+    def fits(self, backend: Backend) -> bool:
+        """Whether to keep all of the arrays on a backend."""
+        if self.owner == backend:
+            return True
+        return not self.is_read_in_parts(backend) and backend.fits(self.nbytes)
 
     @property
     def nbytes(self) -> int:
@@ -139,7 +152,7 @@ class Dataset(NamedTuple):
         """Return the examples at some indices, a host array."""
         if (owner := self.owner) is None:
             w = None if self.w is None else self.w[indices]
-            return Dataset(self.X[indices], self.y[indices], w, None, self.dtype)
+            return Dataset(take(self.X, indices), self.y[indices], w, None, self.dtype)
         with owner.activate():
             xp, index = owner.xp, owner.asarray(np.asarray(indices, dtype=np.int64))
             w = None if self.w is None else xp.take(self.w, index)

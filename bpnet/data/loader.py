@@ -1,8 +1,8 @@
 """Where the batches of training come from.
 
-A :class:`Loader` yields the batches of each epoch. Arrays passed to ``fit`` get one of the two
-loaders of this module: :class:`ResidentLoader` or :class:`PiecewiseLoader`. A loader of the
-user's own is wrapped by :class:`bpnet.data.checked_loader.CheckedLoader`.
+A :class:`Loader` yields the batches of each epoch. Arrays passed to ``fit`` get one of
+:mod:`bpnet.data.array_loaders`; a loader of the user's own is wrapped by
+:class:`bpnet.data.checked_loader.CheckedLoader`.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class Loader:
 
 
 class DatasetLoader(Loader):
-    """Batches of a :class:`Dataset`; base class of the two ways to move it.
+    """Batches of a :class:`Dataset`; base class of the ways to move it.
 
     Parameters
     ----------
@@ -300,65 +300,6 @@ class DatasetLoader(Loader):
         """Return the sizes of the batches of so many consecutive rows."""
         whole, rest = divmod(rows, self.batch_size)
         return [self.batch_size] * whole + ([rest] if rest else [])
-
-
-class ResidentLoader(DatasetLoader):
-    """Examples that stay on the device, where the step gathers the rows of each batch.
-
-    Its parameters are those of :class:`DatasetLoader`; the data is on the backend.
-    """
-
-    def pieces(self, backend: Backend) -> Iterator[Piece]:
-        """Yield the epoch as a single piece."""
-        X, y, w = self.data[:3]
-        arrays = {"X": X, "y": y, "w": w, "order": self._order}
-        yield Piece(arrays, self._sizes_of(self.n_rows))
-
-
-class PiecewiseLoader(DatasetLoader):
-    """Examples that do not fit: each epoch moves them in its order, in pieces that do.
-
-    A piece is as many whole batches as fit; of sparse data, which becomes dense, one batch. The
-    parameters are those of :class:`DatasetLoader`; the data is on the host.
-    """
-
-    _rows = 0  # in a piece, as found when the first is moved
-
-    def pieces(self, backend: Backend) -> Iterator[Piece]:
-        """Yield pieces of whole batches."""
-        if self._order is None:
-            yield self._piece(self.data, None, backend)
-            return
-        step = self._rows = self._rows or self._fitting_rows(backend)
-        for start in range(0, self.n_rows, step):
-            some = self.data.take(self._order[start : start + step])
-            yield self._piece(some, np.arange(some.n_rows, dtype=np.int64), backend)
-
-    def _piece(self, data: Dataset, order: Any, backend: Backend) -> Piece:
-        X, y, w = data.arrays_on(backend)
-        return Piece({"X": X, "y": y, "w": w, "order": order}, self._sizes_of(data.n_rows))
-
-    def _fitting_rows(self, backend: Backend) -> int:
-        """Halve the piece until it fits; at least one batch."""
-        batches = 1 if self.data.is_sparse else self.n_batches
-        bytes_per_batch = self.data.nbytes * self.batch_size / self.n_rows
-        while batches > 1 and not backend.fits(int(batches * bytes_per_batch)):
-            batches = -(-batches // 2)
-        return batches * self.batch_size
-
-
-def loader_for(
-    data: Dataset, backend: Backend, batch_size: int, order: Order = in_order, seed: int = 0
-) -> DatasetLoader:
-    """Return the loader of examples: resident if they fit on the backend, else piecewise.
-
-    The batches are the same either way. The parameters are those of :class:`DatasetLoader`,
-    with data on the host or any backend.
-    """
-    fit = data.owner == backend or backend.fits(data.nbytes)
-    if fit and not data.is_sparse:
-        return ResidentLoader(data.to_device(backend), batch_size, order, seed)
-    return PiecewiseLoader(data.to_host(), batch_size, order, seed)
 
 
 def _on_host(part: Any) -> Any:

@@ -16,10 +16,10 @@ from bpnet.backend import Backend
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.float_errors import without_float_errors
 from bpnet.backend.registry import backend_of
-from bpnet.backend.transfer import device_context, to_host
+from bpnet.backend.transfer import device_context, to_device, to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
-from bpnet.data import frames, missing
+from bpnet.data import deferred, frames, missing
 from bpnet.data.dataset import Dataset
 from bpnet.losses import Loss
 
@@ -83,12 +83,12 @@ def check_data(
         y = as_targets(y, X.shape, n_outputs, loss, dtype, names["y"])
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"], part=part)
         if owner is not None:  # host arrays move to the backend of the device arrays
-            X, y, w = (a if a is None else owner.asarray(a) for a in (X, y, w))
+            X, y, w = (a if a is None else to_device(a, owner) for a in (X, y, w))
     return Dataset(X, y, w, owner, dtype)
 
 
 def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X") -> Array:
-    """Return a finite feature matrix (m, n_0) in `dtype`."""
+    """Return a finite feature matrix (m, n_0) in `dtype`, a :class:`Deferred` if large."""
     given, X = X, as_array(name, X, dtype)
     if X.ndim != 2:
         raise ValueError(
@@ -104,7 +104,7 @@ def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X"
             f"{name} must have {n_inputs} features, as the network was built with; "
             f"got {X.shape[1]}{', but X.T has' if X.shape[0] == n_inputs else ''}"
         )
-    return _as_finite(name, X, dtype, given)
+    return _as_finite(name, X, dtype, given, defer=True)
 
 
 def as_targets(
@@ -278,16 +278,16 @@ def _length_hint(shape: tuple[int, ...], of_X: tuple[int, ...]) -> str:
     return "; the rows must be the examples (y.T)" if shape[1:] == of_X[:1] else ""
 
 
-def _as_finite(name: str, array: Array, dtype: str, given: Any) -> Array:
-    """Cast what was `given` as an array to `dtype`, rejecting NaN, infinities and overflow."""
-    xp = array_namespace(array)
-    with np.errstate(over="ignore"):  # an overflow shows as an infinity below
-        array = xp.astype(array, getattr(xp, dtype), copy=False)
-    if not _is_finite(array):
+def _as_finite(name: str, array: Array, dtype: str, given: Any, defer: bool = False) -> Array:
+    """Cast what was `given` as an array to `dtype`, rejecting NaN, infinities and overflow.
+
+    With `defer`, features that would take a large copy are cast when they are read.
+    """
+    bad, array = _cast(array, dtype, defer)
+    if bad:
         if frames.is_tabular(given):
-            what = frames.not_finite(given, array)
+            what = frames.not_finite(given, np.asarray(array))
             raise ValueError(f"{name} must be finite in {dtype}, got {what}")
-        bad = int(xp.sum(xp.astype(~xp.isfinite(array), xp.int64)))
         raise ValueError(
             f"{name} must be finite in {dtype}, got {bad} NaN or infinite value(s) "
             f"in an array of shape {tuple(array.shape)}"
@@ -301,6 +301,24 @@ def _is_finite(array: Array) -> bool:
         return bool(np.isfinite(to_host(array)).all())
     xp = array_namespace(array)
     return bool(xp.all(xp.isfinite(array)))
+
+
+def _cast(array: Array, dtype: str, defer: bool) -> tuple[int, Array]:
+    """Return the number of values that are not finite in `dtype`, and the array in it."""
+    if isinstance(array, np.ndarray) and array.size > deferred.CHECKED:
+        array = deferred.cast_or_deferred(array, dtype) if defer else _astype(array, dtype)
+        return deferred.count_not_finite(array), array
+    array = _astype(array, dtype)
+    if _is_finite(array):
+        return 0, array
+    xp = array_namespace(array)
+    return int(xp.sum(xp.astype(~xp.isfinite(array), xp.int64))), array
+
+
+def _astype(array: Array, dtype: str) -> Array:
+    xp = array_namespace(array)
+    with np.errstate(over="ignore"):  # an overflow shows as an infinity
+        return xp.astype(array, getattr(xp, dtype), copy=False)
 
 
 def _as_labels(name: str, y: Array, n_classes: int) -> Array:

@@ -78,8 +78,9 @@ class BaseMLP(Stochastic, ABC):
         Parameters
         ----------
         X : array-like, SciPy sparse matrix or device array (n_samples, n_features)
-            Finite features. CuPy, PyTorch and JAX arrays are processed where they live;
-            sparse rows are made dense batch by batch.
+            Finite features. CuPy, PyTorch and JAX arrays are processed where they live. A
+            sparse matrix is made dense if that takes up to 64 MiB, else a few batches at a
+            time.
         y : array-like (n_samples,) or (n_samples, n_outputs)
             Targets: class labels of any type, 0 and 1 for multilabel targets, or numbers.
         sample_weight : array-like (n_samples,) or None

@@ -21,8 +21,8 @@ class Objective:
     """Loss and gradient of all examples, as a function of one host vector.
 
     The vector has the network's dtype, in which SciPy then computes. It holds all weights, then
-    all biases, as scikit-learn packs them. Examples that fit in device memory are processed at
-    once, others in blocks of rows.
+    all biases, as scikit-learn packs them. Dense examples that fit in device memory are
+    processed at once, others in blocks of rows, which are kept if they fit.
     """
 
     def __init__(self, network: Network, backend: Backend, data: Dataset) -> None:
@@ -36,8 +36,7 @@ class Objective:
         ]
         self.total = data.total_weight
         self.last: Any = None  # the vector of the last call
-        fits = not data.is_sparse and (data.owner == backend or backend.fits(data.nbytes))
-        self.resident = data.arrays_on(backend) if fits else None
+        self.resident = list(self._blocks()) if data.fits(backend) else None
 
     def __call__(self, vector: Any) -> tuple[float, Any]:
         """Return the loss and its gradient, packed like the vector."""
@@ -45,7 +44,7 @@ class Objective:
         compute = self.network.compiled(self.backend, backprop.data_loss_and_gradients)
         loss: Any = 0.0
         gradients: Any = None
-        for share, block in self._blocks():
+        for share, block in self.resident or self._blocks():
             block_loss, block_gradients = compute(parameters, *block)
             loss = loss + share * block_loss
             gradients = _added(gradients, block_gradients, share)
@@ -55,13 +54,14 @@ class Objective:
 
     def _blocks(self) -> Iterator[tuple[float, tuple[Array, Array, Array | None]]]:
         """Yield blocks of examples with their fraction of the total weight."""
-        if self.resident is not None:
-            yield 1.0, self.resident
+        data, backend = self.data, self.backend
+        if data.fits(backend) and not data.is_sparse:
+            yield 1.0, data.arrays_on(backend)
             return
-        for rows in row_blocks(self.data.n_rows, self.data.is_sparse):
-            w = self.data.w
+        for rows in row_blocks(data.n_rows, data.is_sparse):
+            w = data.w
             weight = rows.stop - rows.start if w is None else to_host(w[rows]).sum(dtype=float)
-            yield float(weight) / self.total, self.data.arrays_on(self.backend, rows)
+            yield float(weight) / self.total, data.arrays_on(backend, rows)
 
     def pack(self, layers: Parameters) -> Any:
         """Pack parameters or gradients into one vector."""

@@ -11,8 +11,9 @@ from bpnet.backend.memory import explained
 from bpnet.common.checks import check_choice, check_flag, check_integer
 from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
+from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import DatasetLoader, Loader, Order, loader_for
+from bpnet.data.loader import DatasetLoader, Loader, Order
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
@@ -309,7 +310,7 @@ class Training(Controls):
             network, start, loader, backend, self.state, self.epoch, self.run_eagerly,
             self.loss_weighting,
         )  # fmt: skip
-        if held_out and not held_out.is_sparse and backend.fits(held_out.nbytes):
+        if held_out and not held_out.is_sparse and held_out.fits(backend):
             self.validation = held_out.to_device(backend)
         if self.on_nonfinite != "ignore":
             self._guard = Guard(runner, start, self.epoch)

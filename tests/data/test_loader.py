@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
 from bpnet import inference
+from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import loader_for
 
 M, N, BATCH, EPOCHS = 26, 5, 4, 3  # 6 batches of 4, and one of 2
 ROW = 8 * (N + 2)  # bytes of one example: features, target (or label), weight

@@ -16,6 +16,7 @@ from sklearn.datasets import load_iris, make_multilabel_classification, make_reg
 import bpnet
 from bpnet import MLPClassifier, MLPRegressor
 from bpnet.backend.transfer import to_host
+from bpnet.data import array_loaders, deferred
 from bpnet.estimators import _inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -200,17 +201,49 @@ def test_sparse_features_on_every_backend(backend):
         assert_allclose(model.predict_proba(X), reference.predict_proba(X.toarray()), rtol=1e-6)
 
 
-def test_sparse_features_become_dense_only_batch_by_batch(monkeypatch):
+@pytest.fixture
+def made_dense(monkeypatch):
+    """Record how many rows of a CSR array become dense at a time."""
+    sizes, toarray = [], sparse.csr_array.toarray
+
+    def watched(self, *args, **options):
+        sizes.append(self.shape[0])
+        return toarray(self, *args, **options)
+
+    monkeypatch.setattr(sparse.csr_array, "toarray", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_large_sparse_features_become_dense_a_few_batches_at_a_time(
+    solver, made_dense, monkeypatch
+):
+    monkeypatch.setattr(deferred, "WHOLE", 0)
+    monkeypatch.setattr(array_loaders, "PIECE", 2 * 75 * 8 * 8)  # with y, 8 columns
     X = sparse.random_array((600, 7), density=0.3, random_state=0, format="csr")
-    y = X.sum(axis=1)
-    sizes, toarray = [], type(X).toarray
-    monkeypatch.setattr(
-        type(X), "toarray", lambda self: sizes.append(self.shape[0]) or toarray(self)
-    )
-    for solver in ("adam", "lbfgs"):
-        model = MLPRegressor(**SMALL | {"solver": solver}, early_stopping=True).fit(X, y)
-        model.predict(X)
-    assert max(sizes) == 256
+    model = MLPRegressor(**SMALL | {"solver": solver}).fit(X, X.sum(axis=1))
+    model.predict(X)
+    assert max(made_dense) == 256
+    assert made_dense.count(150) == (4 * SMALL["max_iter"] if solver == "adam" else 0)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_small_sparse_features_become_dense_once(solver, made_dense):
+    X = sparse.random_array((600, 7), density=0.3, random_state=0, format="csr")
+    MLPRegressor(**SMALL | {"solver": solver}).fit(X, X.sum(axis=1))
+    assert sum(made_dense) == 600
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_the_size_of_sparse_features_does_not_change_the_bits(solver, monkeypatch):
+    X = sparse.random_array((600, 7), density=0.3, random_state=0, format="csr")
+    y, settings = X.sum(axis=1), SMALL | {"solver": solver, "early_stopping": True}
+    expected = MLPRegressor(**settings).fit(X, y)
+    monkeypatch.setattr(deferred, "WHOLE", 0)
+    found = MLPRegressor(**settings).fit(X, y)
+    for W, V in zip(found.coefs_, expected.coefs_, strict=True):
+        assert_array_equal(W, V)
+    assert_array_equal(found.predict(X), expected.predict(X))
 
 
 def test_frames_of_pandas():

@@ -29,6 +29,7 @@ FAST = {
     "digits.GOAL": 0.9,
     "imports.MODULES": ("bpnet", "numpy"),
     "fresh_process.WARM_UP": 0,
+    "estimators.EPOCHS": 2,
 }
 LIBRARIES = {"PyTorch eager": "torch", "JAX by hand": "jax", "scikit-learn": "sklearn"}
 
@@ -230,6 +231,43 @@ def test_memory():
         # last good epoch.
         most = 3.0 if row.case.endswith("step") else 8.0
         assert 0.8 < row.values["bytes"] / row.values["least"] < most
+
+
+@pytest.mark.parametrize(("section", "tables"), [("sparse", "SPARSE"), ("regressor", "DENSE")])
+def test_estimators(section, tables, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    from benchmarks import estimators
+
+    monkeypatch.setattr(estimators, tables, (estimators.Table(250, 2, 3, 4, (8,)),))
+    found = cases(measure(tmp_path, section, backends=["numpy"])["rows"])
+    assert len(found) == (2 if section == "sparse" else 1)
+    for rows in found.values():
+        assert set(rows) == contestants(["numpy"], "scikit-learn")
+        assert all(is_positive(row["epoch"]) for row in rows.values())
+
+
+def test_a_table_is_one_hot_and_numbers():
+    pytest.importorskip("scipy")
+    from benchmarks.estimators import Table
+
+    X, y = Table(50, 2, 3, 4).examples()
+    assert X.shape == (50, 10)
+    assert y.shape == (50,)
+    assert (X.toarray()[:, :6].reshape(50, 2, 3).sum(axis=2) == 1.0).all()
+
+
+@pytest.mark.full
+def test_host_memory(tmp_path, monkeypatch):
+    from benchmarks import host_memory
+
+    shape = (30_000, 600)
+    monkeypatch.setattr(host_memory, "SHAPE", shape)
+    monkeypatch.setattr(host_memory, "FORMS", ("float64", "float32 map"))
+    found = cases(measure(tmp_path, "host", backends=["numpy"])["rows"])
+    assert [case.partition(",")[0] for case in found] == ["fit", "predict", "evaluate"]
+    for rows in found.values():
+        assert rows["float64"]["X"] == 2 * rows["float32 map"]["X"] == 8 * 18_000_000
+        assert all(0 <= row["bytes"] < 0.5 * row["X"] for row in rows.values())
 
 
 def test_lower_bounds_match_a_count_by_hand():

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 import bpnet
 from bpnet.cli.main import main
-from bpnet.data.loader import ResidentLoader
+from bpnet.data.array_loaders import ResidentLoader
 from bpnet.random import generator
 from bpnet.testing import parity
 

@@ -14,7 +14,7 @@ from on_host import assert_same, flat
 
 import bpnet
 from bpnet.common.locks import FairLock
-from bpnet.data import loader
+from bpnet.data import array_loaders, loader
 from bpnet.data.dataset import Dataset
 from bpnet.training import pace
 
@@ -208,7 +208,7 @@ def test_an_order_that_depends_on_those_before_is_not_drawn_ahead():
         drawn.append(epoch)
         return np.arange(rows)
 
-    made = loader.ResidentLoader(Dataset(X, Y, None, None, "float64"), 8, order)
+    made = array_loaders.ResidentLoader(Dataset(X, Y, None, None, "float64"), 8, order)
     made.begin_epoch(0)
     assert made.order_ahead(1) is None
     assert drawn == [0]
@@ -217,7 +217,7 @@ def test_an_order_that_depends_on_those_before_is_not_drawn_ahead():
 def test_an_order_drawn_ahead_is_that_of_its_epoch_alone():
     data = Dataset(X, Y, None, None, "float64")
     orders = [loader.Shuffled(3)(epoch, 50) for epoch in range(3)]
-    made = loader.ResidentLoader(data, 8, loader.Shuffled(3))
+    made = array_loaders.ResidentLoader(data, 8, loader.Shuffled(3))
     for ahead, epoch in ((0, 0), (1, 2), (2, 1)):
         assert_same([made.order_ahead(ahead)], [orders[ahead]])
         made.begin_epoch(epoch)
