@@ -49,6 +49,11 @@ def rows_to_device(array: Array, backend: Backend, rows: slice, pad: bool) -> Ar
     return backend.asarray(padded)
 
 
+def host_scalar(value: float, dtype: str) -> Any:
+    """Return a new 0-d NumPy array."""
+    return np.array(value, dtype)
+
+
 def to_host(array: Array) -> Any:
     """Return an array of any library as a NumPy array."""
     owner = backend_of(array=array)

@@ -9,11 +9,9 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-import numpy as np
-
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
-from bpnet.backend.transfer import copy_parameters
+from bpnet.backend.transfer import copy_parameters, host_scalar
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.common.component import is_own
 from bpnet.common.locks import FairLock
@@ -223,11 +221,11 @@ class Runner:
             }
             first += len(piece.sizes)
             yield data, piece.sizes, moved
-            counters = {"batch": np.zeros((), "int64")}
+            counters = {"batch": host_scalar(0, "int64")}
 
     def _first_counters(self) -> StepState:
         """Return new counters for the start of an epoch, as a step may overwrite them."""
-        return {"loss": np.zeros((), self.model.dtype), "batch": np.zeros((), "int64")}
+        return {"loss": host_scalar(0.0, self.model.dtype), "batch": host_scalar(0, "int64")}
 
     def _moved(self, order: Any, counters: StepState) -> StepState:
         """Return the order of a piece and its counters on the device."""
@@ -283,7 +281,7 @@ class Runner:
 
     def scalar(self, value: float, dtype: str = "int64") -> Array:
         """Put a number on the device."""
-        return self.backend.refresh({"value": np.asarray(value, dtype)})["value"]
+        return self.backend.refresh({"value": host_scalar(value, dtype)})["value"]
 
 
 def _start(xp: Namespace, optimizer: Optimizer, parameters: Parameters) -> StepState:
