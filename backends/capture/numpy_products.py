@@ -8,8 +8,10 @@ Also, the bits of a float32 product depend on the number of threads, so those of
 now the same on machines with any number of cores.
 
 OpenBLAS has one number of threads for the whole process. It is changed for the time of a small
-product, some 30 us: a large one that another thread of the program starts in that time takes
-one thread too, and a program that changes the number itself does so between products.
+product, some 30 us, in which no other product of bpnet runs: those of several threads of the
+program take turns, as they do within OpenBLAS as long as it has more than one thread itself.
+Only a product that the program computes without bpnet in that time takes one thread too; and a
+program that changes the number must do so between products.
 """
 
 from __future__ import annotations
@@ -36,62 +38,74 @@ SMALL = 2**21
 Product = Callable[..., Any]
 
 
-class OneThread:
-    """Matrix products while OpenBLAS has one thread.
+class Products:
+    """Matrix products, one at a time, on one thread of OpenBLAS or on all.
 
     Parameters
     ----------
     get, put : callable
-        Return and change the number of threads.
+        Return and change the number of threads of OpenBLAS.
     """
 
     def __init__(self, get: Callable[[], int], put: Callable[[int], Any]) -> None:
         self._get, self._put = get, put
-        self._lock = threading.Lock()
-        self._inside: set[int] = set()  # threads of Python, as an interrupt may lose a count
+        self._lock = threading.RLock()  # a signal's handler may predict, too
         self._before = 1
+        self._changes = 0  # odd while the number is changed
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget_other_threads)
 
-    def matmul(self, a: Any, b: Any, out: Any = None) -> Any:
-        """Multiply; the last thread to leave restores the number that the first one found."""
-        me = threading.get_ident()
-        try:
-            with self._lock:
-                if not self._inside:
-                    self._before = self._get()
-                    self._put(1)
-                self._inside.add(me)
+    def small(self, a: Any, b: Any, out: Any = None) -> Any:
+        """Multiply on one thread."""
+        if self._is_one_anyway():
             return np.matmul(a, b, out)
-        finally:
-            with self._lock:
-                self._inside.discard(me)
-                if (
-                    not self._inside and self._get() == 1
-                ):  # otherwise the program has changed it
-                    self._put(self._before)
+        with self._lock:
+            self._before = before = self._get()
+            try:
+                self._changes += 1
+                self._put(1)
+                return np.matmul(a, b, out)
+            finally:
+                self._put(before)
+                self._changes += 1
+
+    def large(self, a: Any, b: Any, out: Any = None) -> Any:
+        """Multiply on all threads."""
+        if self._is_one_anyway():
+            return np.matmul(a, b, out)
+        with self._lock:
+            return np.matmul(a, b, out)
+
+    def _is_one_anyway(self) -> bool:
+        """Whether the program has chosen one thread; then products need not take turns."""
+        changes = self._changes
+        return changes % 2 == 0 and self._get() == 1 and self._changes == changes
 
     def _forget_other_threads(self) -> None:
-        self._lock = threading.Lock()
-        if self._inside:
-            self._inside.clear()
+        """Free the lock in a forked process, where the thread that holds it is not."""
+        self._lock = threading.RLock()
+        if self._changes % 2:
             self._put(self._before)
+            self._changes += 1
 
 
 def product(a: Any, b: Any) -> Product:
     """Return the function ``(a, b, out) -> out`` that multiplies two arrays."""
-    if ONE_THREAD is None or a.ndim != 2 or b.ndim != 2:
+    if PRODUCTS is None or a.ndim != 2 or b.ndim != 2:
         return np.matmul
     (m, k), n = a.shape, b.shape[1]
     least = ALWAYS_ONE_VECTOR if m == 1 or n == 1 else ALWAYS_ONE
-    return ONE_THREAD.matmul if least < m * k * n <= SMALL else np.matmul
+    size = m * k * n
+    if size <= least:
+        return np.matmul
+    return PRODUCTS.small if size <= SMALL else PRODUCTS.large
 
 
-def openblas() -> OneThread | None:
-    """Return the means to multiply on one thread; None if NumPy's BLAS does not need it.
+def openblas() -> Products | None:
+    """Return the products of NumPy's OpenBLAS; None if another library computes them.
 
-    That is another library, or an OpenBLAS without threads or with those of OpenMP, whose
-    number belongs to each thread of the program.
+    Also None without threads of its own: each thread of the program has a number of those of
+    OpenMP.
     """
     for path in _libraries():
         try:
@@ -102,7 +116,7 @@ def openblas() -> OneThread | None:
             names = (f"{prefix}openblas_{what}{suffix}" for what in _FUNCTIONS)
             kind, get, put = (getattr(library, name, None) for name in names)
             if kind is not None and get is not None and put is not None and kind() == 1:
-                return OneThread(get, put)
+                return Products(get, put)
     return None
 
 
@@ -117,4 +131,4 @@ def _libraries() -> list[Path]:
     return sorted(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*.dll"))
 
 
-ONE_THREAD = openblas()
+PRODUCTS = openblas()
