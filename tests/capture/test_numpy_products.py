@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 from bpnet_backends.capture import numpy_products
-from bpnet_backends.capture.numpy_products import SMALL, Products, product
+from bpnet_backends.capture.numpy_products import ALWAYS_ONE, SMALL, Products, product
 from other_thread import held_by_another_thread
 
 import bpnet
