@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from bpnet.backend import Backend
 from bpnet.backend.float_errors import without_float_errors
 
+from . import _numpy_namespace as xp
 from ._numpy_copy import copied_sum
 from .capture.executor import ReplayedStep
 from .capture.numpy_ops import NumpyOps
@@ -23,7 +23,7 @@ _ROW_OPS = NumpyRowOps()
 
 
 class NumpyBackend(Backend):
-    """Arrays are `numpy.ndarray`; products use the threads of NumPy's BLAS."""
+    """Arrays are `numpy.ndarray`; large products use the threads of NumPy's BLAS."""
 
     name = "numpy"
     xp = xp

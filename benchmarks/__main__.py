@@ -1,8 +1,8 @@
 """Benchmark bpnet against its peers in one process.
 
 The contestants take turns, so other load on the machine affects all of them alike; compare
-ratios of medians, not times. Sections that need a fresh process (import, first, memory, host)
-start one for each measurement.
+ratios of medians, not times. Sections that need a fresh process (import, first, memory, host,
+shared) start one for each measurement.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SECTIONS = {
     "latency": "latency.measure",
     "requests": "requests.measure",
     "scaling": "scaling.measure",
+    "shared": "shared.measure",
     "callbacks": "callbacks.measure",
     "digits": "digits.measure",
     "import": "imports.measure",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .numpy_products import product
 from .ops import ELEMENTWISE, ArrayOps, Call, Operation, both
 from .tracer import COMPARISONS
 
@@ -89,7 +90,7 @@ class NumpyOps(ArrayOps):
         if name in _UFUNCS and not options:
             return partial(_UFUNCS[name], *_arrays(arguments), out)
         if name == "matmul":
-            return partial(np.matmul, *arguments, out)
+            return partial(product(*arguments), *arguments, out)
         if name in _SPECIAL:
             return _SPECIAL[name](*arguments, out=out, **options)
         return None

@@ -166,6 +166,18 @@ def test_scan(tmp_path):
         assert all(is_positive(row["seconds"]) for row in rows.values())
 
 
+def test_shared(tmp_path, monkeypatch):
+    for name, value in {"COPIES": (2,), "BATCHES": 2, "EPOCHS": 1, "FITS": 1}.items():
+        monkeypatch.setattr(f"benchmarks.shared.{name}", value)
+    found = cases(measure(tmp_path, "shared", backends=["numpy"])["rows"])
+    assert [case.rpartition(", ")[2] for case in found] == ["2 at once"]
+    for rows in found.values():
+        assert set(rows) == {"bpnet numpy", "bpnet numpy, one BLAS thread"}
+        for row in rows.values():
+            assert is_positive(row["seconds"])
+            assert row["slowest"] >= row["seconds"]
+
+
 def test_further(tmp_path):
     (rows,) = cases(measure(tmp_path, "further", backends=specs())["rows"]).values()
     assert set(rows) == contestants(specs())
