@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import subprocess
+import sys
 import types
 
 import numpy as np
@@ -487,3 +490,25 @@ def test_an_array_on_the_device_is_not_copied(name):
     array = backend.asarray(np.ones(3, "float32"))
     assert backend.asarray(array) is array
     assert backend.asarray(array, "float32") is array
+
+
+FIRST_FIT = """
+import bpnet
+X, y = bpnet.datasets.make_spiral(40, seed=0)
+net = bpnet.Network([bpnet.Dense(5, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+net.fit(X, y, epochs=2, batch_size=10, backend="jax")
+"""
+
+
+@pytest.mark.full
+def test_another_process_takes_compiled_programs_from_jaxs_cache_on_disk(tmp_path):
+    """As the README says how."""
+    pytest.importorskip("jax")
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | cache | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    found = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", FIRST_FIT], env=environment, check=True)
+        found.append({path.name for path in tmp_path.iterdir() if "atime" not in path.name})
+    assert any("run" in name for name in found[0])
+    assert found[1] == found[0]

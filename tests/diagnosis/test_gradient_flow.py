@@ -16,6 +16,7 @@ from bpnet.activations import ACTIVATIONS
 from bpnet.diagnosis.data_profile import baseline_loss, best_loss
 from bpnet.diagnosis.gradient_flow import METRICS, flatness
 from bpnet.initializers import Constant
+from bpnet.training import runner
 
 rng = np.random.default_rng(2)
 X = rng.normal(size=(60, 3))
@@ -299,7 +300,8 @@ def test_it_is_compiled_once_for_a_network(backend, monkeypatch):
     original = type(backend).compile_pure
 
     def counted(self, function):
-        made.append(function)
+        if getattr(function, "func", None) is not runner._start:  # once for each optimizer
+            made.append(function)
         return original(self, function)
 
     monkeypatch.setattr(type(backend), "compile_pure", counted)
