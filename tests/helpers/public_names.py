@@ -42,7 +42,8 @@ EXEMPT = {
     "between bpnet's own modules, which check before": (
         "Network.set_parameters", "Network.lend", "Network.take_back",
         "Network.choose_backend", "Network.parameters_on", "Network.parameters_for",
-        "Network.compiled", "Network.compiled_inference", "Network.contexts", "Network.set_average_penalty",
+        "Network.compiled", "Network.compiled_inference", "Network.contexts",
+        "Network.set_average_penalty",
         "Network.sharing", "Network.shared", "Network.infer",
         "Network.check_names", "Network.remember_names", "Network.check_idle",
         "Network.check_inputs",
