@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,10 @@ def copied_sum(arrays: Sequence[Any], out: Any) -> Any:
         return sum(sums)
     middle = len(blocks) // 2
     context = contextvars.copy_context()  # of numpy.errstate
-    other = threading.Thread(target=context.run, args=(_copy, blocks[:middle], sums))
-    other.start()
-    _copy(blocks[middle:], sums)
-    other.join()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(context.run, _copy, blocks[:middle], sums)
+        _copy(blocks[middle:], sums)
+        other.result()  # raises its errors
     return sum(sums)
 
 

@@ -8,9 +8,9 @@ Also, the bits of a float32 product depend on the number of threads, so those of
 now the same on machines with any number of cores.
 
 OpenBLAS has one number of threads for the whole process. It is changed for the time of a small
-product, some 30 us, in which no other product of bpnet runs: those of several threads of the
-program take turns, as they do within OpenBLAS as long as it has more than one thread itself.
-Only a product that the program computes without bpnet in that time takes one thread too; and a
+product, some 30 us, in which bpnet runs no other that takes threads: those of several threads
+of the program take turns, as they do within OpenBLAS as long as it has more than one thread
+itself. Only a product that the program computes without bpnet in that time takes one thread too; and a
 program that changes the number must do so between products.
 """
 
@@ -61,13 +61,14 @@ class Products:
             return np.matmul(a, b, out)
         with self._lock:
             self._before = before = self._get()
+            start = self._changes & ~1  # odd only if a signal has interrupted the lines below
             try:
-                self._changes += 1
+                self._changes = start + 1
                 self._put(1)
                 return np.matmul(a, b, out)
             finally:
                 self._put(before)
-                self._changes += 1
+                self._changes = start + 2
 
     def large(self, a: Any, b: Any, out: Any = None) -> Any:
         """Multiply on all threads."""

@@ -192,7 +192,8 @@ class Backend(ABC):
     def refresh(self, host_arrays: dict[str, Any]) -> dict[str, Array]:
         """Move some host arrays, whose shapes recur in each epoch, to this backend's device.
 
-        None stays None. A backend may compile the transfer. Called inside :meth:`activate`.
+        None stays None; an array may be there already. A backend may compile the transfer.
+        Called inside :meth:`activate`.
         """
         return {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
 

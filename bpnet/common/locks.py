@@ -44,7 +44,8 @@ class FairLock(Lock):
 
     def __init__(self) -> None:
         super().__init__()
-        self._turnstile = threading.Lock()  # held while waiting for the lock
+        # Held while waiting for the lock; reentrant, as a signal's handler may wait too.
+        self._turnstile = threading.RLock()
         self._owner: int | None = None
         self._depth = 0
 
@@ -55,7 +56,7 @@ class FairLock(Lock):
         else:
             with self._turnstile:
                 self._lock.acquire()
-            self._owner = me
+                self._owner = me
         self._depth += 1
         return self
 
@@ -71,7 +72,7 @@ class FairLock(Lock):
         super().free_if_stuck()
         if self._lock is not before:
             self._owner, self._depth = None, 0
-        self._turnstile = threading.Lock()
+        self._turnstile = threading.RLock()
 
 
 _LOCKS: weakref.WeakSet[Lock] = weakref.WeakSet()

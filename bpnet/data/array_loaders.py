@@ -33,7 +33,7 @@ class ResidentLoader(DatasetLoader):
 class PiecewiseLoader(DatasetLoader):
     """Examples that do not fit: each epoch moves them in its order, in pieces that do.
 
-    A piece is as many whole batches as fit; of sparse data, which becomes dense, one batch. The
+    A piece is as many whole batches as fit; of sparse data, as become about 8 MiB. The
     parameters are those of :class:`DatasetLoader`; the data is on the host.
     """
 

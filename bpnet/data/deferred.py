@@ -26,7 +26,7 @@ _MAPPED = 2**24
 class Deferred:
     """Stands for ``X[rows].astype(dtype)``, an array in C order that is never made as a whole.
 
-    Indexing it returns a NumPy array.
+    Indexing it, or ``np.asarray``, returns a NumPy array. X must not change meanwhile.
 
     Parameters
     ----------
@@ -44,6 +44,19 @@ class Deferred:
         self._X, self._rows, self.dtype = X, rows, np.dtype(dtype)
         self.shape = (len(X) if rows is None else len(rows), X.shape[1])
         self._map = _map_of(X)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the array in bytes, if it were made."""
+        return self.size * self.dtype.itemsize
 
     def __getitem__(self, key: Any) -> Any:
         """Return rows, or columns ``[:, j]`` of them, as an array in C order."""
@@ -160,10 +173,15 @@ def _count_not_finite(array: Any, dtype: Any) -> int:
 
 
 def _map_of(X: Any) -> Any:
-    """Return the memory map of an array, if pages that are given back can be read again."""
-    shared = False
+    """Return the memory map of an array, if pages that are given back can be read again.
+
+    Those of a private map (mode "c") would lose their changes; a view may not know its mode.
+    """
+    modes = set()
     while isinstance(X, np.ndarray):
-        shared = shared or (isinstance(X, np.memmap) and X.mode != "c")  # "c": changes are lost
+        if isinstance(X, np.memmap):
+            modes.add(X.mode)
         X = X.base
+    shared = bool(modes) and modes <= {"r", "r+", "w+"}
     usable = shared and isinstance(X, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED")
     return X if usable else None

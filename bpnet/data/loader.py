@@ -50,8 +50,8 @@ class Piece(NamedTuple):
     ----------
     arrays : dict
         The arrays "X", "y", "w" and "order" of :mod:`bpnet.training.step`, the last on the
-        host. A loader of your own yields "X", "y" and perhaps "w", whose rows are those of the
-        batches in order.
+        host or the backend. A loader of your own yields "X", "y" and perhaps "w", whose rows
+        are those of the batches in order.
     sizes : list of int
         The number of examples in each batch, all but the last `batch_size`. [] is one batch of
         all rows.

@@ -143,7 +143,7 @@ class Training(Controls):
     Attributes
     ----------
     network, data, validation
-        As above.
+        As above; large X, which is cast where it is read, is an array after ``np.asarray``.
     backend : Backend
         Where training runs.
     epoch, epochs : int

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bpnet.backend.transfer import copy_parameters
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.errors import NonFinite
@@ -36,14 +37,14 @@ class Guard:
     runner : Runner
         The run.
     start : list of dict of str to array
-        The parameters with which it has begun, which nobody changes; kept for one epoch.
+        The parameters with which it has begun, of which a copy is kept for one epoch.
     epoch : int
         Number of epochs that a resumed run has already completed.
     """
 
     def __init__(self, runner: Runner, start: Parameters, epoch: int) -> None:
         self.runner, self.epoch = runner, epoch
-        self._start: Parameters = start
+        self._start = copy_parameters(start, runner.backend)
         self._good: Array | None = None  # of the start, if there is none
         self._last: Array | None = None
         self._spare: Array | None = None  # memory for the next copy
@@ -64,7 +65,8 @@ class Guard:
 
     def keep(self, epoch: int) -> None:
         """Keep the arrays last read, or those a callback has set since."""
-        if self.runner.parameters is not self._seen:
+        # Nothing was read if a callback has asked for more epochs after the last.
+        if self._last is None or self.runner.parameters is not self._seen:
             *_, self._last = self._copy(self.runner.arrays, self._last)
         self._spare, self._good, self._last = self._good, self._last, None
         self._start, self.epoch = [], epoch
@@ -189,6 +191,8 @@ class Guard:
             return (
                 "weights or optimizer state were not finite before training; start from others"
             )
+        if not _is_finite(self._xp, X):
+            return "features have changed during training, and are not finite any more"
         size = max(self._largest(p) for layer in before["parameters"] for p in layer.values())
         grown = f"weights have grown to {size:.3g}, so " if size > LARGE else ""
         targets = self._largest(y) if y.ndim == 2 else None

@@ -243,3 +243,12 @@ def test_training_and_prediction_copy_no_large_features(form, features, monkeypa
     }
     for name, call in calls.items():  # a block of 4096 rows is 4.9 MB, its float64 9.8
         assert peak(call) < (0.2 if name == "fit" else 0.45) * features.nbytes, name
+
+
+def test_a_view_of_a_private_map_keeps_what_was_written(tmp_path):
+    np.save(tmp_path / "X.npy", np.zeros((100, 3), "float32"))
+    private = np.load(tmp_path / "X.npy", mmap_mode="c")
+    private[:] = 1.0
+    shared = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert deferred._map_of(np.asarray(private).view(np.memmap)) is None  # knows no mode
+    assert deferred._map_of(np.asarray(shared)) is not None

@@ -271,3 +271,41 @@ def test_the_demo_says_where(tmp_path, capsys):
     line = err.splitlines()[-1]
     assert re.match(r"bpnet demo: training diverged, in epoch \d+, step \d+: ", line)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_callback_that_asks_for_more_epochs_keeps_the_last_good_ones(backend):
+    class More(bpnet.Callback):
+        def on_epoch_end(self, training):
+            if training.epoch == 2 == training.epochs:
+                training.epochs = 4
+                self.good = flat(backend, training.parameters)
+
+        def on_epoch_begin(self, training):
+            if training.epoch == 2:
+                training.parameters = [
+                    {k: p * float("nan") for k, p in layer.items()}
+                    for layer in training.parameters
+                ]
+
+    more, net = More(), bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+    X = np.linspace(-1.0, 1.0, 20, dtype="float32")[:, None]
+    settings = {"callbacks": more, "backend": backend, "on_nonfinite": "restore"}
+    history = net.fit(X, X[:, 0], epochs=2, batch_size=5, **settings)
+    assert "epoch 3" in history.stopped
+    assert_same(flat(backend, net.parameters), more.good)
+
+
+def test_weights_changed_in_place_do_not_change_those_restored():
+    net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0).build(1)
+    W = net.parameters[0]["W"]
+    before = W.copy()
+
+    def spoil(self, training):
+        W[...] = 7.0
+        training.set_learning_rate(1e30)
+
+    X = np.linspace(-1.0, 1.0, 20, dtype="float32")[:, None]
+    callback = type("Spoil", (bpnet.Callback,), {"on_epoch_begin": spoil})()
+    settings = {"callbacks": callback, "backend": "numpy", "on_nonfinite": "restore"}
+    net.fit(X, X[:, 0], epochs=3, batch_size=2, **settings)
+    np.testing.assert_array_equal(net.parameters[0]["W"], before)

@@ -109,18 +109,14 @@ def test_parameters_assigned_in_teardown_reach_the_network(backend):
     assert all(np.all(p == 0.0) for p in flat(backend, net.parameters))
 
 
-def test_the_initial_parameters_are_kept_for_one_epoch_alone():
-    """Should it fail, they are restored; later the run has copies of others."""
+def test_the_initial_parameters_are_not_kept_while_fit_runs():
+    """The run has copies of them, and memory may be scarce."""
     net = network().build(2)
     initial = weakref.ref(net.parameters[0]["W"])
     seen = []
     look = hook("on_epoch_begin", lambda training: seen.append(initial() is not None))
     net.fit(X, Y, epochs=3, callbacks=look, backend="numpy")
-    assert seen == [True, False, False]
-    ignoring = network().build(2)
-    initial = weakref.ref(ignoring.parameters[0]["W"])
-    ignoring.fit(X, Y, epochs=1, callbacks=look, backend="numpy", on_nonfinite="ignore")
-    assert seen[3:] == [False]
+    assert seen == [False, False, False]
 
 
 def test_the_runner_and_the_examples_are_freed_without_garbage_collection(backend):
