@@ -10,7 +10,7 @@ now the same on machines with any number of cores.
 OpenBLAS has one number of threads for the whole process. It is changed for the time of a small
 product, some 30 us, in which bpnet runs no other that takes threads: those of several threads
 of the program take turns, as they do within OpenBLAS as long as it has more than one thread
-itself. Only a product that the program computes without bpnet in that time takes one thread too;
+itself. Only a product that the program computes without bpnet in that time takes one thread;
 and a program that changes the number must do so between products.
 """
 
