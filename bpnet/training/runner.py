@@ -15,7 +15,8 @@ from bpnet.backend.transfer import copy_parameters, host_scalar
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.common.component import is_own
 from bpnet.common.locks import FairLock
-from bpnet.data.loader import DatasetLoader, Loader
+from bpnet.data.array_loaders import ResidentLoader
+from bpnet.data.loader import Loader
 from bpnet.errors import ComponentError
 from bpnet.model.compiled import FUNCTIONS
 from bpnet.model.model import Model
@@ -236,7 +237,7 @@ class Runner:
 
     def _look_ahead(self) -> None:
         """Draw and move the order of the next epoch while the device is still at work."""
-        if isinstance(self.loader, DatasetLoader):
+        if isinstance(self.loader, ResidentLoader):  # the order of others stays on the host
             order = self.loader.order_ahead(self.state.epochs_taken + 1)
             if order is not None:
                 self._ahead = (order, self._moved(order, self._first_counters()))
@@ -269,15 +270,12 @@ class Runner:
             FUNCTIONS.give_back(key, step)
         self._borrowed, self.steps = {}, {}
 
-    def zero_loss(self) -> Array:
-        """Return the initial loss of an epoch."""
-        return self.scalar(0.0, self.model.dtype)
-
     def counters(self, epoch: int) -> StepState:
         """Return `step` and `t` as they are after `epoch` completed epochs."""
         step, t, start = self._start
         steps = (epoch - start) * self.loader.n_batches
-        return {"step": self.scalar(step + steps), "t": self.scalar(t + steps)}
+        counts = {"step": step + steps, "t": t + steps}
+        return self.backend.refresh({k: host_scalar(n, "int64") for k, n in counts.items()})
 
     def scalar(self, value: float, dtype: str = "int64") -> Array:
         """Put a number on the device."""
