@@ -34,8 +34,10 @@ lending_club (over 90 % in one class), flights, hotel_rates and Smarket (dates),
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS = 6000
 SEED = 0
@@ -53,6 +55,8 @@ class Table:
 
     def load(self) -> tuple[pd.DataFrame, pd.Series, str]:
         """Return the predictors, the outcome, and "classes" or "number"."""
+        from pandas.api.types import is_numeric_dtype
+
         package, _, name = self.source.partition(":")
         frame = SOURCES[package](name).drop(columns=list(self.drop))
         frame = frame[frame[self.outcome].notna()]
@@ -60,11 +64,7 @@ class Table:
             frame = frame.sample(ROWS, random_state=SEED)
         frame = frame.reset_index(drop=True)
         X, y = frame.drop(columns=self.outcome), frame[self.outcome]
-        categories = [
-            name
-            for name in X
-            if name in self.codes or not pd.api.types.is_numeric_dtype(X[name])
-        ]
+        categories = [name for name in X if name in self.codes or not is_numeric_dtype(X[name])]
         X = X.astype(dict.fromkeys(categories, "category"))
         return X, y.astype(str if self.kind == "classes" else float), self.kind
 
@@ -82,6 +82,7 @@ def _sklearn(name: str) -> pd.DataFrame:
 
 
 def _river(name: str) -> pd.DataFrame:
+    import pandas as pd
     from river import datasets
 
     return pd.DataFrame([{**x, "outcome": y} for x, y in getattr(datasets, name)()])
