@@ -42,7 +42,7 @@ _ERRORS = {
 
 
 class Line(NamedTuple):
-    """A line of code, printed as ``layers.py:203   z = xp.matmul(...)``.
+    """A line of code, printed as ``dense.py:123   z = xp.matmul(...)``.
 
     Attributes
     ----------

@@ -37,9 +37,14 @@ ARRAY_LIBRARIES = {
 # These modules compute on any array type and never touch the host, so they must not use NumPy.
 CORE = (
     "activations", "backend/special", "backprop", "callbacks/early_stopping", "inference",
-    "layers", "losses", "metrics/base", "metrics/classification", "metrics/evaluation",
+    "layers/__init__", "layers/base", "layers/dense", "layers/dropout", "losses/__init__",
+    "losses/base", "losses/crossentropy", "losses/poisson", "losses/regression",
+    "losses/table", "metrics/base", "metrics/classification", "metrics/evaluation",
     "metrics/ranking", "metrics/regression", "metrics/table", "model/model", "model/recorder",
-    "model/summary", "network", "optimizers", "schedules", "training/loop", "training/monitors",
+    "model/summary", "network", "optimizers/__init__", "optimizers/adam",
+    "optimizers/adaptive", "optimizers/base", "optimizers/sgd", "optimizers/table",
+    "schedules/__init__", "schedules/base", "schedules/decay", "schedules/lookup",
+    "schedules/plateau", "schedules/warm_up", "training/loop", "training/monitors",
     "training/runner", "training/step",
 )  # fmt: skip
 
@@ -551,8 +556,8 @@ def public(owner, name):
         if inspect.isclass(owner):
             if inspect.isroutine(value) or isinstance(value, property):
                 yield f"{name}.{member}", value
-        elif getattr(value, "__module__", None) == owner.__name__ and (
-            inspect.isclass(value) or inspect.isfunction(value)
+        elif (inspect.isclass(value) or inspect.isfunction(value)) and (
+            f"{value.__module__}.".startswith(f"{owner.__name__}.")
         ):
             yield from public(value, f"{name}.{member}")
 
