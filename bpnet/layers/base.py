@@ -10,6 +10,7 @@ from bpnet import initializers
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_number
 from bpnet.common.component import Component, attributes
+from bpnet.layers.factors import Factors
 from bpnet.random import generator
 from bpnet.schedules import Schedule
 
@@ -39,6 +40,8 @@ class Layer(Component):
     """The interface above as a base class; the defaults suit a layer without parameters."""
 
     kind = "layers"
+    learning_rate_factors: Factors = ()
+    weight_decay_factors: Factors = ()
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the width of the output."""
@@ -56,6 +59,14 @@ class Layer(Component):
         """
         drawn = self.initial_parameters(generator(0, "weights"), n_inputs)
         return {name: initializers.shape_of(values) for name, values in drawn.items()}
+
+    def factors(self, name: str) -> tuple[float, float]:
+        """Return the factors of learning rate and weight decay of a parameter, 1.0 by default.
+
+        A learning rate of factor 0 leaves the parameter as it is.
+        """
+        rates, decays = dict(self.learning_rate_factors), dict(self.weight_decay_factors)
+        return rates.get(name, 1.0), decays.get(name, 1.0)
 
     def schedules(self) -> dict[str, Schedule]:
         """Return the attributes that are schedules, by name."""
