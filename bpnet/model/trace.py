@@ -41,13 +41,16 @@ _ERRORS = {
 }
 
 
+_PACKAGE = Path(__file__).parents[1]
+
+
 class Line(NamedTuple):
-    """A line of code, printed as ``layers.py:203   z = xp.matmul(...)``.
+    """A line of code, printed as ``layers/dense.py:123   z = xp.matmul(...)``.
 
     Attributes
     ----------
     file : str
-        File name, without its folder.
+        The file within bpnet; of a file elsewhere, its name.
     number : int
         Line number, from 1.
     text : str
@@ -307,10 +310,16 @@ def line_of(function: Callable[..., Any], target: str, which: int = -1) -> Line:
         found = [found[which]]
     parts = [ast.get_source_segment(source_text, node) or "" for node in found]
     return Line(
-        Path(inspect.getsourcefile(function) or "").name,
+        _file_of(function),
         first + found[0].lineno - 1,
         "; ".join(" ".join(part.split()) for part in parts),
     )
+
+
+def _file_of(function: Callable[..., Any]) -> str:
+    """Return the file of a function within bpnet, or the name of a file elsewhere."""
+    path = Path(inspect.getsourcefile(function) or "")
+    return path.relative_to(_PACKAGE).as_posix() if _PACKAGE in path.parents else path.name
 
 
 def _line_in(function: Callable[..., Any], target: str, which: int = -1) -> Line:
@@ -319,7 +328,7 @@ def _line_in(function: Callable[..., Any], target: str, which: int = -1) -> Line
         return line_of(function, target, which)
     except LookupError:
         source, first = inspect.getsourcelines(function)
-        return Line(Path(inspect.getsourcefile(function) or "").name, first, source[0].strip())
+        return Line(_file_of(function), first, source[0].strip())
     except (OSError, TypeError):  # entered in a shell, or not written in Python
         return Line(function.__module__, 0, getattr(function, "__qualname__", ""))
 

@@ -100,15 +100,30 @@ def test_each_line_stands_where_it_is_said_to():
 @pytest.mark.parametrize(
     ("name", "equation", "file", "text"),
     [
-        ("z1", "z1 = X W1 + b1", "layers.py", 'z = xp.matmul(a_previous, parameters["W"])'),
+        (
+            "z1",
+            "z1 = X W1 + b1",
+            "layers/dense.py",
+            'z = xp.matmul(a_previous, parameters["W"])',
+        ),
         ("a2", "a2 = sigmoid(z2)", "activations.py", "xp.where(z >= 0.0"),
-        ("p", "p = sigmoid(a3)", "losses.py", "sigmoid.f(xp, z)"),
-        ("dl/da3", "dl/da3 = (p - y) / n", "losses.py", "(sigmoid.f(xp, z) - y)"),
-        ("delta3", "delta3 = dl/da3 / m", "losses.py", "errors / errors.shape[0]"),
-        ("dW2", "dW2 = a1^T delta2", "layers.py", "xp.matmul(a_previous.T, delta)"),
-        ("db2", "db2 = sum over rows of delta2", "layers.py", "xp.sum(delta, axis=0)"),
-        ("dL/da1", "dL/da1 = delta2 W2^T", "layers.py", 'xp.matmul(delta, parameters["W"].T)'),
-        ("delta1", "delta1 = dL/da1 * tanh'(z1)", "layers.py", "error * self.activation.df"),
+        ("p", "p = sigmoid(a3)", "losses/crossentropy.py", "sigmoid.f(xp, z)"),
+        ("dl/da3", "dl/da3 = (p - y) / n", "losses/crossentropy.py", "(sigmoid.f(xp, z) - y)"),
+        ("delta3", "delta3 = dl/da3 / m", "losses/base.py", "errors / errors.shape[0]"),
+        ("dW2", "dW2 = a1^T delta2", "layers/dense.py", "xp.matmul(a_previous.T, delta)"),
+        ("db2", "db2 = sum over rows of delta2", "layers/dense.py", "xp.sum(delta, axis=0)"),
+        (
+            "dL/da1",
+            "dL/da1 = delta2 W2^T",
+            "layers/dense.py",
+            'xp.matmul(delta, parameters["W"].T)',
+        ),
+        (
+            "delta1",
+            "delta1 = dL/da1 * tanh'(z1)",
+            "layers/dense.py",
+            "error * self.activation.df",
+        ),
     ],
 )
 def test_equations_and_the_code_that_computes_them(net, name, equation, file, text):
@@ -122,7 +137,7 @@ def test_a_layer_with_code_of_its_own_is_run_and_shown():
     trace = network(ForgetfulDense(3, "tanh"), bpnet.Dense(1)).trace(X, Y)
     assert_array_equal(trace["delta1"], trace["dL/da1"])
     (line,) = (entry.line for entry in trace.entries if entry.name == "delta1")
-    assert line.file == "gradient_checking.py"
+    assert line.file == "learn/gradient_checking.py"
 
 
 def test_each_layer_runs_once_forward_and_once_back(net, monkeypatch):
@@ -174,7 +189,7 @@ def test_it_prints_as_a_table(net):
     assert head.split() == ["name", "shape", "value", "equation", "computed", "by"]
     assert [row.split()[0] for row in rows] == list(net.trace(X, Y))
     assert "(3, 2)" in rows[2]
-    assert "layers.py:" in rows[0]
+    assert "layers/dense.py:" in rows[0]
     assert repr(net.trace(X, Y)).startswith("Trace(z1, a1,")
 
 

@@ -1,8 +1,8 @@
 """Mutation testing: change the core in some 2000 places and see which changes fail a test.
 
     pip install -e ".[measure]"
-    python tests/mutation/run_mutants.py                   # all modules below
-    python tests/mutation/run_mutants.py losses layers     # these
+    python tests/mutation/run_mutants.py                                # all modules below
+    python tests/mutation/run_mutants.py losses.base layers.dense       # these
 
 mutmut writes the mutants, copies of each function with one change each, to a copy of the
 package in `mutants/`. The first pass collects the tests once and runs each mutant in a fork,
@@ -38,10 +38,18 @@ SECONDS = 120  # of CPU time; a mutant that takes longer is in an endless loop
 # The modules, each with its most relevant tests.
 MODULES = {
     "activations": ("activations",),
-    "losses": ("losses", "numerics"),
-    "layers": ("layers", "random", "initializers"),
+    "losses.base": ("losses", "numerics"),
+    "losses.crossentropy": ("losses", "numerics"),
+    "losses.regression": ("losses", "numerics"),
+    "losses.poisson": ("losses", "numerics"),
+    "layers.base": ("layers",),
+    "layers.dense": ("layers", "initializers"),
+    "layers.dropout": ("layers", "random"),
     "model.model": ("network", "model", "memory", "arguments"),
-    "optimizers": ("optimizers",),
+    "optimizers.base": ("optimizers",),
+    "optimizers.sgd": ("optimizers",),
+    "optimizers.adaptive": ("optimizers",),
+    "optimizers.adam": ("optimizers",),
     "backprop": ("gradients", "layers", "state"),
     "training.step": ("loop", "random", "lr_finder"),
     "training.state": ("state",),
