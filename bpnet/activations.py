@@ -267,6 +267,38 @@ class SiLU(Activation):
         return s * (1.0 + z * (1.0 - s))
 
 
+class Mish(Activation):
+    """f(z) = z tanh(softplus(z)), f'(z) = a / z + z σ(z) / cosh^2(softplus(z)).
+
+    Misra, "Mish: a self regularized non-monotonic activation function", 2020. Both follow
+    from a single exponential e = e^-abs(z), as tanh(ln(1 + e^z)) is a ratio of polynomials
+    in it.
+    """
+
+    name = "mish"
+    default_init = "he_normal"
+
+    def f(self, xp: Namespace, z: Array) -> Array:
+        """Compute z n / d with n / d = tanh(softplus(z)); see :meth:`_parts`."""
+        _, n, q = self._parts(xp, z)
+        return z * (n / (n + 2.0 * q))
+
+    def df(self, xp: Namespace, z: Array, a: Array) -> Array:
+        """Compute n / d + 4 z (1 + e) s / d^2, with s = e for z < 0, else e^2."""
+        e, n, q = self._parts(xp, z)
+        d = n + 2.0 * q
+        s = xp.where(z >= 0.0, e * e, e)
+        return n / d + z * (4.0 * (1.0 + e) * s / (d * d))
+
+    @staticmethod
+    def _parts(xp: Namespace, z: Array) -> tuple[Array, Array, Array]:
+        """Compute e, n and q = (d - n) / 2: (1 + e^z)^2 = 1 + n / q without overflow."""
+        e = xp.exp(-xp.abs(z))
+        positive = z >= 0.0
+        n = xp.where(positive, 1.0 + 2.0 * e, e * (e + 2.0))
+        return e, n, xp.where(positive, e * e, xp.ones_like(e))
+
+
 class Softsign(Activation):
     """f(z) = z / (1 + abs(z)), f'(z) = 1 / (1 + abs(z))^2 (Turian et al. 2009)."""
 
@@ -309,6 +341,7 @@ selu = SELU()
 gelu = GELU()
 softplus = Softplus()
 silu = SiLU()
+mish = Mish()
 softsign = Softsign()
 hard_sigmoid = HardSigmoid()
 
@@ -316,7 +349,7 @@ ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
         identity, sigmoid, tanh, relu, leaky_relu, elu, selu,
-        gelu, softplus, silu, softsign, hard_sigmoid,
+        gelu, softplus, silu, mish, softsign, hard_sigmoid,
     )
 }  # fmt: skip
 

@@ -77,6 +77,15 @@ REFERENCES = {
         lambda z: z * special.expit(z),
         lambda z: special.expit(z) * (1.0 + z * special.expit(-z)),
     ),
+    "Mish()": (
+        lambda z: z * np.tanh(np.logaddexp(0.0, z)),
+        lambda z: (
+            np.tanh(np.logaddexp(0.0, z))
+            + np.clip(z, -800.0, 300.0)
+            * special.expit(z)
+            / np.cosh(np.clip(np.logaddexp(0.0, z), 0.0, 300.0)) ** 2.0
+        ),
+    ),
     "Softsign()": (
         lambda z: np.sign(z) - np.sign(z) / (1.0 + np.abs(z)),
         lambda z: (1.0 / (1.0 + np.abs(z))) ** 2,

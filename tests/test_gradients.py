@@ -12,7 +12,13 @@ from numpy.testing import assert_allclose
 import bpnet
 from bpnet import backprop
 from bpnet.activations import ACTIVATIONS, ELU, Activation, LeakyReLU
-from bpnet.losses import LOSSES, Huber, MeanSquaredError
+from bpnet.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    MeanSquaredError,
+)
 from bpnet.random import uniform_bits
 
 M, N_IN, N_OUT = 7, 3, 4
@@ -29,6 +35,8 @@ LOSS_CASES = {
     "labels": (LOSSES["categorical_crossentropy"], LABELS),
     "one-hot": (LOSSES["categorical_crossentropy"], np.eye(N_OUT)[LABELS]),
     "soft": (LOSSES["categorical_crossentropy"], rng.dirichlet(np.ones(N_OUT), M)),
+    "binary smoothed": (BinaryCrossentropy(0.1), (REAL > 0.0).astype(float)),
+    "labels smoothed": (CategoricalCrossentropy(0.1), LABELS),
     "squared": (LOSSES["mean_squared_error"], REAL),
     "absolute": (LOSSES["mean_absolute_error"], REAL),
     "huber": (Huber(0.5), REAL),
@@ -64,9 +72,11 @@ def torch_loss(F, loss, z, y):
     """Return the loss of each example."""
     match loss.name:
         case "binary_crossentropy":
+            y = y * (1.0 - loss.label_smoothing) + loss.label_smoothing / 2.0
             return F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(1)
         case "categorical_crossentropy":
-            return F.cross_entropy(z, y, reduction="none")
+            smoothing = loss.label_smoothing
+            return F.cross_entropy(z, y, reduction="none", label_smoothing=smoothing)
         case "mean_squared_error":
             return F.mse_loss(z, y, reduction="none").mean(1)
         case "mean_absolute_error":

@@ -31,7 +31,7 @@ VARIANCE = {
 }
 
 DEFAULTS = {
-    "he_normal": ("relu", "leaky_relu", "elu", "gelu", "softplus", "silu"),
+    "he_normal": ("relu", "leaky_relu", "elu", "gelu", "softplus", "silu", "mish"),
     "lecun_normal": ("selu",),
     "glorot_uniform": ("identity", "sigmoid", "tanh", "softsign", "hard_sigmoid"),
 }

@@ -12,7 +12,15 @@ from scipy import special, stats
 
 import bpnet
 from bpnet import losses
-from bpnet.losses import LOSSES, Huber, Loss, mean_loss, output_error
+from bpnet.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    Loss,
+    mean_loss,
+    output_error,
+)
 
 M, N = 6, 4
 rng = np.random.default_rng(0)
@@ -63,6 +71,34 @@ CASES = {
             special.rel_entr(y, special.softmax(z, axis=1)) + special.entr(y), axis=1
         ),
         lambda F, y, z: F.cross_entropy(z, y, reduction="none"),
+    ),
+    "binary smoothed": (
+        BinaryCrossentropy(label_smoothing=0.2),
+        ZERO_ONE,
+        lambda y, z: (
+            -np.mean(
+                (0.1 + 0.8 * y) * special.log_expit(z)
+                + (0.9 - 0.8 * y) * special.log_expit(-z),
+                axis=1,
+            )
+        ),
+        lambda F, y, z: F.binary_cross_entropy_with_logits(
+            z, 0.1 + 0.8 * y, reduction="none"
+        ).mean(1),
+    ),
+    "categorical smoothed labels": (
+        CategoricalCrossentropy(label_smoothing=0.2),
+        LABELS,
+        lambda y, z: (
+            -np.sum((0.8 * np.eye(N)[y] + 0.05) * special.log_softmax(z, axis=1), axis=1)
+        ),
+        lambda F, y, z: F.cross_entropy(z, y, reduction="none", label_smoothing=0.2),
+    ),
+    "categorical smoothed soft": (
+        CategoricalCrossentropy(label_smoothing=0.2),
+        SOFT,
+        lambda y, z: -np.sum((0.8 * y + 0.05) * special.log_softmax(z, axis=1), axis=1),
+        lambda F, y, z: F.cross_entropy(z, y, reduction="none", label_smoothing=0.2),
     ),
     "squared": (
         LOSSES["mean_squared_error"],

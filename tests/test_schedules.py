@@ -14,8 +14,12 @@ import bpnet
 from bpnet.schedules import (
     Constant,
     Cosine,
+    CosineRestarts,
+    CosLog,
     Exponential,
+    FlatCosine,
     InverseScaling,
+    OneCycle,
     ReduceOnPlateau,
     Schedule,
     Step,
@@ -31,6 +35,13 @@ SCHEDULES = [
     WarmUp(0.1, epochs=5),
     WarmUp(Cosine(0.1, epochs=20), epochs=5, start=0.2),
     ReduceOnPlateau(0.1),
+    FlatCosine(0.1, epochs=20),
+    CosLog(0.1, epochs=20),
+    CosLog(0.1, epochs=3, cycles=7),
+    OneCycle(0.1, epochs=20),
+    OneCycle(0.1, epochs=9, peak=0.6, start=0.5, end=0.0),
+    CosineRestarts(0.1, epochs=6, minimum=0.01),
+    CosineRestarts(0.1, epochs=0.3, growth=3),
 ]
 
 
@@ -62,6 +73,31 @@ SCHEDULES = [
         (WarmUp(Cosine(0.8, epochs=12), epochs=4), 2, 0.4),
         (WarmUp(Cosine(0.8, epochs=12), epochs=4), 4, 0.8),
         (WarmUp(Cosine(0.8, epochs=12), epochs=4), 8, 0.6),
+        (FlatCosine(0.8, epochs=12), 0, 0.8),
+        (FlatCosine(0.8, epochs=12), 6, 0.8),
+        (FlatCosine(0.8, epochs=12), 8, 0.6),
+        (FlatCosine(0.8, epochs=12), 12, 0.0),
+        (FlatCosine(0.8, epochs=12), 99, 0.0),
+        (CosLog(0.8, epochs=15), 0, 0.0),
+        (CosLog(0.8, epochs=15), 2**0.25 - 1.0, 0.4),
+        (CosLog(0.8, epochs=15), 2**0.5 - 1.0, 0.8),
+        (CosLog(0.8, epochs=15), 2**1.5 - 1.0, 0.8),
+        (CosLog(0.8, epochs=15), 2**3.5 - 1.0, 0.8),
+        (CosLog(0.8, epochs=7, cycles=3), 2**2.5 - 1.0, 0.8),
+        (CosLog(0.8, epochs=15), 15, 0.0),
+        (CosLog(0.8, epochs=15), 99, 0.0),
+        (OneCycle(0.8, epochs=10), 0, 0.032),
+        (OneCycle(0.8, epochs=10), 1.5, 0.416),
+        (OneCycle(0.8, epochs=10), 3, 0.8),
+        (OneCycle(0.8, epochs=10), 6.5, 0.4000016),
+        (OneCycle(0.8, epochs=10), 10, 3.2e-6),
+        (OneCycle(0.8, epochs=10), 99, 3.2e-6),
+        (OneCycle(0.8, epochs=10, peak=0.5, start=0.5, end=0.25), 7.5, 0.5),
+        (CosineRestarts(0.8, epochs=12), 4, 0.6),
+        (CosineRestarts(0.8, epochs=12), 12, 0.8),
+        (CosineRestarts(0.8, epochs=12, minimum=0.2), 18, 0.5),
+        (CosineRestarts(0.8, epochs=12, growth=2), 24, 0.4),
+        (CosineRestarts(0.8, epochs=12, growth=2), 36, 0.8),
     ],
 )
 def test_known_values(schedule, epoch, expected):
@@ -85,6 +121,65 @@ def test_schedules_are_those_of_pytorch_at_whole_epochs(schedule, scheduler, set
         assert schedule(epoch) == pytest.approx(reference.get_last_lr()[0], rel=1e-12)
         optimizer.step()
         reference.step()
+
+
+@pytest.mark.parametrize(("epochs", "growth"), [(4, 1), (3, 2), (2, 3)])
+def test_restarts_are_those_of_pytorch_in_each_batch(epochs, growth):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(
+        optimizer, epochs, growth, eta_min=0.01
+    )
+    schedule = CosineRestarts(0.1, epochs, growth, minimum=0.01)
+    for epoch in range(40):
+        for batch in range(8):  # 8 batches: PyTorch rounds a time such as 3 + 1/7 elsewhere
+            optimizer.step()
+            reference.step(epoch + batch / 8)
+            rate = reference.get_last_lr()[0]
+            assert schedule(epoch + batch / 8) == pytest.approx(rate, rel=1e-12)
+
+
+def test_one_cycle_is_that_of_pytorch_in_each_step():
+    """There, a half ends with its last step, so its times are stretched by one step."""
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    steps, peak = 50, 0.3
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.1, total_steps=steps, pct_start=peak, cycle_momentum=False
+    )
+    schedule, last = OneCycle(0.1, epochs=1.0), peak * steps - 1.0
+    for step in range(steps):
+        first = peak * step / last
+        second = peak + (1.0 - peak) * (step - last) / (steps - 1.0 - last)
+        rate = reference.get_last_lr()[0]
+        assert schedule(min(first, peak, 1.0) if step <= last else second) == pytest.approx(
+            rate, rel=1e-9
+        )
+        optimizer.step()
+        if step < steps - 1:
+            reference.step()
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("flat_cos", "FlatCosine("), ("coslog4", "CosLog("), ("one_cycle", "OneCycle("),
+        ("cyclic", "OneCycle("), ("SGDR", "CosineRestarts("), ("cosine", "Cosine("),
+        ("CosineAnnealingWarmRestarts", "CosineRestarts("), ("warmup", "WarmUp("),
+    ],
+)  # fmt: skip
+def test_a_name_is_answered_with_the_schedule(value, right):
+    with pytest.raises(
+        TypeError, match=rf"schedule is given as bpnet\.schedules\.{right[:-1]}\("
+    ):
+        bpnet.SGD(value)
+
+
+@pytest.mark.parametrize("schedule", [CosLog(0.2, 3), FlatCosine(0.2, 3)], ids=repr)
+def test_it_may_be_a_rate_of_dropout_and_a_weight_decay(schedule):
+    net = bpnet.Network([bpnet.Dropout(schedule), bpnet.Dense(2)], "mse", seed=0)
+    history = net.fit(X, Y, optimizer=bpnet.AdamW(schedule, schedule), epochs=EPOCHS)
+    assert np.all(np.isfinite(history["loss"]))
 
 
 @given(st.floats(0.0, 1e4))

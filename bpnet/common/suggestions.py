@@ -35,7 +35,6 @@ _ELSEWHERE: dict[str, tuple[str, ...]] = {
     "rectifier": ("relu",),
     "none": ("identity",),
     "hardswish": ("silu",),
-    "mish": ("silu", "gelu"),
     "prelu": ("leaky_relu",),
     # initializers
     "glorot": ("glorot_uniform", "glorot_normal"),

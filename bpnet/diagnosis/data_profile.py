@@ -17,7 +17,7 @@ import numpy as np
 
 from bpnet.data.dataset import Dataset
 from bpnet.layers import Dense
-from bpnet.losses import Loss, mean_loss
+from bpnet.losses import Loss, mean_loss, smoothed
 from bpnet.model.parameters import has_weights
 from bpnet.training.loop import Training
 
@@ -152,6 +152,9 @@ def _logits(kind: Loss, expected: Any) -> Any:
     """Return the logits that predict these targets, finite even where 0 or 1 is certain."""
     if kind.targets == "real":
         return expected
+    if kind.targets != "counts":
+        n_classes = expected.shape[-1] if kind.targets == "labels" else 2
+        expected = smoothed(expected, getattr(kind, "label_smoothing", 0.0), n_classes)
     log = np.log(np.maximum(expected, _TINY))
     if kind.targets == "probabilities":
         return log - np.log(np.maximum(1.0 - expected, _TINY))

@@ -37,9 +37,9 @@ class Dense(Layer):
         A name from :mod:`bpnet.activations`, or an instance such as ``LeakyReLU(0.2)``.
     init : str or callable or None, default None
         A name from :mod:`bpnet.initializers`, or a function ``(rng, n_in, n_out)``. None
-        uses the activation's default: He-normal for relu, leaky_relu, elu, gelu, softplus and
-        silu; LeCun-normal for selu; Glorot-uniform for identity, sigmoid, tanh, softsign
-        and hard_sigmoid.
+        uses the activation's default: He-normal for relu, leaky_relu, elu, gelu, softplus,
+        silu and mish; LeCun-normal for selu; Glorot-uniform for identity, sigmoid, tanh,
+        softsign and hard_sigmoid.
     bias_init : str or callable, default "zeros"
         The same for the biases, which are drawn as weights (1, n_l).
     l1, l2 : float, default 0.0

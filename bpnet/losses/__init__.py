@@ -12,7 +12,12 @@ weighted mean over examples is taken once, in :func:`mean_loss` and :func:`outpu
 """
 
 from bpnet.losses.base import Loss, TargetKind, mean_loss, output_error, sum_of_weights
-from bpnet.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, one_hot
+from bpnet.losses.crossentropy import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    one_hot,
+    smoothed,
+)
 from bpnet.losses.poisson import Poisson
 from bpnet.losses.regression import Huber, MeanAbsoluteError, MeanSquaredError
 from bpnet.losses.table import ALIASES, LOSSES, get
@@ -32,5 +37,6 @@ __all__ = [
     "mean_loss",
     "one_hot",
     "output_error",
+    "smoothed",
     "sum_of_weights",
 ]

@@ -11,17 +11,29 @@ next epoch, and ``value(epoch, state)`` reads it.
 """
 
 from bpnet.schedules.base import Directions, Schedule, ScheduleState
-from bpnet.schedules.decay import Constant, Cosine, Exponential, InverseScaling, Step
+from bpnet.schedules.cycles import CosineRestarts, CosLog, OneCycle
+from bpnet.schedules.decay import (
+    Constant,
+    Cosine,
+    Exponential,
+    FlatCosine,
+    InverseScaling,
+    Step,
+)
 from bpnet.schedules.lookup import check_value, example, get
 from bpnet.schedules.plateau import ReduceOnPlateau
 from bpnet.schedules.warm_up import WarmUp
 
 __all__ = [
     "Constant",
+    "CosLog",
     "Cosine",
+    "CosineRestarts",
     "Directions",
     "Exponential",
+    "FlatCosine",
     "InverseScaling",
+    "OneCycle",
     "ReduceOnPlateau",
     "Schedule",
     "ScheduleState",

@@ -105,7 +105,32 @@ class Cosine(Schedule):
 
     def __call__(self, epoch: float) -> float:
         """Return the learning rate at this time."""
+        return half_cosine(self.learning_rate, self.minimum, min(epoch / self.epochs, 1.0))
+
+
+class FlatCosine(Schedule):
+    """Stay at eta_0 for half of `epochs`, then decrease to 0 along half a cosine.
+
+    The schedule of weight decay and dropout rate in RealMLP (Holzmüller, Grinsztajn and
+    Steinwart, "Better by default", 2024), there called flat_cos.
+
+    Examples
+    --------
+    >>> schedule = FlatCosine(0.1, epochs=10)
+    >>> schedule(5), schedule(7.5), schedule(10)
+    (0.1, 0.05, 0.0)
+    """
+
+    def __init__(self, learning_rate: float, epochs: float) -> None:
+        self.learning_rate = check_number("learning_rate", learning_rate, 0.0)
+        self.epochs = check_number("epochs", epochs, 0.0, above=True)
+
+    def __call__(self, epoch: float) -> float:
+        """Return the learning rate at this time."""
         done = min(epoch / self.epochs, 1.0)
-        return self.minimum + (self.learning_rate - self.minimum) * 0.5 * (
-            1.0 + math.cos(math.pi * done)
-        )
+        return half_cosine(self.learning_rate, 0.0, max(2.0 * done - 1.0, 0.0))
+
+
+def half_cosine(first: float, last: float, done: float) -> float:
+    """Return the value between two others along half a cosine, of which a part is done."""
+    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * done))

@@ -10,6 +10,11 @@ from bpnet.schedules.decay import Constant
 
 # How to write a schedule that someone has given by a name.
 _EXAMPLES = {
+    "coslog": "CosLog(0.01, epochs=100)",
+    "flat": "FlatCosine(0.01, epochs=100)",
+    "cycl": "OneCycle(0.01, epochs=100)",
+    "restart": "CosineRestarts(0.01, epochs=10)",
+    "sgdr": "CosineRestarts(0.01, epochs=10)",
     "cos": "Cosine(0.01, epochs=100)",
     "step": "Step(0.01, every=10)",
     "exp": "Exponential(0.01, factor=0.95)",

@@ -241,7 +241,7 @@ def test_the_namespace_computes_what_the_standard_says(shape):
 
 def test_bounding_does_not_wait_for_the_gpu(monkeypatch):
     """Masked assignments do, as the result of the mask decides what is written."""
-    layers = [Dense(5, "gelu"), Dense(4, "hard_sigmoid"), Dense(1)]
+    layers = [Dense(5, "gelu"), Dense(3, "mish"), Dense(4, "hard_sigmoid"), Dense(1)]
     net = bpnet.Network(layers, "huber", seed=0)
     X, y = bpnet.datasets.make_spiral(30, seed=0)
     with stand_in_cupy.installed() as backend:

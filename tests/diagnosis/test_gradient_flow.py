@@ -133,7 +133,7 @@ def test_saturated_activations_are_counted(activation):
 
 def test_every_activation_is_flat_where_it_should_be():
     both = {"sigmoid", "tanh", "softsign", "hard_sigmoid"}
-    left = {"relu", "elu", "selu", "gelu", "softplus", "silu"}
+    left = {"relu", "elu", "selu", "gelu", "softplus", "silu", "mish"}
     for name, activation in ACTIVATIONS.items():
         found = flatness(activation)
         assert (found.left, found.right) == (name in both | left, name in both), name
@@ -293,6 +293,21 @@ def test_baseline_is_the_loss_of_the_best_constant_and_best_that_of_the_truth(lo
         for i in range(5)
     ]  # fmt: skip
     assert best_loss(kind, y[:5], None, n) <= np.mean(each) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("loss", "n_classes"),
+    [(losses.BinaryCrossentropy(0.2), 2), (losses.CategoricalCrossentropy(0.2), 3)],
+    ids=repr,
+)
+def test_baseline_and_best_of_smoothed_targets(loss, n_classes):
+    y = LOSS_CASES[loss.name]
+    rows = y if y.ndim == 2 else np.eye(3)[y]
+    smooth, n = rows * 0.8 + 0.2 / n_classes, rows.shape[1]
+    unsmoothed = losses.get(loss.name)
+    assert best_loss(loss, y, W, n) == pytest.approx(best_loss(unsmoothed, smooth, W, n))
+    found = baseline_loss(loss, y, W, n)
+    assert found == pytest.approx(baseline_loss(unsmoothed, smooth, W, n))
 
 
 def test_it_is_compiled_once_for_a_network(backend, monkeypatch):

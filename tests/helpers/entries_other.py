@@ -158,6 +158,12 @@ DESCRIPTIONS = {
         bpnet.activations.LeakyReLU, {}, {"negative_slope": bad.number()}
     ),
     "activations.ELU": Entry(bpnet.activations.ELU, {}, {"alpha": bad.number(0.0)}),
+    "losses.BinaryCrossentropy": Entry(
+        bpnet.losses.BinaryCrossentropy, {}, {"label_smoothing": SHARE}
+    ),
+    "losses.CategoricalCrossentropy": Entry(
+        bpnet.losses.CategoricalCrossentropy, {}, {"label_smoothing": SHARE}
+    ),
     "losses.Huber": Entry(bpnet.losses.Huber, {}, {"delta": EPSILON}),
     "initializers.Constant": Entry(
         bpnet.initializers.Constant, {"value": 1.0}, {"value": bad.number()}
@@ -195,6 +201,37 @@ DESCRIPTIONS = {
         schedules.Cosine,
         {"learning_rate": 0.1, "epochs": 5},
         {"learning_rate": START, "epochs": EPSILON, "minimum": bad.number(0.0, 0.1)},
+    ),
+    "schedules.FlatCosine": Entry(
+        schedules.FlatCosine,
+        {"learning_rate": 0.1, "epochs": 5},
+        {"learning_rate": START, "epochs": EPSILON},
+    ),
+    "schedules.CosLog": Entry(
+        schedules.CosLog,
+        {"learning_rate": 0.1, "epochs": 5},
+        {"learning_rate": START, "epochs": EPSILON, "cycles": bad.integer(1)},
+    ),
+    "schedules.OneCycle": Entry(
+        schedules.OneCycle,
+        {"learning_rate": 0.1, "epochs": 5},
+        {
+            "learning_rate": START,
+            "epochs": EPSILON,
+            "peak": bad.number(0.0, 1.0, above=True, below=True),
+            "start": bad.number(0.0, 1.0),
+            "end": bad.number(0.0, 1.0),
+        },
+    ),
+    "schedules.CosineRestarts": Entry(
+        schedules.CosineRestarts,
+        {"learning_rate": 0.1, "epochs": 5},
+        {
+            "learning_rate": START,
+            "epochs": EPSILON,
+            "growth": bad.integer(1),
+            "minimum": bad.number(0.0, 0.1),
+        },
     ),
     "schedules.WarmUp": Entry(
         schedules.WarmUp,

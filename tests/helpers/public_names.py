@@ -36,6 +36,7 @@ EXEMPT = {
     ),
     "a part of a compiled step, which sees arrays and no user": (
         "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
+        "losses.smoothed",
         "optimizers.global_norm", "random.uniform_bits", "initializers.draw",
         "initializers.shape_of",
     ),

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 import bpnet
 from bpnet import initializers, schedules
 from bpnet.activations import ACTIVATIONS, ELU, LeakyReLU
-from bpnet.losses import LOSSES, Huber
+from bpnet.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy, Huber
 from bpnet.serialization.config import build, describe
 
 RNG = np.random.default_rng(0)
@@ -183,6 +183,8 @@ SCHEDULES = [
     schedules.Constant(0.1), schedules.Step(0.1, 3), schedules.Exponential(0.1, 0.9),
     schedules.InverseScaling(0.1, 0.7), schedules.Cosine(0.1, 5, 0.01), plateau(),
     schedules.WarmUp(schedules.Step(0.1, 2), 3, 0.1), schedules.WarmUp(plateau(), 2),
+    schedules.FlatCosine(0.1, 5), schedules.CosLog(0.1, 5, 3), schedules.OneCycle(0.1, 5, 0.4),
+    schedules.CosineRestarts(0.1, 2, 3, 0.01),
 ]  # fmt: skip
 OPTIMIZERS = [
     bpnet.SGD(0.1), bpnet.SGD(0.1, 0.9, True, clip_value=1.0), bpnet.Adagrad(0.1),
@@ -193,7 +195,15 @@ OBJECTS = [
     *[("schedules", s) for s in SCHEDULES],
     *[("optimizers", o) for o in OPTIMIZERS],
     *[("activations", a) for a in (*ACTIVATIONS.values(), LeakyReLU(0.3), ELU(0.5))],
-    *[("losses", loss) for loss in (*LOSSES.values(), Huber(2.0))],
+    *[
+        ("losses", loss)
+        for loss in (
+            *LOSSES.values(),
+            Huber(2.0),
+            CategoricalCrossentropy(0.1),
+            BinaryCrossentropy(0.2),
+        )
+    ],
     *[("initializers", i) for i in initializers.INITIALIZERS.values()],
     ("layers", bpnet.Dropout(0.25)),
     ("layers", bpnet.Dense(3, LeakyReLU(0.1), init="orthogonal", bias_init="normal", l1=0.1)),
