@@ -59,6 +59,37 @@ NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
 KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
 FRACTION = Bad(1.0, ValueError, "^min_delta must be < 1, .* relative=False")
 
+
+def factors(parameter):
+    """Return cases for both arguments that are factors by parameter."""
+    cases = {
+        "number": Bad(0.1, TypeError, "^{name} must be a dict of parameter names and factors"),
+        "text": Bad("lr", TypeError, "^{name} must be a dict of parameter names and factors"),
+        "unknown": Bad({"nil": 1.0}, ValueError, "^{name} must name parameters .*; got 'nil'"),
+        "negative": Bad({parameter: -1.0}, ValueError, r"^{name}\['.*'\] must be .* >= 0, got"),
+        "None": Bad({parameter: None}, TypeError, r"^{name}\['.*'\] must be a number, got"),
+    }
+    return dict.fromkeys(("learning_rate_factors", "weight_decay_factors"), cases)
+
+
+COLUMNS = {
+    "negative": Bad([-1], ValueError, "^columns must be >= 0, got -1"),
+    "twice": Bad([1, 1], ValueError, r"^columns must name one column or more.*got \[1, 1\]"),
+    "none": Bad((), ValueError, r"^columns must name one column or more"),
+    "half": Bad([0.5], TypeError, "^columns must be an integer, got 0.5"),
+    "zero": Bad(0, ValueError, "^columns must be >= 1, got 0"),
+    "text": Bad("age", TypeError, "^columns must be an integer, got 'age'"),
+}
+TABLES = {
+    "number": Bad(12, TypeError, "^sizes must be a dict of columns and their numbers of"),
+    "sequence": Bad([12, 40], TypeError, "^sizes must be a dict of columns and their numbers"),
+    "empty": Bad({}, ValueError, "^sizes must name one column or more"),
+    "column": Bad({-1: 3}, ValueError, "^sizes must be >= 0, got -1"),
+    "name": Bad({"age": 3}, TypeError, "^sizes must be an integer, got 'age'"),
+    "size": Bad({1: 0}, ValueError, r"^sizes\[1\] must be >= 1, got 0"),
+    "half": Bad({1: 2.5}, TypeError, r"^sizes\[1\] must be an integer, got 2.5"),
+}
+
 DESCRIPTIONS = {
     "SGD": Entry(
         bpnet.SGD,
@@ -105,7 +136,9 @@ DESCRIPTIONS = {
             "bias_init": bad.named("bias_init"),
             "l1": bad.number(0.0),
             "l2": bad.number(0.0),
-        },
+            "parametrization": bad.choice(),
+        }
+        | factors("W"),
     ),
     "Dropout": Entry(bpnet.Dropout, {"rate": 0.5}, {"rate": SHARE}),
     "EarlyStopping": Entry(
@@ -120,6 +153,29 @@ DESCRIPTIONS = {
             "relative": bad.flag(),
         },
     ),
+    "Embedding": Entry(
+        bpnet.Embedding,
+        {"sizes": {3: 12}, "dimension": 8},
+        {"sizes": TABLES, "dimension": bad.integer(1), "init": bad.named("init")}
+        | factors("E3"),
+    ),
+    "ParametricActivation": Entry(
+        bpnet.ParametricActivation,
+        {"activation": "tanh"},
+        {"activation": bad.named("activation")} | factors("alpha"),
+    ),
+    "PeriodicEmbedding": Entry(
+        bpnet.PeriodicEmbedding,
+        {},
+        {
+            "frequencies": bad.integer(1),
+            "dimension": bad.integer(2),
+            "sigma": bad.number(0.0, above=True),
+            "columns": COLUMNS,
+        }
+        | factors("W2"),
+    ),
+    "Scale": Entry(bpnet.Scale, {}, {"init": bad.number()} | factors("s")),
     "GradientFlow": Entry(bpnet.GradientFlow, {}, WATCH),
     "Doctor": Entry(bpnet.Doctor, {}, WATCH),
     "Snapshots": Entry(bpnet.Snapshots, {}, {"every": bad.integer(1)}),
