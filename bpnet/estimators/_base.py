@@ -26,6 +26,7 @@ from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._divergence import Ending
+from bpnet.estimators._files import FileState
 from bpnet.estimators._inputs import (
     Features,
     check_examples,
@@ -35,6 +36,7 @@ from bpnet.estimators._inputs import (
     naming,
 )
 from bpnet.estimators._lbfgs import Objective, minimize
+from bpnet.estimators._mlp_files import file_state, restore
 from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
 from bpnet.estimators._tolerance import warn_if_coarse
@@ -266,6 +268,16 @@ class BaseMLP(Stochastic, ABC):
             network = self._network = architecture.network()
             self._architecture = architecture
         return network
+
+    # --- files ----------------------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        if self._network is not None:
+            self._network.check_idle("save")
+        return file_state(self)
+
+    def _restore_file_state(self, state: FileState) -> None:
+        restore(self, state)
 
     # --- pickling and tags ----------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    Loss,
     MeanSquaredError,
     Poisson,
     one_hot,
@@ -19,7 +20,7 @@ from bpnet.losses import (
 
 NOT_IN_FILES = (
     "files cannot represent scikit-learn's losses, so estimators do not support "
-    "bpnet.Checkpoint and Network.save; pickle the estimator instead"
+    "bpnet.Checkpoint and Network.save; save the estimator itself, by its method save"
 )
 
 
@@ -91,6 +92,25 @@ class HalfPoissonDeviance(NotInFiles, Poisson):
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Return e^z - y."""
         return self.link(xp, z) - y
+
+
+# The losses by their names in files.
+_BY_NAME: dict[str, Loss] = {
+    "log_loss": LogLoss(),
+    "binary_log_loss": BinaryLogLoss(),
+    "squared_error": HalfSquaredError(),
+    "poisson": HalfPoissonDeviance(),
+}
+
+
+def described_loss(loss: Loss) -> str | Loss:
+    """Return the name of a loss in files; those of :mod:`bpnet.losses` describe themselves."""
+    return next((name for name, own in _BY_NAME.items() if own == loss), loss)
+
+
+def loss_of(name: str) -> Loss:
+    """Return the loss of a name in a file."""
+    return _BY_NAME[name]
 
 
 def _clipped(xp: Namespace, p: Array) -> Array:

@@ -101,6 +101,7 @@ class Stochastic(MLPParameters):
             on_nonfinite="ignore",  # scikit-learn has its own error
         )  # fmt: skip
         self.n_iter_ = 0
+        self.history_ = training.history
         try:
             stopped = training.run().stopped
         except KeyboardInterrupt:

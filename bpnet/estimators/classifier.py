@@ -25,14 +25,17 @@ from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._class_weights import class_factors
 from bpnet.estimators._docs import documented
+from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
+from bpnet.serialization.config import short
 from bpnet.training.loop import Training
 
 
+@in_files
 @documented
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron classifier with scikit-learn's API.
@@ -288,6 +291,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _validation_score(self, training: Training) -> float:
         return training.logs["val_accuracy"]
+
+    # --- files and pickling ---------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        return super()._file_state() | {"classes_": self.classes_, "_kind": self._kind}
+
+    def _restore_file_state(self, state: FileState) -> None:
+        super()._restore_file_state(state)
+        self._kind, classes = state.take("_kind", str), state.array("classes_", (None,))
+        outputs, loss = self.n_outputs_, self._loss_and_link()[0]
+        n = min(len(classes), 2) if self._kind == "binary" else outputs
+        is_one_column = self._kind != "binary" or outputs == 1
+        assert self._architecture is not None
+        matches = loss == self._architecture.loss and len(classes) == n and is_one_column
+        if not matches or not np.array_equal(np.unique(classes), classes):
+            raise ValueError(f"{outputs} outputs do not match the classes {short(classes)}")
+        self.classes_ = classes
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

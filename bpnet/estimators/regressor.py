@@ -18,6 +18,7 @@ from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
+from bpnet.estimators._files import in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
 from bpnet.losses import Loss
@@ -26,6 +27,7 @@ from bpnet.schedules import Schedule
 from bpnet.training.loop import Training
 
 
+@in_files
 @documented
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron regressor with scikit-learn's API.

@@ -325,7 +325,7 @@ def test_files_are_refused_before_anything_is_fitted(name, settings, y, tmp_path
     path = tmp_path / "net.safetensors"
     kept = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0} | settings
     model = getattr(bpnet, name)(callbacks=[bpnet.Checkpoint(path)], **kept)
-    message = "^files cannot represent scikit-learn's losses.*pickle the estimator"
+    message = "^files cannot represent scikit-learn's losses.*save the estimator"
     classes = {"classes": np.unique(y)} if name == "MLPClassifier" else {}
     for fit, given in ((model.fit, {}), (model.partial_fit, classes)):
         with pytest.raises(TypeError, match=message):
