@@ -22,6 +22,7 @@ from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
 from bpnet.estimators._tolerance import warn_if_coarse
+from bpnet.layers import Dense
 from bpnet.network import Network
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import LEARNING_RATE
@@ -86,6 +87,7 @@ class Stochastic(MLPParameters):
         incremental: bool,
     ) -> Ending:  # fmt: skip
         """Run the epochs and leave the network with its last or best parameters."""
+        self._arrange(network)
         if self._last is not None and self._has_best_weights():
             network.set_parameters(backend, copy_parameters(self._last, backend))
         record = _Record(self, self._best and copy_parameters(self._best, backend))
@@ -118,6 +120,19 @@ class Stochastic(MLPParameters):
         if record.ending.diverged_to:  # go on from the weights that are kept, not from NaN
             self._last = self._optimizer = None
         return record.ending
+
+    def _arrange(self, network: Network) -> None:
+        """Arrange what is continued like the layers, as `dropout` may have been set since."""
+
+        def arranged(parts: Any) -> Any:
+            dense = iter([part for part in parts or () if part])
+            return parts and [
+                next(dense) if isinstance(layer, Dense) else {} for layer in network.layers
+            ]
+
+        self._best, self._last = arranged(self._best), arranged(self._last)
+        if self._optimizer is not None:
+            self._optimizer.optimizer_state = arranged(self._optimizer.optimizer_state)
 
     def _warn(self, stopped: str | None, incremental: bool) -> None:
         if stopped == "interrupted":
