@@ -92,10 +92,11 @@ class StoredEstimator(BaseEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a file, for :func:`bpnet.load`.
 
-        A loaded estimator makes the same predictions, to the bit, and has the same parameters
-        except for `callbacks`, `backend` and other ones that hold no numbers: they have their
-        defaults. The file is in safetensors format, contains no code and is written atomically:
-        after an error or a crash, the previous file is intact. Requires safetensors.
+        A loaded estimator makes the same predictions, to the bit, and continues alike with
+        `partial_fit` or `warm_start`. It has the same parameters, except for `callbacks` and
+        `backend`, which have their defaults: a file says neither where to compute nor contains
+        code. It is in safetensors format and written atomically: after an error or a crash, the
+        previous file is intact. Requires safetensors.
 
         Parameters
         ----------

@@ -25,19 +25,19 @@ from bpnet.estimators._stochastic import Stochastic
 from bpnet.initializers import INITIALIZERS
 from bpnet.losses import Loss
 from bpnet.model.parameters import parameter_shapes
-from bpnet.training.scheduled import ScheduledValue
+from bpnet.training.scheduled import prepared_schedule
 from bpnet.training.state import TrainingState
 
 NONE = type(None)
-# Attributes of the last call, some of which an interrupted one lacks, and their types.
+# Attributes of the last call, which one that was interrupted or another solver lacks.
+_LAST_CALL: dict[str, tuple[type, ...]] = {"loss_": (float,), "history_": (History,)}
+# What stochastic solvers record, and the types.
 _RECORD: dict[str, tuple[type, ...]] = {
-    "loss_": (float,),
     "loss_curve_": (list,),
     "best_loss_": (float, NONE),
     "validation_scores_": (list, NONE),
     "validation_loss_curve_": (list, NONE),
     "best_validation_score_": (float, NONE),
-    "history_": (History,),
 }
 _COUNTERS = ("n_iter_", "t_", "_no_improvement_count")
 
@@ -48,6 +48,7 @@ _COUNTERS = ("n_iter_", "t_", "_no_improvement_count")
 def file_state(estimator: Any) -> dict[str, Any]:
     """Return the fitted attributes that both estimators have."""
     estimator._validate_params()
+    estimator._hidden_layers()  # raises if they are invalid
     architecture = estimator._architecture
     state = {
         "architecture": architecture._asdict() | {"loss": described_loss(architecture.loss)},
@@ -57,7 +58,9 @@ def file_state(estimator: Any) -> dict[str, Any]:
         "intercepts_": estimator.intercepts_,
     }
     state |= {name: getattr(estimator, name) for name in _COUNTERS}
-    state |= {name: getattr(estimator, name) for name in _RECORD if hasattr(estimator, name)}
+    for name in _LAST_CALL | _RECORD:
+        if hasattr(estimator, name):
+            state[name] = getattr(estimator, name)
     if isinstance(estimator.random_state, Integral):
         state["_random_state"] = estimator._random_state
     if estimator._split_state is not None:
@@ -93,6 +96,7 @@ def _as_random_state(state: Any) -> np.random.RandomState:
 
 def restore(estimator: Any, state: FileState) -> None:
     """Set the fitted attributes that both estimators have."""
+    estimator._hidden_layers()
     architecture = _architecture(FileState(state.take("architecture", dict)))
     estimator._architecture, estimator._seed = architecture, architecture.seed
     estimator.n_features_in_ = architecture.n_inputs
@@ -108,9 +112,11 @@ def restore(estimator: Any, state: FileState) -> None:
     _restore_weights(estimator, architecture, state)
     for name in _COUNTERS:
         setattr(estimator, name, state.count(name))
-    for name, kinds in _RECORD.items():
-        if name in state:
-            setattr(estimator, name, _checked_record(name, state.take(name, *kinds)))
+    due = {name: kinds for name, kinds in _LAST_CALL.items() if name in state}
+    if state.keys() & _RECORD.keys():  # all or none
+        due |= _RECORD
+    for name, kinds in due.items():
+        setattr(estimator, name, _checked_record(name, state.take(name, *kinds)))
     _restore_continuation(estimator, architecture, state)
 
 
@@ -215,7 +221,7 @@ def _restored_training(
         optimizer_of(builder), held.count("steps_before"), held.count("epochs_before")
     )
     state.step, state.epoch = held.count("step"), held.count("epoch")
-    _restore_schedules(state.values, held.take("schedules", dict))
+    _restore_schedules(state, held.take("schedules", dict))
     arrays = held.take("arrays", list, NONE)
     if arrays is not None:
         names = state.optimizer.state_names
@@ -234,13 +240,26 @@ def _restored_training(
     return state
 
 
-def _restore_schedules(values: dict[str, ScheduledValue], held: dict[str, Any]) -> None:
-    if values.keys() != held.keys():
+class _AllMetrics(dict[str, float]):
+    """Metrics of an epoch that have every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> float:
+        return 0.0
+
+
+def _restore_schedules(state: TrainingState, held: dict[str, Any]) -> None:
+    """Set the memory of the schedules, which must be one that they can continue with."""
+    if state.values.keys() != held.keys():
         raise ValueError("the schedules do not match the optimizer")
-    for name, value in values.items():
+    for name, value in state.values.items():
         memory = held[name]["memory"]
         if memory.keys() != value.state.keys():
             raise ValueError(f"the memory of {name} is malformed")
+        prepared = prepared_schedule(name, value.schedule, lambda _, mode: mode or "min")
+        for then in (memory, prepared.observe(memory, _AllMetrics())):
+            value.check(prepared.value(float(state.epoch), then))
         value.state = memory
         value.fix(held[name]["fixed"])
-        value.at(0.0)

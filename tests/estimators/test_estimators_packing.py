@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ class Scaled(StoredEstimator, BaseEstimator):
     """A network whose inputs are scaled."""
 
     not_in_files = ("where",)
-    _parameter_constraints = {"units": [int, list], "where": [str, None]}
+    _parameter_constraints: ClassVar = {"units": [int, list], "where": [str, None]}
 
     def __init__(self, units=4, where=None):
         self.units, self.where = units, where
@@ -216,7 +217,7 @@ def path(tmp_path):
 def test_an_estimator_of_ones_own_is_loaded_by_its_name(path):
     model = Scaled(3, where="here").fit(X, X[:, 0])
     model.save(path)
-    with pytest.raises(bpnet.ModelFileError, match="custom={'Scaled': its class}"):
+    with pytest.raises(bpnet.ModelFileError, match=r"custom=\{'Scaled': its class"):
         bpnet.load(path)
     loaded = bpnet.load(path, custom={"Scaled": Scaled})
     assert type(loaded) is Scaled
