@@ -161,7 +161,7 @@ class MLPParameters(StoredEstimator):
             return "the rate of optimizer"
         return "learning_rate_init" if self.schedule is None else "the rate of schedule"
 
-    def _check_combinations(self, incremental: bool) -> None:
+    def _check_combinations(self, incremental: bool, is_validated: bool) -> None:
         """Reject parameters that contradict each other."""
         if any(isinstance(callback, Checkpoint) for callback in self._callback_list()):
             raise TypeError(f"{NOT_IN_FILES}; got it in callbacks")
@@ -175,6 +175,11 @@ class MLPParameters(StoredEstimator):
                         f"the optimizer instead: got {name}={getattr(self, name)!r} and "
                         f"optimizer={self.optimizer!r}"
                     )
+        if is_validated and not self._is_stochastic:
+            raise ValueError(
+                "validation_data needs solver 'sgd' or 'adam', got it with solver='lbfgs', which "
+                "has no epochs to score; call score after fit"
+            )
         if not self._is_stochastic:
             for name in _STOCHASTIC_ONLY:
                 value = getattr(self, name)

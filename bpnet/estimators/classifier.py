@@ -232,6 +232,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._set_classes(unique_labels(y), y, owner)
         else:
             self._check_known(unique_labels(y))
+        return self._codes(y)
+
+    def _encode_more(self, y: Any) -> Any:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        labels = y.shape[1] if y.ndim == 2 else None
+        if labels != (self.n_outputs_ if self._kind == "multilabel" else None):
+            raise ValueError(
+                f"y must have the form of that of training, "
+                f"{f'{self.n_outputs_} columns' if self._kind == 'multilabel' else '1-D'}, got "
+                f"shape {y.shape}"
+            )
+        known = host_array(self.classes_)
+        if new := [label for label in unique_labels(y).tolist() if label not in known.tolist()]:
+            raise ValueError(
+                f"y must hold classes of the y of training, {known.tolist()}, got also "
+                f"{new[:5]}, of which nothing is learned"
+            )
+        return self._codes(y)
+
+    def _codes(self, y: Any) -> Any:
+        """Return class indices, or columns of 0 and 1."""
         if self._kind == "multilabel":
             return y != 0
         codes = np.searchsorted(host_array(self.classes_), y)

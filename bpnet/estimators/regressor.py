@@ -145,6 +145,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
         """Check targets; return them as columns."""
+        return self._columns(y)
+
+    def _encode_more(self, y: Any) -> Any:
+        columns = self._columns(y)
+        if columns.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y must have as many outputs as that of training, {self.n_outputs_}, got "
+                f"{columns.shape[1]}"
+            )
+        return columns
+
+    def _columns(self, y: Any) -> Any:
+        """Check targets; return them as columns."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if y.dtype.kind not in "biuf":
