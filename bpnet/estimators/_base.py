@@ -237,7 +237,7 @@ class BaseMLP(Stochastic, ABC):
         return total
 
     def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> Ending:
-        vars(self).pop("history_", None)  # of an earlier call with another solver
+        self.__dict__.pop("history_", None)  # of an earlier call with another solver
         try:
             result = minimize(
                 Objective(network, backend, data),

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from bpnet import losses
 from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    Huber,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
     Poisson,
     one_hot,
@@ -101,6 +104,37 @@ _BY_NAME: dict[str, Loss] = {
     "squared_error": HalfSquaredError(),
     "poisson": HalfPoissonDeviance(),
 }
+
+
+# The losses of regressors by the names of scikit-learn's estimators.
+REGRESSION_LOSSES: dict[str, Loss] = {
+    "squared_error": HalfSquaredError(),
+    "poisson": HalfPoissonDeviance(),
+    "absolute_error": MeanAbsoluteError(),
+    "huber": Huber(),
+}
+
+
+def regression_loss(loss: str | Loss) -> Loss:
+    """Return the loss of a regressor's parameter.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of numbers.
+    """
+    found = REGRESSION_LOSSES[loss] if isinstance(loss, str) else losses.get(loss)
+    if not is_of_numbers(found):
+        raise ValueError(
+            f"loss must be one of real targets or counts, such as bpnet.losses.Huber(2.0); got "
+            f"{loss!r}, of {found.targets}. For classes use MLPClassifier"
+        )
+    return found
+
+
+def is_of_numbers(loss: Loss) -> bool:
+    """Return whether the targets of a loss are those of a regression."""
+    return loss.targets in ("real", "counts")
 
 
 def described_loss(loss: Loss) -> str | Loss:

@@ -177,8 +177,8 @@ class MLPParameters(StoredEstimator):
                     )
         if is_validated and not self._is_stochastic:
             raise ValueError(
-                "validation_data needs solver 'sgd' or 'adam', got it with solver='lbfgs', which "
-                "has no epochs to score; call score after fit"
+                "validation_data needs solver 'sgd' or 'adam', got it with solver='lbfgs', "
+                "which has no epochs to score; call score after fit"
             )
         if not self._is_stochastic:
             for name in _STOCHASTIC_ONLY:

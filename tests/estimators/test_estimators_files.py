@@ -92,6 +92,9 @@ REGRESSORS = {
     "one output": ({}, CODES * 1.0),
     "two outputs": ({}, np.stack([CODES, X[:, 0]], 1)),
     "poisson": ({"loss": "poisson"}, CODES),
+    "absolute error": ({"loss": "absolute_error"}, CODES),
+    "Huber": ({"loss": bpnet.losses.Huber(2.0)}, CODES),
+    "counts": ({"loss": bpnet.losses.Poisson()}, CODES),
     "lbfgs": ({"solver": "lbfgs", "batch_size": "auto"}, CODES),
     "float32": ({"dtype": "float32"}, CODES),
     "several layers": (
@@ -111,6 +114,7 @@ def test_a_regressor_is_the_same(name, path):
     loaded = saved(model, path)
     assert type(loaded) is MLPRegressor
     np.testing.assert_equal(loaded.get_params(), model.get_params())
+    assert loaded._architecture == model._architecture
     assert_same(loaded, model)
     state, kept = vars(loaded), vars(pickle.loads(pickle.dumps(model)))
     names = {name for name, value in kept.items() if value is not None}
@@ -369,6 +373,12 @@ ARCHITECTURE = ("architecture", "dict")
 def test_a_malformed_state_is_refused(change, message, path):
     path.write_bytes(changed("classifier", change))
     with pytest.raises(bpnet.ModelFileError, match=message):
+        bpnet.load(path)
+
+
+def test_a_loss_of_classes_is_refused(path):
+    path.write_bytes(changed("regressor", put(*ARCHITECTURE, "loss", "log_loss")))
+    with pytest.raises(bpnet.ModelFileError, match="not one of a regression"):
         bpnet.load(path)
 
 

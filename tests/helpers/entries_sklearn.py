@@ -105,7 +105,12 @@ PARAMETERS = {
     | each("unknown", "nonsense", "^unknown backend 'nonsense'; known backends:")
     | {"no device": Bad("numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device")},
     "progress": FLAG,
-    "loss": WORD,
+    "loss": one(unknown="nonsense", number=3, none=None, its_class=bpnet.losses.Huber)
+    | each(
+        "of classes",
+        bpnet.losses.BinaryCrossentropy(),
+        r"^loss must be one of real targets or counts, such as bpnet\.losses\.Huber\(2\.0\)",
+    ),
     "class_weight": one(unknown="even", number=0.5)
     | each("not a weight", {0: "a", 1: 1.0, 2: 1.0}, "class_weight")
     | each("negative", {0: -1.0}, "^class_weight must")
