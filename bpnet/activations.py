@@ -180,11 +180,20 @@ class ELU(Activation):
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Compute z or α (e^z - 1)."""
-        return xp.where(z > 0.0, z, self.alpha * xp.expm1(xp.minimum(z, 0.0)))
+        return xp.where(z > 0.0, z, self.alpha * _expm1(xp, xp.minimum(z, 0.0)))
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Compute 1 or α e^z."""
         return xp.where(z > 0.0, xp.ones_like(z), self.alpha * xp.exp(xp.minimum(z, 0.0)))
+
+
+def _expm1(xp: Namespace, z: Array) -> Array:
+    """Compute e^z - 1 for z <= 0, as 2 t / (1 - t) with t = tanh(z / 2), to 2 ulp.
+
+    NumPy's tanh takes a fifth of the time of its expm1.
+    """
+    t = xp.tanh(0.5 * z)
+    return 2.0 * t / (1.0 - t)
 
 
 class SELU(Activation):
@@ -201,7 +210,8 @@ class SELU(Activation):
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Compute λ z or λ α (e^z - 1)."""
-        return self.SCALE * xp.where(z > 0.0, z, self.ALPHA * xp.expm1(xp.minimum(z, 0.0)))
+        negative = self.ALPHA * _expm1(xp, xp.minimum(z, 0.0))
+        return self.SCALE * xp.where(z > 0.0, z, negative)
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Compute λ or λ α e^z."""
