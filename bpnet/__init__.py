@@ -29,7 +29,7 @@ from bpnet.errors import (
 )
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.network import Network
-from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, MovingAverage, RMSprop
 
 if TYPE_CHECKING:
     from bpnet import datasets
@@ -80,6 +80,7 @@ __all__ = [
     "Layer",
     "Loader",
     "ModelFileError",
+    "MovingAverage",
     "Network",
     "NoDeviceError",
     "NonFiniteError",

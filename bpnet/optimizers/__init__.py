@@ -8,6 +8,7 @@ kernel (``Backend.fuse``).
 
 from bpnet.optimizers.adam import Adam, AdamW
 from bpnet.optimizers.adaptive import Adagrad, RMSprop
+from bpnet.optimizers.averaging import MovingAverage
 from bpnet.optimizers.base import Optimizer, OptimizerState, global_norm
 from bpnet.optimizers.sgd import SGD
 from bpnet.optimizers.table import OPTIMIZERS, get
@@ -18,6 +19,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "MovingAverage",
     "Optimizer",
     "OptimizerState",
     "RMSprop",
