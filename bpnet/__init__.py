@@ -37,7 +37,7 @@ from bpnet.layers import (
     Scale,
 )
 from bpnet.network import Network
-from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, MovingAverage, RMSprop
 
 if TYPE_CHECKING:
     from bpnet import datasets
@@ -89,6 +89,7 @@ __all__ = [
     "Layer",
     "Loader",
     "ModelFileError",
+    "MovingAverage",
     "Network",
     "NoDeviceError",
     "NonFiniteError",
