@@ -69,10 +69,10 @@ class WholePerOutput(WholeMetric):
     def value(self, xp: Namespace, loss: Loss, y: Array, z: Array, w: Array) -> Array:
         """Compute the mean of the values of the outputs; NaN if none has targets."""
         values, counts = [], []
-        for *both, own in _columns(xp, y, z, w):
+        for y_k, z_k, own in _columns(xp, y, z, w):
             has_targets = xp.sum(own) > 0.0
             weights = xp.where(has_targets, own, w)  # without any, the value has no part
-            value: Any = self.metric.value(xp, loss, *both, weights)
+            value: Any = self.metric.value(xp, loss, y_k, z_k, weights)
             if not is_array(value):
                 value = xp.full_like(xp.sum(own), value)
             values.append(xp.where(has_targets, value, xp.zeros_like(value)))
