@@ -122,7 +122,7 @@ class JaxBackend(Backend):
 
     def first_and_sum(self, arrays: Sequence[Any]) -> Any:
         """Jit the sum."""
-        return _first_and_sum(list(arrays))
+        return self._jitted_sum(list(arrays))
 
     def padded_rows(self, m: int) -> int:
         """Return the next power of two: compiling takes a hundred times as long as running."""
@@ -159,6 +159,10 @@ class JaxBackend(Backend):
         return jax.jit(copy, out_shardings=place)  # type: ignore[no-any-return]
 
     @functools.cached_property
+    def _jitted_sum(self) -> Callable[[Any], Any]:
+        return jax.jit(super().first_and_sum)  # type: ignore[no-any-return]
+
+    @functools.cached_property
     def _jax_device(self) -> Any:
         platform, _, index = self.device.partition(":")
         return next(d for d in jax.devices(platform) if d.id == int(index))
@@ -172,11 +176,6 @@ def _snapshot(arrays: list[Any], memory: Any) -> tuple[Any, Any]:
         memory = lax.dynamic_update_slice(memory, xp.ravel(array), (start,))
         start += array.size
     return xp.stack([arrays[0], xp.sum(memory)]), memory
-
-
-@functools.partial(jax.jit)
-def _first_and_sum(arrays: list[Any]) -> Any:
-    return xp.stack([arrays[0], sum(map(xp.sum, arrays))])
 
 
 class CompiledStep:

@@ -188,16 +188,10 @@ def times(turn: Turn, steps: int) -> dict[str, float]:
     start = time.perf_counter()
     turn(1)
     first = time.perf_counter() - start
-    while _seconds(turn, steps) < timing.TURN:
+    while timing.seconds_per_step(turn, steps) * steps < timing.TURN:
         steps *= 2
-    rounds = [_seconds(turn, steps) / steps for _ in range(ROUNDS)]
+    rounds = [timing.seconds_per_step(turn, steps) for _ in range(ROUNDS)]
     return {"first_s": round(first, 3), "us": round(1e6 * statistics.median(rounds), 2)}
-
-
-def _seconds(turn: Turn, steps: int) -> float:
-    start = time.perf_counter()
-    turn(steps)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

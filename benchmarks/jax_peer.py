@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.cases import LEARNING_RATE, Case
-from benchmarks.timing import Turn
+from benchmarks.timing import Turn, calls_of
 
 
 def step(case: Case, device: str) -> Turn:
@@ -84,13 +84,7 @@ def scan(case: Case, device: str, batches: int) -> Turn:
 
 def inference(case: Case, device: str) -> Turn:
     """Return a turn of predictions for one batch, from host to device and back."""
-    predict, (X, _) = predictor(case, device), case.examples()
-
-    def turn(calls: int) -> None:
-        for _ in range(calls):
-            predict(X)
-
-    return turn
+    return calls_of(predictor(case, device), case.examples()[0])
 
 
 def predictor(case: Case, device: str) -> Callable[[Any], Any]:

@@ -11,7 +11,7 @@ import bpnet
 from benchmarks import ours
 from benchmarks.cases import Case
 from benchmarks.runner import SKLEARN, Column, Options, Row, number, peers, race, ratio
-from benchmarks.timing import Turn
+from benchmarks.timing import calls_of
 
 NUMPY = "NumPy by hand"
 CLASSIFIER = "bpnet MLPClassifier"
@@ -31,7 +31,7 @@ def measure(options: Options) -> Iterator[list[Row]]:
         for dtype in ("float32", "float64"):
             X = case.examples(1)[0].astype(dtype)
             turns = {
-                name: repeated(predict, X)
+                name: calls_of(predict, X)
                 for name, predict in predictors(case, options, dtype).items()
             }
             yield race("latency", f"{case.network}, {dtype} row", turns, options.rounds)
@@ -75,13 +75,3 @@ def classifier(case: Case, dtype: str) -> Predict:
     fitted = bpnet.MLPClassifier(case.sizes[1:-1], case.activation, random_state=0)
     fitted.partial_fit(X.astype(dtype), y, classes=np.arange(case.sizes[-1]))
     return fitted.predict_proba  # type: ignore[no-any-return]
-
-
-def repeated(predict: Predict, X: Any) -> Turn:
-    """Return a turn of predictions for the same rows."""
-
-    def turn(calls: int) -> None:
-        for _ in range(calls):
-            predict(X)
-
-    return turn

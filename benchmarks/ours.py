@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import bpnet
 from benchmarks.cases import LEARNING_RATE, Case
-from benchmarks.timing import Turn, wait
+from benchmarks.timing import Turn, calls_of, wait
 from bpnet.training.step import make_step
 
 # Steps after which the batch counter restarts, as in each epoch of `fit`.
@@ -75,11 +76,5 @@ def epoch(case: Case, backend: bpnet.Backend, batches: int) -> Turn:
 
 def inference(case: Case, backend: bpnet.Backend) -> Turn:
     """Return a turn of predictions for one batch, from host to device and back."""
-    net = network(case, backend)
-    X, _ = case.examples()
-
-    def turn(calls: int) -> None:
-        for _ in range(calls):
-            net.predict_proba(X, backend=backend)
-
-    return turn
+    predict = functools.partial(network(case, backend).predict_proba, backend=backend)
+    return calls_of(predict, case.examples()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -65,20 +66,26 @@ def first_time(predict: Predict, requests: list[Any]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def compilations() -> Iterator[list[str]]:
-    """Yield a list that grows with each program that JAX compiles."""
+    """Yield a list that in the end has the programs that JAX compiled meanwhile."""
+    found: list[str] = []
+    before = len(_compiled())
+    try:
+        yield found
+    finally:
+        found += _compiled()[before:]
+
+
+@functools.cache
+def _compiled() -> list[str]:
+    """Return a list that grows with each program that JAX compiles, in the whole process."""
     found: list[str] = []
 
     def listen(event: str, duration: float, **_: Any) -> None:
         if event.endswith("backend_compile_duration"):
             found.append(event)
 
-    try:
+    with contextlib.suppress(ImportError):
         from jax import monitoring
-    except ImportError:
-        yield found
-        return
-    monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield found
-    finally:
-        monitoring.unregister_event_duration_listener(listen)
+
+        monitoring.register_event_duration_secs_listener(listen)
+    return found

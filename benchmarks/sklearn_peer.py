@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from benchmarks.cases import LEARNING_RATE, Case
-from benchmarks.timing import Turn
+from benchmarks.timing import Turn, calls_of
 
 
 def classifier(case: Case, seed: int = 0) -> MLPClassifier:
@@ -42,13 +42,7 @@ def epoch(case: Case, device: str, batches: int) -> Turn:
 
 def inference(case: Case, device: str) -> Turn:
     """Return a turn of predictions for one batch."""
-    predict, (X, _) = predictor(case, device), case.examples()
-
-    def turn(calls: int) -> None:
-        for _ in range(calls):
-            predict(X)
-
-    return turn
+    return calls_of(predictor(case, device), case.examples()[0])
 
 
 def predictor(case: Case, device: str, dtype: str = "float32") -> Callable[[Any], Any]:

@@ -36,8 +36,18 @@ def medians(turns: dict[str, Turn], rounds: int) -> dict[str, float]:
         for name in draw.sample(names, len(names)):
             time.sleep(PAUSE)
             turns[name](1)  # refill the caches
-            times[name].append(_time(turns[name], steps[name]))
+            times[name].append(seconds_per_step(turns[name], steps[name]))
     return {name: statistics.median(measured) for name, measured in times.items()}
+
+
+def calls_of(function: Callable[[Any], Any], argument: Any) -> Turn:
+    """Return a turn of calls with the same argument."""
+
+    def turn(calls: int) -> None:
+        for _ in range(calls):
+            function(argument)
+
+    return turn
 
 
 def wait(backend: bpnet.Backend, result: Any) -> None:
@@ -57,11 +67,12 @@ def _warm_up(turn: Turn) -> int:
     """
     steps = 1
     for _ in range(3):
-        steps = max(1, round(TURN / _time(turn, steps)))
+        steps = max(1, round(TURN / seconds_per_step(turn, steps)))
     return steps
 
 
-def _time(turn: Turn, steps: int) -> float:
+def seconds_per_step(turn: Turn, steps: int) -> float:
+    """Return the seconds per step of one turn."""
     start = time.perf_counter()
     turn(steps)
     return (time.perf_counter() - start) / steps

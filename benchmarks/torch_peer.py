@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.cases import LEARNING_RATE, Case
-from benchmarks.timing import Turn
+from benchmarks.timing import Turn, calls_of
 
 
 def network(case: Case, device: str, seed: int = 1) -> torch.nn.Sequential:
@@ -80,13 +80,7 @@ def pass_over(
 
 def inference(case: Case, device: str, mode: str | None = None) -> Turn:
     """Return a turn of predictions for one batch, from host to device and back."""
-    predict, (X, _) = predictor(case, device, mode), case.examples()
-
-    def turn(calls: int) -> None:
-        for _ in range(calls):
-            predict(X)
-
-    return turn
+    return calls_of(predictor(case, device, mode), case.examples()[0])
 
 
 def predictor(case: Case, device: str, mode: str | None = None) -> Callable[[Any], Any]:

@@ -63,6 +63,7 @@ class MovingAverage(Optimizer):
             weight_decay=inner.weight_decay,
             clip_value=inner.clip_value,
             clip_norm=inner.clip_norm,
+            decay_biases=inner.decay_biases,
         )
 
     @property
@@ -96,16 +97,17 @@ class MovingAverage(Optimizer):
 
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
         """Take one step from the weights, decay included, and add them to the average p."""
-        weights, *rest = numbers
-        share = rest.pop(self.optimizer.n_state + 1)
-        weights, *state = self.optimizer.decayed_rule(xp, weights, g, *rest)
-        return (1.0 - share) * p + share * weights, weights, *state
+        return self.decayed_rule(xp, p, g, *numbers)
 
     def decayed_rule(
-        self, xp: Namespace, p: Array, g: Array, *rest: Array
+        self, xp: Namespace, p: Array, g: Array, *rest: Array, decay_factor: float = 1.0
     ) -> tuple[Array, ...]:
         """Take one step; the weights decay, and not their average."""
-        return self.rule(xp, p, g, *rest)
+        weights, *numbers = rest
+        share = numbers.pop(self.optimizer.n_state + 1)
+        inner = self.optimizer.decayed_rule
+        weights, *state = inner(xp, weights, g, *numbers, decay_factor=decay_factor)
+        return (1.0 - share) * p + share * weights, weights, *state
 
     def __repr__(self) -> str:
         return f"MovingAverage({self.optimizer!r}, {self.decay:g})"
