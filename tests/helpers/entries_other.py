@@ -61,6 +61,35 @@ AVERAGED = bad.optimizer() | {
         bpnet.MovingAverage("sgd"), ValueError, "^optimizer must be one with a rule for each"
     ),
 }
+POSITIVES = {
+    "text": Bad("x", TypeError, "^positive_weight must be a sequence, got"),
+    "zero": Bad(0.0, ValueError, "^positive_weight must be a finite number > 0, got 0.0"),
+    "zero in it": Bad(
+        [1.0, 0], ValueError, "^positive_weight must be a finite number > 0, got"
+    ),
+    "empty": Bad((), ValueError, "^positive_weight must have 1 or more values; got"),
+    "flag": Bad(True, TypeError, "^positive_weight must be a number, got True"),
+}
+LEVELS = {
+    "None": Bad(None, TypeError, "^q must be a number, got None"),
+    "text": Bad("0.5", TypeError, "^q must be a sequence, got '0.5'"),
+    "0": Bad(0.0, ValueError, "^q must be a finite number > 0 and < 1, got 0.0"),
+    "1 in it": Bad((0.5, 1.0), ValueError, "^q must be a finite number > 0 and < 1, got 1.0"),
+    "falling": Bad((0.9, 0.1), ValueError, r"^q must have 1 or more values, rising; got \["),
+}
+
+
+def weights(name):
+    return {
+        "number": Bad(2.0, TypeError, f"^{name} must be a sequence, got 2.0"),
+        "text": Bad("x", TypeError, f"^{name} must be a sequence, got 'x'"),
+        "negative": Bad((1.0, -1.0), ValueError, f"^{name} must be a finite number >= 0, got"),
+        "all 0": Bad((0.0, 0), ValueError, f"^{name} must not all be 0, got"),
+        "of one": Bad([], ValueError, f"^{name} must have 1 or more values; got"),
+        "texts": Bad(["a"], TypeError, f"^{name} must be a number, got 'a'"),
+    }
+
+
 NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
 KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
 FRACTION = Bad(1.0, ValueError, "^min_delta must be < 1, .* relative=False")
@@ -227,11 +256,21 @@ DESCRIPTIONS = {
     ),
     "activations.ELU": Entry(bpnet.activations.ELU, {}, {"alpha": bad.number(0.0)}),
     "losses.BinaryCrossentropy": Entry(
-        bpnet.losses.BinaryCrossentropy, {}, {"label_smoothing": SHARE}
+        bpnet.losses.BinaryCrossentropy,
+        {},
+        {"label_smoothing": SHARE, "positive_weight": POSITIVES},
     ),
     "losses.CategoricalCrossentropy": Entry(
-        bpnet.losses.CategoricalCrossentropy, {}, {"label_smoothing": SHARE}
+        bpnet.losses.CategoricalCrossentropy,
+        {},
+        {"label_smoothing": SHARE, "class_weights": weights("class_weights")},
     ),
+    "losses.Masked": Entry(
+        bpnet.losses.Masked,
+        {"loss": "mse"},
+        {"loss": bad.named("loss"), "output_weights": weights("output_weights")},
+    ),
+    "losses.Quantile": Entry(bpnet.losses.Quantile, {}, {"q": LEVELS}),
     "losses.Huber": Entry(bpnet.losses.Huber, {}, {"delta": EPSILON}),
     "initializers.Constant": Entry(
         bpnet.initializers.Constant, {"value": 1.0}, {"value": bad.number()}

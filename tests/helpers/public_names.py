@@ -27,7 +27,8 @@ EXEMPT = {
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "Embedding.*", "ParametricActivation.*",
         "PeriodicEmbedding.*", "Scale.*", "Loader.*", "*.link", "*.value", "*.error",
-        "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
+        "*.value_and_error", "*.n_targets", "*.best_predictions",
+        "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",

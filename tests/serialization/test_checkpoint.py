@@ -16,7 +16,14 @@ from numpy.testing import assert_array_equal
 import bpnet
 from bpnet import initializers, schedules
 from bpnet.activations import ACTIVATIONS, ELU, LeakyReLU
-from bpnet.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy, Huber
+from bpnet.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    Masked,
+    Quantile,
+)
 from bpnet.serialization.config import build, describe
 
 RNG = np.random.default_rng(0)
@@ -202,6 +209,9 @@ OBJECTS = [
             Huber(2.0),
             CategoricalCrossentropy(0.1),
             BinaryCrossentropy(0.2),
+            Masked("mse", (1, 2)),
+            Quantile((0.1, 0.9)),
+            CategoricalCrossentropy(0.0, (1, 2)),
         )
     ],
     *[("initializers", i) for i in initializers.INITIALIZERS.values()],
