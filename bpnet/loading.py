@@ -36,7 +36,7 @@ def load(
         default backend.
     custom : dict of str to class or function, or None
         Your own layers, activations, losses and initializers in the network, by the names of
-        their classes: ``custom={"LayerNorm": LayerNorm}``.
+        their classes: ``custom={"RMSNorm": RMSNorm}``.
 
     Returns
     -------
