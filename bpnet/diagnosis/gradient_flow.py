@@ -42,7 +42,7 @@ from bpnet.layers import Dense, trained_parameters
 from bpnet.losses import sum_of_weights
 from bpnet.model.parameters import has_weights
 from bpnet.model.recorder import recording
-from bpnet.optimizers import Optimizer, OptimizerState
+from bpnet.optimizers import Optimizer, OptimizerState, special_rules
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import WEIGHT_DECAY
 
@@ -212,8 +212,9 @@ def measure(
     t = xp.astype(step + 1, X.dtype)
     trained = trained_parameters(model.layers, parameters)
     moved, _ = optimizer.update(
-        xp, optimizer.decayed_rule, trained, gradients, optimizer_state, rate, t, *decay
-    )
+        xp, optimizer.decayed_rule, trained, gradients, optimizer_state, rate, t, *decay,
+        **special_rules(optimizer, model.layers, [list(layer) for layer in trained]),
+    )  # fmt: skip
     metrics = [data_loss]
     for number, layer in enumerate(trained):
         if has_weights(layer):
