@@ -86,6 +86,8 @@ class BatchNorm(Layer):
     ['gamma', 'beta', 'mean', 'variance']
     """
 
+    bias_names = ("beta",)
+
     def __init__(
         self,
         momentum: float = 0.9,

@@ -57,6 +57,8 @@ class LayerNorm(Layer):
     {'gamma': (64,), 'beta': (64,)}
     """
 
+    bias_names = ("beta",)
+
     def __init__(
         self,
         epsilon: float = 1e-5,

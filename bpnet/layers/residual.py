@@ -65,6 +65,8 @@ class Residual(Layer):
 
     def __init__(self, layers: Iterable[Layer]) -> None:
         self.layers = _check_layers(layers)
+        names = (dict.fromkeys(layer.bias_names) for layer in self.layers)
+        self.bias_names = tuple(_joined(list(names)))
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the width of the input, which must be that of the output of F."""

@@ -65,6 +65,7 @@ class CheckedLayer(Layer):
 
     def __init__(self, layer: Layer, place: str) -> None:
         self.layer, self.place = layer, place
+        self.bias_names = layer.bias_names
 
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
