@@ -1,8 +1,8 @@
 """Backpropagation: a forward pass through the layers, then a backward pass in reverse.
 
-Pure functions of arrays, in Array API operations; these are the only forward and backward
-passes in bpnet. `parameters` holds one dict per layer, {} for a layer without parameters, and
-gradients have the same structure.
+Pure functions of arrays, in Array API operations; the two loops through the layers are in
+:mod:`bpnet.layers.sequence`. `parameters` holds one dict per layer, {} for a layer without
+parameters; gradients have one dict per layer, too, with those of the trained parameters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.layers import Context, Layer
+from bpnet.layers import Context, Layer, sequence
 from bpnet.losses import Loss, mean_loss, output_error, sum_of_weights
 
 
@@ -45,27 +45,18 @@ def forward(
 
     In training there is a context for each layer; without them, dropout is inactive.
     """
-    a, caches = X, []
     contexts = contexts or [Context()] * len(model.layers)
-    for layer, layer_parameters, context in zip(
-        model.layers, parameters, contexts, strict=True
-    ):
-        a, cache = layer.forward(xp, layer_parameters, a, context)
-        caches.append(cache)
-    return a, caches
+    return sequence.forward(xp, model.layers, parameters, X, contexts)
 
 
 def backward(
     xp: Namespace, model: ModelSpec, parameters: Parameters, caches: Sequence[Any], delta: Array
 ) -> Parameters:
     """Propagate the output error delta_L (m, n_L) back; return the gradients of all layers."""
-    error, gradients = delta, []
-    for number in reversed(range(len(model.layers))):
-        error, layer_gradients = model.layers[number].backward(
-            xp, parameters[number], caches[number], error, propagate=number > 0
-        )
-        gradients.append(layer_gradients)
-    return gradients[::-1]
+    _, gradients = sequence.backward(
+        xp, model.layers, parameters, caches, delta, propagate=False
+    )
+    return gradients
 
 
 def loss_and_gradients(
@@ -82,6 +73,24 @@ def loss_and_gradients(
     return add_penalties(xp, model, parameters, loss, gradients, sum_of_weights(xp, X, w))
 
 
+def training_pass(
+    xp: Namespace,
+    model: ModelSpec,
+    parameters: Parameters,
+    X: Array,
+    y: Array,
+    w: Array | None,
+    contexts: Sequence[Context],
+) -> tuple[Array, Parameters, Parameters]:
+    """Compute the loss, its gradients, and what changes without one: running statistics."""
+    loss, gradients, caches = _data_pass(xp, model, parameters, X, y, w, contexts)
+    loss, gradients = add_penalties(
+        xp, model, parameters, loss, gradients, sum_of_weights(xp, X, w)
+    )
+    by_layer = zip(model.layers, parameters, caches, strict=True)
+    return loss, gradients, [layer.updated(xp, p, cache) for layer, p, cache in by_layer]
+
+
 def data_loss_and_gradients(
     xp: Namespace,
     model: ModelSpec,
@@ -92,10 +101,24 @@ def data_loss_and_gradients(
     contexts: Sequence[Context] | None = None,
 ) -> tuple[Array, Parameters]:
     """Compute the loss without penalties, and its gradients."""
+    loss, gradients, _ = _data_pass(xp, model, parameters, X, y, w, contexts)
+    return loss, gradients
+
+
+def _data_pass(
+    xp: Namespace,
+    model: ModelSpec,
+    parameters: Parameters,
+    X: Array,
+    y: Array,
+    w: Array | None,
+    contexts: Sequence[Context] | None,
+) -> tuple[Array, Parameters, Sequence[Any]]:
+    """Compute the loss without penalties, its gradients, and the caches."""
     z, caches = forward(xp, model, parameters, X, contexts)
     values, errors = model.loss.value_and_error(xp, y, z)
     delta = output_error(xp, errors, w)
-    return mean_loss(xp, values, w), backward(xp, model, parameters, caches, delta)
+    return mean_loss(xp, values, w), backward(xp, model, parameters, caches, delta), caches
 
 
 def add_penalties(

@@ -37,7 +37,7 @@ def load(
         default backend. For an estimator, its parameter `backend`.
     custom : dict of str to class or function, or None
         Your own layers, activations, losses and initializers in the network, by the names of
-        their classes: ``custom={"LayerNorm": LayerNorm}``; also your own estimators.
+        their classes: ``custom={"RMSNorm": RMSNorm}``; also your own estimators.
 
     Returns
     -------

@@ -174,7 +174,8 @@ class Network(Model):
         loss : float
             With penalties.
         gradients : list of dict of str to array
-            dL/dW and dL/db, structured like :attr:`parameters`.
+            dL/dW and dL/db, structured like :attr:`parameters`, without what is not trained by
+            gradients, such as running statistics.
         """
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
@@ -184,8 +185,8 @@ class Network(Model):
             loss, gradients = compute(parameters, *data.arrays_on(backend))
             return float(loss), [
                 {name: to_input_type(g, backend, data.owner) for name, g in layer.items()}
-                for layer in gradients
-                if layer
+                for layer, p in zip(gradients, parameters, strict=True)
+                if p
             ]
 
     def trace(self, X: Any, y: Any, *, backend: str | Backend | None = None) -> Trace:

@@ -49,6 +49,15 @@ def mask_key(seed: int, layer: int) -> int:
     return int(generator(seed, "mask", check_integer("layer", layer, 0)).integers(2**32))
 
 
+def nested_key(key: int | Array, position: int) -> Any:
+    """Return the 32-bit key of the masks of a layer nested in another, at a position from 0.
+
+    Different for each position and each key of the layer around it, which is an int or a 0-d
+    array of int64.
+    """
+    return _mix((key + (position + 1) * 0x9E3779B9) & _LOW_32)
+
+
 def fresh_seed() -> int:
     """Draw a seed from the operating system, for a network without one."""
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])

@@ -16,7 +16,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from bpnet.data.dataset import Dataset
-from bpnet.layers import Dense
+from bpnet.layers import Dense, trained_parameters
 from bpnet.losses import Loss, Quantile, mean_loss
 from bpnet.model.parameters import has_weights
 from bpnet.training.loop import Training
@@ -306,9 +306,10 @@ def _to_host(data: Dataset, array: Any) -> Any:
 
 
 def _activations(training: Training) -> tuple[str, ...]:
-    layers = zip(training.network.layers, training.parameters, strict=True)
+    layers = training.network.layers
+    trained = trained_parameters(layers, training.parameters)
     return tuple(
         layer.activation.name if isinstance(layer, Dense) else ""
-        for layer, parameters in layers
+        for layer, parameters in zip(layers, trained, strict=True)
         if has_weights(parameters)
     )

@@ -1,6 +1,7 @@
 """Metrics of each layer during training: signals, gradients and steps.
 
-Metrics of layer k, numbered from 1 among the layers with weights, by name in the history:
+Metrics of layer k, numbered from 1 among the layers with trained weights, by name in the
+history:
 
 ==================== =====================================================================
 gradient_norm/k      2-norm of dL/dW
@@ -37,7 +38,7 @@ from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.common.checks import check_integer
 from bpnet.common.keywords import explains_keywords
-from bpnet.layers import Dense
+from bpnet.layers import Dense, trained_parameters
 from bpnet.losses import sum_of_weights
 from bpnet.model.parameters import has_weights
 from bpnet.model.recorder import recording
@@ -162,7 +163,8 @@ class Meter:
 
     def __init__(self, training: Training, rows: int) -> None:
         network, backend = training.network, training.backend
-        depth = sum(map(has_weights, training.parameters))
+        trained = trained_parameters(network.layers, training.parameters)
+        depth = sum(map(has_weights, trained))
         layers = (f"{name}/{k}" for k in range(1, depth + 1) for name in METRICS)
         self.names = ["data_loss", *layers]
         self.sample = training.sample(rows).arrays_on(backend)
@@ -209,13 +211,14 @@ def measure(
         xp, model, weights, data_loss, gradients, sum_of_weights(xp, X, w)
     )
     t = xp.astype(step + 1, X.dtype)
+    trained = trained_parameters(model.layers, parameters)
     updated = optimizer.update(
-        xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t, *decay,
-        **special_rules(optimizer, model.layers, [list(layer) for layer in parameters]),
+        xp, optimizer.decayed_rule, trained, gradients, optimizer_state, rate, t, *decay,
+        **special_rules(optimizer, model.layers, [list(layer) for layer in trained]),
     )  # fmt: skip
     moved = optimizer.point(*updated)
     metrics = [data_loss]
-    for number, layer in enumerate(weights):
+    for number, layer in enumerate(trained_parameters(model.layers, weights)):
         if has_weights(layer):
             W = layer["W"]
             metrics += weight_metrics(xp, W, gradients[number]["W"], moved[number]["W"])

@@ -15,6 +15,7 @@ from bpnet.backend.transfer import copy_parameters
 from bpnet.common.checks import check_integer, check_number
 from bpnet.common.keywords import explains_keywords
 from bpnet.data.dataset import Dataset
+from bpnet.layers import trained_parameters
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Optimizer
 from bpnet.random import generator
@@ -181,7 +182,9 @@ def _losses(
         zero = backend.asarray(0.0, net.dtype)
         state = {
             "parameters": copy_parameters(start, backend),
-            "optimizer_state": optimizer.init(backend.xp, start),
+            "optimizer_state": optimizer.init(
+                backend.xp, trained_parameters(net.spec.layers, start)
+            ),
             "step": backend.asarray(0, "int64"),
             "t": backend.asarray(0, "int64"),
             "batch": backend.asarray(0, "int64"),

@@ -19,7 +19,7 @@ from bpnet.common.history import History, check_history, metric_values
 from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.gradient_flow import GradientFlow
-from bpnet.layers import Dense, Dropout, Layer
+from bpnet.layers import Dense, Dropout, Layer, Residual
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.testing.gradcheck import check_gradients
@@ -290,11 +290,16 @@ class _StopAt(Callback):
 
 def _bare(net: Network, n_inputs: int) -> Network:
     """Return an untrained network with the same seed, without penalties and dropout."""
-    layers = (_without_penalty(layer) for layer in net.layers if not isinstance(layer, Dropout))
+    layers = (_bare_layer(layer) for layer in net.layers if not isinstance(layer, Dropout))
     return Network(layers, net.loss, net.seed, net.dtype).build(n_inputs)
 
 
-def _without_penalty(layer: Layer) -> Layer:
+def _bare_layer(layer: Layer) -> Layer:
+    """Return a layer without penalties and dropout."""
+    if isinstance(layer, Residual):
+        return layer.replace(layers=tuple(map(_bare_layer, layer.layers)))
+    if isinstance(layer, Dropout):  # the place of each layer in a Residual is in its names
+        return Dropout(0.0)
     if not isinstance(layer, Dense):
         return layer
     layer = copy.copy(layer)

@@ -15,11 +15,14 @@ stays a pure function.
 ``forward(xp, parameters, a_previous, context)``
     returns ``(a, cache)``: the activations (m, n_out), and what the backward pass needs;
 ``backward(xp, parameters, cache, error, propagate)``
-    takes ``error = dL/da`` (m, n_out) and returns ``(dL/da_previous, gradients)``, with
-    gradients in the structure of the parameters; dL/da_previous may be None if `propagate`
-    is false;
+    takes ``error = dL/da`` (m, n_out) and returns ``(dL/da_previous, gradients)``, with the
+    gradients of the trained parameters by name; dL/da_previous may be None if `propagate` is
+    false;
 ``penalty(xp, parameters)`` and ``penalty_gradients(xp, parameters)``
-    the regularization term of the loss, or None, and its gradients, or {}.
+    the regularization term of the loss, or None, and its gradients, or {};
+``is_trained(name)`` and ``updated(xp, parameters, cache)``
+    whether a parameter is trained by gradients, by default all are, and the new values of
+    others, such as running statistics, after a step of training.
 
 All computations use Array API operations of the namespace `xp`, preserve dtype and device, and
 do not modify their inputs. What a layer of your own returns is checked.
@@ -28,21 +31,30 @@ An attribute that is a :class:`bpnet.schedules.Schedule` changes during training
 the current step is ``context.values[name]``, a 0-d array.
 """
 
-from bpnet.layers.base import Context, Layer
+from bpnet.layers.base import Context, Layer, trained_parameters
+from bpnet.layers.batch_norm import BatchNorm
 from bpnet.layers.dense import Dense
 from bpnet.layers.dropout import Dropout
 from bpnet.layers.embedding import Embedding
+from bpnet.layers.frozen import Frozen
+from bpnet.layers.layer_norm import LayerNorm
 from bpnet.layers.parametric import ParametricActivation
 from bpnet.layers.periodic import PeriodicEmbedding
+from bpnet.layers.residual import Residual
 from bpnet.layers.scale import Scale
 
 __all__ = [
+    "BatchNorm",
     "Context",
     "Dense",
     "Dropout",
     "Embedding",
+    "Frozen",
     "Layer",
+    "LayerNorm",
     "ParametricActivation",
     "PeriodicEmbedding",
+    "Residual",
     "Scale",
+    "trained_parameters",
 ]

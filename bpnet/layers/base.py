@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bpnet import initializers
 from bpnet.backend.typing import Array, LayerParameters, Namespace
@@ -16,6 +16,8 @@ from bpnet.schedules import Schedule
 
 if TYPE_CHECKING:
     from numpy.random import Generator
+
+Value = TypeVar("Value")
 
 
 class Context(NamedTuple):
@@ -69,6 +71,13 @@ class Layer(Component):
         rates, decays = dict(self.learning_rate_factors), dict(self.weight_decay_factors)
         return rates.get(name, 1.0), decays.get(name, 1.0)
 
+    def is_trained(self, name: str) -> bool:
+        """Return whether a parameter is trained by gradients; by default all are.
+
+        Any other, such as a running statistic, is changed by :meth:`updated` only.
+        """
+        return True
+
     def schedules(self) -> dict[str, Schedule]:
         """Return the attributes that are schedules, by name."""
         return {n: s for n, s in attributes(self).items() if isinstance(s, Schedule)}
@@ -92,7 +101,16 @@ class Layer(Component):
         error: Array,
         propagate: bool = True,
     ) -> tuple[Array | None, LayerParameters]:
-        """Return the error of the previous layer and the gradients of the parameters."""
+        """Return the error of the previous layer and the gradients of what is trained."""
+
+    def updated(
+        self, xp: Namespace, parameters: LayerParameters, cache: Any
+    ) -> LayerParameters:
+        """Return the new values of parameters that are not trained, after a step of training.
+
+        From the cache of the step's forward pass; what is left out stays as it is.
+        """
+        return {}
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
         """Return the regularization term of the loss, a 0-d array, or None."""
@@ -101,3 +119,13 @@ class Layer(Component):
     def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
         """Return the gradients of the penalty, for the penalized parameters only."""
         return {}
+
+
+def trained_parameters(
+    layers: Sequence[Layer], values: Sequence[dict[str, Value]]
+) -> list[dict[str, Value]]:
+    """Return what is given for all parameters, by layer and name, for the trained ones only."""
+    return [
+        {name: value for name, value in of_layer.items() if layer.is_trained(name)}
+        for layer, of_layer in zip(layers, values, strict=True)
+    ]

@@ -18,7 +18,7 @@ from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import kind_of
 from bpnet.common.component import is_own, nested
 from bpnet.errors import ComponentError
-from bpnet.layers import Context, Dense, Layer, ParametricActivation
+from bpnet.layers import Context, Dense, Frozen, Layer, ParametricActivation, Residual
 from bpnet.losses import Loss
 
 
@@ -45,6 +45,15 @@ def unchecked_cache(layer: Layer, cache: Any) -> Any:
 def _checked(layer: Layer, place: str) -> Layer:
     if not is_own(layer):
         return CheckedLayer(layer, place)
+    if isinstance(layer, Frozen):
+        return layer.replace(layer=_checked(layer.layer, place))
+    if isinstance(layer, Residual):
+        return layer.replace(
+            layers=tuple(
+                _checked(inner, f"{place}, layer {k} of its Residual")
+                for k, inner in enumerate(layer.layers, start=1)
+            )
+        )
     if isinstance(layer, Dense | ParametricActivation) and not is_own(layer.activation):
         kept = {"init": layer.init} if isinstance(layer, Dense) else {}
         return layer.replace(activation=CheckedActivation(layer.activation, place), **kept)
@@ -56,6 +65,7 @@ class CheckedLayer(Layer):
 
     def __init__(self, layer: Layer, place: str) -> None:
         self.layer, self.place = layer, place
+        self.bias_names = layer.bias_names
 
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
@@ -99,9 +109,35 @@ class CheckedLayer(Layer):
         previous, gradients = result
         if propagate or previous is not None:
             _check(where, "dL/da_previous", previous, tuple(a_previous.shape), error)
-        due = f"gradients in a dict with the keys {list(parameters)}"
-        self._check_gradients(where, parameters, gradients, parameters.keys(), due)
+        trained = dict.fromkeys(filter(self.layer.is_trained, parameters))
+        due = f"gradients in a dict with the keys {list(trained)}"
+        self._check_arrays(where, parameters, gradients, trained.keys(), due)
         return previous, gradients
+
+    def is_trained(self, name: str) -> bool:
+        """Delegate."""
+        return self.layer.is_trained(name)
+
+    def factors(self, name: str) -> tuple[float, float]:
+        """Delegate."""
+        return self.layer.factors(name)
+
+    def updated(
+        self, xp: Namespace, parameters: LayerParameters, cache: Any
+    ) -> LayerParameters:
+        """Check the new values of what is not trained by gradients."""
+        cache, _ = cache
+        where = f"{self.place}, {self.layer!r}: updated"
+
+        def updated(*values: Array) -> Any:
+            return self.layer.updated(xp, dict(zip(parameters, values, strict=True)), cache)
+
+        values = unmodified.call(where, updated, *parameters.values())
+        others = [name for name in parameters if not self.layer.is_trained(name)]
+        given = values if isinstance(values, dict) else {}
+        due = f"new values in a dict, with some of the keys {others} or {{}}"
+        self._check_arrays(where, parameters, values, set(others) & given.keys(), due, "")
+        return values  # type: ignore[no-any-return]
 
     def penalty(self, xp: Namespace, parameters: LayerParameters) -> Array | None:
         """Check the penalty."""
@@ -117,21 +153,24 @@ class CheckedLayer(Layer):
     def penalty_gradients(self, xp: Namespace, parameters: LayerParameters) -> LayerParameters:
         """Check the gradients of the penalty."""
         gradients = self.layer.penalty_gradients(xp, parameters)
-        penalized = parameters.keys() & (gradients if isinstance(gradients, dict) else {})
+        given = gradients if isinstance(gradients, dict) else {}
+        penalized = {name for name in parameters.keys() & given if self.is_trained(name)}
         where = f"{self.place}, {self.layer!r}: penalty_gradients"
         due = f"gradients in a dict, with some of the keys {list(parameters)} or {{}}"
-        self._check_gradients(where, parameters, gradients, penalized, due)
+        self._check_arrays(where, parameters, gradients, penalized, due)
         return gradients
 
-    def _check_gradients(
-        self, where: str, parameters: LayerParameters, gradients: Any, names: Any, due: str
-    ) -> None:
-        if not isinstance(gradients, dict) or gradients.keys() != names:
-            got = list(gradients) if isinstance(gradients, dict) else _kind(gradients)
+    def _check_arrays(
+        self, where: str, parameters: LayerParameters, arrays: Any, names: Any, due: str,
+        what: str = "the gradient of ",
+    ) -> None:  # fmt: skip
+        """Check that there are arrays like the parameters of these names."""
+        if not isinstance(arrays, dict) or arrays.keys() != names:
+            got = list(arrays) if isinstance(arrays, dict) else _kind(arrays)
             _refuse(where, due, str(got))
         for name in names:
             p = parameters[name]
-            _check(where, f"the gradient of {name}", gradients[name], tuple(p.shape), p)
+            _check(where, f"{what}{name}", arrays[name], tuple(p.shape), p)
 
 
 class CheckedActivation(Activation):

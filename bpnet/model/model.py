@@ -117,6 +117,9 @@ class Model(FeatureNames, Compiling):
     def parameters(self) -> Parameters:
         """The parameters: one ``{"W": ..., "b": ...}`` per Dense, in layer order.
 
+        Other layers have others, such as "gamma", "beta" and the running "mean" and "variance"
+        of a BatchNorm; layers without any are left out.
+
         These are the network's own arrays, not copies. Assignment accepts arrays of any
         library, checks structure, shapes and values, and keeps the backend.
         """
@@ -128,7 +131,11 @@ class Model(FeatureNames, Compiling):
 
     @property
     def n_parameters(self) -> int:
-        """Number of weights and biases."""
+        """Number of weights, biases and all other parameters, trained or not.
+
+        Those that are not trained by gradients are the running statistics of a BatchNorm, and
+        the parameters of Frozen layers.
+        """
         return sum(math.prod(p.shape) for layer in self.parameters for p in layer.values())
 
     @explains_keywords

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from bpnet.backend.typing import LayerParameters
 from bpnet.common.tables import align
-from bpnet.layers import Layer
+from bpnet.layers import Layer, trained_parameters
 from bpnet.model.model import Model
 
 
@@ -17,13 +18,25 @@ def summary(network: Model) -> str:
         n = _width(layer, n)
         rows.append((f"{number + 1}  {layer!r}", f"(m, {n or '?'})", _sizes(network, number)))
     backend = network.backend.spec if network.is_built else "no backend yet"
-    count = f"{network.n_parameters:,}" if network.is_built else "unknown number of"
     return "\n".join(
         [
             *align(rows),
-            f"loss {network.loss.name}, {network.dtype} on {backend}, {count} parameters",
+            f"loss {network.loss.name}, {network.dtype} on {backend}, {_total(network)}",
         ]
     )
+
+
+def _total(network: Model) -> str:
+    """Return the number of parameters, and how many of them are not trained."""
+    if not network.is_built:
+        return "unknown number of parameters"
+    trained = trained_parameters(network.layers, network.placement.parameters)
+    fixed = network.n_parameters - sum(map(_count, trained))
+    return f"{network.n_parameters:,} parameters" + (f", {fixed:,} not trained" * bool(fixed))
+
+
+def _count(parameters: LayerParameters) -> int:
+    return sum(math.prod(p.shape) for p in parameters.values())
 
 
 def _width(layer: Layer, n_inputs: int) -> int:
@@ -40,6 +53,5 @@ def _sizes(network: Model, number: int) -> str:
     if not network.is_built:
         return "not built"
     parameters = network.placement.parameters[number]
-    count = sum(math.prod(p.shape) for p in parameters.values())
     shapes = ", ".join(f"{name} {tuple(p.shape)}" for name, p in parameters.items())
-    return f"{count:<6,} {shapes}".rstrip()
+    return f"{_count(parameters):<6,} {shapes}".rstrip()

@@ -81,8 +81,11 @@ class MovingAverage(Optimizer):
         return _with_weights(xp, parameters, self.optimizer.init(xp, parameters))
 
     def point(self, parameters: Parameters, state: OptimizerState) -> Parameters:
-        """Return the weights of the last step."""
-        return [{name: s[WEIGHTS] for name, s in layer.items()} for layer in state]
+        """Return the weights of the last step, and what is not trained."""
+        return [
+            layer | {name: arrays[WEIGHTS] for name, arrays in s.items()}
+            for layer, s in zip(parameters, state, strict=True)
+        ]
 
     def restarted(
         self, xp: Namespace, parameters: Parameters, state: OptimizerState
@@ -118,6 +121,6 @@ def _with_weights(
 ) -> OptimizerState:
     """Return a state with copies of the parameters as its weights."""
     return [
-        {name: s[name] | {WEIGHTS: xp.asarray(p, copy=True)} for name, p in layer.items()}
+        {name: old | {WEIGHTS: xp.asarray(layer[name], copy=True)} for name, old in s.items()}
         for layer, s in zip(parameters, state, strict=True)
     ]

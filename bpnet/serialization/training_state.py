@@ -12,6 +12,7 @@ from bpnet.common.component import Component, attributes, nested
 from bpnet.common.history import History
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
+from bpnet.layers import trained_parameters
 from bpnet.model.model import Model
 from bpnet.model.parameters import parameter_shapes
 from bpnet.optimizers import Optimizer
@@ -206,7 +207,11 @@ class Resumption:
                 }
                 for name, shape in shapes.items()
             }
-            for layer, shapes in enumerate(parameter_shapes(network.layers, network.n_inputs))
+            for layer, shapes in enumerate(
+                trained_parameters(
+                    network.layers, parameter_shapes(network.layers, network.n_inputs)
+                )
+            )
         ]
         return state
 

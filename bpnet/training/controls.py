@@ -115,7 +115,12 @@ class Controls:
         if layer is not None and check_integer("layer", layer, 1) > depth:
             raise ValueError(f"layer must be <= {depth}, the number of layers; got {layer}")
         layers = range(depth) if layer is None else [layer - 1]
-        names = {f"layers.{number}.rate" for number in layers} & self.state.values.keys()
+        places = tuple(f"layers.{number}." for number in layers)  # also of a nested Dropout
+        names = {
+            name
+            for name in self.state.values
+            if name.startswith(places) and name.endswith(".rate")
+        }
         self._set(names, value, "Dropout(bpnet.schedules.Constant(...))")
 
     def _set(self, names: set[str], value: float | None, schedule: str) -> None:

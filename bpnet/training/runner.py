@@ -17,6 +17,7 @@ from bpnet.common.locks import FairLock
 from bpnet.data.array_loaders import ResidentLoader
 from bpnet.data.loader import Loader
 from bpnet.errors import ComponentError
+from bpnet.layers import trained_parameters
 from bpnet.model.compiled import FUNCTIONS
 from bpnet.model.model import Model
 from bpnet.model.parameters import Placement, form_of, parameters_like
@@ -96,6 +97,7 @@ class Runner:
     def initial_arrays(self, parameters: Parameters) -> StepState:
         """Return copies of the parameters, and the initial or earlier optimizer state."""
         state, optimizer = self.state, self.state.optimizer
+        trained = trained_parameters(self.model.spec.layers, parameters)
         if state.optimizer_state is None and is_own_optimizer(optimizer):
             start = functools.partial(_start, self.backend.xp, optimizer)
             compiled = self.model.shared(
@@ -103,10 +105,10 @@ class Runner:
                 lambda: self.backend.compile_pure(start),
                 [optimizer],
             )
-            return compiled(parameters)  # type: ignore[no-any-return]
+            return compiled(parameters, trained)  # type: ignore[no-any-return]
         return {
             "parameters": copy_parameters(parameters, self.backend),
-            "optimizer_state": state.optimizer_state_on(self.backend, parameters),
+            "optimizer_state": state.optimizer_state_on(self.backend, trained),
         }
 
     @property
@@ -290,10 +292,12 @@ class Runner:
         return self.backend.refresh({"value": host_scalar(value, dtype)})["value"]
 
 
-def _start(xp: Namespace, optimizer: Optimizer, parameters: Parameters) -> StepState:
+def _start(
+    xp: Namespace, optimizer: Optimizer, parameters: Parameters, trained: Parameters
+) -> StepState:
     """Return copies of the parameters, and the initial optimizer state."""
     copies = [{name: xp.asarray(p, copy=True) for name, p in p_l.items()} for p_l in parameters]
-    return {"parameters": copies, "optimizer_state": optimizer.init(xp, parameters)}
+    return {"parameters": copies, "optimizer_state": optimizer.init(xp, trained)}
 
 
 def _to_device(backend: Backend, dtype: str, values: Any) -> dict[str, Array]:

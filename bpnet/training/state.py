@@ -125,11 +125,14 @@ class TrainingState:
 
     # --- arrays ---------------------------------------------------------------------------
 
-    def optimizer_state_on(self, backend: Backend, parameters: Parameters) -> OptimizerState:
-        """Return the optimizer state on a backend, as copies that a step may overwrite."""
+    def optimizer_state_on(self, backend: Backend, trained: Parameters) -> OptimizerState:
+        """Return the optimizer state on a backend, as copies that a step may overwrite.
+
+        `trained` are the parameters that are trained by gradients.
+        """
         if self.optimizer_state is None:
-            state = self.optimizer.init(backend.xp, parameters)
-            check_state(self.optimizer, parameters, state)
+            state = self.optimizer.init(backend.xp, trained)
+            check_state(self.optimizer, trained, state)
             return state
         return [
             {name: {n: to_device(s, backend, copy=True) for n, s in arrays.items()}

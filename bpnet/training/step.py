@@ -40,9 +40,9 @@ from typing import Any
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace
-from bpnet.backprop import ModelSpec, loss_and_gradients
+from bpnet.backprop import ModelSpec, training_pass
 from bpnet.common.component import is_own, nested
-from bpnet.layers import Context
+from bpnet.layers import Context, trained_parameters
 from bpnet.optimizers import Optimizer, SpecialRules, special_rules
 from bpnet.schedules import Schedule
 from bpnet.training.own_optimizer import check_update
@@ -81,22 +81,25 @@ def make_step(
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
         values = values_now(xp, data, state["batch"])
         weights = optimizer.point(state["parameters"], state["optimizer_state"])
-        loss, gradients = loss_and_gradients(
+        loss, gradients, changed = training_pass(
             xp, model, weights, X, y, w,
             contexts(xp, model, data["keys"], state["step"], values),
         )  # fmt: skip
+        trained = trained_parameters(model.layers, state["parameters"])
         t = state["t"] + 1
         scheduled = (values[WEIGHT_DECAY],) if WEIGHT_DECAY in values else ()
         updated = optimizer.update(
-            xp, rule, state["parameters"], gradients, state["optimizer_state"],
+            xp, rule, trained, gradients, state["optimizer_state"],
             values[LEARNING_RATE], xp.astype(t, X.dtype), *scheduled,
-            **special(tuple(map(tuple, state["parameters"]))),
+            **special(tuple(map(tuple, trained))),
         )  # fmt: skip
-        check_update(optimizer, (state["parameters"], state["optimizer_state"]), updated)
-        parameters, optimizer_state = updated
+        check_update(optimizer, (trained, state["optimizer_state"]), updated)
+        moved, optimizer_state = updated
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
-            "parameters": parameters,
+            "parameters": [
+                p | m | c for p, m, c in zip(state["parameters"], moved, changed, strict=True)
+            ],
             "optimizer_state": optimizer_state,
             "step": state["step"] + 1,
             "t": t,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from own_components import CUSTOM, Cubic, Halving, LayerNorm, LogCosh, Noise, Sign
+from own_components import CUSTOM, Cubic, Halving, LogCosh, Noise, RowNorm, Sign
 
 import bpnet
 from bpnet import activations, initializers, losses, schedules
@@ -30,7 +30,7 @@ OWN = [
     bpnet.ParametricActivation(activations.ELU(0.5)), bpnet.Scale(2.0),
     schedules.Cosine(0.1, 5), schedules.WarmUp(schedules.ReduceOnPlateau(0.1), 3),
 ]  # fmt: skip
-FOREIGN = [LayerNorm(1e-2), Noise(Halving(0.1)), Cubic(0.3), LogCosh(), Sign(0.1, 0.8),
+FOREIGN = [RowNorm(1e-2), Noise(Halving(0.1)), Cubic(0.3), LogCosh(), Sign(0.1, 0.8),
            Halving(0.2)]  # fmt: skip
 COPIES = {
     "copy": copy.copy,
@@ -75,7 +75,7 @@ def test_a_copy_is_equal_and_frozen(component, how):
 
 
 def test_a_constructor_may_assign_and_delete_until_it_is_done():
-    class Own(LayerNorm):
+    class Own(RowNorm):
         def __init__(self, epsilon):
             super().__init__(epsilon)
             self.epsilon = 2.0 * epsilon
@@ -125,7 +125,7 @@ component = st.one_of(
     st.builds(bpnet.AdamW, positive, st.one_of(number, schedule), beta1=number,
               clip_norm=st.one_of(st.none(), positive)),
     st.builds(Sign, schedule, number, clip_value=st.one_of(st.none(), positive)),
-    st.builds(LayerNorm, positive, number),
+    st.builds(RowNorm, positive, number),
     st.builds(losses.Huber, positive),
 )  # fmt: skip
 
@@ -437,7 +437,7 @@ def test_config_has_the_parameters_of_all_constructors():
 def test_a_class_declares_its_name():
     assert all(cls.component_name == name for name, cls in CUSTOM.items())
 
-    class Renamed(LayerNorm):
+    class Renamed(RowNorm):
         component_name = "Former"
 
     class Inherits(Renamed):

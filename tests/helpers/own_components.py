@@ -8,7 +8,7 @@ import bpnet
 from bpnet import schedules
 
 
-class LayerNorm(bpnet.layers.Layer):
+class RowNorm(bpnet.layers.Layer):
     """Normalizes each row, then scales and shifts the features."""
 
     def __init__(self, epsilon=1e-3, scale_penalty=0.0):
@@ -129,14 +129,14 @@ class Halving(schedules.Schedule):
         }
 
 
-CUSTOM = {cls.__name__: cls for cls in (LayerNorm, Noise, Cubic, LogCosh, Sign, Halving)}
+CUSTOM = {cls.__name__: cls for cls in (RowNorm, Noise, Cubic, LogCosh, Sign, Halving)}
 
 
 def own_network(seed=0, dtype="float32", rate=0.2):
     """A network that is made of them."""
     layers = [
         bpnet.Dense(5, Cubic(0.2), l2=0.01),
-        LayerNorm(scale_penalty=0.01),
+        RowNorm(scale_penalty=0.01),
         Noise(rate if isinstance(rate, schedules.Schedule) else Halving(rate)),
         bpnet.Dropout(Halving(0.4)),
         bpnet.Dense(1),

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
-from bpnet import Dense, Embedding, ParametricActivation, PeriodicEmbedding, Scale
+from bpnet import Dense, Embedding, LayerNorm, ParametricActivation, PeriodicEmbedding, Scale
 from bpnet.activations import ACTIVATIONS
 from bpnet.layers import Context
 
@@ -42,6 +42,10 @@ def parametric(torch, layer, p, x):
     return p["alpha"] * torch.nn.functional.selu(x) + (1.0 - p["alpha"]) * x
 
 
+def layer_norm(torch, layer, p, x):
+    return torch.nn.functional.layer_norm(x, (5,), p["gamma"], p["beta"], layer.epsilon)
+
+
 def embedding(torch, layer, p, x):
     sizes = dict(layer.sizes)
     parts = [x[:, [k for k in range(5) if k not in sizes]]]
@@ -66,6 +70,8 @@ CASES = {
     "ntk": (Dense(4, "tanh", parametrization="ntk"), dense, X),
     "scale": (Scale(0.7), scale, X),
     "parametric": (ParametricActivation("selu"), parametric, X),
+    "layer norm": (LayerNorm(), layer_norm, X),
+    "layer norm with another epsilon": (LayerNorm(0.1), layer_norm, X),
     "embedding": (Embedding({1: 4, 3: 2}, 3), embedding, CODED),
     "embedding of adjacent columns": (Embedding({4: 2, 3: 2}, 1), embedding, CODED),
     "embedding of all": (Embedding(dict.fromkeys(range(5), 2), 2), embedding, np.abs(X // 1)),

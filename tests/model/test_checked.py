@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from available import available
-from own_components import Cubic, LayerNorm, LogCosh, own_network
+from own_components import Cubic, LogCosh, RowNorm, own_network
 
 import bpnet
 from bpnet.errors import ComponentError
@@ -69,7 +69,7 @@ LAYERS = {
 }  # fmt: skip
 
 
-class Wrong(LayerNorm):
+class Wrong(RowNorm):
     """A layer of which one method returns something else."""
 
     def __init__(self, case):
@@ -118,7 +118,7 @@ def test_a_layer_is_named_wherever_gradients_are_computed(case, backend):
         with pytest.raises(ComponentError, match=message):
             USES[name](net, backend)
         if name == "fit":  # a run that fails in its first step leaves the initial weights
-            initial = with_layer(LayerNorm(), dtype="float64").build(N_IN).parameters
+            initial = with_layer(RowNorm(), dtype="float64").build(N_IN).parameters
             assert net.steps_taken == net.epochs_taken == 0
             for layer, reference in zip(net.parameters, initial, strict=True):
                 for key, p in layer.items():
@@ -132,7 +132,7 @@ def test_a_layer_is_named_wherever_gradients_are_computed(case, backend):
     "of", available("numpy", "torch:cpu", "jax", "array_api_strict:device1")
 )
 def test_an_array_of_another_library_is_refused(on, of):
-    class Foreign(LayerNorm):
+    class Foreign(RowNorm):
         def forward(self, xp, parameters, a_previous, context):
             _, cache = super().forward(xp, parameters, a_previous, context)
             return bpnet.get_backend(of).asarray(np.ones((M, 4), np.float32)), cache
@@ -172,7 +172,7 @@ INITIAL = {
 def test_initial_parameters_are_named(case, drawn_only):
     make, message = INITIAL[case]
 
-    class Own(LayerNorm):
+    class Own(RowNorm):
         def initial_parameters(self, rng, n_inputs):
             return make(n_inputs)
 
@@ -188,7 +188,7 @@ def test_initial_parameters_are_named(case, drawn_only):
 
 @pytest.mark.parametrize("width", [0, -1, 2.0, None, "4", True])
 def test_a_wrong_width_is_named(width):
-    class Own(LayerNorm):
+    class Own(RowNorm):
         def n_outputs(self, n_inputs):
             return width
 
@@ -439,7 +439,7 @@ def test_an_optimizer_without_its_base_class_is_named():
             return (p,)
 
     with pytest.raises(ComponentError, match=r"Own has no learning_rate.*super\(\)\.__init__"):
-        with_layer(LayerNorm()).fit(X, Y, optimizer=Own())
+        with_layer(RowNorm()).fit(X, Y, optimizer=Own())
 
 
 class InPlace(bpnet.Layer):

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from on_host import host
-from own_components import CUSTOM, Cubic, Halving, LayerNorm, LogCosh, Sign, own_network
+from own_components import CUSTOM, Cubic, Halving, LogCosh, RowNorm, Sign, own_network
 
 import bpnet
 from bpnet import schedules
@@ -79,7 +79,7 @@ def test_a_network_that_is_saved_goes_on_with_its_optimizer(path):
 # --- custom -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("missing", ["LayerNorm", "Cubic", "LogCosh", "Halving", "Noise"])
+@pytest.mark.parametrize("missing", ["RowNorm", "Cubic", "LogCosh", "Halving", "Noise"])
 def test_what_is_not_in_custom_is_named(path, missing):
     own_network().build(3).save(path)
     given = {name: cls for name, cls in CUSTOM.items() if name != missing}
@@ -121,7 +121,7 @@ class Swish(bpnet.activations.Activation):
 
 
 def layer_of_the_same_name():
-    return type("Swish", (LayerNorm,), {"__module__": __name__})
+    return type("Swish", (RowNorm,), {"__module__": __name__})
 
 
 def test_a_kind_tells_components_of_one_name_apart(path):
@@ -160,10 +160,10 @@ def test_an_own_initializer_is_a_function_of_a_name(path):
 @pytest.mark.parametrize(
     ("custom", "message"),
     [
-        ([LayerNorm], "^custom must be a dict of names and classes"),
-        ({LayerNorm: LayerNorm}, "^custom must map names to classes of components"),
-        ({"LayerNorm": LayerNorm()}, "^custom must map names .*; got 'LayerNorm': LayerNorm"),
-        ({"LayerNorm": None}, "^custom must map names .*; got 'LayerNorm': None"),
+        ([RowNorm], "^custom must be a dict of names and classes"),
+        ({RowNorm: RowNorm}, "^custom must map names to classes of components"),
+        ({"RowNorm": RowNorm()}, "^custom must map names .*; got 'RowNorm': RowNorm"),
+        ({"RowNorm": None}, "^custom must map names .*; got 'RowNorm': None"),
     ],
 )
 def test_custom_is_checked(path, custom, message):
@@ -172,11 +172,11 @@ def test_custom_is_checked(path, custom, message):
         bpnet.load(path, custom=custom)
 
 
-@pytest.mark.parametrize("wrong", [Cubic, int, dict, lambda **given: LayerNorm()])
+@pytest.mark.parametrize("wrong", [Cubic, int, dict, lambda **given: RowNorm()])
 def test_another_class_of_that_name_is_refused(path, wrong):
     own_network().build(3).save(path)
     with pytest.raises(bpnet.ModelFileError, match="does not hold a valid network"):
-        bpnet.load(path, custom=CUSTOM | {"LayerNorm": wrong})
+        bpnet.load(path, custom=CUSTOM | {"RowNorm": wrong})
 
 
 def test_a_class_of_bpnet_cannot_be_replaced(path):
@@ -208,7 +208,7 @@ def holding(value):
 
 VALUES = [1, True, 1.5, -0.0, "text", None, (), (1, (2.0, "a")), [1, [2]], {"a": {"b": 1}},
           {"class": "layers.Dense"}, {"tuple": [1]}, Cubic(0.3), (Cubic(0.3), [Halving(0.1)]),
-          {"inner": LayerNorm(0.5)}, bpnet.Dropout(0.5)]  # fmt: skip
+          {"inner": RowNorm(0.5)}, bpnet.Dropout(0.5)]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -247,7 +247,7 @@ def test_what_a_file_cannot_hold_is_refused_before_training(path, value, message
     assert not path.exists()
 
 
-class Forgets(LayerNorm):
+class Forgets(RowNorm):
     """Does not store what it is given."""
 
     def __init__(self, epsilon):
@@ -266,7 +266,7 @@ def test_what_builds_another_is_refused_whatever_it_says_of_equality(path, cls):
         net.save(path)
 
 
-OWN = [LayerNorm(0.5), Cubic(0.2), LogCosh(), Sign(Halving(0.1)), Halving(0.3)]
+OWN = [RowNorm(0.5), Cubic(0.2), LogCosh(), Sign(Halving(0.1)), Halving(0.3)]
 
 
 @pytest.mark.parametrize("component", OWN, ids=repr)
