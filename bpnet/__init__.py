@@ -27,7 +27,15 @@ from bpnet.errors import (
     OutOfMemoryError,
     UnknownBackendError,
 )
-from bpnet.layers import Dense, Dropout, Layer
+from bpnet.layers import (
+    Dense,
+    Dropout,
+    Embedding,
+    Layer,
+    ParametricActivation,
+    PeriodicEmbedding,
+    Scale,
+)
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 
@@ -74,6 +82,7 @@ __all__ = [
     "Doctor",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "GradientFlow",
     "GradientReport",
     "History",
@@ -84,9 +93,12 @@ __all__ = [
     "NoDeviceError",
     "NonFiniteError",
     "OutOfMemoryError",
+    "ParametricActivation",
     "Parity",
+    "PeriodicEmbedding",
     "RMSprop",
     "RateTest",
+    "Scale",
     "Snapshots",
     "TrainingWarning",
     "UnknownBackendError",

@@ -115,6 +115,7 @@ def _uniform(rng: np.random.Generator, n_in: int, n_out: int, variance: float) -
 INITIALIZERS: dict[str, Initializer] = {
     "zeros": zeros,
     "normal": Normal(),
+    "standard_normal": Normal(1.0),
     "glorot_uniform": glorot_uniform,
     "glorot_normal": glorot_normal,
     "xavier_uniform": glorot_uniform,

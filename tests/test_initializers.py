@@ -19,6 +19,7 @@ N_IN, N_OUT = 300, 200
 # The variances of the papers, for weights (n_in, n_out).
 VARIANCE = {
     "normal": 0.05**2,
+    "standard_normal": 1.0,
     "glorot_uniform": 2.0 / (N_IN + N_OUT),
     "glorot_normal": 2.0 / (N_IN + N_OUT),
     "xavier_uniform": 2.0 / (N_IN + N_OUT),

@@ -48,6 +48,8 @@ class Cublas:
             Matrices of float32 or of float64; `out` in C order, `a` and `b` in C or Fortran
             order.
         """
+        if out.ndim != 2:
+            return None
         (m, n), k = out.shape, a.shape[1]
         formats = {
             "float32": (CudaDataType.CUDA_R_32F, self._float32_products()),

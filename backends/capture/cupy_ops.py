@@ -28,6 +28,7 @@ from .ops import (
     MakeKernel,
     Operation,
     both,
+    joined,
     keep_alive,
     run_all,
 )
@@ -201,6 +202,10 @@ def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call:
     return partial(cupy.clip, x, min, max, out=out)
 
 
+def _concat(*parts: Any, out: Any, axis: int | None) -> Call | None:
+    return joined(cupy.copyto, parts, out, axis)
+
+
 def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
     return partial(cupy.take, x, indices, axis=axis, out=out)
 
@@ -218,7 +223,7 @@ def _reduction(function: Any) -> Callable[..., Call]:
     return reduce
 
 
-_SPECIAL: dict[str, Callable[..., Call]] = {
-    "astype": _astype, "clip": _clip, "take": _take, "where": _where,
+_SPECIAL: dict[str, Callable[..., Call | None]] = {
+    "astype": _astype, "clip": _clip, "concat": _concat, "take": _take, "where": _where,
     "sum": _sum, "mean": _reduction(cupy.mean), "max": _reduction(cupy.max),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .numpy_products import product
-from .ops import ELEMENTWISE, ArrayOps, Call, Operation, both
+from .ops import ELEMENTWISE, ArrayOps, Call, Operation, both, joined
 from .tracer import COMPARISONS
 
 # Names in the standard that differ from NumPy's.
@@ -125,6 +125,10 @@ def _copy(x: Any, *, out: Any) -> Call:
     return partial(np.copyto, out, x)
 
 
+def _concat(*parts: Any, out: Any, axis: int | None) -> Call | None:
+    return joined(np.copyto, parts, out, axis)
+
+
 def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
     return partial(x.take, indices, axis, out, "clip")  # mode "raise" is buffered
 
@@ -162,6 +166,6 @@ def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call | None:
 
 
 _SPECIAL: dict[str, Callable[..., Call | None]] = {
-    "astype": _astype, "clip": _clip, "copy": _copy, "max": _max, "mean": _mean, "sum": _sum,
-    "take": _take, "where": _where,
+    "astype": _astype, "clip": _clip, "concat": _concat, "copy": _copy, "max": _max,
+    "mean": _mean, "sum": _sum, "take": _take, "where": _where,
 }  # fmt: skip

@@ -19,7 +19,7 @@ class NumpyRowOps(NumpyOps):
         """Return a call that writes an operation's result into `out`; None if impossible."""
         if operation.name == "argmax":
             return _argmax(*arguments, out=out, **operation.options)
-        if out.shape[0] == 1:
+        if out.ndim == 2 and out.shape[0] == 1:
             if operation.name in ELEMENTWISE:
                 return super().bind(operation, [_flat(a, out.size) for a in arguments], out[0])
             if operation.name == "max":

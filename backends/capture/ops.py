@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -59,6 +60,21 @@ def run_all(calls: Iterable[Call]) -> None:
 def both(first: Call, second: Call) -> Call:
     """Return a call that runs two calls in order."""
     return partial(run_all, (first, second))
+
+
+def joined(
+    store: Callable[[Array, Array], Any], parts: Sequence[Array], out: Array, axis: int | None
+) -> Call | None:
+    """Return a call that stores arrays one after another along an axis of `out`."""
+    if axis is None:
+        return None
+    stops = list(itertools.accumulate(part.shape[axis] for part in parts))
+    before = (slice(None),) * (axis % out.ndim)
+    places = [
+        out[(*before, slice(stop - part.shape[axis], stop))]
+        for part, stop in zip(parts, stops, strict=True)
+    ]
+    return partial(run_all, [partial(store, *pair) for pair in zip(places, parts, strict=True)])
 
 
 def keep_alive(call: Call, *kept: Any) -> Call:

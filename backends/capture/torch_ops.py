@@ -16,6 +16,7 @@ from .ops import (
     Operation,
     Shape,
     both,
+    joined,
     keep_alive,
     run_all,
 )
@@ -152,6 +153,10 @@ def _astype(x: Any, dtype: Any, *, out: Any) -> Call:
     return partial(out.copy_, x)
 
 
+def _concat(*parts: Any, out: Any, axis: int | None) -> Call | None:
+    return joined(torch.Tensor.copy_, parts, out, axis)
+
+
 def _take(x: Any, indices: Any, *, out: Any, axis: int = 0) -> Call:
     return partial(torch.index_select, x, axis, indices, out=out)
 
@@ -172,8 +177,8 @@ def _reduction(function: Any) -> Callable[..., Call]:
     return reduce
 
 
-_SPECIAL: dict[str, Callable[..., Call]] = {
-    "astype": _astype, "clip": _clip, "take": _take, "where": _where,
+_SPECIAL: dict[str, Callable[..., Call | None]] = {
+    "astype": _astype, "clip": _clip, "concat": _concat, "take": _take, "where": _where,
     "sum": _reduction(torch.sum), "mean": _reduction(torch.mean),
     "max": _reduction(torch.amax),
 }  # fmt: skip

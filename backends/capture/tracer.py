@@ -247,10 +247,10 @@ class TracingNamespace:
     def _joined(self, name: str, arrays: Any, axis: int | None) -> Any:
         join = getattr(self._trace.xp, name)
 
-        def joined(*parts: Array) -> Array:
+        def joined(*parts: Array, axis: int | None) -> Array:
             return join(parts, axis=axis)
 
-        return self._trace.call(name, joined, tuple(arrays), {})
+        return self._trace.call(name, joined, tuple(arrays), {"axis": axis})
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._trace.xp, name)

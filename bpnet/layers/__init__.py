@@ -31,5 +31,18 @@ the current step is ``context.values[name]``, a 0-d array.
 from bpnet.layers.base import Context, Layer
 from bpnet.layers.dense import Dense
 from bpnet.layers.dropout import Dropout
+from bpnet.layers.embedding import Embedding
+from bpnet.layers.parametric import ParametricActivation
+from bpnet.layers.periodic import PeriodicEmbedding
+from bpnet.layers.scale import Scale
 
-__all__ = ["Context", "Dense", "Dropout", "Layer"]
+__all__ = [
+    "Context",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Layer",
+    "ParametricActivation",
+    "PeriodicEmbedding",
+    "Scale",
+]

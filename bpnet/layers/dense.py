@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
-from bpnet.common.checks import check_integer, check_number
+from bpnet.common.checks import check_choice, check_integer, check_number
 from bpnet.layers.base import Context, Layer
+from bpnet.layers.factors import check_factors
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -29,6 +32,15 @@ class Dense(Layer):
 
     Shapes: a_{l-1} (m, n_{l-1}), W_l (n_{l-1}, n_l), b_l (n_l,), z_l, a_l and delta_l (m, n_l).
 
+    In the neural tangent parametrization ("ntk"), W_l / sqrt(n_{l-1}) takes the place of W_l:
+
+    .. math::
+        z_l &= \frac{a_{l-1} W_l}{\sqrt{n_{l-1}}} + b_l, \quad
+        dW_l = \frac{a_{l-1}^T \delta_l}{\sqrt{n_{l-1}}}, \quad
+        \frac{\partial L}{\partial a_{l-1}} = \frac{\delta_l W_l^T}{\sqrt{n_{l-1}}}
+
+    so that the weights are of order 1 in layers of any width.
+
     Parameters
     ----------
     units : int
@@ -39,12 +51,17 @@ class Dense(Layer):
         A name from :mod:`bpnet.initializers`, or a function ``(rng, n_in, n_out)``. None
         uses the activation's default: He-normal for relu, leaky_relu, elu, gelu, softplus,
         silu and mish; LeCun-normal for selu; Glorot-uniform for identity, sigmoid, tanh,
-        softsign and hard_sigmoid.
+        softsign and hard_sigmoid. With "ntk" it is standard normal for every activation.
     bias_init : str or callable, default "zeros"
         The same for the biases, which are drawn as weights (1, n_l).
     l1, l2 : float, default 0.0
         Strengths of the penalty ``l1 * sum(abs(W)) + l2 / 2 * sum(W^2)`` added to the loss.
         Biases are not penalized.
+    parametrization : {"standard", "ntk"}, default "standard"
+        How the weights enter z, as above.
+    learning_rate_factors, weight_decay_factors : dict of str to float or None, default None
+        Factors >= 0 of the optimizer's learning rate and weight decay, by parameter: "W", "b".
+        None is 1 for both.
 
     Raises
     ------
@@ -55,6 +72,10 @@ class Dense(Layer):
     ----------
     Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
     Nature 323 (1986), 533-536.
+
+    Jacot, Gabriel and Hongler, "Neural tangent kernel: convergence and generalization in neural
+    networks", NeurIPS 2018, section 2; Lee et al., "Wide neural networks of any depth evolve as
+    linear models under gradient descent", NeurIPS 2019, equation 1.
 
     Examples
     --------
@@ -72,17 +93,35 @@ class Dense(Layer):
         bias_init: str | Initializer = "zeros",
         l1: float = 0.0,
         l2: float = 0.0,
+        parametrization: str = "standard",
+        learning_rate_factors: Mapping[str, float] | None = None,
+        weight_decay_factors: Mapping[str, float] | None = None,
     ) -> None:
         self.units = check_integer("units", units, 1)
         self.activation = activations.get(activation)
-        self.init = initializers.get(self.activation.default_init if init is None else init)
+        self.parametrization = check_choice(
+            "parametrization", parametrization, ("standard", "ntk")
+        )
+        self.init = self._default_init if init is None else initializers.get(init)
         self.bias_init = initializers.get(bias_init, "bias_init")
         self.l1 = check_number("l1", l1, 0.0)
         self.l2 = check_number("l2", l2, 0.0)
+        names = ("W", "b")
+        self.learning_rate_factors = check_factors(
+            "learning_rate_factors", learning_rate_factors, names
+        )
+        self.weight_decay_factors = check_factors(
+            "weight_decay_factors", weight_decay_factors, names
+        )
+
+    @property
+    def _default_init(self) -> Initializer:
+        is_ntk = self.parametrization == "ntk"
+        return initializers.get("standard_normal" if is_ntk else self.activation.default_init)
 
     @property
     def keeps_z(self) -> bool:
-        """Whether the cache is (a_previous, z, a), as :meth:`Dense.forward` returns it."""
+        """Whether the cache is as :meth:`Dense.forward` returns it: what W multiplies, z, a."""
         return type(self).forward is Dense.forward
 
     def n_outputs(self, n_inputs: int) -> int:
@@ -92,11 +131,11 @@ class Dense(Layer):
     def replace(self, **changes: Any) -> Self:
         """Return a layer that differs in these arguments.
 
-        If the weights are initialized by the default of the activation, they still are by that
-        of another activation.
+        If the weights are initialized by the default of the activation and parametrization,
+        they still are by that of others.
         """
-        is_default = self.init == initializers.get(self.activation.default_init)
-        if is_default and "activation" in changes:
+        is_default = self.init == self._default_init
+        if is_default and changes.keys() & {"activation", "parametrization"}:
             changes = {"init": None} | changes
         return super().replace(**changes)
 
@@ -114,7 +153,9 @@ class Dense(Layer):
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
-        """Compute z = a_previous W + b and a = f(z)."""
+        """Compute z = a_previous W + b, with "ntk" a_previous W / sqrt(n_in) + b; a = f(z)."""
+        if self.parametrization == "ntk":
+            a_previous = a_previous * self._scale(parameters)
         z = xp.matmul(a_previous, parameters["W"])
         z += parameters["b"]
         a = self.activation.f(xp, z)
@@ -132,7 +173,14 @@ class Dense(Layer):
         a_previous, z, a = cache
         delta = self.delta(xp, z, a, error)
         gradients = {"W": xp.matmul(a_previous.T, delta), "b": xp.sum(delta, axis=0)}
+        if propagate and self.parametrization == "ntk":
+            delta = delta * self._scale(parameters)
         return xp.matmul(delta, parameters["W"].T) if propagate else None, gradients
+
+    @staticmethod
+    def _scale(parameters: LayerParameters) -> float:
+        """Return 1 / sqrt(n_in)."""
+        return 1.0 / math.sqrt(parameters["W"].shape[0])
 
     def delta(self, xp: Namespace, z: Array, a: Array, error: Array) -> Array:
         """Compute delta = error * f'(z), the error itself for a linear layer."""

@@ -18,7 +18,7 @@ from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import kind_of
 from bpnet.common.component import is_own
 from bpnet.errors import ComponentError
-from bpnet.layers import Context, Dense, Layer
+from bpnet.layers import Context, Dense, Layer, ParametricActivation
 from bpnet.losses import Loss
 
 
@@ -45,10 +45,9 @@ def unchecked_cache(layer: Layer, cache: Any) -> Any:
 def _checked(layer: Layer, place: str) -> Layer:
     if not is_own(layer):
         return CheckedLayer(layer, place)
-    if isinstance(layer, Dense) and not is_own(layer.activation):
-        return layer.replace(
-            activation=CheckedActivation(layer.activation, place), init=layer.init
-        )
+    if isinstance(layer, Dense | ParametricActivation) and not is_own(layer.activation):
+        kept = {"init": layer.init} if isinstance(layer, Dense) else {}
+        return layer.replace(activation=CheckedActivation(layer.activation, place), **kept)
     return layer
 
 

@@ -76,7 +76,8 @@ class Entry(NamedTuple):
     Attributes
     ----------
     name : str
-        Such as "z1", "delta2" or "dW1", with the number of the layer, from 1.
+        Such as "z1", "delta2" or "dW1", with the number of the layer, from 1; "dW2_1" for a
+        parameter "W2" of layer 1.
     value : array
         The value, in the array type of the input.
     equation : str
@@ -179,7 +180,7 @@ def _forward(
         layer, before = net.layers[k - 1], _input(k)
         if isinstance(layer, Dense) and layer.keeps_z:
             _, z, _ = recorder.cache
-            equation = f"z{k} = {before} W{k} + b{k}"
+            equation = f"z{k} = {before} W{k}{_root(layer, k)} + b{k}"
             yield Entry(f"z{k}", z, equation, _line_in(layer.forward, "z"))
             equation = f"a{k} = " + (f"z{k}" if _is_linear(layer) else f"{_f(layer)}(z{k})")
             yield Entry(f"a{k}", recorder.a, equation, _line_in(layer.activation.f, "return"))
@@ -212,7 +213,8 @@ def _backward(
         else:
             after = net.layers[k]
             through = f"dL/da{k + 1} through {after!r}"
-            equation = f"delta{k + 1} W{k + 1}^T" if isinstance(after, Dense) else through
+            is_dense = isinstance(after, Dense)
+            equation = f"delta{k + 1} W{k + 1}^T{_root(after, k + 1)}" if is_dense else through
             line = _line_in(after.backward, "return")
         yield Entry(name, recorder.error, f"{name} = {equation}", line)
         if isinstance(layer, Dense) and layer.keeps_z:
@@ -220,7 +222,8 @@ def _backward(
         else:
             line = _line_in(layer.backward, "return")
             for parameter, gradient in gradients[k - 1].items():
-                name = f"d{parameter}{k}"
+                is_numbered = parameter[-1:].isdigit()  # dW21 is that of W in layer 21
+                name = f"d{parameter}{'_' if is_numbered else ''}{k}"
                 yield Entry(name, gradient, f"{name} by {layer!r}", line)
 
 
@@ -239,7 +242,8 @@ def _dense_backward(
         equation = f"delta{k} = dL/da{k}" + ("" if linear else f" * {_f(layer)}'(z{k})")
         line = _line_in(layer.delta, "return", 0 if linear else -1)
         yield Entry(f"delta{k}", layer.delta(xp, z, a, recorder.error), equation, line)
-    equation = f"dW{k} = {_input(k)}^T delta{k}{_penalty([layer], f'W{k}')}"
+    penalty = _penalty([layer], f"W{k}")
+    equation = f"dW{k} = {_input(k)}^T delta{k}{_root(layer, k)}{penalty}"
     yield Entry(f"dW{k}", gradients["W"], equation, _line_in(layer.backward, "W"))
     equation = f"db{k} = sum over rows of delta{k}"
     yield Entry(f"db{k}", gradients["b"], equation, _line_in(layer.backward, "b"))
@@ -248,6 +252,12 @@ def _dense_backward(
 def _input(k: int) -> str:
     """Return the name of the input of layer k."""
     return "X" if k == 1 else f"a{k - 1}"
+
+
+def _root(layer: Layer, k: int) -> str:
+    """Return the divisor of W in the neural tangent parametrization."""
+    is_ntk = isinstance(layer, Dense) and layer.parametrization == "ntk"
+    return f" / sqrt(n{k - 1})" if is_ntk else ""
 
 
 def _f(layer: Dense) -> str:
