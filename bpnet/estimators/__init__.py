@@ -9,7 +9,7 @@ try:
     from sklearn.utils.validation import validate_data as _  # noqa: F401  new in 1.6
 except ImportError as error:
     raise ImportError(
-        "the estimators of bpnet, such as bpnet.MLPClassifier and bpnet.TabularClassifier, need "
+        "the estimators of bpnet, such as bpnet.MLPClassifier or bpnet.TabularClassifier, need "
         "scikit-learn >= 1.7 (and SciPy, which it requires); install it with: "
         "pip install 'scikit-learn>=1.7'"
     ) from error

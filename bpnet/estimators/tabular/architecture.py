@@ -45,9 +45,10 @@ def layers_of(
 
 def optimizer_of(settings: Settings, epochs: float) -> AdamW:
     """Return the optimizer; `epochs` is the length of its schedules."""
+    decays = settings.weight_decay > 0.0
     return AdamW(
         settings.schedule("learning_rate", epochs),
-        weight_decay=settings.schedule("weight_decay", epochs) if settings.weight_decay else 0.0,
+        weight_decay=settings.schedule("weight_decay", epochs) if decays else 0.0,
         beta1=settings.beta_1, beta2=settings.beta_2, epsilon=settings.epsilon,
     )  # fmt: skip
 

@@ -115,8 +115,8 @@ class BaseTabular(TabularParameters, ABC):
     ) -> None:
         owner = backend_of(X=X)
         examples = self._examples(X, y, sample_weight, reset=True)
-        validation = self._validation_examples(validation_data)
         self.n_outputs_ = self._count_outputs(examples.y)
+        validation = self._validation_examples(validation_data)
         settings = settings_of(self._presets[self.preset], self.get_params(deep=False))
         plan = Plan(
             settings, self._loss(settings), self.metric or self._default_metric,
