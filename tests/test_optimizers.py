@@ -266,7 +266,9 @@ def test_clipping_survives_a_gradient_of_zero(backend, xp):
     assert_array_equal(backend.to_numpy(result["W"]), np.ones((2, 2)))
 
 
-SHARED = {"weight_decay": 0.0, "clip_value": None, "clip_norm": None}
+SHARED = {
+    "weight_decay": 0.0, "clip_value": None, "clip_norm": None, "decay_biases": True,
+}  # fmt: skip
 MOMENTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 
 

@@ -130,7 +130,8 @@ def _concat(*parts: Any, out: Any, axis: int | None) -> Call | None:
 
 
 def _take(x: Any, indices: Any, *, out: Any, axis: int | None = None) -> Call:
-    return partial(x.take, indices, axis, out, "clip")  # mode "raise" is buffered
+    # Mode "raise" is buffered.
+    return partial(np.ndarray.take, x, indices, axis, out, "clip")
 
 
 def _sum(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -> Call:

@@ -115,7 +115,8 @@ class Recording:
     """The operations of a function, bound to memory of its own.
 
     Its inputs are put in place in each run, and removed at the end, so that it neither keeps
-    parameters alive nor misses that others have taken their place.
+    parameters alive nor misses that others have taken their place. X is copied instead if
+    operations work on views of it, such as some of its columns.
     """
 
     def __init__(self, function: ReplayedFunction, parameters: Parameters, X: Array) -> None:
@@ -137,7 +138,9 @@ class Recording:
         stand_ins = [a.reshape(s.shape) for a, s in zip(memory, self.shapes, strict=True)]
         bound = graph.bind(stand_ins)
         (self.result,) = bound.outputs.values()
-        numbers = {id(array): number for number, array in enumerate(stand_ins)}
+        self.rows = stand_ins[0] if any(0 in view.operands for view in graph.views) else None
+        first = 0 if self.rows is None else 1
+        numbers = {id(a): number for number, a in enumerate(stand_ins) if number >= first}
         self.calls = [_opened(c, numbers) for call in bound.calls for c in _single(call)]
         self.places = [
             _Place(numbers[id(argument)], arguments, position)
@@ -146,8 +149,9 @@ class Recording:
             if id(argument) in numbers
         ]
         self._clear()
-        held = [weakref.ref(array) for array in (*stand_ins, *memory)]  # a view holds memory
-        del bound, stand_ins, memory
+        replaced = (*stand_ins[first:], *memory[first:])  # a view holds memory
+        held = [weakref.ref(array) for array in replaced]
+        del bound, stand_ins, memory, replaced
         if any(array() is not None for array in held):
             raise TracingError("an input is used otherwise than as an argument")
 
@@ -162,6 +166,8 @@ class Recording:
         if X.flags.c_contiguous != self.shapes[0].c_ordered:
             return None
         try:
+            if self.rows is not None:
+                self.ops.store(self.rows, X)
             for number, arguments, position in self.places:
                 arguments[position] = inputs[number]
             for function, arguments in self.calls:

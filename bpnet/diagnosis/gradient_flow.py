@@ -41,7 +41,7 @@ from bpnet.layers import Dense
 from bpnet.losses import sum_of_weights
 from bpnet.model.parameters import has_weights
 from bpnet.model.recorder import recording
-from bpnet.optimizers import Optimizer, OptimizerState
+from bpnet.optimizers import Optimizer, OptimizerState, special_rules
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import WEIGHT_DECAY
 
@@ -209,8 +209,9 @@ def measure(
     )
     t = xp.astype(step + 1, X.dtype)
     moved, _ = optimizer.update(
-        xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t, *decay
-    )
+        xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t, *decay,
+        **special_rules(optimizer, model.layers, [list(layer) for layer in parameters]),
+    )  # fmt: skip
     metrics = [data_loss]
     for number, layer in enumerate(parameters):
         if has_weights(layer):

@@ -42,6 +42,7 @@ class Layer(Component):
     kind = "layers"
     learning_rate_factors: Factors = ()
     weight_decay_factors: Factors = ()
+    bias_names: tuple[str, ...] = ("b",)  # which a weight decay may spare
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the width of the output."""

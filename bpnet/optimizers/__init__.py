@@ -8,7 +8,8 @@ kernel (``Backend.fuse``).
 
 from bpnet.optimizers.adam import Adam, AdamW
 from bpnet.optimizers.adaptive import Adagrad, RMSprop
-from bpnet.optimizers.base import Optimizer, OptimizerState, global_norm
+from bpnet.optimizers.base import Optimizer, OptimizerState, SpecialRules, global_norm
+from bpnet.optimizers.factors import special_rules
 from bpnet.optimizers.sgd import SGD
 from bpnet.optimizers.table import OPTIMIZERS, get
 
@@ -21,6 +22,8 @@ __all__ = [
     "Optimizer",
     "OptimizerState",
     "RMSprop",
+    "SpecialRules",
     "get",
     "global_norm",
+    "special_rules",
 ]

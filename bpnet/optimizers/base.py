@@ -8,7 +8,7 @@ from typing import Any
 
 from bpnet import schedules
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.common.checks import check_number, kind_of
+from bpnet.common.checks import check_flag, check_number, kind_of
 from bpnet.common.component import Component, structure
 from bpnet.common.state_names import StateNames
 from bpnet.errors import ComponentError
@@ -16,6 +16,8 @@ from bpnet.schedules import Schedule
 
 # For each layer and parameter, the state arrays by name.
 OptimizerState = list[dict[str, dict[str, Array]]]
+# For each layer, the factor of the learning rate and the rule of some parameters, by name.
+SpecialRules = list[dict[str, tuple[float, Callable[..., Any]]]]
 
 
 class Optimizer(StateNames, Component):
@@ -26,17 +28,21 @@ class Optimizer(StateNames, Component):
     learning_rate : float or Schedule
         Step size eta > 0, or a schedule from :mod:`bpnet.schedules`.
     weight_decay : float or Schedule, default 0.0
-        Before each step, ``p *= 1 - eta * weight_decay``, for weights and biases: decoupled
-        from the gradient (Loshchilov and Hutter 2019, algorithm 2). For a penalty in the loss
-        use ``Dense(l2=...)``. Only a schedule can change during training.
+        Before each step, ``p *= 1 - eta * weight_decay``, decoupled from the gradient
+        (Loshchilov and Hutter 2019, algorithm 2). For a penalty in the loss use
+        ``Dense(l2=...)``. Only a schedule can change during training.
     clip_value : float or None
         Clip each element of the gradients to [-clip_value, clip_value].
     clip_norm : float or None
         Scale all gradients so that their global 2-norm is at most this (Pascanu, Mikolov and
         Bengio 2013, algorithm 1), after `clip_value` if both are set.
+    decay_biases : bool, default True
+        Whether the weight decay applies to biases, too; False spares what a layer calls so
+        (``Layer.bias_names``).
     """
 
     kind = "optimizers"
+    decay_biases: bool = True  # in pickles of earlier versions
 
     def __init__(
         self,
@@ -45,11 +51,13 @@ class Optimizer(StateNames, Component):
         weight_decay: float | Schedule = 0.0,
         clip_value: float | None = None,
         clip_norm: float | None = None,
+        decay_biases: bool = True,
     ) -> None:
         self.learning_rate = schedules.get(learning_rate)
         self.weight_decay = schedules.check_value("weight_decay", weight_decay, 0.0)
         self.clip_value = _positive_or_none("clip_value", clip_value)
         self.clip_norm = _positive_or_none("clip_norm", clip_norm)
+        self.decay_biases = check_flag("decay_biases", decay_biases)
 
     @abstractmethod
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
@@ -78,12 +86,14 @@ class Optimizer(StateNames, Component):
         ]
 
     def decayed_rule(
-        self, xp: Namespace, p: Array, g: Array, *rest: Array
+        self, xp: Namespace, p: Array, g: Array, *rest: Array, decay_factor: float = 1.0
     ) -> tuple[Array, ...]:
         """Apply the weight decay, then the rule; a scheduled decay is the last argument."""
         weight_decay = self.weight_decay
         if isinstance(weight_decay, Schedule):
             *rest, weight_decay = rest  # type: ignore[assignment]
+        if decay_factor != 1.0:
+            weight_decay = weight_decay * decay_factor if decay_factor else 0.0
         if not isinstance(weight_decay, float) or weight_decay:
             learning_rate = rest[self.n_state]
             p = p * (1.0 - learning_rate * weight_decay)
@@ -108,28 +118,35 @@ class Optimizer(StateNames, Component):
         learning_rate: Array,
         t: Array,
         weight_decay: Array | None = None,
+        special: SpecialRules | None = None,
     ) -> tuple[Parameters, OptimizerState]:
         """Apply `rule`, :meth:`decayed_rule` as fused by the backend, to all parameters.
 
         `learning_rate`, `t`, the number of this step from 1, and `weight_decay`, if that is a
-        schedule, are 0-d float arrays.
+        schedule, are 0-d float arrays. `special` has the factor of the learning rate and the
+        rule of some parameters (:func:`bpnet.optimizers.factors.special_rules`); those of
+        factor 0 stay as they are.
         """
-        scalars: Any = self.scalars(xp, learning_rate, t)
-        if not isinstance(scalars, tuple | list):
-            raise ComponentError(
-                f"the optimizer {self!r}: scalars must return a tuple; got {kind_of(scalars)}"
-            )
-        numbers = (learning_rate, *scalars)
-        if weight_decay is not None:
-            numbers = (*numbers, weight_decay)
+        numbers = {1.0: self._numbers(xp, learning_rate, t, weight_decay)}
         names = self.state_names
         new_parameters: Parameters = []
         new_state: OptimizerState = []
-        for layer, g, s in zip(parameters, self._clip(xp, gradients), state, strict=True):
-            results = {
-                name: rule(xp, p, g[name], *(s[name][n] for n in names), *numbers)
-                for name, p in layer.items()
-            }
+        special = special or [{} for _ in parameters]
+        for layer, g, s, own in zip(
+            parameters, self._clip(xp, gradients), state, special, strict=True
+        ):
+            results = {}
+            for name, p in layer.items():
+                factor, own_rule = own.get(name, (1.0, rule))
+                if factor not in numbers:
+                    rate = learning_rate * factor
+                    numbers[factor] = self._numbers(xp, rate, t, weight_decay)
+                arrays = (s[name][n] for n in names)
+                results[name] = (
+                    own_rule(xp, p, g[name], *arrays, *numbers[factor])
+                    if factor
+                    else (p, *arrays)
+                )
             new_parameters.append({name: result[0] for name, result in results.items()})
             new_state.append(
                 {
@@ -138,6 +155,18 @@ class Optimizer(StateNames, Component):
                 }
             )
         return new_parameters, new_state
+
+    def _numbers(
+        self, xp: Namespace, learning_rate: Array, t: Array, weight_decay: Array | None
+    ) -> tuple[Array, ...]:
+        """Return the last arguments of a rule, at a learning rate."""
+        scalars: Any = self.scalars(xp, learning_rate, t)
+        if not isinstance(scalars, tuple | list):
+            raise ComponentError(
+                f"the optimizer {self!r}: scalars must return a tuple; got {kind_of(scalars)}"
+            )
+        scheduled = () if weight_decay is None else (weight_decay,)
+        return (learning_rate, *scalars, *scheduled)
 
     def _clip(self, xp: Namespace, gradients: Parameters) -> Parameters:
         if self.clip_value is not None:

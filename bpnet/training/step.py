@@ -43,7 +43,7 @@ from bpnet.backend.typing import Array, Namespace
 from bpnet.backprop import ModelSpec, loss_and_gradients
 from bpnet.common.component import is_own, nested
 from bpnet.layers import Context
-from bpnet.optimizers import Optimizer
+from bpnet.optimizers import Optimizer, SpecialRules, special_rules
 from bpnet.schedules import Schedule
 from bpnet.training.own_optimizer import check_update
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
@@ -70,7 +70,12 @@ def make_step(
     eagerly : bool, default False
         Whether to run each operation as written, with nothing compiled or fused.
     """
-    rule = optimizer.decayed_rule if eagerly else backend.fuse(optimizer.decayed_rule)
+    fuse = (lambda rule: rule) if eagerly else backend.fuse
+    rule = fuse(optimizer.decayed_rule)
+
+    @functools.cache
+    def special(names: tuple[tuple[str, ...], ...]) -> dict[str, SpecialRules]:
+        return special_rules(optimizer, model.layers, names, fuse)
 
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
@@ -84,6 +89,7 @@ def make_step(
         updated = optimizer.update(
             xp, rule, state["parameters"], gradients, state["optimizer_state"],
             values[LEARNING_RATE], xp.astype(t, X.dtype), *scheduled,
+            **special(tuple(map(tuple, state["parameters"]))),
         )  # fmt: skip
         check_update(optimizer, (state["parameters"], state["optimizer_state"]), updated)
         parameters, optimizer_state = updated

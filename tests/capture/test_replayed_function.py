@@ -212,22 +212,51 @@ def test_what_cannot_be_recorded_runs_as_written():
 
 
 @pytest.mark.parametrize(
-    "hidden_use",
+    ("use", "is_recorded"),
     [
-        lambda xp, X: X[:, 0],  # a view of an input, which no copy may replace
-        lambda xp, X: xp.concat([X, X]),
-        lambda xp, X: X,
-        lambda xp, X: xp.sum(X.T, axis=1),
+        (lambda xp, X, p: X[:, 0], False),  # a result in memory of the caller's
+        (lambda xp, X, p: X, False),
+        (lambda xp, X, p: X * p.T, False),  # a view of a parameter, which no copy may replace
+        (lambda xp, X, p: xp.sum(X.T, axis=1), True),
+        (lambda xp, X, p: xp.concat([X, p, X[:, 1:2]], axis=1), True),
+        (lambda xp, X, p: xp.stack([X, X]), False),
+        (lambda xp, X, p: xp.take(p, xp.astype(X[0, :1], xp.int64), axis=0), True),
     ],
 )
-def test_an_input_that_is_not_a_plain_argument_is_not_recorded(hidden_use):
+def test_views_of_rows_are_replayed_and_those_of_parameters_are_not(use, is_recorded):
     function = ReplayedFunction(
-        lambda xp, parameters, X: hidden_use(xp, X), NumpyRowOps(), BACKEND.xp
+        lambda xp, parameters, X: use(xp, X, parameters[0]["p"]), NumpyRowOps(), BACKEND.xp
     )
     for seed in range(CALLS_BEFORE + 4):
-        X = rows(1, seed=seed)
-        assert_array_equal(function([], X), hidden_use(BACKEND.xp, X))
-    assert not function._free
+        X, p = rows(1, seed=seed), rows(1, seed=seed + 50)[:, :1]
+        X[0, 0] = 0.0
+        kept = X.copy()
+        result = function([{"p": p}], X)
+        assert_array_equal(result, use(BACKEND.xp, X, p))
+        assert_array_equal(X, kept)
+    assert bool(function._free) == is_recorded
+
+
+def test_a_network_with_embeddings_is_replayed():
+    layers = [
+        bpnet.PeriodicEmbedding(3, 3, columns=(0, 2)),
+        bpnet.Embedding({1: 4}, 2),
+        bpnet.Scale(0.5),
+        bpnet.Dense(3, "tanh", parametrization="ntk"),
+        bpnet.ParametricActivation("selu"),
+        bpnet.Dense(3),
+    ]
+    net = bpnet.Network(layers, "categorical_crossentropy", seed=0).build(4, "numpy")
+    for m in (1, 2, 9):
+        counted, function = replayed(net)
+        for seed in range(CALLS_BEFORE + 6):
+            X = rows(m, seed=seed)
+            X[:, 1] = np.round(np.abs(X[:, 1]))
+            result = function(net.placement.parameters, X)
+            assert_array_equal(result, as_written(net, X))
+        assert counted.calls == CALLS_BEFORE
+        function(net.placement.parameters, rows(m))
+        assert counted.calls == CALLS_BEFORE
 
 
 def test_memory_is_bounded():

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from replaying import RULES, executables_of, is_replayed
 
 import bpnet
-from bpnet import Dense, Dropout
+from bpnet import Dense, Dropout, Embedding, ParametricActivation, PeriodicEmbedding, Scale
 from bpnet.activations import ACTIVATIONS
 from bpnet.losses import LOSSES
 from bpnet.model.compiled import FUNCTIONS
@@ -24,6 +24,8 @@ def backend(request):
 def fitted(layers, loss, targets, backend, *, n_inputs=3, seed=0, dtype="float32", **options):
     rng = np.random.default_rng(seed)
     X, y = rng.normal(size=(70, n_inputs)), targets(rng)
+    if options.pop("codes", False):
+        X = np.abs(np.round(2.0 * X))
     net = bpnet.Network(layers, loss, seed=seed, dtype=dtype)
     w = rng.uniform(size=70) if options.pop("weighted", False) else None
     history = net.fit(
@@ -59,6 +61,35 @@ def test_each_activation_is_replayed(name, backend):
     assert_run_eagerly_is_the_same(
         layers, "categorical_crossentropy", TARGETS["labels"], backend
     )
+
+
+EMBEDDED = {
+    "periodic": [PeriodicEmbedding(4, 3)],
+    "periodic of one": [PeriodicEmbedding(32, 2, columns=[1])],
+    "periodic in blocks": [PeriodicEmbedding(512, 9)],
+    "periodic after others": [Dense(4), PeriodicEmbedding(4, 3, columns=(0, 2, 3))],
+    "embedding": [Embedding({0: 3, 2: 2}, 4)],
+    "embedding of all": [Embedding({0: 3, 1: 5, 2: 2}, 2)],
+    "embedding after others": [PeriodicEmbedding(4, 2, columns=1), Embedding({1: 3}, 4)],
+    "scale": [Scale()],
+    "parametric": [Dense(4, parametrization="ntk"), ParametricActivation("selu")],
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_each_layer_is_replayed(name, backend):
+    layers = [*EMBEDDED[name], Scale(1.1), Dense(5, "tanh", parametrization="ntk"), Dense(3)]
+    assert_run_eagerly_is_the_same(
+        layers, "categorical_crossentropy", TARGETS["labels"], backend, codes=True
+    )
+    in_place = [
+        op.in_place
+        for step in FUNCTIONS.all()
+        if hasattr(step, "_executables")
+        for executable in step._executables.values()
+        for op in executable.graph.operations
+    ]
+    assert all(in_place)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -48,7 +48,9 @@ def test_arrays_that_are_joined_are_recorded_one_by_one():
         assert operation.name == name
         assert operation.operands == [x.index, x.index]
         assert not operation.is_view
-        assert_array_equal(joined.array, operation.function(x.array, x.array))
+        result = operation.function(x.array, x.array, **operation.options)
+        assert_array_equal(joined.array, result)
+        assert operation.in_place == (name == "concat")
 
 
 def test_traced_arrays_know_their_shape():

@@ -49,6 +49,7 @@ SHARED = {
     "weight_decay": bad.number(0.0),
     "clip_value": bad.number(0.0, above=True, none=True),
     "clip_norm": bad.number(0.0, above=True, none=True),
+    "decay_biases": bad.flag(),
 }
 SHARE = bad.number(0.0, 1.0, below=True)
 FACTOR = bad.number(0.0, 1.0, above=True)
