@@ -37,7 +37,7 @@ from bpnet.layers import (
     Scale,
 )
 from bpnet.network import Network
-from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, MovingAverage, RMSprop
 
 if TYPE_CHECKING:
     from bpnet import datasets
@@ -91,6 +91,7 @@ __all__ = [
     "Layer",
     "Loader",
     "ModelFileError",
+    "MovingAverage",
     "Network",
     "NoDeviceError",
     "NonFiniteError",

@@ -203,17 +203,19 @@ def measure(
 ) -> Array:
     """Return the loss without penalties and, layer by layer, `METRICS`, as one 1-D array."""
     recorders, recorded = recording(model)
-    data_loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w)
+    weights = optimizer.point(parameters, optimizer_state)
+    data_loss, gradients = data_loss_and_gradients(xp, recorded, weights, X, y, w)
     _, gradients = add_penalties(
-        xp, model, parameters, data_loss, gradients, sum_of_weights(xp, X, w)
+        xp, model, weights, data_loss, gradients, sum_of_weights(xp, X, w)
     )
     t = xp.astype(step + 1, X.dtype)
-    moved, _ = optimizer.update(
+    updated = optimizer.update(
         xp, optimizer.decayed_rule, parameters, gradients, optimizer_state, rate, t, *decay,
         **special_rules(optimizer, model.layers, [list(layer) for layer in parameters]),
     )  # fmt: skip
+    moved = optimizer.point(*updated)
     metrics = [data_loss]
-    for number, layer in enumerate(parameters):
+    for number, layer in enumerate(weights):
         if has_weights(layer):
             W = layer["W"]
             metrics += weight_metrics(xp, W, gradients[number]["W"], moved[number]["W"])

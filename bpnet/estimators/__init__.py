@@ -14,6 +14,7 @@ except ImportError as error:
         "pip install 'scikit-learn>=1.7'"
     ) from error
 
+from bpnet.estimators._files import estimator_of as estimator_of
 from bpnet.estimators.classifier import MLPClassifier
 from bpnet.estimators.regressor import MLPRegressor
 from bpnet.estimators.tabular import TabularClassifier, TabularRegressor

@@ -38,12 +38,14 @@ class BinaryCrossentropy(Loss):
 
         For a confident correct prediction the linear part is 0.
         """
-        linear = xp.maximum(z, 0.0) - self._smoothed(y) * z
+        y = self._smoothed(y)
+        linear = xp.maximum(z, 0.0) - y * z
         return xp.mean(linear + xp.log1p(xp.exp(-xp.abs(z))), axis=1)
 
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Compute (sigmoid(z) - y) / n_L."""
-        return (sigmoid.f(xp, z) - self._smoothed(y)) / z.shape[1]
+        y = self._smoothed(y)
+        return (sigmoid.f(xp, z) - y) / z.shape[1]
 
     def _smoothed(self, y: Array) -> Array:
         return smoothed(y, self.label_smoothing, 2)

@@ -156,7 +156,8 @@ class Guard:
         spec = runner.model.spec
         values = values_now(xp, data, before["batch"])
         passed = contexts(xp, spec, data["keys"], before["step"], values)
-        computed = _computed(xp, spec, before["parameters"], X, y, w, passed)
+        weights = runner.state.optimizer.point(before["parameters"], before["optimizer_state"])
+        computed = _computed(xp, spec, weights, X, y, w, passed)
         for layer, quantity, array in (*computed, *_named(after)):
             if not _is_finite(xp, array):
                 cause = self._cause(before, X, y)

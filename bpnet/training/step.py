@@ -80,8 +80,9 @@ def make_step(
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
         values = values_now(xp, data, state["batch"])
+        weights = optimizer.point(state["parameters"], state["optimizer_state"])
         loss, gradients = loss_and_gradients(
-            xp, model, state["parameters"], X, y, w,
+            xp, model, weights, X, y, w,
             contexts(xp, model, data["keys"], state["step"], values),
         )  # fmt: skip
         t = state["t"] + 1
@@ -110,8 +111,7 @@ def make_step(
 
 def _parts(model: ModelSpec, optimizer: Optimizer) -> Iterator[Any]:
     """Yield every component whose code a step runs; schedules run between steps."""
-    yield optimizer
-    for component in (model.loss, *model.layers):
+    for component in (optimizer, model.loss, *model.layers):
         yield from (part for part in nested(component) if not isinstance(part, Schedule))
 
 

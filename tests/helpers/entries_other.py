@@ -55,6 +55,12 @@ SHARE = bad.number(0.0, 1.0, below=True)
 FACTOR = bad.number(0.0, 1.0, above=True)
 START = bad.number(0.0)  # of a schedule, which may be 0
 WATCH = {"rows": bad.integer(1), "every": bad.integer(1, none=True)}
+AVERAGED = bad.optimizer() | {
+    "none": Bad(None, TypeError, "^optimizer must be a name or a bpnet optimizer"),
+    "averaged": Bad(
+        bpnet.MovingAverage("sgd"), ValueError, "^optimizer must be one with a rule for each"
+    ),
+}
 NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
 KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
 FRACTION = Bad(1.0, ValueError, "^min_delta must be < 1, .* relative=False")
@@ -81,6 +87,11 @@ DESCRIPTIONS = {
     ),
     "AdamW": Entry(
         bpnet.AdamW, {}, SHARED | {"beta1": SHARE, "beta2": SHARE, "epsilon": EPSILON}
+    ),
+    "MovingAverage": Entry(
+        bpnet.MovingAverage,
+        {"optimizer": "adam"},
+        {"optimizer": AVERAGED, "decay": SHARE},
     ),
     "Checkpoint": Entry(
         bpnet.Checkpoint,

@@ -27,7 +27,7 @@ EXEMPT = {
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "Loader.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
-        "*.decayed_rule", "*.update", "*.observe", "*.prepared",
+        "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",

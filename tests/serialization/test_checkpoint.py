@@ -189,7 +189,7 @@ SCHEDULES = [
 OPTIMIZERS = [
     bpnet.SGD(0.1), bpnet.SGD(0.1, 0.9, True, clip_value=1.0), bpnet.Adagrad(0.1),
     bpnet.RMSprop(0.01, 0.8, weight_decay=0.1), bpnet.Adam(0.01, 0.8, 0.9, 1e-7, clip_norm=1.0),
-    bpnet.AdamW(0.01, 0.2),
+    bpnet.AdamW(0.01, 0.2), bpnet.MovingAverage(bpnet.SGD(0.1, 0.9), 0.99),
 ]  # fmt: skip
 OBJECTS = [
     *[("schedules", s) for s in SCHEDULES],
