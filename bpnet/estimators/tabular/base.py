@@ -26,8 +26,10 @@ from bpnet.common.history import History
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data import frames
 from bpnet.data.validation import refuse_masked
+from bpnet.estimators._files import FileState
 from bpnet.estimators._inputs import check_targets, check_weights, host_array, naming
 from bpnet.estimators.tabular.examples import Examples, folds, held_out
+from bpnet.estimators.tabular.files import file_state, restore_file_state
 from bpnet.estimators.tabular.member import Member, Plan
 from bpnet.estimators.tabular.parameters import TabularParameters
 from bpnet.estimators.tabular.presets import Settings, settings_of
@@ -257,7 +259,13 @@ class BaseTabular(TabularParameters, ABC):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit")
         return self._members
 
-    # --- pickling and tags ----------------------------------------------------------------
+    # --- files, pickling and tags ----------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        return file_state(self)
+
+    def _restore_file_state(self, state: FileState) -> None:
+        restore_file_state(self, state)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle with the version of bpnet."""

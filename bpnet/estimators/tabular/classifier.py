@@ -15,6 +15,7 @@ from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
+from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators.tabular.base import BaseTabular, in_type_of
 from bpnet.estimators.tabular.documentation import documented
@@ -27,6 +28,7 @@ _LABEL_SMOOTHING = """label_smoothing : float or None, default None
 """
 
 
+@in_files
 @documented(
     label_smoothing=_LABEL_SMOOTHING, clip_output="", rates='0.04, "td-s": 0.04',
     metric='"accuracy"',
@@ -211,3 +213,14 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
 
     def _count_outputs(self, y: Any) -> int:
         return max(2, len(self.classes_))
+
+    # --- files ----------------------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        return super()._file_state() | {"classes_": self.classes_}
+
+    def _restore_file_state(self, state: FileState) -> None:
+        super()._restore_file_state(state)
+        self.classes_ = state.array("classes_", (None,))
+        if self.n_outputs_ != max(2, len(self.classes_)) or not self.network_.is_classifier:
+            raise ValueError("classes_ must be those of the network")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 from bpnet import activations, metrics
@@ -14,6 +13,7 @@ from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.common.checks import check_integer
 from bpnet.common.suggestions import did_you_mean
+from bpnet.estimators._files import StoredEstimator
 from bpnet.estimators.tabular.presets import SCHEDULES
 from bpnet.metrics.base import Metric
 from bpnet.training.loop import Callback, check_callbacks
@@ -25,8 +25,10 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 _SCHEDULE = [StrOptions(set(SCHEDULES)), None]
 
 
-class TabularParameters(BaseEstimator):  # type: ignore[misc]
+class TabularParameters(StoredEstimator):
     """Base class that declares and validates the parameters."""
+
+    not_in_files = ("callbacks", "backend")
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "preset": [StrOptions({"td", "td-s", "plain"})],

@@ -13,6 +13,7 @@ from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
+from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators.tabular.base import BaseTabular, in_type_of
 from bpnet.estimators.tabular.documentation import documented
@@ -25,6 +26,7 @@ _CLIP_OUTPUT = """clip_output : bool or None, default None
 """
 
 
+@in_files
 @documented(
     label_smoothing="", clip_output=_CLIP_OUTPUT, rates='0.2, "td-s": 0.07',
     metric='"rmse", of the standardized targets',
@@ -192,3 +194,14 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    # --- files ----------------------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        return super()._file_state() | {"one_dimensional": self._one_dimensional}
+
+    def _restore_file_state(self, state: FileState) -> None:
+        super()._restore_file_state(state)
+        self._one_dimensional = state.take("one_dimensional", bool)
+        if self.network_.is_classifier or (self._one_dimensional and self.n_outputs_ > 1):
+            raise ValueError("n_outputs_ must be that of the network")
