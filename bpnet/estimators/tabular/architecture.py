@@ -1,4 +1,9 @@
-"""The network of a tabular estimator: its layers and loss, from the settings."""
+"""The network of a tabular estimator: its layers and its optimizer, from the settings.
+
+The weight decay of a step has the learning rate as a factor. In RealMLP its own factor for each
+parameter comes in twice, as the authors' implementation multiplies it in a second time. So here
+the factors of learning rates are those of weight decays, too.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +41,8 @@ def layers_of(
     """
     layers = _embeddings(settings, preprocessing)
     if settings.scale_layer:
-        factors = _factors("s", settings.scale_learning_rate_factor)
-        layers.append(Scale(**factors))
+        factors = {"s": settings.scale_learning_rate_factor}
+        layers.append(Scale(learning_rate_factors=factors, weight_decay_factors=factors))
     for units in settings.hidden_layer_sizes:
         layers += _hidden(settings, units, epochs)
     return [*layers, _dense(settings, n_outputs, "identity", is_last=True)]
@@ -45,10 +50,9 @@ def layers_of(
 
 def optimizer_of(settings: Settings, epochs: float) -> AdamW:
     """Return the optimizer; `epochs` is the length of its schedules."""
-    decays = settings.weight_decay > 0.0
+    decay: Any = settings.schedule("weight_decay", epochs) if settings.weight_decay else 0.0
     return AdamW(
-        settings.schedule("learning_rate", epochs),
-        weight_decay=settings.schedule("weight_decay", epochs) if decays else 0.0,
+        settings.schedule("learning_rate", epochs), decay,
         beta1=settings.beta_1, beta2=settings.beta_2, epsilon=settings.epsilon,
     )  # fmt: skip
 
@@ -58,13 +62,12 @@ def _embeddings(settings: Settings, preprocessing: Preprocessing) -> list[Layer]
     layers: list[Layer] = []
     if settings.num_embedding == "pbld" and preprocessing.n_numbers:
         rate = settings.num_embedding_learning_rate_factor
-        names = ("w1", "b1", "W2", "b2")
+        factors = dict.fromkeys(("w1", "b1", "W2", "b2"), rate)
         layers.append(
             PeriodicEmbedding(
                 settings.num_embedding_frequencies, settings.num_embedding_size,
                 settings.num_embedding_sigma, columns=preprocessing.n_numbers,
-                learning_rate_factors=dict.fromkeys(names, rate),
-                weight_decay_factors=dict.fromkeys(names, rate),
+                learning_rate_factors=factors, weight_decay_factors=factors,
             )
         )  # fmt: skip
     if preprocessing.embedded:
@@ -75,10 +78,12 @@ def _embeddings(settings: Settings, preprocessing: Preprocessing) -> list[Layer]
 def _hidden(settings: Settings, units: int, epochs: float) -> list[Layer]:
     """Return a hidden layer with its activation and dropout."""
     if settings.parametric_activation:
-        factors = _factors("alpha", settings.activation_learning_rate_factor)
+        factors = {"alpha": settings.activation_learning_rate_factor}
         layers: list[Layer] = [
             _dense(settings, units, "identity"),
-            ParametricActivation(settings.activation, **factors),
+            ParametricActivation(
+                settings.activation, learning_rate_factors=factors, weight_decay_factors=factors
+            ),
         ]
     else:
         layers = [_dense(settings, units, settings.activation)]
@@ -88,22 +93,13 @@ def _hidden(settings: Settings, units: int, epochs: float) -> list[Layer]:
 
 
 def _dense(settings: Settings, units: int, activation: Any, *, is_last: bool = False) -> Dense:
-    drawn = {"init": None, "bias_init": "zeros"}
+    init, bias_init = None, "zeros"
     if settings.init == "normal" and is_last:
-        drawn = {"init": "zeros", "bias_init": "zeros"}
+        init = "zeros"
     elif settings.init != "default":
-        drawn = {"init": "standard_normal", "bias_init": "standard_normal"}
+        init = bias_init = "standard_normal"
     return Dense(
         units, activation, parametrization=settings.parametrization,
         learning_rate_factors={"b": settings.bias_learning_rate_factor},
-        weight_decay_factors={"b": 0.0}, **drawn,
+        weight_decay_factors={"b": 0.0}, init=init, bias_init=bias_init,
     )  # fmt: skip
-
-
-def _factors(name: str, factor: float) -> dict[str, dict[str, float]]:
-    """Return the factors of a parameter's learning rate and weight decay.
-
-    The decay of a step has the learning rate as a factor, and in RealMLP its square: the
-    authors' implementation multiplies it by the factor of the learning rate twice.
-    """
-    return {"learning_rate_factors": {name: factor}, "weight_decay_factors": {name: factor}}

@@ -259,7 +259,7 @@ class BaseTabular(TabularParameters, ABC):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit")
         return self._members
 
-    # --- files, pickling and tags ----------------------------------------------------------------
+    # --- files, pickling and tags -----------------------------------------------------------
 
     def _file_state(self) -> dict[str, Any]:
         return file_state(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TypeVar
 
 Class = TypeVar("Class", bound=type)
@@ -120,7 +121,7 @@ feature_names_in_ : array of str
 """
 
 
-def documented(**own: str) -> object:
+def documented(**own: str) -> Callable[[Class], Class]:
     """Return a decorator that inserts the shared documentation into a class's docstring.
 
     The keywords take the place of marks in it.
