@@ -6,6 +6,7 @@ import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,9 @@ class Stochastic(MLPParameters):
 
     def _record_scores(self, is_validated: bool) -> None:
         """Keep scores if examples are held out, NaN for the epochs before."""
-        if is_validated and self.validation_scores_ is None:
-            before = [math.nan] * len(self.loss_curve_)
-            self.validation_scores_, self.validation_loss_curve_ = before, list(before)
+        if getattr(self, "validation_scores_", None) is None:
+            before = [math.nan] * len(self.loss_curve_) if is_validated else None
+            self.validation_scores_, self.validation_loss_curve_ = before, copy(before)
 
     def _has_record(self) -> bool:
         """Whether earlier training runs left a record to continue."""
