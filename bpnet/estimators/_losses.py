@@ -18,6 +18,7 @@ from bpnet.losses import (
     MeanAbsoluteError,
     MeanSquaredError,
     Poisson,
+    Quantile,
     one_hot,
 )
 
@@ -112,6 +113,7 @@ REGRESSION_LOSSES: dict[str, Loss] = {
     "poisson": HalfPoissonDeviance(),
     "absolute_error": MeanAbsoluteError(),
     "huber": Huber(),
+    "quantile": Quantile(),
 }
 
 

@@ -39,12 +39,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson", "absolute_error", "huber"} or Loss, \
+    loss : {"squared_error", "poisson", "absolute_error", "huber", "quantile"} or Loss, \
 default "squared_error"
         Half the squared error; half the Poisson deviance of targets >= 0, which predicts the
         exponential of the last layer; the absolute error, which predicts the median and is
-        robust to outliers; :class:`bpnet.losses.Huber`, a compromise; or any other loss of real
-        targets or counts, such as ``bpnet.losses.Huber(2.0)``. Early stopping compares R^2 for
+        robust to outliers; :class:`bpnet.losses.Huber`, a compromise;
+        :class:`bpnet.losses.Quantile`, half the absolute error; or any other loss of real
+        targets or counts, such as ``bpnet.losses.Quantile(0.9)``, with one output per target.
+        Early stopping compares R^2 for
         the first two, which scikit-learn has, and for the others the loss, with the sign
         changed.
     <parameters>

@@ -24,7 +24,8 @@ TWO = np.stack([Y, X[:, 0] ** 2], 1)
 SMALL = {"hidden_layer_sizes": (5,), "random_state": 0, "batch_size": 20, "max_iter": 5}
 LINEAR = {"hidden_layer_sizes": [], "alpha": 0.0, "random_state": 0}
 LOSSES = ["absolute_error", "huber", bpnet.losses.Huber(2.0), LogCosh()]
-NAMES = {"absolute_error": bpnet.losses.MeanAbsoluteError(), "huber": bpnet.losses.Huber()}
+NAMES = {"absolute_error": bpnet.losses.MeanAbsoluteError(), "huber": bpnet.losses.Huber(),
+         "quantile": bpnet.losses.Quantile(0.5)}  # fmt: skip
 
 
 def assert_same(a, b):
@@ -126,6 +127,15 @@ def test_early_stopping_compares_the_loss(loss):
     assert_array_equal(model.validation_scores_, -np.array(model.validation_loss_curve_))
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert 3 < model.n_iter_ < 60
+
+
+def test_a_quantile_is_above_its_share_of_the_targets():
+    model = MLPRegressor(
+        bpnet.losses.Quantile(0.9), **LINEAR, max_iter=300, learning_rate_init=0.05, tol=0.0
+    ).fit(X, Y)
+    assert abs(np.mean(model.predict(X) >= Y) - 0.9) < 0.03
+    with pytest.raises(ValueError, match="2 units for each target"):
+        MLPRegressor(bpnet.losses.Quantile((0.1, 0.9)), **SMALL).fit(X, Y)
 
 
 def test_a_loss_is_a_parameter_like_others():
