@@ -41,7 +41,7 @@ from bpnet.layers import (
     Scale,
 )
 from bpnet.network import Network
-from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, MovingAverage, RMSprop
 
 if TYPE_CHECKING:
     from bpnet import datasets
@@ -96,6 +96,7 @@ __all__ = [
     "LayerNorm",
     "Loader",
     "ModelFileError",
+    "MovingAverage",
     "Network",
     "NoDeviceError",
     "NonFiniteError",

@@ -180,11 +180,20 @@ class ELU(Activation):
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Compute z or α (e^z - 1)."""
-        return xp.where(z > 0.0, z, self.alpha * xp.expm1(xp.minimum(z, 0.0)))
+        return xp.where(z > 0.0, z, self.alpha * _expm1(xp, xp.minimum(z, 0.0)))
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Compute 1 or α e^z."""
         return xp.where(z > 0.0, xp.ones_like(z), self.alpha * xp.exp(xp.minimum(z, 0.0)))
+
+
+def _expm1(xp: Namespace, z: Array) -> Array:
+    """Compute e^z - 1 for z <= 0, as 2 t / (1 - t) with t = tanh(z / 2), to 2 ulp.
+
+    NumPy's tanh takes a fifth of the time of its expm1.
+    """
+    t = xp.tanh(0.5 * z)
+    return 2.0 * t / (1.0 - t)
 
 
 class SELU(Activation):
@@ -201,7 +210,8 @@ class SELU(Activation):
 
     def f(self, xp: Namespace, z: Array) -> Array:
         """Compute λ z or λ α (e^z - 1)."""
-        return self.SCALE * xp.where(z > 0.0, z, self.ALPHA * xp.expm1(xp.minimum(z, 0.0)))
+        negative = self.ALPHA * _expm1(xp, xp.minimum(z, 0.0))
+        return self.SCALE * xp.where(z > 0.0, z, negative)
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Compute λ or λ α e^z."""
@@ -271,32 +281,29 @@ class Mish(Activation):
     """f(z) = z tanh(softplus(z)), f'(z) = a / z + z σ(z) / cosh^2(softplus(z)).
 
     Misra, "Mish: a self regularized non-monotonic activation function", 2020. Both follow
-    from a single exponential e = e^-abs(z), as tanh(ln(1 + e^z)) is a ratio of polynomials
-    in it.
+    from a single exponential e = e^z: tanh(ln(1 + e)) = n / (n + 2), with n = e (e + 2).
     """
 
     name = "mish"
     default_init = "he_normal"
 
     def f(self, xp: Namespace, z: Array) -> Array:
-        """Compute z n / d with n / d = tanh(softplus(z)); see :meth:`_parts`."""
-        _, n, q = self._parts(xp, z)
-        return z * (n / (n + 2.0 * q))
+        """Compute z n / (n + 2)."""
+        e = xp.exp(xp.minimum(z, _ALL_OF_IT))
+        n = e * (e + 2.0)
+        return z * (n / (n + 2.0))
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
-        """Compute n / d + 4 z (1 + e) s / d^2, with s = e for z < 0, else e^2."""
-        e, n, q = self._parts(xp, z)
-        d = n + 2.0 * q
-        s = xp.where(z >= 0.0, e * e, e)
-        return n / d + z * (4.0 * (1.0 + e) * s / (d * d))
+        """Compute n / d + 4 z e (e + 1) / d^2, with d = n + 2."""
+        z = xp.minimum(z, _ALL_OF_IT)
+        e = xp.exp(z)
+        n = e * (e + 2.0)
+        d = n + 2.0
+        return n / d + z * (e + 1.0) * (4.0 * e) / (d * d)
 
-    @staticmethod
-    def _parts(xp: Namespace, z: Array) -> tuple[Array, Array, Array]:
-        """Compute e, n and q = (d - n) / 2: (1 + e^z)^2 = 1 + n / q without overflow."""
-        e = xp.exp(-xp.abs(z))
-        positive = z >= 0.0
-        n = xp.where(positive, 1.0 + 2.0 * e, e * (e + 2.0))
-        return e, n, xp.where(positive, e * e, xp.ones_like(e))
+
+# From here on, n / (n + 2) rounds to 1 in float64; n^2 is still far from overflow in float32.
+_ALL_OF_IT = 20.0
 
 
 class Softsign(Activation):

@@ -1,4 +1,4 @@
-"""Loading of saved networks."""
+"""Loading of saved networks and estimators."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from bpnet.common.checks import check_path
 from bpnet.common.keywords import explains_keywords
 from bpnet.network import Network
 from bpnet.serialization import safetensors_file
-from bpnet.serialization.config import check_custom
+from bpnet.serialization.config import Custom, check_custom
 from bpnet.serialization.model_state import check_rest, file_errors, restored
+from bpnet.serialization.safetensors_file import Tensors
 from bpnet.serialization.upgrade import upgraded
 
 
@@ -22,10 +23,10 @@ def load(
     backend: str | Backend | None = None,
     *,
     custom: Mapping[str, Any] | None = None,
-) -> Network:
-    """Load a network saved by :meth:`Network.save` or :class:`bpnet.Checkpoint`.
+) -> Any:
+    """Load what `save` of a network or an estimator, or :class:`bpnet.Checkpoint`, wrote.
 
-    No code in the file is executed. Requires safetensors.
+    No code in the file is executed. Requires safetensors, and for an estimator scikit-learn.
 
     Parameters
     ----------
@@ -33,15 +34,15 @@ def load(
         The file.
     backend : str, Backend or None
         Where to put the weights, which need not be where they were saved from; None is the
-        default backend.
+        default backend. For an estimator, its parameter `backend`.
     custom : dict of str to class or function, or None
         Your own layers, activations, losses and initializers in the network, by the names of
-        their classes: ``custom={"RMSNorm": RMSNorm}``.
+        their classes: ``custom={"RMSNorm": RMSNorm}``; also your own estimators.
 
     Returns
     -------
-    Network
-        Bit-for-bit equal to the saved network.
+    Network or estimator
+        Bit-for-bit equal to the saved one. The arrays of an estimator are NumPy arrays.
 
     Raises
     ------
@@ -50,6 +51,8 @@ def load(
         a component that is neither bpnet's nor in `custom`, which the error names.
     TypeError
         If `custom` is not a dict of names and classes.
+    ImportError
+        If the file holds an estimator, and scikit-learn is not installed.
     OSError
         If the file cannot be read.
 
@@ -70,7 +73,18 @@ def load(
     described, tensors = safetensors_file.read(path)
     with file_errors(path):
         described, tensors = upgraded(described, tensors)
+        if "estimator" in described:
+            estimator = _estimator(path, described["estimator"], tensors, custom)
+            return estimator if backend is None else estimator.set_params(backend=backend)
         network = restored(described["network"], tensors, Network, custom)
         allowed = ("training.",) if "training" in described else ()  # a checkpoint
         check_rest(tensors, allowed)
     return network.to(on)
+
+
+def _estimator(path: str, described: Any, tensors: Tensors, custom: Custom) -> Any:
+    try:
+        from bpnet.estimators import estimator_of
+    except ImportError as error:
+        raise ImportError(f"{path} holds an estimator, and {error}") from error
+    return estimator_of(described, tensors, custom)

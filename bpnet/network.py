@@ -46,8 +46,8 @@ class Network(Model):
         for categorical cross-entropy, exponential for Poisson.
     loss : str or Loss
         "binary_crossentropy" or "bce", "categorical_crossentropy" or "cce",
-        "mean_squared_error" or "mse", "mean_absolute_error" or "mae", "huber", "poisson", or
-        an instance of :class:`bpnet.losses.Loss`.
+        "mean_squared_error" or "mse", "mean_absolute_error" or "mae", "huber", "quantile" or
+        "pinball", "poisson", or an instance of :class:`bpnet.losses.Loss`.
     seed : int or None, default None
         Seed >= 0 for weights, shuffling and dropout masks, which are identical on every
         backend. None draws a seed, stored as `seed`.

@@ -72,6 +72,19 @@ def test_learning_rates_are_those_of_parameter_groups(backend, name):
         assert_allclose(result, expected, rtol=1e-6, atol=1e-9)
 
 
+def test_averaged_weights_obey_factors(backend):
+    """Of a decay of 0, the average is the last weights."""
+    optimizer = AdamW(0.02, weight_decay=0.3, decay_biases=False)
+    average = bpnet.optimizers.MovingAverage(optimizer, 0.0)
+    pairs = zip(
+        trained(backend, average, RATES, DECAYS),
+        trained(backend, optimizer, RATES, DECAYS),
+        strict=True,
+    )
+    for result, expected in pairs:
+        assert_allclose(result, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_decays_are_those_of_parameter_groups(backend, scheduled):
     """The decay of a step is that of learning rate times weight decay, with both factors."""

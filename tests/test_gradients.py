@@ -17,7 +17,9 @@ from bpnet.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     Huber,
+    Masked,
     MeanSquaredError,
+    Quantile,
 )
 from bpnet.random import uniform_bits
 
@@ -27,6 +29,7 @@ rng = np.random.default_rng(1)
 X = rng.normal(size=(M, N_IN))
 WEIGHTS = np.array([1.0, 0.0, 2.0, 0.5, 1.0, 3.0, 1.0])
 REAL = rng.normal(size=(M, N_OUT))
+GAPS = np.where(np.arange(M * N_OUT).reshape(M, N_OUT) % 3 == 1, np.nan, REAL)
 LABELS = rng.integers(0, N_OUT, M)
 
 ACTIVATION_CASES = {repr(a): a for a in (*ACTIVATIONS.values(), LeakyReLU(0.2), ELU(0.5))}
@@ -37,6 +40,14 @@ LOSS_CASES = {
     "soft": (LOSSES["categorical_crossentropy"], rng.dirichlet(np.ones(N_OUT), M)),
     "binary smoothed": (BinaryCrossentropy(0.1), (REAL > 0.0).astype(float)),
     "labels smoothed": (CategoricalCrossentropy(0.1), LABELS),
+    "binary weighted": (
+        BinaryCrossentropy(positive_weight=(1.0, 3.0, 0.5, 2.0)),
+        (REAL > 0.0).astype(float),
+    ),
+    "labels weighted": (CategoricalCrossentropy(class_weights=(1.0, 3.0, 0.5, 2.0)), LABELS),
+    "quantile": (Quantile(0.7), REAL),
+    "two quantiles": (Quantile((0.2, 0.7)), REAL[:, 1:3]),
+    "masked": (Masked("huber", (1.0, 3.0, 0.5, 2.0)), GAPS),
     "squared": (LOSSES["mean_squared_error"], REAL),
     "absolute": (LOSSES["mean_absolute_error"], REAL),
     "huber": (Huber(0.5), REAL),
@@ -73,10 +84,22 @@ def torch_loss(F, loss, z, y):
     match loss.name:
         case "binary_crossentropy":
             y = y * (1.0 - loss.label_smoothing) + loss.label_smoothing / 2.0
-            return F.binary_cross_entropy_with_logits(z, y, reduction="none").mean(1)
+            c = None if loss.positive_weight is None else z.new_tensor(loss.positive_weight)
+            of_each = F.binary_cross_entropy_with_logits(z, y, pos_weight=c, reduction="none")
+            return of_each.mean(1)
         case "categorical_crossentropy":
+            c = None if loss.class_weights is None else z.new_tensor(loss.class_weights)
             smoothing = loss.label_smoothing
-            return F.cross_entropy(z, y, reduction="none", label_smoothing=smoothing)
+            return F.cross_entropy(z, y, c, reduction="none", label_smoothing=smoothing)
+        case "quantile":
+            n = len(loss.quantiles)
+            q, r = z.new_tensor(loss.quantiles), y[:, :, None] - z.reshape(M, -1, n)
+            return (q * F.relu(r) + (1.0 - q) * F.relu(-r)).mean((1, 2))
+        case "masked_huber":
+            there = ~y.isnan()
+            of_each = F.huber_loss(z, y.nan_to_num(), reduction="none")
+            weights = z.new_tensor(loss.output_weights) * there
+            return (of_each * weights).sum(1) / weights.sum(1)
         case "mean_squared_error":
             return F.mse_loss(z, y, reduction="none").mean(1)
         case "mean_absolute_error":

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
+from sklearn.metrics import mean_pinball_loss
 
 import bpnet
 from bpnet import losses
@@ -18,6 +19,7 @@ from bpnet.losses import (
     CategoricalCrossentropy,
     Huber,
     Loss,
+    Quantile,
     mean_loss,
     output_error,
 )
@@ -31,6 +33,25 @@ ONE_HOT = np.eye(N)[LABELS]
 SOFT = rng.dirichlet(np.ones(N), M)
 COUNTS = rng.poisson(2.0, (M, N)).astype(float)
 ZERO_ONE = rng.integers(0, 2, (M, N)).astype(float)
+
+POSITIVE = (0.5, 1.0, 4.0, 2.0)
+CLASSES = (0.5, 1.0, 0.0, 3.0)
+
+
+def pinball(y, z, q):
+    """scikit-learn's loss of each example."""
+    return np.array([
+        mean_pinball_loss(*rows, alpha=q) for rows in zip(y, z, strict=True)
+    ])  # fmt: skip
+
+
+def torch_quantiles(F, y, z, levels):
+    z = z.reshape(M, -1, len(levels))
+    return sum(
+        (q * F.relu(y - z[:, :, k]) + (1.0 - q) * F.relu(z[:, :, k] - y)).mean(1)
+        for k, q in enumerate(levels)
+    ) / len(levels)
+
 
 # Loss, targets, value of each example (SciPy), and its PyTorch equivalent.
 CASES = {
@@ -99,6 +120,75 @@ CASES = {
         SOFT,
         lambda y, z: -np.sum((0.8 * y + 0.05) * special.log_softmax(z, axis=1), axis=1),
         lambda F, y, z: F.cross_entropy(z, y, reduction="none", label_smoothing=0.2),
+    ),
+    "binary, positives count 3": (
+        BinaryCrossentropy(positive_weight=3.0),
+        SOFT,
+        lambda y, z: (
+            -np.mean(3.0 * y * special.log_expit(z) + (1.0 - y) * special.log_expit(-z), axis=1)
+        ),
+        lambda F, y, z: F.binary_cross_entropy_with_logits(
+            z, y, reduction="none", pos_weight=z.new_tensor(3.0)
+        ).mean(1),
+    ),
+    "binary, positives of each label, smoothed": (
+        BinaryCrossentropy(0.2, POSITIVE),
+        ZERO_ONE,
+        lambda y, z: (
+            -np.mean(
+                POSITIVE * (0.1 + 0.8 * y) * special.log_expit(z)
+                + (0.9 - 0.8 * y) * special.log_expit(-z),
+                axis=1,
+            )
+        ),
+        lambda F, y, z: F.binary_cross_entropy_with_logits(
+            z, 0.1 + 0.8 * y, reduction="none", pos_weight=z.new_tensor(POSITIVE)
+        ).mean(1),
+    ),
+    "categorical weighted labels": (
+        CategoricalCrossentropy(class_weights=CLASSES),
+        LABELS,
+        lambda y, z: -np.take(CLASSES, y) * special.log_softmax(z, axis=1)[np.arange(M), y],
+        lambda F, y, z: F.cross_entropy(z, y, reduction="none", weight=z.new_tensor(CLASSES)),
+    ),
+    "categorical weighted, smoothed, soft": (
+        CategoricalCrossentropy(0.2, class_weights=CLASSES),
+        SOFT,
+        lambda y, z: (
+            -np.sum(
+                np.asarray(CLASSES) * (0.8 * y + 0.05) * special.log_softmax(z, axis=1), axis=1
+            )
+        ),
+        lambda F, y, z: F.cross_entropy(
+            z, y, reduction="none", label_smoothing=0.2, weight=z.new_tensor(CLASSES)
+        ),
+    ),
+    "quantile": (
+        LOSSES["quantile"],
+        REAL,
+        lambda y, z: pinball(y, z, 0.5),
+        lambda F, y, z: F.l1_loss(z, y, reduction="none").mean(1) / 2.0,
+    ),
+    "quantile 0.9": (
+        Quantile(0.9),
+        REAL,
+        lambda y, z: pinball(y, z, 0.9),
+        lambda F, y, z: (0.9 * F.relu(y - z) + 0.1 * F.relu(z - y)).mean(1),
+    ),
+    "two quantiles of each target": (
+        Quantile((0.1, 0.7)),
+        REAL[:, :2],
+        lambda y, z: (pinball(y, z[:, ::2], 0.1) + pinball(y, z[:, 1::2], 0.7)) / 2.0,
+        lambda F, y, z: torch_quantiles(F, y, z, (0.1, 0.7)),
+    ),
+    "four quantiles": (
+        Quantile((0.1, 0.3, 0.5, 0.9)),
+        REAL[:, :1],
+        lambda y, z: np.mean(
+            [pinball(y, z[:, k : k + 1], q) for k, q in enumerate((0.1, 0.3, 0.5, 0.9))],
+            axis=0,
+        ),
+        lambda F, y, z: torch_quantiles(F, y, z, (0.1, 0.3, 0.5, 0.9)),
     ),
     "squared": (
         LOSSES["mean_squared_error"],
@@ -218,6 +308,11 @@ EXTREMES = {
         np.mean(np.abs(FAR - FAR_ONES), axis=1),
         np.sign(FAR - FAR_ONES) / 2,
     ),
+    "quantile": (
+        FAR_ONES,
+        np.mean(np.abs(FAR - FAR_ONES), axis=1) / 2,
+        np.sign(FAR - FAR_ONES) / 4,
+    ),
     "huber": (
         FAR_ONES,
         np.mean(np.abs(FAR - FAR_ONES) - 0.5, axis=1),
@@ -281,6 +376,7 @@ def test_a_sure_and_right_prediction_keeps_its_small_loss(backend, xp):
         ("mean_squared_error", lambda z: z),
         ("mean_absolute_error", lambda z: z),
         ("huber", lambda z: z),
+        ("quantile", lambda z: z),
         ("poisson", np.exp),
     ],
 )

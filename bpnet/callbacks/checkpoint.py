@@ -69,8 +69,8 @@ class Checkpoint(Callback):
 
     Notes
     -----
-    Estimators are not supported, because files cannot represent scikit-learn's losses. Pickle
-    the estimator, or save a network with its weights.
+    Estimators are not supported, because files of networks cannot represent scikit-learn's
+    losses. Save the fitted estimator, by its method `save`.
 
     Files include the :meth:`bpnet.Callback.state` and the :meth:`bpnet.Callback.settings` of
     callbacks such as early stopping. Snapshots have none; they start over.

@@ -117,7 +117,8 @@ _ANSWERS: dict[str, dict[str, str]] = {
     "callbacks": {"": "pass them to fit: net.fit(X, y, callbacks=[...])"},
     "class_weight": {
         "": "weight the examples by their class: sample_weight=weight_of_class[y], or use "
-        "bpnet.MLPClassifier(class_weight='balanced')"
+        "bpnet.MLPClassifier(class_weight='balanced'); a factor of the loss of each class is "
+        "bpnet.losses.CategoricalCrossentropy(class_weights=(1.0, 5.0))"
     },
     "clip_norm": {"": "pass it to the optimizer: optimizer=bpnet.Adam(0.001, clip_norm=1.0)"},
     "decay": {"": f"{_SCHEDULE}bpnet.SGD(bpnet.schedules.InverseScaling(0.01))"},

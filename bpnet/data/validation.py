@@ -22,6 +22,7 @@ from bpnet.common.checks import kind_of
 from bpnet.data import deferred, frames, missing
 from bpnet.data.dataset import Dataset
 from bpnet.losses import Loss
+from bpnet.losses.masked import is_there, without_missing
 
 # Elements of features up to which a cheap check pays.
 PLAIN_SIZE = 2**12
@@ -84,6 +85,8 @@ def check_data(
         w = as_weights(sample_weight, X.shape[0], dtype, names["w"], part=part)
         if owner is not None:  # host arrays move to the backend of the device arrays
             X, y, w = (a if a is None else to_device(a, owner) for a in (X, y, w))
+        if loss.accepts_missing and not part:
+            w = _of_rows_with_targets(names["y"], y, w)
     return Dataset(X, y, w, owner, dtype)
 
 
@@ -123,15 +126,37 @@ def as_targets(
     if loss.targets == "labels" and (y.ndim == 1 or y.shape[1] == 1):
         return _as_labels(name, y, n_outputs)
     shape = (m, 1) if y.ndim == 1 else tuple(y.shape)
-    if shape[1] != n_outputs:
+    n_targets = loss.n_targets(n_outputs)
+    if shape[1] != n_targets:
+        units = "unit" if n_targets == n_outputs else f"{n_outputs // n_targets} units"
         raise ValueError(
-            f"{name} must have {n_outputs} column(s), one for each unit of the last Dense, "
+            f"{name} must have {n_targets} column(s), one for each {units} of the last Dense, "
             f"got shape {tuple(y.shape)}"
         )
     xp = array_namespace(y)
-    y = xp.reshape(_as_finite(name, y, dtype, given), shape)
-    _check_range(name, y, loss)
-    return y
+    may_miss = loss.accepts_missing and xp.isdtype(y.dtype, "real floating")
+    hint = ""
+    if loss.elementwise and not loss.accepts_missing:
+        hint = "; if targets are missing, wrap the loss: bpnet.losses.Masked(loss)"
+    finite = _as_finite(name, without_missing(xp, y) if may_miss else y, dtype, given, hint)
+    _check_range(name, finite, loss)
+    if may_miss:
+        finite = xp.where(is_there(y), finite, xp.full_like(finite, xp.nan))
+    return xp.reshape(finite, shape)
+
+
+def _of_rows_with_targets(name: str, y: Array, w: Array | None) -> Array | None:
+    """Return the weights, 0 in rows whose targets are all missing; None if all are 1."""
+    xp = array_namespace(y)
+    has_targets = xp.any(is_there(y), axis=1)
+    if bool(xp.all(has_targets)):
+        return w
+    w = xp.astype(has_targets, y.dtype) if w is None else xp.where(has_targets, w, 0.0 * w)
+    if not float(xp.sum(w)) > 0.0:
+        raise ValueError(
+            f"{name} must have a target that is not missing (NaN), in a row of weight > 0"
+        )
+    return w
 
 
 def as_weights(
@@ -278,7 +303,9 @@ def _length_hint(shape: tuple[int, ...], of_X: tuple[int, ...]) -> str:
     return "; the rows must be the examples (y.T)" if shape[1:] == of_X[:1] else ""
 
 
-def _as_finite(name: str, array: Array, dtype: str, given: Any, defer: bool = False) -> Array:
+def _as_finite(
+    name: str, array: Array, dtype: str, given: Any, hint: str = "", defer: bool = False
+) -> Array:
     """Cast what was `given` as an array to `dtype`, rejecting NaN, infinities and overflow.
 
     With `defer`, features that would take a large copy are cast when they are read.
@@ -287,10 +314,10 @@ def _as_finite(name: str, array: Array, dtype: str, given: Any, defer: bool = Fa
     if bad:
         if frames.is_tabular(given):
             what = frames.not_finite(given, np.asarray(array))
-            raise ValueError(f"{name} must be finite in {dtype}, got {what}")
+            raise ValueError(f"{name} must be finite in {dtype}, got {what}{hint}")
         raise ValueError(
             f"{name} must be finite in {dtype}, got {bad} NaN or infinite value(s) "
-            f"in an array of shape {tuple(array.shape)}"
+            f"in an array of shape {tuple(array.shape)}{hint}"
         )
     return array
 

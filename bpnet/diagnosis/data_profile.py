@@ -17,7 +17,7 @@ import numpy as np
 
 from bpnet.data.dataset import Dataset
 from bpnet.layers import Dense, trained_parameters
-from bpnet.losses import Loss, mean_loss, smoothed
+from bpnet.losses import Loss, Quantile, mean_loss
 from bpnet.model.parameters import has_weights
 from bpnet.training.loop import Training
 
@@ -102,7 +102,7 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
     sample = training.sample(ROWS).to_host()
     data = training.data if isinstance(training.data, Dataset) else sample
     X = np.asarray(sample.X, np.float64)
-    every_y, every_w = _to_host(data, data.y), _to_host(data, data.w)
+    every_y, every_w = _without_gaps(_to_host(data, data.y)), _to_host(data, data.w)
     n_outputs = training.network.n_outputs
     return DataProfile(
         n_rows=training.data.n_rows,
@@ -129,6 +129,9 @@ def baseline_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
     absolute errors; Huber's lies in between.
     """
     rows = as_rows(y, n_outputs)
+    if isinstance(kind.unmasked, Quantile):
+        quantiles = np.quantile(rows, kind.unmasked.quantiles, axis=0).T
+        return constant_loss(kind, y, w, quantiles.ravel())
     constants = [np.average(rows, axis=0, weights=w)]
     if kind.targets == "real":
         constants.append(np.median(rows, axis=0))
@@ -150,11 +153,9 @@ def constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
 
 def _logits(kind: Loss, expected: Any) -> Any:
     """Return the logits that predict these targets, finite even where 0 or 1 is certain."""
+    expected = kind.best_predictions(xp, expected)
     if kind.targets == "real":
         return expected
-    if kind.targets != "counts":
-        n_classes = expected.shape[-1] if kind.targets == "labels" else 2
-        expected = smoothed(expected, getattr(kind, "label_smoothing", 0.0), n_classes)
     log = np.log(np.maximum(expected, _TINY))
     if kind.targets == "probabilities":
         return log - np.log(np.maximum(1.0 - expected, _TINY))
@@ -176,8 +177,17 @@ def class_shares(kind: Loss, y: Any, w: Any, n_outputs: int) -> tuple[float, ...
 def as_rows(y: Any, n_outputs: int) -> Any:
     """Return targets as float rows (m, n_L), labels one-hot encoded."""
     if y.ndim == 2:
-        return np.asarray(y, np.float64)
+        return _without_gaps(np.asarray(y, np.float64))
     return (y[:, None] == np.arange(n_outputs)).astype(np.float64)
+
+
+def _without_gaps(y: Any) -> Any:
+    """Return targets with the mean of their column in the place of missing ones."""
+    missing = np.isnan(y)
+    if not np.any(missing):
+        return y
+    means = np.sum(np.where(missing, 0.0, y), axis=0) / np.maximum(np.sum(~missing, axis=0), 1)
+    return np.where(missing, means, y)
 
 
 def _neighbor_statistics(kind: Loss, X: Any, T: Any) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from bpnet.model.recorder import recording
 from bpnet.optimizers import Optimizer, OptimizerState, special_rules
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import WEIGHT_DECAY
+from bpnet.training.step import point
 
 METRICS = (
     "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
@@ -205,18 +206,20 @@ def measure(
 ) -> Array:
     """Return the loss without penalties and, layer by layer, `METRICS`, as one 1-D array."""
     recorders, recorded = recording(model)
-    data_loss, gradients = data_loss_and_gradients(xp, recorded, parameters, X, y, w)
+    weights = point(optimizer, model, parameters, optimizer_state)
+    data_loss, gradients = data_loss_and_gradients(xp, recorded, weights, X, y, w)
     _, gradients = add_penalties(
-        xp, model, parameters, data_loss, gradients, sum_of_weights(xp, X, w)
+        xp, model, weights, data_loss, gradients, sum_of_weights(xp, X, w)
     )
     t = xp.astype(step + 1, X.dtype)
     trained = trained_parameters(model.layers, parameters)
-    moved, _ = optimizer.update(
+    updated = optimizer.update(
         xp, optimizer.decayed_rule, trained, gradients, optimizer_state, rate, t, *decay,
         **special_rules(optimizer, model.layers, [list(layer) for layer in trained]),
     )  # fmt: skip
+    moved = optimizer.point(*updated)
     metrics = [data_loss]
-    for number, layer in enumerate(trained):
+    for number, layer in enumerate(trained_parameters(model.layers, weights)):
         if has_weights(layer):
             W = layer["W"]
             metrics += weight_metrics(xp, W, gradients[number]["W"], moved[number]["W"])

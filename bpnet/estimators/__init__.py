@@ -12,6 +12,7 @@ except ImportError as error:
         "which it requires); install it with: pip install 'scikit-learn>=1.7'"
     ) from error
 
+from bpnet.estimators._files import estimator_of as estimator_of
 from bpnet.estimators.classifier import MLPClassifier
 from bpnet.estimators.regressor import MLPRegressor
 

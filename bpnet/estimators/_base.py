@@ -26,6 +26,7 @@ from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._divergence import Ending
+from bpnet.estimators._files import FileState
 from bpnet.estimators._inputs import (
     Features,
     check_examples,
@@ -35,6 +36,7 @@ from bpnet.estimators._inputs import (
     naming,
 )
 from bpnet.estimators._lbfgs import Objective, minimize
+from bpnet.estimators._mlp_files import file_state, restore
 from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
 from bpnet.estimators._tolerance import warn_if_coarse
@@ -58,6 +60,10 @@ class BaseMLP(Stochastic, ABC):
         """Check host targets, which came from `owner`, and encode them for the loss."""
 
     @abstractmethod
+    def _encode_more(self, y: Any) -> Any:
+        """Check host targets of other examples than those to fit, and encode them."""
+
+    @abstractmethod
     def _loss_and_link(self) -> tuple[Loss, str]:
         """Return the loss for the encoded targets, and scikit-learn's name of its link."""
 
@@ -72,7 +78,14 @@ class BaseMLP(Stochastic, ABC):
     # --- fitting --------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: tuple[Any, ...] | None = None,
+    ) -> Self:
         """Fit to examples.
 
         Parameters
@@ -85,6 +98,10 @@ class BaseMLP(Stochastic, ABC):
             Targets: class labels of any type, 0 and 1 for multilabel targets, or numbers.
         sample_weight : array-like (n_samples,) or None
             Weights >= 0 of the examples.
+        validation_data : tuple (X, y) or (X, y, sample_weight) or None, default None
+            Examples to score after each epoch, with the labels of `y` and any number of rows.
+            With early stopping they take the place of the examples that `validation_fraction`
+            would hold out; without, they change nothing. Not for "lbfgs".
 
         Returns
         -------
@@ -104,13 +121,21 @@ class BaseMLP(Stochastic, ABC):
             stopping restored finite weights, or ended by a `tol` that is coarse for these
             targets.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, validation_data)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, incremental: bool) -> Self:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: tuple[Any, ...] | None = None,
+        *,
+        incremental: bool = False,
+    ) -> Self:
         if self._network is not None:
             self._network.check_idle("fit")
         with self._unchanged_on_error() as before:
-            self._check_combinations(incremental)
+            self._check_combinations(incremental, validation_data is not None)
             layers = self._hidden_layers()
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
             y_owner = backend_of(y=y)
@@ -123,14 +148,16 @@ class BaseMLP(Stochastic, ABC):
                 targets = self._encode(y, incremental, y_owner)
             factors = self._class_weights(y, incremental)
             self.n_outputs_ = self._count_outputs(targets)
-            architecture = self._prepare(features, layers, first)
+            held_out = self._validation(validation_data, features.dtype)
+            architecture = self._prepare(features, layers, first, held_out is not None)
             total = self._total_weights(weights, factors, architecture.dtype, incremental)
             data = _on_owner(features, targets, total, architecture.dtype)
             network = self._network_on(backend, architecture)
             before.pop("_optimizer", None)  # its arrays change in training
             if self._is_stochastic:
-                train, validation = self._split(data, targets, weights)
-                ending = self._fit_stochastic(network, backend, train, validation, incremental)
+                if self.early_stopping and held_out is None:
+                    data, held_out = self._split(data, targets, weights)
+                ending = self._fit_stochastic(network, backend, data, held_out, incremental)
             else:
                 ending = self._fit_lbfgs(network, backend, data)
             if not self._store_weights(network, features.owner):
@@ -151,7 +178,23 @@ class BaseMLP(Stochastic, ABC):
             self.__dict__.update(before)
             raise
 
-    def _prepare(self, features: Features, layers: HiddenLayers, first: bool) -> Architecture:
+    def _validation(self, given: Any, dtype: str) -> Dataset | None:
+        """Return the checked examples of `validation_data`."""
+        if given is None:
+            return None
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
+        X, y, *w = given
+        with naming("validation_data"):
+            features, y = check_examples(
+                self, X, y, dtype, reset=False, y_numeric=self._y_numeric
+            )
+            weights = check_weights(w[0] if w else None, features.X.shape[0], dtype)
+            return _on_owner(features, self._encode_more(y), weights, dtype)
+
+    def _prepare(
+        self, features: Features, layers: HiddenLayers, first: bool, is_validated: bool
+    ) -> Architecture:
         """Initialize weights and record, or check the weights to continue from."""
         widths = (int(features.X.shape[1]), *layers[0], self.n_outputs_)
         weights = sum(n * m for n, m in itertools.pairwise(widths))
@@ -170,8 +213,10 @@ class BaseMLP(Stochastic, ABC):
             self.coefs_, self.intercepts_ = architecture.init_weights(self._random_state)
             self.n_layers_ = len(architecture.sizes)
             self.n_iter_ = self.t_ = 0
-        if self._is_stochastic and (first or not self._has_record()):
-            self._begin_record()
+        if self._is_stochastic:
+            if first or not self._has_record():
+                self._begin_record()
+            self._record_scores(is_validated or self.early_stopping)
         architecture.check(self.coefs_)
         return architecture
 
@@ -192,6 +237,7 @@ class BaseMLP(Stochastic, ABC):
         return total
 
     def _fit_lbfgs(self, network: Network, backend: Backend, data: Dataset) -> Ending:
+        self.__dict__.pop("history_", None)  # of an earlier call with another solver
         try:
             result = minimize(
                 Objective(network, backend, data),
@@ -266,6 +312,16 @@ class BaseMLP(Stochastic, ABC):
             network = self._network = architecture.network()
             self._architecture = architecture
         return network
+
+    # --- files ----------------------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        if self._network is not None:
+            self._network.check_idle("save")
+        return file_state(self)
+
+    def _restore_file_state(self, state: FileState) -> None:
+        restore(self, state)
 
     # --- pickling and tags ----------------------------------------------------------------
 

@@ -50,7 +50,7 @@ nesterovs_momentum : bool, default True
 early_stopping : bool, default False
     Hold out `validation_fraction` of the examples (stratified, also for several classes), stop
     when their score no longer improves, and restore the best weights. Examples of weight 0 are
-    not held out.
+    not held out. The `validation_data` of `fit` take their place.
 validation_fraction : float, default 0.1
     Fraction of the examples to hold out.
 beta_1, beta_2 : float, default 0.9 and 0.999
@@ -96,9 +96,12 @@ best_loss_ : float or None
 loss_curve_ : list of float
     Training loss of each epoch, penalty included. Not for "lbfgs".
 validation_scores_, validation_loss_curve_ : list of float or None
-    With early stopping, score and loss of the held-out examples after each epoch.
+    Score and loss of the held-out examples after each epoch, with early stopping or
+    `validation_data`; NaN for epochs without.
 best_validation_score_ : float or None
-    The score of the restored weights.
+    With early stopping, the score of the restored weights.
+history_ : History
+    The metrics of each epoch of the last call, for :func:`bpnet.plot.history`. Not for "lbfgs".
 n_iter_ : int
     Epochs (for "lbfgs" iterations) of the last call.
 t_ : int

@@ -8,6 +8,7 @@ from typing import Any
 
 from bpnet import activations, initializers, schedules
 from bpnet.common.suggestions import did_you_mean
+from bpnet.estimators._losses import REGRESSION_LOSSES
 from bpnet.optimizers import OPTIMIZERS
 
 SOLVERS = ("lbfgs", "sgd", "adam")
@@ -37,7 +38,7 @@ def _hint(name: str, value: Any) -> str:
         "activation": [*activations.ACTIVATIONS, *activations.ALIASES],
         "init": initializers.INITIALIZERS,
         "learning_rate": ("constant", "invscaling", "adaptive"),
-        "loss": ("squared_error", "poisson"),
+        "loss": REGRESSION_LOSSES,
         "optimizer": OPTIMIZERS,
         "solver": SOLVERS,
     }

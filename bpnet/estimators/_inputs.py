@@ -140,13 +140,15 @@ def naming(argument: str) -> Iterator[None]:
     try:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             yield
-    except BackendError:
-        raise
-    except (TypeError, ValueError, RuntimeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        text = str(error)
+    except (BackendError, TypeError, ValueError, RuntimeError) as error:
+        text, is_backends = str(error), isinstance(error, BackendError)
         named = re.search(rf"\b{argument}\b", text)
-        raise kind(text if named else f"{argument}: {text}") from error
+        if named and is_backends:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise (type(error) if is_backends else kind)(
+            text if named else f"{argument}: {text}"
+        ) from error
 
 
 def host_array(value: Any, name: str = "value") -> Any:

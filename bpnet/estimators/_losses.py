@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from bpnet import losses
 from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
     Poisson,
     one_hot,
@@ -19,7 +23,7 @@ from bpnet.losses import (
 
 NOT_IN_FILES = (
     "files cannot represent scikit-learn's losses, so estimators do not support "
-    "bpnet.Checkpoint and Network.save; pickle the estimator instead"
+    "bpnet.Checkpoint and Network.save; save the estimator itself, by its method save"
 )
 
 
@@ -91,6 +95,56 @@ class HalfPoissonDeviance(NotInFiles, Poisson):
     def error(self, xp: Namespace, y: Array, z: Array) -> Array:
         """Return e^z - y."""
         return self.link(xp, z) - y
+
+
+# The losses by their names in files.
+_BY_NAME: dict[str, Loss] = {
+    "log_loss": LogLoss(),
+    "binary_log_loss": BinaryLogLoss(),
+    "squared_error": HalfSquaredError(),
+    "poisson": HalfPoissonDeviance(),
+}
+
+
+# The losses of regressors by the names of scikit-learn's estimators.
+REGRESSION_LOSSES: dict[str, Loss] = {
+    "squared_error": HalfSquaredError(),
+    "poisson": HalfPoissonDeviance(),
+    "absolute_error": MeanAbsoluteError(),
+    "huber": Huber(),
+}
+
+
+def regression_loss(loss: str | Loss) -> Loss:
+    """Return the loss of a regressor's parameter.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of numbers.
+    """
+    found = REGRESSION_LOSSES[loss] if isinstance(loss, str) else losses.get(loss)
+    if not is_of_numbers(found):
+        raise ValueError(
+            f"loss must be one of real targets or counts, such as bpnet.losses.Huber(2.0); got "
+            f"{loss!r}, of {found.targets}. For classes use MLPClassifier"
+        )
+    return found
+
+
+def is_of_numbers(loss: Loss) -> bool:
+    """Return whether the targets of a loss are those of a regression."""
+    return loss.targets in ("real", "counts")
+
+
+def described_loss(loss: Loss) -> str | Loss:
+    """Return the name of a loss in files; those of :mod:`bpnet.losses` describe themselves."""
+    return next((name for name, own in _BY_NAME.items() if own == loss), loss)
+
+
+def loss_of(name: str) -> Loss:
+    """Return the loss of a name in a file."""
+    return _BY_NAME[name]
 
 
 def _clipped(xp: Namespace, p: Array) -> Array:

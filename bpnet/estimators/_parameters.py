@@ -8,7 +8,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -21,6 +20,7 @@ from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.callbacks.checkpoint import Checkpoint
 from bpnet.common.checks import check_integer, check_number
+from bpnet.estimators._files import StoredEstimator
 from bpnet.estimators._hints import SOLVERS, hint
 from bpnet.estimators._losses import NOT_IN_FILES
 from bpnet.optimizers import Optimizer
@@ -34,11 +34,16 @@ _STOCHASTIC_ONLY = (
     "dropout", "clip_norm", "optimizer", "schedule", "callbacks", "progress",
 )  # fmt: skip
 
+# The parameters of the optimizer.
+SETTINGS = (
+    "solver", "learning_rate", "learning_rate_init", "power_t", "momentum",
+    "nesterovs_momentum", "beta_1", "beta_2", "epsilon", "clip_norm", "optimizer", "schedule",
+)  # fmt: skip
 
 HiddenLayers = tuple[tuple[int, ...], tuple[Activation, ...], tuple[float, ...]]
 
 
-class MLPParameters(BaseEstimator):  # type: ignore[misc]
+class MLPParameters(StoredEstimator):
     """Base class that declares and validates the parameters."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -78,6 +83,9 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
         "backend": [str, Backend, None],
         "progress": ["boolean"],
     }
+
+    # Files hold neither code nor where to compute.
+    not_in_files = ("callbacks", "backend")
 
     hidden_layer_sizes: Any
     activation: Any
@@ -144,11 +152,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
 
     def _solver_settings(self) -> tuple[Any, ...]:
         """Return all parameters of the optimizer; if they change, it must be rebuilt."""
-        return (
-            self.solver, self.learning_rate, self.learning_rate_init, self.power_t,
-            self.momentum, self.nesterovs_momentum, self.beta_1, self.beta_2, self.epsilon,
-            self.clip_norm, self.optimizer, self.schedule,
-        )  # fmt: skip
+        return tuple(getattr(self, name) for name in SETTINGS)
 
     @property
     def _rate_setting(self) -> str:
@@ -157,7 +161,7 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
             return "the rate of optimizer"
         return "learning_rate_init" if self.schedule is None else "the rate of schedule"
 
-    def _check_combinations(self, incremental: bool) -> None:
+    def _check_combinations(self, incremental: bool, is_validated: bool) -> None:
         """Reject parameters that contradict each other."""
         if any(isinstance(callback, Checkpoint) for callback in self._callback_list()):
             raise TypeError(f"{NOT_IN_FILES}; got it in callbacks")
@@ -171,6 +175,11 @@ class MLPParameters(BaseEstimator):  # type: ignore[misc]
                         f"the optimizer instead: got {name}={getattr(self, name)!r} and "
                         f"optimizer={self.optimizer!r}"
                     )
+        if is_validated and not self._is_stochastic:
+            raise ValueError(
+                "validation_data needs solver 'sgd' or 'adam', got it with solver='lbfgs', "
+                "which has no epochs to score; call score after fit"
+            )
         if not self._is_stochastic:
             for name in _STOCHASTIC_ONLY:
                 value = getattr(self, name)

@@ -22,6 +22,7 @@ from bpnet.estimators._parameters import MLPParameters
 from bpnet.estimators._solvers import InverseScaling, optimizer_of
 from bpnet.estimators._split import train_and_validation
 from bpnet.estimators._tolerance import warn_if_coarse
+from bpnet.layers import Dense
 from bpnet.network import Network
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import LEARNING_RATE
@@ -72,9 +73,15 @@ class Stochastic(MLPParameters):
         self.loss_curve_: list[float] = []
         stops = self.early_stopping
         self.best_loss_: Any = None if stops else np.inf
-        self.validation_scores_: Any = [] if stops else None
-        self.validation_loss_curve_: Any = [] if stops else None
+        self.validation_scores_: Any = None
+        self.validation_loss_curve_: Any = None
         self.best_validation_score_: Any = -np.inf if stops else None
+
+    def _record_scores(self, is_validated: bool) -> None:
+        """Keep scores if examples are held out, NaN for the epochs before."""
+        if is_validated and self.validation_scores_ is None:
+            before = [math.nan] * len(self.loss_curve_)
+            self.validation_scores_, self.validation_loss_curve_ = before, list(before)
 
     def _has_record(self) -> bool:
         """Whether earlier training runs left a record to continue."""
@@ -86,6 +93,7 @@ class Stochastic(MLPParameters):
         incremental: bool,
     ) -> Ending:  # fmt: skip
         """Run the epochs and leave the network with its last or best parameters."""
+        self._arrange(network)
         if self._last is not None and self._has_best_weights():
             network.set_parameters(backend, copy_parameters(self._last, backend))
         record = _Record(self, self._best and copy_parameters(self._best, backend))
@@ -101,6 +109,7 @@ class Stochastic(MLPParameters):
             on_nonfinite="ignore",  # scikit-learn has its own error
         )  # fmt: skip
         self.n_iter_ = 0
+        self.history_ = training.history
         try:
             stopped = training.run().stopped
         except KeyboardInterrupt:
@@ -118,6 +127,19 @@ class Stochastic(MLPParameters):
             self._last = self._optimizer = None
         return record.ending
 
+    def _arrange(self, network: Network) -> None:
+        """Arrange what is continued like the layers, as `dropout` may have been set since."""
+
+        def arranged(parts: Any) -> Any:
+            dense = iter([part for part in parts or () if part])
+            return parts and [
+                next(dense) if isinstance(layer, Dense) else {} for layer in network.layers
+            ]
+
+        self._best, self._last = arranged(self._best), arranged(self._last)
+        if self._optimizer is not None:
+            self._optimizer.optimizer_state = arranged(self._optimizer.optimizer_state)
+
     def _warn(self, stopped: str | None, incremental: bool) -> None:
         if stopped == "interrupted":
             warnings.warn("Training interrupted by user.", stacklevel=6)
@@ -129,15 +151,11 @@ class Stochastic(MLPParameters):
                 stacklevel=6,
             )
 
-    def _split(
-        self, data: Dataset, targets: Any, weights: Any
-    ) -> tuple[Dataset, Dataset | None]:
+    def _split(self, data: Dataset, targets: Any, weights: Any) -> tuple[Dataset, Dataset]:
         """Hold out examples for early stopping, the same ones in every warm start.
 
         The class weights do not apply to them.
         """
-        if not self.early_stopping:
-            return data, None
         random_state = self._random_state
         if self._split_state is None:
             self._split_state = random_state.get_state()
@@ -233,9 +251,13 @@ class _Record(Callback):
         self._say(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
         rate = training.logs["learning_rate"]
         self.ending = Ending(f"in epoch {e.n_iter_}", rate, e._rate_setting)
-        diverged = not math.isfinite(e.loss_ + training.logs.get("val_loss", 0.0))
+        held_out_loss = training.logs.get("val_loss", math.nan)
+        diverged = not math.isfinite(e.loss_ + (held_out_loss if e.early_stopping else 0.0))
+        if e.validation_scores_ is not None:
+            e.validation_scores_.append(self._score(training, held_out_loss))
+            e.validation_loss_curve_.append(held_out_loss)
         if e.early_stopping:
-            self._observe_score(training, diverged)
+            self._observe_score(training)
         else:
             self._count(e.loss_ > e.best_loss_ - e.tol)
             if e.loss_ < e.best_loss_:
@@ -254,13 +276,20 @@ class _Record(Callback):
             return "the weights it began with, as no epoch had a finite score"
         return f"the best weights, of epoch {self.best_epoch}"
 
-    def _observe_score(self, training: Training, diverged: bool) -> None:
-        """Record the score; NaN weights predict, but have no score."""
+    def _score(self, training: Training, held_out_loss: float) -> float:
+        """Return the score of the held-out examples; NaN weights predict, but have none."""
+        if training.validation is None:
+            return math.nan
         e = self.estimator
-        score = math.nan if diverged else e._validation_score(training)
-        e.validation_scores_.append(score)
-        e.validation_loss_curve_.append(training.logs["val_loss"])
+        is_finite = math.isfinite(e.loss_ + held_out_loss)
+        score = e._validation_score(training) if is_finite else math.nan
         self._say(f"Validation score: {score:f}")
+        return score
+
+    def _observe_score(self, training: Training) -> None:
+        """Count the epochs since the best score, and keep its weights."""
+        e = self.estimator
+        score = e.validation_scores_[-1]
         self._count(score < e.best_validation_score_ + e.tol)
         if score > e.best_validation_score_:
             e.best_validation_score_ = score

@@ -25,14 +25,17 @@ from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._class_weights import class_factors
 from bpnet.estimators._docs import documented
+from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
+from bpnet.serialization.config import short
 from bpnet.training.loop import Training
 
 
+@in_files
 @documented
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron classifier with scikit-learn's API.
@@ -229,6 +232,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._set_classes(unique_labels(y), y, owner)
         else:
             self._check_known(unique_labels(y))
+        return self._codes(y)
+
+    def _encode_more(self, y: Any) -> Any:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        labels = y.shape[1] if y.ndim == 2 else None
+        if labels != (self.n_outputs_ if self._kind == "multilabel" else None):
+            raise ValueError(
+                f"y must have the form of that of training, "
+                f"{f'{self.n_outputs_} columns' if self._kind == 'multilabel' else '1-D'}, got "
+                f"shape {y.shape}"
+            )
+        known = host_array(self.classes_)
+        if new := [label for label in unique_labels(y).tolist() if label not in known.tolist()]:
+            raise ValueError(
+                f"y must hold classes of the y of training, {known.tolist()}, got also "
+                f"{new[:5]}, of which nothing is learned"
+            )
+        return self._codes(y)
+
+    def _codes(self, y: Any) -> Any:
+        """Return class indices, or columns of 0 and 1."""
         if self._kind == "multilabel":
             return y != 0
         codes = np.searchsorted(host_array(self.classes_), y)
@@ -288,6 +313,23 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _validation_score(self, training: Training) -> float:
         return training.logs["val_accuracy"]
+
+    # --- files and pickling ---------------------------------------------------------------
+
+    def _file_state(self) -> dict[str, Any]:
+        return super()._file_state() | {"classes_": self.classes_, "_kind": self._kind}
+
+    def _restore_file_state(self, state: FileState) -> None:
+        super()._restore_file_state(state)
+        self._kind, classes = state.take("_kind", str), state.array("classes_", (None,))
+        outputs, loss = self.n_outputs_, self._loss_and_link()[0]
+        n = min(len(classes), 2) if self._kind == "binary" else outputs
+        is_one_column = self._kind != "binary" or outputs == 1
+        assert self._architecture is not None
+        matches = loss == self._architecture.loss and len(classes) == n and is_one_column
+        if not matches or not np.array_equal(np.unique(classes), classes):
+            raise ValueError(f"{outputs} outputs do not match the classes {short(classes)}")
+        self.classes_ = classes
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -18,14 +18,16 @@ from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
+from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
-from bpnet.estimators._losses import HalfPoissonDeviance, HalfSquaredError
-from bpnet.losses import Loss
+from bpnet.estimators._losses import REGRESSION_LOSSES, is_of_numbers, regression_loss
+from bpnet.losses import Loss, Poisson
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
 from bpnet.training.loop import Training
 
 
+@in_files
 @documented
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """A multi-layer perceptron regressor with scikit-learn's API.
@@ -37,9 +39,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default "squared_error"
-        Half the squared error, or half the Poisson deviance of targets >= 0, which predicts
-        the exponential of the last layer.
+    loss : {"squared_error", "poisson", "absolute_error", "huber"} or Loss, \
+default "squared_error"
+        Half the squared error; half the Poisson deviance of targets >= 0, which predicts the
+        exponential of the last layer; the absolute error, which predicts the median and is
+        robust to outliers; :class:`bpnet.losses.Huber`, a compromise; or any other loss of real
+        targets or counts, such as ``bpnet.losses.Huber(2.0)``. Early stopping compares R^2 for
+        the first two, which scikit-learn has, and for the others the loss, with the sign
+        changed.
     <parameters>
 
     Attributes
@@ -65,16 +72,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss],
     }
 
     _y_numeric = True
-    loss: str
+    loss: str | Loss
 
     @explains_keywords
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -139,28 +146,54 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         with naming("y"):
             return float(r2_score(as_truth(y), predicted, sample_weight=weights))
 
+    def _check_combinations(self, incremental: bool, is_validated: bool) -> None:
+        regression_loss(self.loss)  # raises if it is another
+        super()._check_combinations(incremental, is_validated)
+
     # --- targets --------------------------------------------------------------------------
 
     def _encode(self, y: Any, incremental: bool, owner: Backend | None) -> Any:
+        """Check targets; return them as columns."""
+        return self._columns(y)
+
+    def _encode_more(self, y: Any) -> Any:
+        columns = self._columns(y)
+        if columns.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"y must have as many outputs as that of training, {self.n_outputs_}, got "
+                f"{columns.shape[1]}"
+            )
+        return columns
+
+    def _columns(self, y: Any) -> Any:
         """Check targets; return them as columns."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if y.dtype.kind not in "biuf":
             raise ValueError(f"y must hold numbers, got dtype {y.dtype}")
-        if self.loss == "poisson" and np.any(y < 0.0):
-            raise ValueError(f"y must be >= 0 for loss 'poisson', got {np.min(y):g}")
+        if regression_loss(self.loss).targets == "counts" and np.any(y < 0.0):
+            raise ValueError(f"y must be >= 0 for loss {self.loss!r}, got {np.min(y):g}")
         return y[:, None] if y.ndim == 1 else y
 
     def _loss_and_link(self) -> tuple[Loss, str]:
-        if self.loss == "poisson":
-            return HalfPoissonDeviance(), "exp"
-        return HalfSquaredError(), "identity"
+        loss = regression_loss(self.loss)
+        if loss.identity_link:
+            return loss, "identity"
+        return loss, "exp" if isinstance(loss, Poisson) else loss.name
+
+    def _restore_file_state(self, state: FileState) -> None:
+        super()._restore_file_state(state)
+        assert self._architecture is not None
+        if not is_of_numbers(self._architecture.loss):
+            raise ValueError(f"the loss {self._architecture.loss!r} is not one of a regression")
 
     def _strata(self, targets: Any) -> Any:
         return None
 
     def _validation_score(self, training: Training) -> float:
-        """Return R^2, computed on the host; NaN if training has diverged."""
+        """Return R^2, computed on the host, or minus the loss; NaN if training has diverged."""
+        if self.loss not in ("squared_error", "poisson"):
+            return -training.logs["val_loss"]
         held_out, backend = training.validation, training.backend
         assert held_out is not None
         predicted = training.network.infer(

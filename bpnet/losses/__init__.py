@@ -18,7 +18,9 @@ from bpnet.losses.crossentropy import (
     one_hot,
     smoothed,
 )
+from bpnet.losses.masked import Masked
 from bpnet.losses.poisson import Poisson
+from bpnet.losses.quantile import Quantile
 from bpnet.losses.regression import Huber, MeanAbsoluteError, MeanSquaredError
 from bpnet.losses.table import ALIASES, LOSSES, get
 
@@ -29,9 +31,11 @@ __all__ = [
     "CategoricalCrossentropy",
     "Huber",
     "Loss",
+    "Masked",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Poisson",
+    "Quantile",
     "TargetKind",
     "get",
     "mean_loss",

@@ -17,6 +17,7 @@ class Poisson(Loss):
 
     name = "poisson"
     targets = "counts"
+    elementwise = True
 
     def link(self, xp: Namespace, z: Array) -> Array:
         """Compute e^z."""

@@ -12,6 +12,7 @@ class MeanSquaredError(Loss):
 
     name = "mean_squared_error"
     identity_link = True
+    elementwise = True
 
     def link(self, xp: Namespace, z: Array) -> Array:
         """Compute z."""
@@ -32,6 +33,7 @@ class MeanAbsoluteError(Loss):
 
     name = "mean_absolute_error"
     identity_link = True
+    elementwise = True
 
     def link(self, xp: Namespace, z: Array) -> Array:
         """Compute z."""
@@ -59,6 +61,7 @@ class Huber(Loss):
 
     name = "huber"
     identity_link = True
+    elementwise = True
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = check_number("delta", delta, 0.0, above=True)

@@ -11,20 +11,21 @@ from bpnet.errors import ComponentError
 from bpnet.losses.base import Loss, TargetKind
 from bpnet.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy
 from bpnet.losses.poisson import Poisson
+from bpnet.losses.quantile import Quantile
 from bpnet.losses.regression import Huber, MeanAbsoluteError, MeanSquaredError
 
 LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
         BinaryCrossentropy(), CategoricalCrossentropy(), MeanSquaredError(),
-        MeanAbsoluteError(), Huber(), Poisson(),
+        MeanAbsoluteError(), Huber(), Quantile(), Poisson(),
     )
 }  # fmt: skip
 
 # Short names that a loss can be given by; its own name is the one in LOSSES.
 ALIASES = {
     "bce": "binary_crossentropy", "cce": "categorical_crossentropy",
-    "mse": "mean_squared_error", "mae": "mean_absolute_error",
+    "mse": "mean_squared_error", "mae": "mean_absolute_error", "pinball": "quantile",
 }  # fmt: skip
 
 

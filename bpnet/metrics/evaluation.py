@@ -11,11 +11,12 @@ from bpnet.backend import Backend
 from bpnet.backend.transfer import to_device
 from bpnet.backend.typing import Array, Parameters
 from bpnet.backprop import ModelSpec
-from bpnet.common.component import is_own
+from bpnet.common.component import is_own, nested
 from bpnet.errors import ComponentError
 from bpnet.inference import logits
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric, WholeMetric, number_of, sums_of, unmodified_call
+from bpnet.metrics.per_output import for_targets_of
 
 
 class Evaluation:
@@ -41,7 +42,9 @@ class Evaluation:
     def __init__(
         self, backend: Backend, model: ModelSpec, loss: Loss, metrics: Sequence[Metric]
     ) -> None:
-        self.backend, self.model, self.loss, self.metrics = backend, model, loss, metrics
+        metrics = for_targets_of(loss, metrics, model.layers[-1].n_outputs(0))
+        self.backend, self.model, self.metrics = backend, model, metrics
+        self.loss = loss.unmasked
         self.additive = [m for m in metrics if not isinstance(m, WholeMetric)]
         self.keeps_logits = len(self.additive) < len(metrics)
         self._compiled = backend.compile_pure(self._block)
@@ -76,7 +79,7 @@ class Evaluation:
     def _value_of(self, metric: WholeMetric) -> Callable[..., Any]:
         """Return `value` of a metric, compiled if that is sure to stay on the device."""
         value = functools.partial(metric.value, self.backend.xp, self.loss)
-        if is_own(metric):
+        if all(map(is_own, nested(metric))):
             return self.backend.compile_pure(value)
         return functools.partial(unmodified_call, metric, "value", value)
 
@@ -153,7 +156,7 @@ def try_out(
     ComponentError
         If one returns what its interface does not allow.
     """
-    for metric in metrics:
-        sums = sums_of(metric, backend.xp, loss, y, z, backend.xp.ones_like(z[:, 0]))
+    for metric in for_targets_of(loss, metrics, z.shape[1]):
+        sums = sums_of(metric, backend.xp, loss.unmasked, y, z, backend.xp.ones_like(z[:, 0]))
         on_host = backend.to_numpy(sums).astype("float64")
         number_of(metric, "result", metric.result(on_host, float(z.shape[0])))

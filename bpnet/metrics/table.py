@@ -91,8 +91,13 @@ def suited(
     if metrics is None:
         return {"accuracy": METRICS["accuracy"]} if loss.targets in CLASSES else {}
     found = get(metrics)
+    if found and loss.n_targets(n_outputs) != n_outputs:
+        raise ValueError(
+            f"metrics must be None or [] for the loss {loss!r}, which has several outputs for "
+            f"each target; got {', '.join(found)}"
+        )
     for metric in found.values():
-        metric.check(loss, n_outputs)
+        metric.check(loss.unmasked, n_outputs)
     return found
 
 

@@ -16,7 +16,7 @@ from bpnet.backend import unmodified
 from bpnet.backend.compat import array_namespace, is_array
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import kind_of
-from bpnet.common.component import is_own
+from bpnet.common.component import is_own, nested
 from bpnet.errors import ComponentError
 from bpnet.layers import Context, Dense, Frozen, Layer, ParametricActivation, Residual
 from bpnet.losses import Loss
@@ -29,7 +29,7 @@ def checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 def checked_loss(loss: Loss) -> Loss:
     """Wrap a loss that is not bpnet's own."""
-    return loss if is_own(loss) else CheckedLoss(loss)
+    return loss if all(map(is_own, nested(loss))) else CheckedLoss(loss)
 
 
 def unchecked(layer: Layer) -> Layer:

@@ -117,4 +117,5 @@ def _check_layers(layers: Iterable[Layer], loss: Loss) -> tuple[Layer, ...]:
             "categorical_crossentropy needs a last Dense with one unit per class, >= 2, "
             "got 1; for two classes with one unit use binary_crossentropy"
         )
+    loss.n_targets(last.units)
     return layers

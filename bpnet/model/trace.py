@@ -37,6 +37,7 @@ _ERRORS = {
     "mean_squared_error": "2 (a - y) / n",
     "mean_absolute_error": "sign(a - y) / n",
     "huber": "clip(a - y) / n",
+    "quantile": "([a > y] - q) / n",
     "poisson": "(p - y) / n",
 }
 

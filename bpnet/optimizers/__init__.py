@@ -8,6 +8,7 @@ kernel (``Backend.fuse``).
 
 from bpnet.optimizers.adam import Adam, AdamW
 from bpnet.optimizers.adaptive import Adagrad, RMSprop
+from bpnet.optimizers.averaging import MovingAverage
 from bpnet.optimizers.base import Optimizer, OptimizerState, SpecialRules, global_norm
 from bpnet.optimizers.factors import special_rules
 from bpnet.optimizers.sgd import SGD
@@ -19,6 +20,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "MovingAverage",
     "Optimizer",
     "OptimizerState",
     "RMSprop",

@@ -48,8 +48,8 @@ class Adam(Optimizer):
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
         """Compute eta sqrt(c2) / c1 and epsilon sqrt(c2), with c = 1 - beta^t."""
-        root = xp.sqrt(_one_minus_power(xp, self.beta2, t))
-        corrected = learning_rate * root / _one_minus_power(xp, self.beta1, t)
+        root = xp.sqrt(one_minus_power(xp, self.beta2, t))
+        corrected = learning_rate * root / one_minus_power(xp, self.beta1, t)
         return corrected, self.epsilon * root
 
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
@@ -79,6 +79,6 @@ class AdamW(Adam):
         super().__init__(learning_rate, weight_decay=weight_decay, **adam)
 
 
-def _one_minus_power(xp: Namespace, base: float, t: Array) -> Array:
+def one_minus_power(xp: Namespace, base: float, t: Array) -> Array:
     """Compute 1 - base^t as -expm1(t ln base), which avoids cancellation for small t."""
     return xp.ones_like(t) if base == 0.0 else -xp.expm1(t * math.log(base))

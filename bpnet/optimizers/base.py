@@ -85,6 +85,16 @@ class Optimizer(StateNames, Component):
             for layer in parameters
         ]
 
+    def point(self, parameters: Parameters, state: OptimizerState) -> Parameters:
+        """Return the weights at which the gradient is computed: by default the parameters."""
+        return parameters
+
+    def restarted(
+        self, xp: Namespace, parameters: Parameters, state: OptimizerState
+    ) -> OptimizerState:
+        """Return the state after the parameters were set, by default unchanged."""
+        return state
+
     def decayed_rule(
         self, xp: Namespace, p: Array, g: Array, *rest: Array, decay_factor: float = 1.0
     ) -> tuple[Array, ...]:

@@ -37,8 +37,8 @@ def file_errors(path: Any) -> Iterator[None]:
     ) as error:  # fmt: skip
         reason = printable(str(error)[:300])  # which may quote the file
         raise ModelFileError(
-            f"{os.fsdecode(path)} does not hold a valid network or training run of bpnet: "
-            f"{reason}"
+            f"{os.fsdecode(path)} does not hold a valid network, estimator or training run of "
+            f"bpnet: {reason}"
         ) from error
 
 

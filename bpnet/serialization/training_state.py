@@ -150,6 +150,11 @@ class Resumption:
         self.path, self.optimizer, custom = path, optimizer, _classes_of(network, optimizer)
         with file_errors(path):
             described, tensors = upgraded(described, tensors)
+            if "estimator" in described:
+                raise ValueError(
+                    "it holds an estimator, which continues by its own fit or partial_fit; "
+                    "load it with bpnet.load"
+                )
             self.network = restored(described["network"], tensors, Model, custom)
             if "training" not in described:
                 raise ValueError(

@@ -12,7 +12,7 @@ from typing import Any
 from bpnet.backend.compat import is_array
 from bpnet.backend.typing import Parameters
 from bpnet.common.checks import described, kind_of
-from bpnet.common.component import is_own
+from bpnet.common.component import is_own, nested
 from bpnet.errors import ComponentError
 from bpnet.model.checked import library
 from bpnet.optimizers import Optimizer
@@ -21,7 +21,7 @@ from bpnet.schedules import Schedule
 
 def check_description(optimizer: Optimizer) -> None:
     """Check the attributes of an optimizer, before anything is computed."""
-    if is_own(optimizer):
+    if is_own_optimizer(optimizer):
         return
     kind = type(optimizer).__name__
     if not hasattr(optimizer, "learning_rate"):
@@ -49,7 +49,7 @@ def check_description(optimizer: Optimizer) -> None:
 
 def check_state(optimizer: Optimizer, parameters: Parameters, state: Any) -> None:
     """Check that the initial state has arrays like the parameters."""
-    if is_own(optimizer):
+    if is_own_optimizer(optimizer):
         return
     names = optimizer.state_names
     due = [{k: dict.fromkeys(names, p) for k, p in layer.items()} for layer in parameters]
@@ -59,7 +59,7 @@ def check_state(optimizer: Optimizer, parameters: Parameters, state: Any) -> Non
 
 def check_update(optimizer: Optimizer, before: Any, after: Any) -> None:
     """Check that an update keeps structure, shapes and dtypes."""
-    if is_own(optimizer):
+    if is_own_optimizer(optimizer):
         return
     method = "rule" if type(optimizer).update is Optimizer.update else "update"
     where = (
@@ -67,6 +67,11 @@ def check_update(optimizer: Optimizer, before: Any, after: Any) -> None:
         f"state, (parameters, state)"
     )
     _compare(where, before, after)
+
+
+def is_own_optimizer(optimizer: Optimizer) -> bool:
+    """Whether it is bpnet's own, and with it what it may wrap."""
+    return all(is_own(part) for part in nested(optimizer) if isinstance(part, Optimizer))
 
 
 def _compare(where: str, before: Any, after: Any) -> None:

@@ -13,7 +13,6 @@ from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.backend.transfer import copy_parameters, host_scalar
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.common.component import is_own
 from bpnet.common.locks import FairLock
 from bpnet.data.array_loaders import ResidentLoader
 from bpnet.data.loader import Loader
@@ -23,6 +22,7 @@ from bpnet.model.compiled import FUNCTIONS
 from bpnet.model.model import Model
 from bpnet.model.parameters import Placement, form_of, parameters_like
 from bpnet.optimizers import Optimizer
+from bpnet.training.own_optimizer import is_own_optimizer
 from bpnet.training.pace import Pace
 from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.state import TrainingState
@@ -98,7 +98,7 @@ class Runner:
         """Return copies of the parameters, and the initial or earlier optimizer state."""
         state, optimizer = self.state, self.state.optimizer
         trained = trained_parameters(self.model.spec.layers, parameters)
-        if state.optimizer_state is None and is_own(optimizer):
+        if state.optimizer_state is None and is_own_optimizer(optimizer):
             start = functools.partial(_start, self.backend.xp, optimizer)
             compiled = self.model.shared(
                 (self.backend, _start, optimizer.settings),
@@ -136,6 +136,15 @@ class Runner:
         due = parameters_like(self._form, parameters)
         with self.lock:
             self.arrays["parameters"] = copy_parameters(due, self.backend)
+            self._restart()
+
+    def _restart(self) -> None:
+        """Tell the optimizer that the parameters were set."""
+        self.arrays["optimizer_state"] = self.state.optimizer.restarted(
+            self.backend.xp,
+            trained_parameters(self.model.spec.layers, self.parameters),
+            self.arrays["optimizer_state"],
+        )
 
     @contextlib.contextmanager
     def kept_form(self) -> Iterator[None]:
@@ -151,6 +160,7 @@ class Runner:
         except ComponentError:
             self.arrays["parameters"] = before
             raise
+        self._restart()
 
     def begin_epoch(self, one_by_one: bool, is_last: bool) -> None:
         """Prepare steps, schedules and order without synchronizing with the device."""

@@ -25,6 +25,9 @@ OWN = [
     bpnet.Dense(3, "relu", l1=0.1), bpnet.Dropout(0.5), bpnet.Dropout(schedules.Step(0.5, 2)),
     activations.tanh, activations.LeakyReLU(0.2), losses.Huber(2.0), initializers.Normal(0.1),
     bpnet.SGD(0.1, 0.9, True), bpnet.Adam(0.1, clip_norm=1.0), bpnet.AdamW(0.1, 0.2),
+    bpnet.Dense(3, parametrization="ntk", learning_rate_factors={"b": 0.1}),
+    bpnet.Embedding({7: 40, 3: 12}, 8), bpnet.PeriodicEmbedding(columns=range(3)),
+    bpnet.ParametricActivation(activations.ELU(0.5)), bpnet.Scale(2.0),
     schedules.Cosine(0.1, 5), schedules.WarmUp(schedules.ReduceOnPlateau(0.1), 3),
 ]  # fmt: skip
 FOREIGN = [RowNorm(1e-2), Noise(Halving(0.1)), Cubic(0.3), LogCosh(), Sign(0.1, 0.8),

@@ -26,6 +26,18 @@ def assert_same_weights(a, b):
         assert_array_equal(p, q)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("rates", [(0.0, 0.5), (0.5, 0.0)])
+def test_dropout_may_change_between_warm_starts(rates, early_stopping):
+    model = MLPClassifier(
+        **SMALL, dropout=rates[0], early_stopping=early_stopping, warm_start=True, max_iter=3
+    ).fit(X_IRIS, Y_IRIS)
+    optimizer = model._optimizer
+    model.set_params(dropout=rates[1]).fit(X_IRIS, Y_IRIS)
+    assert model._optimizer is optimizer
+    assert len(model.loss_curve_) == 6
+
+
 # --- ten epochs and ten more are twenty -------------------------------------------------------
 
 CONTINUED = {
@@ -325,7 +337,7 @@ def test_files_are_refused_before_anything_is_fitted(name, settings, y, tmp_path
     path = tmp_path / "net.safetensors"
     kept = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0} | settings
     model = getattr(bpnet, name)(callbacks=[bpnet.Checkpoint(path)], **kept)
-    message = "^files cannot represent scikit-learn's losses.*pickle the estimator"
+    message = "^files cannot represent scikit-learn's losses.*save the estimator"
     classes = {"classes": np.unique(y)} if name == "MLPClassifier" else {}
     for fit, given in ((model.fit, {}), (model.partial_fit, classes)):
         with pytest.raises(TypeError, match=message):

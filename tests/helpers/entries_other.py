@@ -55,9 +55,75 @@ SHARE = bad.number(0.0, 1.0, below=True)
 FACTOR = bad.number(0.0, 1.0, above=True)
 START = bad.number(0.0)  # of a schedule, which may be 0
 WATCH = {"rows": bad.integer(1), "every": bad.integer(1, none=True)}
+AVERAGED = bad.optimizer() | {
+    "none": Bad(None, TypeError, "^optimizer must be a name or a bpnet optimizer"),
+    "averaged": Bad(
+        bpnet.MovingAverage("sgd"), ValueError, "^optimizer must be one with a rule for each"
+    ),
+}
+POSITIVES = {
+    "text": Bad("x", TypeError, "^positive_weight must be a sequence, got"),
+    "zero": Bad(0.0, ValueError, "^positive_weight must be a finite number > 0, got 0.0"),
+    "zero in it": Bad(
+        [1.0, 0], ValueError, "^positive_weight must be a finite number > 0, got"
+    ),
+    "empty": Bad((), ValueError, "^positive_weight must have 1 or more values; got"),
+    "flag": Bad(True, TypeError, "^positive_weight must be a number, got True"),
+}
+LEVELS = {
+    "None": Bad(None, TypeError, "^q must be a number, got None"),
+    "text": Bad("0.5", TypeError, "^q must be a sequence, got '0.5'"),
+    "0": Bad(0.0, ValueError, "^q must be a finite number > 0 and < 1, got 0.0"),
+    "1 in it": Bad((0.5, 1.0), ValueError, "^q must be a finite number > 0 and < 1, got 1.0"),
+    "falling": Bad((0.9, 0.1), ValueError, r"^q must have 1 or more values, rising; got \["),
+}
+
+
+def weights(name):
+    return {
+        "number": Bad(2.0, TypeError, f"^{name} must be a sequence, got 2.0"),
+        "text": Bad("x", TypeError, f"^{name} must be a sequence, got 'x'"),
+        "negative": Bad((1.0, -1.0), ValueError, f"^{name} must be a finite number >= 0, got"),
+        "all 0": Bad((0.0, 0), ValueError, f"^{name} must not all be 0, got"),
+        "of one": Bad([], ValueError, f"^{name} must have 1 or more values; got"),
+        "texts": Bad(["a"], TypeError, f"^{name} must be a number, got 'a'"),
+    }
+
+
 NESTEROV = Bad(True, ValueError, "^nesterov=True needs momentum > 0")
 KEPT = Bad(2, ValueError, r"keep_last needs '{epoch}' in the name of the file")
 FRACTION = Bad(1.0, ValueError, "^min_delta must be < 1, .* relative=False")
+
+
+def factors(parameter):
+    """Return cases for both arguments that are factors by parameter."""
+    cases = {
+        "number": Bad(0.1, TypeError, "^{name} must be a dict of parameter names and factors"),
+        "text": Bad("lr", TypeError, "^{name} must be a dict of parameter names and factors"),
+        "unknown": Bad({"nil": 1.0}, ValueError, "^{name} must name parameters .*; got 'nil'"),
+        "negative": Bad({parameter: -1.0}, ValueError, r"^{name}\['.*'\] must be .* >= 0, got"),
+        "None": Bad({parameter: None}, TypeError, r"^{name}\['.*'\] must be a number, got"),
+    }
+    return dict.fromkeys(("learning_rate_factors", "weight_decay_factors"), cases)
+
+
+COLUMNS = {
+    "negative": Bad([-1], ValueError, "^columns must be >= 0, got -1"),
+    "twice": Bad([1, 1], ValueError, r"^columns must name one column or more.*got \[1, 1\]"),
+    "none": Bad((), ValueError, r"^columns must name one column or more"),
+    "half": Bad([0.5], TypeError, "^columns must be an integer, got 0.5"),
+    "zero": Bad(0, ValueError, "^columns must be >= 1, got 0"),
+    "text": Bad("age", TypeError, "^columns must be an integer, got 'age'"),
+}
+TABLES = {
+    "number": Bad(12, TypeError, "^sizes must be a dict of columns and their numbers of"),
+    "sequence": Bad([12, 40], TypeError, "^sizes must be a dict of columns and their numbers"),
+    "empty": Bad({}, ValueError, "^sizes must name one column or more"),
+    "column": Bad({-1: 3}, ValueError, "^sizes must be >= 0, got -1"),
+    "name": Bad({"age": 3}, TypeError, "^sizes must be an integer, got 'age'"),
+    "size": Bad({1: 0}, ValueError, r"^sizes\[1\] must be >= 1, got 0"),
+    "half": Bad({1: 2.5}, TypeError, r"^sizes\[1\] must be an integer, got 2.5"),
+}
 
 DESCRIPTIONS = {
     "SGD": Entry(
@@ -82,6 +148,11 @@ DESCRIPTIONS = {
     "AdamW": Entry(
         bpnet.AdamW, {}, SHARED | {"beta1": SHARE, "beta2": SHARE, "epsilon": EPSILON}
     ),
+    "MovingAverage": Entry(
+        bpnet.MovingAverage,
+        {"optimizer": "adam"},
+        {"optimizer": AVERAGED, "decay": SHARE},
+    ),
     "Checkpoint": Entry(
         bpnet.Checkpoint,
         {"path": "net.safetensors"},
@@ -105,7 +176,9 @@ DESCRIPTIONS = {
             "bias_init": bad.named("bias_init"),
             "l1": bad.number(0.0),
             "l2": bad.number(0.0),
-        },
+            "parametrization": bad.choice(),
+        }
+        | factors("W"),
     ),
     "Dropout": Entry(bpnet.Dropout, {"rate": 0.5}, {"rate": SHARE}),
     "EarlyStopping": Entry(
@@ -120,6 +193,29 @@ DESCRIPTIONS = {
             "relative": bad.flag(),
         },
     ),
+    "Embedding": Entry(
+        bpnet.Embedding,
+        {"sizes": {3: 12}, "dimension": 8},
+        {"sizes": TABLES, "dimension": bad.integer(1), "init": bad.named("init")}
+        | factors("E3"),
+    ),
+    "ParametricActivation": Entry(
+        bpnet.ParametricActivation,
+        {"activation": "tanh"},
+        {"activation": bad.named("activation")} | factors("alpha"),
+    ),
+    "PeriodicEmbedding": Entry(
+        bpnet.PeriodicEmbedding,
+        {},
+        {
+            "frequencies": bad.integer(1),
+            "dimension": bad.integer(2),
+            "sigma": bad.number(0.0, above=True),
+            "columns": COLUMNS,
+        }
+        | factors("W2"),
+    ),
+    "Scale": Entry(bpnet.Scale, {}, {"init": bad.number()} | factors("s")),
     "GradientFlow": Entry(bpnet.GradientFlow, {}, WATCH),
     "Doctor": Entry(bpnet.Doctor, {}, WATCH),
     "Snapshots": Entry(bpnet.Snapshots, {}, {"every": bad.integer(1)}),
@@ -160,11 +256,21 @@ DESCRIPTIONS = {
     ),
     "activations.ELU": Entry(bpnet.activations.ELU, {}, {"alpha": bad.number(0.0)}),
     "losses.BinaryCrossentropy": Entry(
-        bpnet.losses.BinaryCrossentropy, {}, {"label_smoothing": SHARE}
+        bpnet.losses.BinaryCrossentropy,
+        {},
+        {"label_smoothing": SHARE, "positive_weight": POSITIVES},
     ),
     "losses.CategoricalCrossentropy": Entry(
-        bpnet.losses.CategoricalCrossentropy, {}, {"label_smoothing": SHARE}
+        bpnet.losses.CategoricalCrossentropy,
+        {},
+        {"label_smoothing": SHARE, "class_weights": weights("class_weights")},
     ),
+    "losses.Masked": Entry(
+        bpnet.losses.Masked,
+        {"loss": "mse"},
+        {"loss": bad.named("loss"), "output_weights": weights("output_weights")},
+    ),
+    "losses.Quantile": Entry(bpnet.losses.Quantile, {}, {"q": LEVELS}),
     "losses.Huber": Entry(bpnet.losses.Huber, {}, {"delta": EPSILON}),
     "initializers.Constant": Entry(
         bpnet.initializers.Constant, {"value": 1.0}, {"value": bad.number()}

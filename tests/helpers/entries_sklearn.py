@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 
+import bad_values as bad
 import numpy as np
 from bad_data import W, X, Y
 from bad_values import HUGE, Bad, no_numbers
@@ -104,7 +105,12 @@ PARAMETERS = {
     | each("unknown", "nonsense", "^unknown backend 'nonsense'; known backends:")
     | {"no device": Bad("numpy:gpu", bpnet.NoDeviceError, "backend 'numpy' has no device")},
     "progress": FLAG,
-    "loss": WORD,
+    "loss": one(unknown="nonsense", number=3, none=None, its_class=bpnet.losses.Huber)
+    | each(
+        "of classes",
+        bpnet.losses.BinaryCrossentropy(),
+        r"^loss must be one of real targets or counts, such as bpnet\.losses\.Huber\(2\.0\)",
+    ),
     "class_weight": one(unknown="even", number=0.5)
     | each("not a weight", {0: "a", 1: 1.0, 2: 1.0}, "class_weight")
     | each("negative", {0: -1.0}, "^class_weight must")
@@ -189,6 +195,21 @@ CLASSES_BAD = {
     "ragged": Bad([[0], [1, 2]], BOTH, r"\bclasses\b"),
 }
 
+VALIDATION = bad.instance(r"^validation_data must be a tuple \(X, y\) or", none=True) | {
+    "X alone": Bad((X,), TypeError, r"^validation_data must be a tuple \(X, y\) or"),
+    "four": Bad((X, Y, W, W), TypeError, r"^validation_data must be a tuple \(X, y\) or"),
+}
+WIDE = np.hstack([X, X])
+PARTS_OF_VALIDATION = {
+    f"{what}, {case}": Bad(whole(part.value), part.error, "^validation_data: ")
+    for what, parts, whole in (
+        ("X", FEATURES, lambda value: (value, Y)),
+        ("y", TARGETS_BAD, lambda value: (WIDE, value)),
+        ("w", WEIGHTS_BAD, lambda value: (WIDE, Y, value)),
+    )
+    for case, part in parts.items()
+}
+
 
 def method(owner, name):
     # An estimator fitted to two features is refitted to four.
@@ -202,6 +223,9 @@ def method(owner, name):
     if owner == "MLPClassifier" and name == "partial_fit":
         good["classes"] = [0, 1, 2]
         cases["classes"] = CLASSES_BAD
+    if name == "fit":
+        parts = PARTS_OF_VALIDATION if owner == "MLPClassifier" else {}  # checked alike
+        cases["validation_data"] = VALIDATION | parts
     return Entry(lambda net, **given: getattr(net, name)(**given), good, cases)
 
 
@@ -214,3 +238,9 @@ METHODS = {
     }.items()
     for name in names
 }  # fmt: skip
+METHODS |= {
+    f"{owner}.save": Entry(
+        lambda net, path: net.save(path), {"path": "model.safetensors"}, {"path": bad.path()}
+    )
+    for owner in ("MLPClassifier", "MLPRegressor")
+}

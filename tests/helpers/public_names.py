@@ -25,9 +25,11 @@ EXEMPT = {
     "an implementer's contract: called by bpnet, with what it has checked": (
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
-        "Layer.*", "Dense.*", "Dropout.*", "Loader.*", "*.link", "*.value", "*.error",
-        "*.value_and_error", "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
-        "*.decayed_rule", "*.update", "*.observe", "*.prepared",
+        "Layer.*", "Dense.*", "Dropout.*", "Embedding.*", "ParametricActivation.*",
+        "PeriodicEmbedding.*", "Scale.*", "Loader.*", "*.link", "*.value", "*.error",
+        "*.value_and_error", "*.n_targets", "*.best_predictions",
+        "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
+        "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",

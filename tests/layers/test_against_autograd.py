@@ -7,6 +7,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
 import bpnet
@@ -288,3 +291,43 @@ def test_a_row_is_looked_up_with_all_its_bits(backend_name):
     none = np.zeros(2, np.float32)
     due = np.stack([table[0], table[2], none, table[0], none, none])
     assert backend.to_numpy(a).tobytes() == due.tobytes()
+
+
+SIZES = st.dictionaries(st.integers(0, 6), st.integers(1, 5), min_size=1)
+VALUES = arrays(np.float64, (4, 7), elements=st.integers(-2, 6) | st.floats(-9.0, 9.0))
+
+
+@given(SIZES, st.integers(1, 3), VALUES)
+def test_an_embedding_is_a_product_with_the_one_hot_matrix(sizes, dimension, X):
+    layer, xp = Embedding(sizes, dimension), bpnet.get_backend("numpy").xp
+    tables = layer.initial_parameters(np.random.default_rng(0), 7)
+    hot = [X[:, [c]] == np.arange(k) for c, k in sorted(sizes.items())]
+    passed = [X[:, [c]] for c in range(7) if c not in sizes]
+    rows = [h.astype(float) @ E for h, E in zip(hot, tables.values(), strict=True)]
+    a, cache = layer.forward(xp, tables, X, Context())
+    assert_array_equal(a, np.concatenate([*passed, *rows], axis=1))
+    error = np.random.default_rng(1).normal(size=a.shape)
+    back, gradients = layer.backward(xp, tables, cache, error)
+    start = 7 - len(sizes)
+    for h, gradient in zip(hot, gradients.values(), strict=True):
+        part = error[:, start : start + dimension]
+        assert_allclose(gradient, h.T.astype(float) @ part, rtol=1e-12, atol=1e-12)
+        start += dimension
+    assert_array_equal(back[:, sorted(sizes)], 0.0)
+    others = [c for c in range(7) if c not in sizes]
+    assert_array_equal(back[:, others], error[:, : len(others)])
+
+
+@given(st.sets(st.integers(0, 6), min_size=1), VALUES)
+def test_periodic_embeddings_of_columns_are_those_of_a_matrix_of_them(columns, X):
+    xp = bpnet.get_backend("numpy").xp
+    some, every = PeriodicEmbedding(3, 3, columns=columns), PeriodicEmbedding(3, 3)
+    p = some.initial_parameters(np.random.default_rng(0), 7)
+    chosen = X[:, sorted(columns)]
+    a, cache = some.forward(xp, p, X, Context())
+    expected, _ = every.forward(xp, p, chosen, Context())
+    assert_array_equal(a[:, :7], X)
+    assert_array_equal(a[:, 7:], expected[:, len(columns) :])
+    back, _ = some.backward(xp, p, cache, np.ones_like(a))
+    others = sorted({*range(7)} - columns)
+    assert_array_equal(back[:, others], 1.0)  # the error that passes by the features

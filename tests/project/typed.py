@@ -41,7 +41,7 @@ def program() -> None:
     assert_type(net.evaluate(X, y), dict[str, float])
     net.evaluate(X, y, metrics=["f1", bpnet.metrics.TopKAccuracy(3)])
     assert_type(bpnet.check_gradients(net, X, y).max_relative_error, float)
-    assert_type(bpnet.load("net.safetensors", backend="torch"), bpnet.Network)
+    assert_type(bpnet.load("net.safetensors", backend="torch"), Any)  # or an estimator
     assert_type(bpnet.available_backends(), Mapping[str, bpnet.BackendInfo])
     with bpnet.use_backend("numpy") as backend:
         assert_type(backend, bpnet.Backend)

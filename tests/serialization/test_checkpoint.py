@@ -16,7 +16,14 @@ from numpy.testing import assert_array_equal
 import bpnet
 from bpnet import initializers, schedules
 from bpnet.activations import ACTIVATIONS, ELU, LeakyReLU
-from bpnet.losses import LOSSES, BinaryCrossentropy, CategoricalCrossentropy, Huber
+from bpnet.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    Masked,
+    Quantile,
+)
 from bpnet.serialization.config import build, describe
 
 RNG = np.random.default_rng(0)
@@ -189,7 +196,7 @@ SCHEDULES = [
 OPTIMIZERS = [
     bpnet.SGD(0.1), bpnet.SGD(0.1, 0.9, True, clip_value=1.0), bpnet.Adagrad(0.1),
     bpnet.RMSprop(0.01, 0.8, weight_decay=0.1), bpnet.Adam(0.01, 0.8, 0.9, 1e-7, clip_norm=1.0),
-    bpnet.AdamW(0.01, 0.2),
+    bpnet.AdamW(0.01, 0.2), bpnet.MovingAverage(bpnet.SGD(0.1, 0.9), 0.99),
 ]  # fmt: skip
 OBJECTS = [
     *[("schedules", s) for s in SCHEDULES],
@@ -202,6 +209,9 @@ OBJECTS = [
             Huber(2.0),
             CategoricalCrossentropy(0.1),
             BinaryCrossentropy(0.2),
+            Masked("mse", (1, 2)),
+            Quantile((0.1, 0.9)),
+            CategoricalCrossentropy(0.0, (1, 2)),
         )
     ],
     *[("initializers", i) for i in initializers.INITIALIZERS.values()],
