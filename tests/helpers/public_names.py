@@ -29,7 +29,8 @@ EXEMPT = {
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "Embedding.*", "ParametricActivation.*",
-        "PeriodicEmbedding.*", "Scale.*", "Loader.*", "*.link", "*.value", "*.error",
+        "PeriodicEmbedding.*", "Scale.*", "LayerNorm.*", "BatchNorm.*", "Residual.*",
+        "Frozen.*", "Loader.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "*.n_targets", "*.best_predictions",
         "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",
@@ -42,7 +43,8 @@ EXEMPT = {
     "a part of a compiled step, which sees arrays and no user": (
         "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
         "losses.smoothed",
-        "optimizers.global_norm", "random.uniform_bits", "initializers.draw",
+        "optimizers.global_norm", "random.uniform_bits", "random.nested_key",
+        "initializers.draw",
         "initializers.shape_of",
     ),
     "between bpnet's own modules, which check before": (
