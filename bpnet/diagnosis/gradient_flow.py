@@ -45,6 +45,7 @@ from bpnet.model.recorder import recording
 from bpnet.optimizers import Optimizer, OptimizerState, special_rules
 from bpnet.training.loop import Callback, Training
 from bpnet.training.scheduled import WEIGHT_DECAY
+from bpnet.training.step import point
 
 METRICS = (
     "gradient_norm", "gradient_rms", "weight_norm", "update_ratio",
@@ -205,7 +206,7 @@ def measure(
 ) -> Array:
     """Return the loss without penalties and, layer by layer, `METRICS`, as one 1-D array."""
     recorders, recorded = recording(model)
-    weights = optimizer.point(parameters, optimizer_state)
+    weights = point(optimizer, model, parameters, optimizer_state)
     data_loss, gradients = data_loss_and_gradients(xp, recorded, weights, X, y, w)
     _, gradients = add_penalties(
         xp, model, weights, data_loss, gradients, sum_of_weights(xp, X, w)

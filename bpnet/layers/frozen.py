@@ -47,7 +47,8 @@ class Frozen(Layer):
     >>> history = trained.fit(X, y, epochs=2)
     >>> body = [bpnet.Frozen(layer) for layer in trained.layers[:-1]]
     >>> net = bpnet.Network([*body, bpnet.Dense(3)], "categorical_crossentropy", seed=0)
-    >>> net.build(trained.n_inputs).parameters = [*trained.parameters[:-1], net.parameters[-1]]
+    >>> net = net.build(trained.n_inputs)
+    >>> net.parameters = [*trained.parameters[:-1], net.parameters[-1]]
     >>> history = net.fit(*bpnet.datasets.make_spiral(100, classes=3, seed=1), epochs=2)
     >>> bool((net.parameters[0]["W"] == trained.parameters[0]["W"]).all())
     True

@@ -81,11 +81,8 @@ class MovingAverage(Optimizer):
         return _with_weights(xp, parameters, self.optimizer.init(xp, parameters))
 
     def point(self, parameters: Parameters, state: OptimizerState) -> Parameters:
-        """Return the weights of the last step, and what is not trained."""
-        return [
-            layer | {name: arrays[WEIGHTS] for name, arrays in s.items()}
-            for layer, s in zip(parameters, state, strict=True)
-        ]
+        """Return the weights of the last step."""
+        return [{name: s[WEIGHTS] for name, s in layer.items()} for layer in state]
 
     def restarted(
         self, xp: Namespace, parameters: Parameters, state: OptimizerState

@@ -167,27 +167,24 @@ def build(description: Any, kind: str, custom: Custom | None = None) -> Any:
     config = {name: value for name, value in description.items() if name != "class"}
     if not isinstance(found, type):
         return found
-    if found is _own(kind, full.removeprefix(f"{kind}.")):
+    if found not in (custom or {}).values():
         unknown = config.keys() - constructor_parameters(found)
         if unknown:
             raise ValueError(f"{full} has no parameter {short(min(unknown))}")
     arguments = {name: argument(value, custom) for name, value in config.items()}
-    component = found.from_config(arguments)
+    component = found.from_config(arguments)  # type: ignore[attr-defined]
     if not isinstance(component, Component) or component.kind != kind:
         raise ValueError(f"{full} is not one of bpnet.{kind}")
     return component
 
 
 def _find(kind: str, name: str, custom: Custom) -> Any:
-    """Return the class or function of a name; one that is given precedes bpnet's own.
-
-    The file may be older than a class of bpnet of that name.
-    """
+    """Return the class or function of a name."""
+    if (own := _own(kind, name)) is not None:
+        return own
     for key in (f"{kind}.{name}", name):
         if key in custom:
             return custom[key]
-    if (own := _own(kind, name)) is not None:
-        return own
     raise ValueError(
         f"it has the component {short(f'{kind}.{name}')}, which this version of bpnet does not "
         f"have; if it is your own, pass custom={{{short(name)}: {name[:40]}}} to bpnet.load "

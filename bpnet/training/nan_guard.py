@@ -22,7 +22,7 @@ from bpnet.layers import Context, Dense
 from bpnet.losses import sum_of_weights
 from bpnet.model.recorder import recording
 from bpnet.training.runner import Runner
-from bpnet.training.step import StepState, contexts, gather, values_now
+from bpnet.training.step import StepState, contexts, gather, point, values_now
 
 # Features, targets and weights beyond this are a likely cause: initializers assume a variance
 # near 1, and squared losses square the excess.
@@ -156,7 +156,9 @@ class Guard:
         spec = runner.model.spec
         values = values_now(xp, data, before["batch"])
         passed = contexts(xp, spec, data["keys"], before["step"], values)
-        weights = runner.state.optimizer.point(before["parameters"], before["optimizer_state"])
+        weights = point(
+            runner.state.optimizer, spec, before["parameters"], before["optimizer_state"]
+        )
         computed = _computed(xp, spec, weights, X, y, w, passed)
         for layer, quantity, array in (*computed, *_named(after)):
             if not _is_finite(xp, array):

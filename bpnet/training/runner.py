@@ -141,7 +141,9 @@ class Runner:
     def _restart(self) -> None:
         """Tell the optimizer that the parameters were set."""
         self.arrays["optimizer_state"] = self.state.optimizer.restarted(
-            self.backend.xp, self.parameters, self.arrays["optimizer_state"]
+            self.backend.xp,
+            trained_parameters(self.model.spec.layers, self.parameters),
+            self.arrays["optimizer_state"],
         )
 
     @contextlib.contextmanager

@@ -39,11 +39,11 @@ from typing import Any
 
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
-from bpnet.backend.typing import Array, Namespace
+from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, training_pass
 from bpnet.common.component import is_own, nested
 from bpnet.layers import Context, trained_parameters
-from bpnet.optimizers import Optimizer, SpecialRules, special_rules
+from bpnet.optimizers import Optimizer, OptimizerState, SpecialRules, special_rules
 from bpnet.schedules import Schedule
 from bpnet.training.own_optimizer import check_update
 from bpnet.training.scheduled import LEARNING_RATE, WEIGHT_DECAY
@@ -80,8 +80,8 @@ def make_step(
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
         values = values_now(xp, data, state["batch"])
-        weights = optimizer.point(state["parameters"], state["optimizer_state"])
-        loss, gradients, changed = training_pass(
+        weights = point(optimizer, model, state["parameters"], state["optimizer_state"])
+        loss, gradients, statistics = training_pass(
             xp, model, weights, X, y, w,
             contexts(xp, model, data["keys"], state["step"], values),
         )  # fmt: skip
@@ -97,9 +97,7 @@ def make_step(
         moved, optimizer_state = updated
         share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
-            "parameters": [
-                p | m | c for p, m, c in zip(state["parameters"], moved, changed, strict=True)
-            ],
+            "parameters": _changed(_changed(state["parameters"], moved), statistics),
             "optimizer_state": optimizer_state,
             "step": state["step"] + 1,
             "t": t,
@@ -110,6 +108,19 @@ def make_step(
     if eagerly:
         return functools.partial(step, backend.xp)
     return backend.compile(step, own=all(map(is_own, _parts(model, optimizer))))
+
+
+def point(
+    optimizer: Optimizer, model: ModelSpec, parameters: Parameters, state: OptimizerState
+) -> Parameters:
+    """Return the parameters at which the optimizer wants the gradient."""
+    trained = trained_parameters(model.layers, parameters)
+    return _changed(parameters, optimizer.point(trained, state))
+
+
+def _changed(parameters: Parameters, changes: Parameters) -> Parameters:
+    """Return the parameters of all layers with those of `changes` in their places."""
+    return [p | c for p, c in zip(parameters, changes, strict=True)]
 
 
 def _parts(model: ModelSpec, optimizer: Optimizer) -> Iterator[Any]:

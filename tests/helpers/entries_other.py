@@ -43,6 +43,16 @@ LAYERS = {
     ),
 }
 
+NESTED = {
+    name: Bad(value, TypeError, r"^layers must be a list of bpnet layers such as .*; got")
+    for name, value in {
+        "None": None,
+        "layer": bpnet.Dense(1),
+        "class": [bpnet.Dense],
+        "number": [3],
+    }.items()
+} | {"empty": Bad([], ValueError, "^layers must be a list of bpnet layers .*; got none")}
+
 RATE = bad.number(0.0, above=True)
 SHARED = {
     "learning_rate": RATE,
@@ -216,6 +226,19 @@ DESCRIPTIONS = {
         | factors("W2"),
     ),
     "Scale": Entry(bpnet.Scale, {}, {"init": bad.number()} | factors("s")),
+    "LayerNorm": Entry(bpnet.LayerNorm, {}, {"epsilon": EPSILON} | factors("gamma")),
+    "BatchNorm": Entry(
+        bpnet.BatchNorm, {}, {"momentum": SHARE, "epsilon": EPSILON} | factors("beta")
+    ),
+    "Residual": Entry(bpnet.Residual, {"layers": [bpnet.Dense(3)]}, {"layers": NESTED}),
+    "Frozen": Entry(
+        bpnet.Frozen,
+        {"layer": bpnet.Dense(3)},
+        {"layer": {
+            name: Bad(value, TypeError, "^layer must be a bpnet layer such as .*; got")
+            for name, value in {"None": None, "class": bpnet.Dense, "list": []}.items()
+        }},
+    ),
     "GradientFlow": Entry(bpnet.GradientFlow, {}, WATCH),
     "Doctor": Entry(bpnet.Doctor, {}, WATCH),
     "Snapshots": Entry(bpnet.Snapshots, {}, {"every": bad.integer(1)}),

@@ -19,6 +19,9 @@ MODULES = {
     )
 } | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 
+# Public names that are not in `__all__`, as they need scikit-learn.
+ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
+
 # Names to which users pass no values, by the reason why the tables omit them.
 EXEMPT = {
     "deprecated: sets what has another name": ("Network.model", "schedules.WarmUp.then"),
@@ -26,7 +29,8 @@ EXEMPT = {
         "*.f", "*.df", "Backend", "Backend.*", "Callback.*",
         "*.on_*", "*.setup", "*.teardown", "*.state", "*.restore", "*.due",
         "Layer.*", "Dense.*", "Dropout.*", "Embedding.*", "ParametricActivation.*",
-        "PeriodicEmbedding.*", "Scale.*", "Loader.*", "*.link", "*.value", "*.error",
+        "PeriodicEmbedding.*", "Scale.*", "LayerNorm.*", "BatchNorm.*", "Residual.*",
+        "Frozen.*", "Loader.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "*.n_targets", "*.best_predictions",
         "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",
@@ -39,7 +43,8 @@ EXEMPT = {
     "a part of a compiled step, which sees arrays and no user": (
         "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
         "losses.smoothed",
-        "optimizers.global_norm", "random.uniform_bits", "initializers.draw",
+        "optimizers.global_norm", "random.uniform_bits", "random.nested_key",
+        "initializers.draw",
         "initializers.shape_of",
     ),
     "between bpnet's own modules, which check before": (
@@ -64,7 +69,7 @@ def parameters(exempt=False):
     """Return ``{"Network.fit": ("X", "y", ...), ...}``, with or without exempt names."""
     found = {}
     seen = set()
-    for name in (*bpnet.__all__, "MLPClassifier", "MLPRegressor"):
+    for name in (*bpnet.__all__, *ESTIMATORS):
         value = getattr(bpnet, name)
         if not isinstance(value, types.ModuleType):
             _add(found, seen, name, value)
@@ -108,7 +113,7 @@ def _add_method(found, seen, owner, kind, method, function):
     public = not method.startswith("_") or method in ("__init__", "__call__")
     if not (ours and public and inspect.isfunction(function)):
         return
-    if function not in seen or owner.startswith("MLP"):
+    if function not in seen or owner in ESTIMATORS:
         seen.add(function)
         key = owner if method == "__init__" else f"{owner}.{method}"
         found[key] = tuple(_with_shared(kind, function))

@@ -184,7 +184,8 @@ class BaseTabular(TabularParameters, ABC):
         if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
             raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
         X, y, *w = validation_data
-        return self._examples(X, y, w[0] if w else None, reset=False)
+        with naming("validation_data"):
+            return self._examples(X, y, w[0] if w else None, reset=False)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """Return a frame as it is, anything else as a NumPy array."""

@@ -15,9 +15,10 @@ preset : {"td", "td-s", "plain"}, default "td"
     data-dependent initialization. "plain" is a usual network, for comparison: three hidden
     layers of 256 units, relu, He initialization, Adam at a constant 0.001; the columns are
     prepared in the same way. Where a parameter below is None, the preset says its value.
-categorical_features : "auto", sequence of str, int or bool, or None, default "auto"
-    The columns that hold categories: by their dtypes (categories, text, bools, and objects
-    that are not all numbers), by names, by numbers, by a mask, or none.
+categorical_features : "auto" or sequence of str, int or bool, default "auto"
+    The columns that hold categories. Those of which their dtypes say so always do: categories,
+    text, bools, and objects that are not all numbers. Others, such as codes that are stored as
+    numbers, are given by names, by numbers or by a mask of all columns.
 max_one_hot_size : float or None, default None
     Categories of at most so many codes are one-hot encoded, counting one for what is missing
     or unknown; others are embedded. "td": 9; "td-s", "plain": infinity.

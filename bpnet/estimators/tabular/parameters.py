@@ -32,7 +32,7 @@ class TabularParameters(StoredEstimator):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "preset": [StrOptions({"td", "td-s", "plain"})],
-        "categorical_features": [StrOptions({"auto"}), "array-like", None],
+        "categorical_features": [StrOptions({"auto"}), "array-like"],
         "max_one_hot_size": [Interval(Real, 0, None, closed="left"), None],
         "missing_indicator": ["boolean"],
         "hidden_layer_sizes": ["array-like", None],

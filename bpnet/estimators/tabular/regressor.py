@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array
+from bpnet.common.checks import check_flag
 from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
@@ -149,6 +150,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         ValueError
             If `return_std` is True but `n_ensemble` was 1.
         """
+        return_std = check_flag("return_std", return_std)
         outputs, owner = self._outputs(X)
         outputs = outputs[:, :, 0] if self._one_dimensional else outputs
         if return_std and len(outputs) == 1:

@@ -93,9 +93,9 @@ def schema_of(X: Any, categorical_features: Any) -> Schema:
     ----------
     X : data frame or NumPy array (m, n)
         The table.
-    categorical_features : "auto", or sequence of str, int or bool, or None
-        The columns that hold categories: as their dtypes say, by names, numbers, a mask of all
-        columns, or none.
+    categorical_features : "auto", or sequence of str, int or bool
+        The columns that hold categories: those of which their dtypes say so, and, by names,
+        numbers or a mask of all columns, others.
 
     Raises
     ------
@@ -106,21 +106,22 @@ def schema_of(X: Any, categorical_features: Any) -> Schema:
     names = frames.column_names(X) if frames.is_frame(X) else None
     if twice := [name for name, count in Counter(names or ()).items() if count > 1]:
         raise ValueError(f"X must have columns of different names; got {twice[0]!r} twice")
-    if isinstance(categorical_features, str) and categorical_features == "auto":
-        return Schema(names, tuple(is_categorical(*column) for column in columns))
     labels = [label for label, _ in columns]
     chosen = _chosen(categorical_features, labels)
-    return Schema(names, tuple(number in chosen for number in range(len(columns))))
+    return Schema(
+        names,
+        tuple(n in chosen or is_categorical(*column) for n, column in enumerate(columns)),
+    )
 
 
 def _chosen(categorical_features: Any, labels: list[Any]) -> set[int]:
     """Return the numbers of the columns given by names, numbers or a mask."""
-    if categorical_features is None:
+    if isinstance(categorical_features, str) and categorical_features == "auto":
         return set()
     if isinstance(categorical_features, str) or not isinstance(categorical_features, Iterable):
         raise TypeError(
-            f"categorical_features must be 'auto', None, or a sequence of names, numbers or "
-            f"bools; got {categorical_features!r}"
+            f"categorical_features must be 'auto' or a sequence of names, numbers or bools; "
+            f"got {categorical_features!r}"
         )
     given = np.asarray(list(categorical_features))
     if given.dtype.kind == "b":

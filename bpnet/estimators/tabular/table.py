@@ -99,10 +99,10 @@ def numbers_in(label: Any, column: Any) -> Any:
                 f"{_named(label)} must hold numbers, as in fit; got {', '.join(kinds)}"
             )
         array = np.array([np.nan if is_missing(v) else float(v) for v in values], dtype=float)
-    elif isinstance(column, np.ndarray) and what != "text":
-        array = column.astype(np.float64)
     elif isinstance(column, np.ndarray):
-        raise TypeError(f"{_named(label)} must hold numbers, as in fit; got text")
+        if what not in ("numbers", "bools"):
+            raise TypeError(f"{_named(label)} must hold numbers, as in fit; got {what}")
+        array = column.astype(np.float64)
     else:
         array = frames.as_numbers(_named(label), column).astype(np.float64)
     if np.isinf(array).any():

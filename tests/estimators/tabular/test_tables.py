@@ -155,12 +155,12 @@ def test_an_array_after_a_frame_goes_by_position():
     ("chosen", "expected"),
     [
         ("auto", (False, False, True)),
-        (None, (False, False, False)),
-        (["b"], (False, True, False)),
+        (["b"], (False, True, True)),
         ([1, 2], (False, True, True)),
         ([True, False, True], (True, False, True)),
         (np.array([True, False, True]), (True, False, True)),
-        ([], (False, False, False)),
+        ([], (False, False, True)),
+        ([True, False, False], (True, False, True)),
     ],
 )
 def test_categorical_features(chosen, expected):
