@@ -14,6 +14,7 @@ import bpnet
 from bpnet import inference
 from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
+from bpnet.data.loader import Shuffled
 
 M, N, BATCH, EPOCHS = 26, 5, 4, 3  # 6 batches of 4, and one of 2
 ROW = 8 * (N + 2)  # bytes of one example: features, target (or label), weight
@@ -261,3 +262,33 @@ def test_passes_hold_each_example_once_in_its_order(m, batch_size, room_for, shu
     assert set(sizes) == source.sizes
     assert sizes[:-1] == [batch_size] * (source.n_batches - 1)
     assert sum(sizes) == m
+
+
+@pytest.mark.parametrize("m", [9, 10, 12, 4, 3])
+@pytest.mark.parametrize("room_for", [1, 8, None])
+def test_a_short_last_batch_can_be_left_out(m, room_for, backend, monkeypatch):
+    """Another one in each epoch; a batch of all examples is none."""
+    if room_for is not None:
+        monkeypatch.setattr(type(backend), "fits", lambda self, n: n <= room_for * 8 * 2)
+    X = np.arange(float(m))[:, None]
+    data = Dataset(X, X, None, None, "float64")
+    loader = loader_for(data, backend, min(4, m), Shuffled(0), drop_last=True)
+    due = m if m < 4 else m // 4 * 4
+    assert (loader.n_rows, loader.n_batches) == (due, max(1, m // 4))
+    assert loader.sizes == {min(4, m)}
+    seen = [rows_of(loader, backend, epoch) for epoch in range(2)]
+    for epoch, rows in enumerate(seen):
+        order = Shuffled(0)(epoch, m)[:due].tolist()
+        assert rows == (order if due < m or m > 4 else list(range(m)))
+
+
+def rows_of(loader, backend, epoch):
+    """Return the examples of an epoch, in their order."""
+    loader.begin_epoch(epoch)
+    rows = []
+    with backend.activate():
+        for piece in loader.pieces(backend):
+            X, order = backend.to_numpy(piece.arrays["X"])[:, 0], piece.arrays["order"]
+            order = range(len(X)) if order is None else np.asarray(order)
+            rows += [int(X[place]) for place in order][: sum(piece.sizes)]
+    return rows

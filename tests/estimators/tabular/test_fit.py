@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import pickle
 import time
 
@@ -436,8 +437,17 @@ def test_verbose_prints_each_epoch(capsys):
 # --- backends -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["classes", "numbers"])
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("preset", "kind"),
+    [
+        ("td", "classes"),
+        *(
+            pytest.param(preset, kind, marks=pytest.mark.full)  # JAX takes long to compile
+            for preset, kind in itertools.product(PRESETS, ("classes", "numbers"))
+            if (preset, kind) != ("td", "classes")
+        ),
+    ],
+)
 def test_the_same_model_on_every_backend(preset, kind, backend):
     """To the promise of parity (:mod:`bpnet.testing.parity`), after 20 epochs."""
     make, y = (classifier, labels()) if kind == "classes" else (regressor, score())
