@@ -63,12 +63,14 @@ if TYPE_CHECKING:
     )
     from bpnet.estimators import MLPClassifier as MLPClassifier
     from bpnet.estimators import MLPRegressor as MLPRegressor
+    from bpnet.estimators import TabularClassifier as TabularClassifier
+    from bpnet.estimators import TabularRegressor as TabularRegressor
     from bpnet.loading import load
     from bpnet.testing.gradcheck import GradientReport, check_gradients
     from bpnet.testing.parity import Parity, parity
 
-# MLPClassifier, MLPRegressor, learn and plot are left out, because `from bpnet import *` must
-# work without scikit-learn and matplotlib.
+# The estimators, learn and plot are left out, because `from bpnet import *` must work without
+# scikit-learn and matplotlib.
 __all__ = [
     "SGD",
     "Adagrad",
@@ -146,6 +148,8 @@ _LAZY = {
     "Parity": "bpnet.testing.parity",
     "RateTest": "bpnet.diagnosis",
     "Snapshots": "bpnet.callbacks",
+    "TabularClassifier": "bpnet.estimators",
+    "TabularRegressor": "bpnet.estimators",
     "TrainingWarning": "bpnet.diagnosis",
     "callbacks": "bpnet.callbacks",
     "check_gradients": "bpnet.testing.gradcheck",

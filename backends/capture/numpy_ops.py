@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .numpy_products import product
-from .ops import ELEMENTWISE, ArrayOps, Call, Operation, both, joined
+from .ops import ELEMENTWISE, ArrayOps, Call, Operation, both, joined, run_all
 from .tracer import COMPARISONS
 
 # Names in the standard that differ from NumPy's.
@@ -21,6 +21,9 @@ _UFUNCS = {name: getattr(np, _RENAMED.get(name, name)) for name in ELEMENTWISE}
 # Columns up to which a matrix is transposed to find the maximum of each row, as NumPy reduces
 # row by row. Measured with 256 rows.
 NARROW = 64
+
+# Integers with as many bits as a float.
+_BITS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 
 class NumpyOps(ArrayOps):
@@ -157,7 +160,23 @@ def _max(x: Any, *, out: Any, axis: int | None = None, keepdims: bool = False) -
 
 
 def _where(condition: Any, a: Any, b: Any, *, out: Any) -> Call:
-    return both(partial(np.copyto, out, b), partial(np.copyto, out, a, where=condition))
+    """Select bits, ``b ^ ((a ^ b) & mask)``, as branches on random conditions take 6 times."""
+    bits = _BITS.get(out.dtype)
+    values = [np.asarray(x, out.dtype) if type(x) in (int, float) else x for x in (a, b)]
+    same = all(x.dtype == out.dtype for x in values) and condition.shape == out.shape
+    if bits is None or not same or np.may_share_memory(b, out):
+        return both(partial(np.copyto, out, b), partial(np.copyto, out, a, where=condition))
+    first, second, selected = (x.view(bits) for x in (*values, out))
+    mask = np.empty(out.shape, bits)
+    return partial(
+        run_all,
+        (
+            partial(np.negative, condition.view(np.int8), mask, dtype=bits),  # 0 or all ones
+            partial(np.bitwise_xor, first, second, selected),
+            partial(np.bitwise_and, selected, mask, selected),
+            partial(np.bitwise_xor, selected, second, selected),
+        ),
+    )
 
 
 def _clip(x: Any, min: Any = None, max: Any = None, *, out: Any) -> Call | None:

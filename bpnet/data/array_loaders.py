@@ -105,8 +105,9 @@ class BufferedLoader(DatasetLoader):
 
 
 def loader_for(
-    data: Dataset, backend: Backend, batch_size: int, order: Order = in_order, seed: int = 0
-) -> DatasetLoader:
+    data: Dataset, backend: Backend, batch_size: int, order: Order = in_order, seed: int = 0,
+    drop_last: bool = False,
+) -> DatasetLoader:  # fmt: skip
     """Return the loader of examples: resident if they fit on the backend as one array.
 
     The batches are the same in all loaders. The parameters are those of :class:`DatasetLoader`,
@@ -114,10 +115,10 @@ def loader_for(
     """
     at_once = batch_size >= data.n_rows and backend.fits(data.nbytes)
     if at_once or data.fits(backend):
-        return ResidentLoader(data.to_device(backend), batch_size, order, seed)
+        return ResidentLoader(data.to_device(backend), batch_size, order, seed, drop_last)
     in_parts = backend.on_host and data.is_read_in_parts(backend)
     kind = BufferedLoader if in_parts else PiecewiseLoader
-    return kind(data.to_host(), batch_size, order, seed)
+    return kind(data.to_host(), batch_size, order, seed, drop_last)
 
 
 def _batches_of(nbytes: int, bytes_per_batch: float, n_batches: int) -> int:

@@ -166,6 +166,36 @@ def as_numbers(name: str, value: Any, dtype: str | None = None) -> Any:
     return array
 
 
+def columns(frame: Any) -> list[tuple[Any, Any]]:
+    """Return the columns of a frame with their names."""
+    reader = _reader(frame)
+    assert reader is not None
+    return list(zip(reader.names(frame), reader.columns(frame), strict=True))
+
+
+def content(column: Any) -> str:
+    """Return what a column of a frame holds by its dtype.
+
+    "numbers", "bools", "categories", "text", "objects", "only missing values", or something
+    that is neither a number nor a category, such as "dates or times".
+    """
+    dtype = _dtype(column)
+    text = str(dtype).lower()
+    if text.startswith("bool"):
+        return "bools"
+    if _number(dtype) is not None and not re.match(_KINDS[0][0], text):
+        return "numbers"
+    return next(what for start, what, _ in _KINDS if re.match(start, text))
+
+
+def as_list(column: Any) -> list[Any]:
+    """Return the values of a column as Python objects."""
+    for method in ("to_list", "to_pylist"):
+        if _has(column, method):
+            return list(getattr(column, method)())
+    return list(np.asarray(column, object))
+
+
 def refuse_odd(name: str, value: Any, kinds: tuple[str, ...] | None = None) -> None:
     """Reject a frame or column of other values than numbers, or of some `kinds` of them."""
     if (reader := _reader(value)) is None:

@@ -257,12 +257,22 @@ class DatasetLoader(Loader):
         ``order(epoch, rows)`` returns the order of the examples in an epoch: `rows` integers.
     seed : int
         Seed of the :meth:`sample`.
+    drop_last : bool
+        Whether to leave out the last batch of an epoch if it has fewer examples. `n_rows` are
+        then those of the other batches, and `total_weight` is still that of all examples.
     """
 
     def __init__(
-        self, data: Dataset, batch_size: int, order: Order = in_order, seed: int = 0
+        self,
+        data: Dataset,
+        batch_size: int,
+        order: Order = in_order,
+        seed: int = 0,
+        drop_last: bool = False,
     ) -> None:
-        super().__init__(data.n_rows, data.n_inputs, batch_size)
+        rest = data.n_rows % batch_size if drop_last and batch_size < data.n_rows else 0
+        super().__init__(data.n_rows - rest, data.n_inputs, batch_size)
+        self._takes_all = self.n_batches == 1 and not rest
         if data.w is not None:
             self.weighted, self.total_weight = True, data.total_weight
         self.data, self.seed = data, seed
@@ -273,23 +283,24 @@ class DatasetLoader(Loader):
     def begin_epoch(self, epoch: int) -> None:
         """Draw the order of the examples; a single batch takes all of them as they are."""
         super().begin_epoch(epoch)
-        if self.n_batches > 1:
+        if not self._takes_all:
             ahead, order = self._ahead
             self._order = order if ahead == epoch else self._draw(epoch)
 
     def order_ahead(self, epoch: int) -> Any:
         """Draw the order of an epoch before it begins; None if that could change others."""
-        if self.n_batches == 1 or not isinstance(self._order_of, Shuffled):
+        if self._takes_all or not isinstance(self._order_of, Shuffled):
             return None
         self._ahead = (epoch, self._draw(epoch))
         return self._ahead[1]
 
     def _draw(self, epoch: int) -> Any:
-        return np.asarray(self._order_of(epoch, self.n_rows), dtype=np.int64)
+        order = self._order_of(epoch, self.data.n_rows)
+        return np.asarray(order, dtype=np.int64)[: self.n_rows]
 
     def sample(self, rows: int) -> Dataset:
         """Return random examples, the same in each call."""
-        chosen = generator(self.seed, "sample").permutation(self.n_rows)[:rows]
+        chosen = generator(self.seed, "sample").permutation(self.data.n_rows)[:rows]
         return self.data.take(chosen)
 
     def fingerprint(self) -> list[Any]:

@@ -118,6 +118,6 @@ def _with_weights(
 ) -> OptimizerState:
     """Return a state with copies of the parameters as its weights."""
     return [
-        {name: s[name] | {WEIGHTS: xp.asarray(p, copy=True)} for name, p in layer.items()}
+        {name: old | {WEIGHTS: xp.asarray(layer[name], copy=True)} for name, old in s.items()}
         for layer, s in zip(parameters, state, strict=True)
     ]

@@ -19,6 +19,9 @@ MODULES = {
     )
 } | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 
+# Public names that are not in `__all__`, as they need scikit-learn.
+ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
+
 # Names to which users pass no values, by the reason why the tables omit them.
 EXEMPT = {
     "deprecated: sets what has another name": ("Network.model", "schedules.WarmUp.then"),
@@ -66,7 +69,7 @@ def parameters(exempt=False):
     """Return ``{"Network.fit": ("X", "y", ...), ...}``, with or without exempt names."""
     found = {}
     seen = set()
-    for name in (*bpnet.__all__, "MLPClassifier", "MLPRegressor"):
+    for name in (*bpnet.__all__, *ESTIMATORS):
         value = getattr(bpnet, name)
         if not isinstance(value, types.ModuleType):
             _add(found, seen, name, value)
@@ -110,7 +113,7 @@ def _add_method(found, seen, owner, kind, method, function):
     public = not method.startswith("_") or method in ("__init__", "__call__")
     if not (ours and public and inspect.isfunction(function)):
         return
-    if function not in seen or owner.startswith("MLP"):
+    if function not in seen or owner in ESTIMATORS:
         seen.add(function)
         key = owner if method == "__init__" else f"{owner}.{method}"
         found[key] = tuple(_with_shared(kind, function))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 
 import entries_sklearn
+import entries_tabular
 import public_names
 import pytest
 import test_bad_input
@@ -14,6 +15,8 @@ import test_bad_input_sklearn
 ROWS = {name: set(entry.bad) for name, entry in test_bad_input.TABLE.items()}
 ROWS |= {name: set(entry.bad) for name, entry in entries_sklearn.METHODS.items()}
 ROWS |= {name: set(entries_sklearn.PARAMETERS) for name in test_bad_input_sklearn.OWNERS}
+ROWS |= {name: set(entry.bad) for name, entry in entries_tabular.METHODS.items()}
+ROWS |= {name: set(entries_tabular.PARAMETERS) for name in entries_tabular.OWNERS}
 
 # The name of the value in errors, which only bpnet itself passes.
 ITS_OWN = {"argument"}

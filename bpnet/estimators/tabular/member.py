@@ -1,0 +1,200 @@
+"""One network of a tabular estimator: how it is trained, and what it predicts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from bpnet.backend import Backend
+from bpnet.callbacks.progress import with_progress
+from bpnet.common.history import History
+from bpnet.data.array_loaders import loader_for
+from bpnet.data.dataset import Dataset
+from bpnet.data.loader import Shuffled
+from bpnet.estimators.tabular.architecture import layers_of, optimizer_of
+from bpnet.estimators.tabular.callbacks import BestEpoch, Deadline, Report
+from bpnet.estimators.tabular.examples import Examples
+from bpnet.estimators.tabular.initialization import adapt_to_examples
+from bpnet.estimators.tabular.preprocessing import Preprocessing, fit_preprocessing
+from bpnet.estimators.tabular.presets import Settings
+from bpnet.estimators.tabular.table import Table
+from bpnet.estimators.tabular.targets import (
+    ClippedRootMeanSquaredError,
+    TargetScale,
+    scale_of,
+)
+from bpnet.losses import Loss
+from bpnet.metrics.base import Metric
+from bpnet.network import Network
+from bpnet.training.loop import Callback, Training
+from bpnet.training.state import TrainingState
+
+# Epochs after which the time of an epoch is known; compiling is part of the first.
+_TRIAL = 2
+
+
+class Member(NamedTuple):
+    """A trained network with the preprocessing of its inputs.
+
+    Attributes
+    ----------
+    preprocessing : Preprocessing
+        Fitted to the examples that the network was trained on.
+    network : Network
+        With the weights of the best epoch.
+    history : History
+        The metrics of each epoch.
+    scale : TargetScale or None
+        The scale of the targets of a regression.
+    """
+
+    preprocessing: Preprocessing
+    network: Network
+    history: History
+    scale: TargetScale | None
+
+    def outputs(self, table: Table, backend: Backend | None) -> Any:
+        """Return probabilities of classes or predictions (m, n_outputs), on the host."""
+        X = self.preprocessing.transform(table, self.network.dtype)
+        if self.scale is None:
+            return self.network.predict_proba(X, backend=backend)
+        return self.scale.predictions(self.network.forward(X, backend=backend))
+
+
+class Inputs(NamedTuple):
+    """What is fitted to the examples before a network is trained."""
+
+    preprocessing: Preprocessing
+    scale: TargetScale | None
+
+
+class Plan(NamedTuple):
+    """What all members of an ensemble have in common.
+
+    Attributes
+    ----------
+    settings : Settings
+        The preset and what the user has changed.
+    loss : Loss
+        The loss.
+    metric : str or Metric
+        What the best epoch is chosen by.
+    n_outputs, n_epochs, batch_size : int
+        Units of the last layer, epochs and examples per step.
+    missing_indicator, early_stopping, progress, verbose : bool
+        As in the estimators.
+    callbacks : sequence of Callback
+        The user's own.
+    dtype : str
+        Of the network.
+    backend : Backend
+        Where to train.
+    """
+
+    settings: Settings
+    loss: Loss
+    metric: str | Metric
+    n_outputs: int
+    n_epochs: int
+    batch_size: int
+    missing_indicator: bool
+    early_stopping: bool
+    progress: bool
+    verbose: bool
+    callbacks: Sequence[Callback]
+    dtype: str
+    backend: Backend
+
+    def train(
+        self, training: Examples, validation: Examples | None, seed: int, seconds: float | None
+    ) -> Member:
+        """Return a network trained on some examples.
+
+        Parameters
+        ----------
+        training, validation : Examples, Examples or None
+            With validation examples, the network has the weights of its best epoch.
+        seed : int
+            Seeds the weights, the order of the examples and the dropout.
+        seconds : float or None
+            The time that it may take. The number of epochs, and so the schedules, are chosen
+            by the time of a trial, which is part of it.
+        """
+        deadline = None if seconds is None else time.perf_counter() + seconds
+        preprocessing = fit_preprocessing(
+            training.table, self.settings.max_one_hot_size, self.missing_indicator
+        )
+        scale = None
+        if training.y.ndim == 2:
+            scale = scale_of(training.y, training.w, self.settings.clip_output)
+        inputs = Inputs(preprocessing, scale)
+        data = self._dataset(inputs, training)
+        held_out = None if validation is None else self._dataset(inputs, validation)
+        epochs = self.n_epochs
+        if deadline is not None and epochs > _TRIAL:
+            trial = self._run(inputs, data, held_out, seed, _TRIAL, deadline, quiet=True)
+            epochs = min(epochs, _affordable(trial.history, deadline))
+        return self._run(inputs, data, held_out, seed, epochs, deadline)
+
+    def _run(
+        self, inputs: Inputs, data: Dataset, validation: Dataset | None,
+        seed: int, epochs: int, deadline: float | None, *, quiet: bool = False,
+    ) -> Member:  # fmt: skip
+        settings, (preprocessing, scale) = self.settings, inputs
+        layers = layers_of(settings, preprocessing, self.n_outputs, epochs)
+        network = Network(layers, self.loss, seed, self.dtype).build(data.n_inputs, "numpy")
+        if settings.init == "data":
+            adapt_to_examples(network, data.X)
+        optimizer = optimizer_of(settings, epochs)
+        order = Shuffled(seed)
+        rows = min(self.batch_size, data.n_rows)
+        metric = self._metric(scale)
+        training = Training(
+            network, loader_for(data, self.backend, rows, order, seed, drop_last=True),
+            validation=validation, metrics=metric, epochs=epochs, batch_size=rows,
+            order=order, shuffle=True,
+            callbacks=self._callbacks(metric if validation else None, deadline, quiet),
+            backend=self.backend, state=TrainingState(optimizer, layers=network.layers),
+            loss_weighting="rows",  # the batches of an epoch are not all examples
+            on_nonfinite="restore",
+        )  # fmt: skip
+        return Member(preprocessing, network, training.run(), scale)
+
+    def _metric(self, scale: TargetScale | None) -> str | Metric:
+        """Return the metric, that of the predictions themselves if it is the default."""
+        if self.metric == "rmse" and scale is not None and self.settings.clip_output:
+            return ClippedRootMeanSquaredError(*scale.limits)
+        return self.metric
+
+    def _callbacks(
+        self, metric: str | Metric | None, deadline: float | None, quiet: bool
+    ) -> list[Callback]:
+        """Return the callbacks; `metric` is None without validation examples."""
+        own: list[Callback] = []
+        if metric is not None:
+            name = metric if isinstance(metric, str) else metric.name
+            own.append(BestEpoch(f"val_{name}", self.early_stopping))
+        if deadline is not None:
+            own.append(Deadline(deadline))
+        if quiet:
+            return own
+        if self.verbose:
+            own.append(Report())
+        return with_progress([*self.callbacks, *own], self.progress)
+
+    def _dataset(self, inputs: Inputs, examples: Examples) -> Dataset:
+        """Return examples as a network takes them, on the host."""
+        X, y = inputs.preprocessing.transform(examples.table, self.dtype), examples.y
+        if inputs.scale is not None:
+            y = inputs.scale.standardized(y).astype(self.dtype)
+        w = None if examples.w is None else examples.w.astype(self.dtype)
+        return Dataset(X, y, w, None, self.dtype)
+
+
+def _affordable(history: History, deadline: float) -> int:
+    """Return how many epochs fit into the time that is left, at least one."""
+    if history.epochs < _TRIAL:  # it was all spent
+        return 1
+    each = history.seconds / history.epochs
+    return max(1, int((deadline - time.perf_counter()) / each))

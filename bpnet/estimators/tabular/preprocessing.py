@@ -1,0 +1,214 @@
+"""The columns of a table as inputs of a network, near unit scale and without outliers.
+
+The preprocessing of RealMLP (Holzmüller, Grinsztajn and Steinwart, "Better by default: strong
+pre-tuned MLPs and boosted trees on tabular data", NeurIPS 2024, section 3): categories with few
+levels are one-hot encoded; every column of numbers, and of the one-hot codes, is then centered
+at its median, scaled by its quartiles and smoothly clipped. Categories with more levels remain
+codes, for an :class:`bpnet.Embedding`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpnet.estimators.tabular.table import Levels, Table
+
+# What the smooth clip approaches; the values of well-behaved columns hardly change.
+LIMIT = 3.0
+# Beyond this, squares would overflow.
+_LARGEST = 1e150
+
+
+class Encoder(NamedTuple):
+    """The levels of a column of categories.
+
+    Attributes
+    ----------
+    levels : list
+        The levels in the training part, in a fixed order; level k has the code k + 1.
+    has_gaps : bool
+        Whether values were missing there. Only then has a missing value a vector of its own.
+    embedded : bool
+        Whether the codes remain, instead of being one-hot encoded.
+    """
+
+    levels: list[Any]
+    has_gaps: bool
+    embedded: bool
+
+    @property
+    def n_codes(self) -> int:
+        """The number of codes, with 0 for what is missing or unknown."""
+        return len(self.levels) + 1
+
+    @property
+    def width(self) -> int:
+        """The number of columns of the one-hot code."""
+        return 1 if len(self.levels) <= 2 else len(self.levels)
+
+    def codes(self, column: Levels) -> Any:
+        """Return the code of each value, 0 for a missing or unknown one."""
+        known = {level: number for number, level in enumerate(self.levels, 1)}
+        of_level = [known.get(level, 0) for level in column.levels]
+        return np.array([*of_level, 0], dtype=np.int64)[column.codes]  # -1 is the last one
+
+    def one_hot(self, column: Levels) -> Any:
+        """Return the one-hot code (m, width): zeros for a missing or unknown value.
+
+        Two levels become one column of 1 and -1. One level becomes 1, and what is unknown -1.
+        """
+        codes = self.codes(column)
+        if len(self.levels) > 2:
+            places = np.arange(1, self.n_codes)
+            return (codes[:, None] == places).astype(np.float64)
+        signs = {0: [0.0], 1: [-1.0, 1.0], 2: [0.0, 1.0, -1.0]}[len(self.levels)]
+        return np.array(signs)[codes][:, None]
+
+
+class Preprocessing(NamedTuple):
+    """The fitted preprocessing of a table.
+
+    Its output has the columns of numbers first, then for each of those with gaps in the
+    training part a column that says where, then the one-hot codes, then the other codes.
+
+    Attributes
+    ----------
+    filler : array (p,)
+        What takes the place of a missing number: the median, which becomes 0.
+    indicated : array (p,) of bool
+        Which columns of numbers had gaps.
+    center, scale : array (n,)
+        Median and scale of all columns but the codes.
+    encoders : list of Encoder
+        The columns of categories.
+    """
+
+    filler: Any
+    indicated: Any
+    center: Any
+    scale: Any
+    encoders: list[Encoder]
+
+    @property
+    def n_numbers(self) -> int:
+        """Number of columns of numbers, which come first."""
+        return len(self.filler)
+
+    @property
+    def embedded(self) -> dict[int, int]:
+        """The number of codes of each column of codes, by its place in the output."""
+        sizes = [encoder.n_codes for encoder in self.encoders if encoder.embedded]
+        return dict(enumerate(sizes, len(self.center)))
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of columns of the output."""
+        return len(self.center) + sum(encoder.embedded for encoder in self.encoders)
+
+    def transform(self, table: Table, dtype: str = "float32") -> Any:
+        """Return the inputs of a network (m, n_outputs).
+
+        Parameters
+        ----------
+        table : Table
+            Columns as in the one fitted to.
+        dtype : str, default "float32"
+            The dtype of the result; computed in float64.
+        """
+        columns = _dense(table, self.filler, self.indicated, self.encoders)
+        with np.errstate(over="ignore"):
+            z = np.clip((columns - self.center) * self.scale, -_LARGEST, _LARGEST)
+        z = smooth_clip(z).astype(dtype)
+        pairs = zip(self.encoders, table.categories, strict=True)
+        codes = [
+            _where_missing(encoder, encoder.codes(column)).astype(dtype)[:, None]
+            for encoder, column in pairs
+            if encoder.embedded
+        ]
+        return np.concatenate([z, *codes], axis=1)
+
+
+def fit_preprocessing(
+    table: Table, max_one_hot_size: float = 9, missing_indicator: bool = True
+) -> Preprocessing:
+    """Fit the preprocessing to the training part of a table.
+
+    Parameters
+    ----------
+    table : Table
+        The training part.
+    max_one_hot_size : float, default 9
+        Categories of at most so many codes are one-hot encoded; one of the codes is that of
+        missing and unknown values, so that 9 are 8 levels. Infinity encodes all.
+    missing_indicator : bool, default True
+        Whether to add a column for each column of numbers with gaps.
+    """
+    encoders = [_encoder(column, max_one_hot_size) for column in table.categories]
+    gaps = np.isnan(table.numbers)
+    filler = np.array([_median(column) for column in table.numbers.T])
+    indicated = gaps.any(axis=0) & ~gaps.all(axis=0) & missing_indicator
+    columns = _dense(table, filler, indicated, encoders)
+    center, scale = robust_scale(columns)
+    for number in np.flatnonzero(gaps.any(axis=0)):  # the values that are there say the scale
+        known = table.numbers[~gaps[:, number], number]
+        if len(known):
+            center[[number]], scale[[number]] = robust_scale(known[:, None])
+    return Preprocessing(filler, indicated, center, scale, encoders)
+
+
+def robust_scale(columns: Any) -> tuple[Any, Any]:
+    """Return the median of each column, and the factor that brings it to unit scale.
+
+    The factor is ``1 / (q_75 - q_25)`` of the quartiles; if they are equal,
+    ``2 / (max - min)``; and 0 for a constant column.
+
+    Parameters
+    ----------
+    columns : array (m, n)
+        Finite columns, m >= 1.
+    """
+    if columns.shape[1] == 0:
+        return np.empty(0), np.empty(0)
+    low, median, high = np.quantile(columns, [0.25, 0.5, 0.75], axis=0)
+    half = 0.5 * columns.max(axis=0) - 0.5 * columns.min(axis=0)  # each half is finite
+    spread = np.where(high > low, high - low, half)
+    with np.errstate(divide="ignore", over="ignore"):
+        factor = np.minimum(1.0 / spread, np.finfo(np.float64).max)
+    return median, np.where(spread > 0.0, factor, 0.0)
+
+
+def smooth_clip(z: Any) -> Any:
+    """Compute ``z / sqrt(1 + (z / 3)^2)``, which stays between -3 and 3."""
+    return z / np.sqrt(1.0 + (z / LIMIT) ** 2)
+
+
+def _dense(table: Table, filler: Any, indicated: Any, encoders: Sequence[Encoder]) -> Any:
+    """Return all columns but those of codes, not yet scaled."""
+    gaps = np.isnan(table.numbers)
+    pairs = zip(encoders, table.categories, strict=True)
+    parts = [np.where(gaps, filler, table.numbers), gaps[:, indicated].astype(np.float64)]
+    parts += [encoder.one_hot(column) for encoder, column in pairs if not encoder.embedded]
+    return np.concatenate(parts, axis=1)
+
+
+def _encoder(column: Levels, max_one_hot_size: float) -> Encoder:
+    """Return the levels that occur in a column, in an order of their own."""
+    seen = [column.levels[code] for code in np.unique(column.codes[column.codes >= 0])]
+    levels = sorted(seen, key=lambda level: (type(level).__name__, level))
+    return Encoder(levels, bool((column.codes < 0).any()), len(levels) + 1 > max_one_hot_size)
+
+
+def _median(column: Any) -> float:
+    known = column[~np.isnan(column)]
+    return float(np.median(known)) if len(known) else 0.0
+
+
+def _where_missing(encoder: Encoder, codes: Any) -> Any:
+    """Return codes in which 0, if no value was missing in training, is none at all: -1.
+
+    An embedding has zeros for it, instead of a vector that it has not learned.
+    """
+    return codes if encoder.has_gaps else np.where(codes == 0, -1, codes)

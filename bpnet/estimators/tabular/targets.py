@@ -1,0 +1,80 @@
+"""The targets of a regression: standardized for training, and the range of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpnet.backend.compat import device
+from bpnet.backend.typing import Array, Namespace
+from bpnet.losses import Loss
+from bpnet.metrics.regression import RootMeanSquaredError
+
+
+class TargetScale(NamedTuple):
+    """Mean, scale and range of the targets in training.
+
+    Attributes
+    ----------
+    mean, deviation : array (n_outputs,)
+        Weighted mean and standard deviation of each output.
+    low, high : array (n_outputs,)
+        The smallest and the largest prediction; infinite if they are not clipped.
+    """
+
+    mean: Any
+    deviation: Any
+    low: Any
+    high: Any
+
+    def standardized(self, y: Any) -> Any:
+        """Return targets (m, n_outputs) with mean 0 and deviation 1; a constant one is 0."""
+        return (y - self.mean) / np.where(self.deviation > 0.0, self.deviation, 1.0)
+
+    def predictions(self, z: Any) -> Any:
+        """Return predictions in units of the targets from the outputs of a network."""
+        return np.clip(z.astype(np.float64) * self.deviation + self.mean, self.low, self.high)
+
+    @property
+    def limits(self) -> tuple[list[float], list[float]]:
+        """The range of the outputs of the network."""
+        low, high = self.standardized(self.low), self.standardized(self.high)
+        return low.tolist(), high.tolist()
+
+
+def scale_of(y: Any, w: Any, clip: bool) -> TargetScale:
+    """Return the scale of targets (m, n_outputs) with weights (m,) or None.
+
+    With `clip`, predictions stay in the range of the targets.
+    """
+    mean = np.average(y, axis=0, weights=w)
+    with np.errstate(over="ignore"):
+        deviation = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=w))
+    infinite = np.full_like(mean, np.inf)
+    low, high = (y.min(axis=0), y.max(axis=0)) if clip else (-infinite, infinite)
+    return TargetScale(mean, deviation, low, high)
+
+
+class ClippedRootMeanSquaredError(RootMeanSquaredError):
+    """The root of the mean of (prediction - y)^2, of predictions clipped to a range.
+
+    Parameters
+    ----------
+    low, high : sequence of float
+        The range of each output.
+    """
+
+    name = "rmse"
+
+    def __init__(self, low: Iterable[float], high: Iterable[float]) -> None:
+        self.low, self.high = tuple(low), tuple(high)
+
+    def sums(self, xp: Namespace, loss: Loss, y: Array, z: Array, w: Array) -> Array:
+        """Compute sum_i w_i (prediction - y)^2 of each output."""
+        low, high = (
+            xp.asarray(list(limits), dtype=z.dtype, device=device(z))[None, :]
+            for limits in (self.low, self.high)
+        )
+        return super().sums(xp, loss, y, xp.minimum(xp.maximum(z, low), high), w)
