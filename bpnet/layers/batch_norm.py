@@ -70,6 +70,10 @@ class BatchNorm(Layer):
     As in PyTorch, the running variance is that of unbiased estimates (the paper's algorithm 2);
     Keras' is that of the biased ones. Sample weights do not enter the statistics.
 
+    The mean takes out the bias of a linear layer directly before, whose gradient is therefore
+    rounding noise around 0. That bias changes no output, but differs between backends, which
+    :func:`bpnet.parity` shows, most of all with Adam, whose steps do not depend on its size.
+
     References
     ----------
     Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing
