@@ -153,9 +153,8 @@ class Dense(Layer):
     def forward(
         self, xp: Namespace, parameters: LayerParameters, a_previous: Array, context: Context
     ) -> tuple[Array, Any]:
-        """Compute z = a_previous W + b, with "ntk" a_previous W / sqrt(n_in) + b; a = f(z)."""
-        if self.parametrization == "ntk":
-            a_previous = a_previous * self._scale(parameters)
+        """Compute z = a_previous W + b and a = f(z)."""
+        a_previous = self._scaled(a_previous)
         z = xp.matmul(a_previous, parameters["W"])
         z += parameters["b"]
         a = self.activation.f(xp, z)
@@ -173,14 +172,13 @@ class Dense(Layer):
         a_previous, z, a = cache
         delta = self.delta(xp, z, a, error)
         gradients = {"W": xp.matmul(a_previous.T, delta), "b": xp.sum(delta, axis=0)}
-        if propagate and self.parametrization == "ntk":
-            delta = delta * self._scale(parameters)
-        return xp.matmul(delta, parameters["W"].T) if propagate else None, gradients
+        if not propagate:
+            return None, gradients
+        return self._scaled(xp.matmul(delta, parameters["W"].T)), gradients
 
-    @staticmethod
-    def _scale(parameters: LayerParameters) -> float:
-        """Return 1 / sqrt(n_in)."""
-        return 1.0 / math.sqrt(parameters["W"].shape[0])
+    def _scaled(self, a: Array) -> Array:
+        """Return a (m, n_in), with "ntk" divided by sqrt(n_in)."""
+        return a * (1.0 / math.sqrt(a.shape[1])) if self.parametrization == "ntk" else a
 
     def delta(self, xp: Namespace, z: Array, a: Array, error: Array) -> Array:
         """Compute delta = error * f'(z), the error itself for a linear layer."""

@@ -74,8 +74,7 @@ class BinaryCrossentropy(Loss):
         """
         y = self._smoothed(y)
         if self.positive_weight is not None:
-            softplus = xp.maximum(-z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))  # of -z
-            return xp.mean((1.0 - y) * z + self._mass(xp, y) * softplus, axis=1)
+            return self._weighted_value(xp, y, z)
         linear = xp.maximum(z, 0.0) - y * z
         return xp.mean(linear + xp.log1p(xp.exp(-xp.abs(z))), axis=1)
 
@@ -83,9 +82,18 @@ class BinaryCrossentropy(Loss):
         """Compute (sigmoid(z) - y) / n_L."""
         y = self._smoothed(y)
         if self.positive_weight is not None:
-            false = (1.0 - y) * sigmoid.f(xp, z)
-            return (false - self._factor(xp, y) * y * sigmoid.f(xp, -z)) / z.shape[1]
+            return self._weighted_error(xp, y, z)
         return (sigmoid.f(xp, z) - y) / z.shape[1]
+
+    def _weighted_value(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute the mean over outputs of (1 - y) z + (1 - y + c y) softplus(-z)."""
+        softplus = xp.maximum(-z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))  # of -z
+        return xp.mean((1.0 - y) * z + self._mass(xp, y) * softplus, axis=1)
+
+    def _weighted_error(self, xp: Namespace, y: Array, z: Array) -> Array:
+        """Compute ((1 - y) sigmoid(z) - c y sigmoid(-z)) / n_L."""
+        false = (1.0 - y) * sigmoid.f(xp, z)
+        return (false - self._factor(xp, y) * y * sigmoid.f(xp, -z)) / z.shape[1]
 
     def _smoothed(self, y: Array) -> Array:
         return smoothed(y, self.label_smoothing, 2)
