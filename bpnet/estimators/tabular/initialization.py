@@ -2,7 +2,7 @@
 
 As in RealMLP (Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs
 and boosted trees on tabular data", NeurIPS 2024, section 3 and appendix A): layer by layer, and
-with the dropout of training, each unit's weights are divided by the standard deviation of its
+without dropout, each unit's weights are divided by the standard deviation of its
 pre-activations over the examples. Its bias is minus a random convex combination of the
 pre-activations of five of them ("he+5", after Steinwart, "A sober look at neural network
 initializations", 2019), so that the kinks of the activations lie where the examples are.
@@ -45,9 +45,8 @@ def adapt_to_examples(network: Network, X: Any) -> None:
         _Adapting(layer, network.seed, number) if isinstance(layer, Dense) else _Passing(layer)
         for number, layer in enumerate(network.layers)
     )
-    contexts = network.contexts(backend, 0, network.dtype)
     model = network.spec._replace(layers=layers)
-    _, adapted = backprop.forward(backend.xp, model, parameters, X[:ROWS], contexts)
+    _, adapted = backprop.forward(backend.xp, model, parameters, X[:ROWS])
     network.parameters = [layer for layer in adapted if layer]
 
 
