@@ -81,7 +81,7 @@ def check_targets(y: Any, name: str = "y") -> None:
     if frames.is_tabular(y):
         gaps = frames.count_missing(y)
     else:
-        y = _with_objects(y)
+        y = with_objects(y)
         gaps = missing.count_missing(y)
     if gaps:
         raise ValueError(
@@ -94,7 +94,7 @@ def check_targets(y: Any, name: str = "y") -> None:
         raise TypeError(f"{name} must hold labels of one type, got {', '.join(sorted(kinds))}")
 
 
-def _with_objects(values: Any) -> Any:
+def with_objects(values: Any) -> Any:
     """Return values as an array, of objects where NumPy would turn them into text."""
     array = np.asarray(values)
     is_list = array.dtype.kind in "US" and not isinstance(values, np.ndarray)

@@ -27,7 +27,13 @@ from bpnet.common.version import check_version_note, version_note
 from bpnet.data import frames
 from bpnet.data.validation import refuse_masked
 from bpnet.estimators._files import FileState
-from bpnet.estimators._inputs import check_targets, check_weights, host_array, naming
+from bpnet.estimators._inputs import (
+    check_targets,
+    check_weights,
+    host_array,
+    naming,
+    with_objects,
+)
 from bpnet.estimators.tabular.examples import Examples, folds, held_out
 from bpnet.estimators.tabular.files import file_state, restore_file_state
 from bpnet.estimators.tabular.member import Member, Plan
@@ -193,6 +199,7 @@ class BaseTabular(TabularParameters, ABC):
         if not frames.is_frame(X):
             with naming("X"):
                 X = to_host(X) if backend_of(X=X) is not None else X
+                X = with_objects(X) if isinstance(X, list | tuple) else X
                 return validate_data(
                     self, X, dtype=None, ensure_all_finite="allow-nan", reset=reset
                 )

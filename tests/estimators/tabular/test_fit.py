@@ -135,6 +135,13 @@ def test_an_array_of_objects_gives_the_same_model():
     assert_array_equal(p, fitted().predict_proba(table()))
 
 
+def test_a_list_of_rows_gives_the_same_model():
+    """NumPy would make text of the numbers in it."""
+    rows = table().astype(object).to_numpy().tolist()
+    p = classifier().fit(rows, labels()).predict_proba(rows)
+    assert_array_equal(p, fitted().predict_proba(table()))
+
+
 def test_the_order_of_columns_and_more_columns_do_not_matter():
     moved = table().assign(more="text")[["city", "more", "rooms", *table().columns[:4]]]
     assert_array_equal(fitted().predict_proba(moved), fitted().predict_proba(table()))
