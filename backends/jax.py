@@ -190,15 +190,40 @@ class CompiledStep:
 
         self._step = jax.jit(step, donate_argnums=0)
         self._run = jax.jit(run, donate_argnums=0)
+        self._are_sorted: bool | None = None  # the names in the state
 
     def __call__(self, state: Any, data: Any) -> Any:
         """Queue one step."""
-        return self._step(state, data)
+        return self._in_order(state, self._step(state, data))
 
     def run(self, state: Any, data: Any, count: int) -> Any:
         """Wait for the steps before, and queue `count` steps."""
         jax.tree.leaves(state)[-1].block_until_ready()  # all of them, but one is faster
-        return self._run(state, data, count)
+        return self._in_order(state, self._run(state, data, count))
+
+    def _in_order(self, before: Any, after: Any) -> Any:
+        """Return the new state, whose parts have their names in the order of before.
+
+        JAX sorts them. Mostly they are sorted, which need be found out only once.
+        """
+        if self._are_sorted:
+            return after
+        parts = {key: _named_like(before[key], part) for key, part in after.items()}
+        self._are_sorted = all(after[key] is part for key, part in parts.items())
+        return parts
+
+
+def _named_like(before: Any, after: Any) -> Any:
+    """Return nested containers with their names in the same order; themselves if they are."""
+    if isinstance(before, dict):
+        parts = {name: _named_like(before[name], after[name]) for name in before}
+        is_same = list(after) == list(parts) and all(after[k] is p for k, p in parts.items())
+        return after if is_same else parts
+    if isinstance(before, list | tuple):
+        listed = [_named_like(b, a) for b, a in zip(before, after, strict=True)]
+        is_same = all(a is part for a, part in zip(after, listed, strict=True))
+        return after if is_same else type(before)(listed)
+    return after
 
 
 def _without_checks() -> AbstractContextManager[Any]:

@@ -105,7 +105,10 @@ class Runner:
                 lambda: self.backend.compile_pure(start),
                 [optimizer],
             )
-            return compiled(parameters, trained)  # type: ignore[no-any-return]
+            arrays: StepState = compiled(parameters, trained)
+            copies = zip(parameters, arrays["parameters"], strict=True)
+            in_order = [{name: c[name] for name in p} for p, c in copies]  # JAX sorts names
+            return arrays | {"parameters": in_order}
         return {
             "parameters": copy_parameters(parameters, self.backend),
             "optimizer_state": state.optimizer_state_on(self.backend, trained),

@@ -32,7 +32,7 @@ EXEMPT = {
         "PeriodicEmbedding.*", "Scale.*", "LayerNorm.*", "BatchNorm.*", "Residual.*",
         "Frozen.*", "Loader.*", "*.link", "*.value", "*.error",
         "*.value_and_error", "*.n_targets", "*.best_predictions",
-        "optimizers.Optimizer", "*.rule", "*.scalars", "*.init",
+        "optimizers.Optimizer", "optimizers.special_rules", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",

@@ -63,7 +63,7 @@ def test_the_gradient_check_passes_with_penalties_and_masks(backend):
     report = bpnet.check_gradients(net, X[:6], Y[:6], samples=3, backend=backend)
     assert report.passed, str(report)
     names = ("0.gamma", "0.beta", "1.W", "1.b", "4.W", "4.b")
-    assert list(report.n_checked)[:6] == [f"layer 1 {name}" for name in names]
+    assert set(list(report.n_checked)[:6]) == {f"layer 1 {name}" for name in names}
 
 
 def test_each_dropout_has_masks_of_its_own(backend, xp):

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from bpnet import backprop
 from bpnet.backend import get_backend
 from bpnet.backend.typing import Array, LayerParameters, Namespace
@@ -78,20 +76,22 @@ class _Adapting(_Passing):
         unbiased = parameters | {"b": xp.zeros_like(parameters["b"])}
         z = self.layer.forward(xp, unbiased, a_previous, context)[1][1]
         rng = generator(self.seed, "weights", self.number, 1)
-        adapted = adapted_to(z, parameters["W"], rng)
+        adapted = adapted_to(xp, z, parameters["W"], rng)
         return super().forward(xp, adapted, a_previous, context)
 
 
-def adapted_to(z: Any, W: Any, rng: np.random.Generator) -> LayerParameters:
+def adapted_to(xp: Namespace, z: Array, W: Array, rng: Any) -> LayerParameters:
     """Return weights and biases for pre-activations without bias, z = a_previous W.
 
     Parameters
     ----------
+    xp : namespace
+        NumPy's, as `rng` draws on the host.
     z : array (m, n)
         The pre-activations of the examples.
     W : array (n_previous, n)
         The weights.
-    rng : Generator
+    rng : numpy.random.Generator
         Chooses and weighs the examples.
 
     Returns
@@ -99,11 +99,13 @@ def adapted_to(z: Any, W: Any, rng: np.random.Generator) -> LayerParameters:
     dict
         "W", divided by the standard deviations of the units, where these are > 0, and "b".
     """
-    deviations = np.std(z, axis=0, dtype=np.float64)
-    factors = 1.0 / np.where(deviations > 0.0, deviations, 1.0)
+    z = xp.astype(z, xp.float64)
+    deviations = xp.std(z, axis=0)
+    factors = 1.0 / xp.where(deviations > 0.0, deviations, xp.ones_like(deviations))
     m, n = z.shape
-    chosen = rng.integers(0, m, (n, CORNERS))
-    shares = rng.dirichlet(np.ones(CORNERS), n)
-    corners = z[chosen, np.arange(n)[:, None]] * factors[:, None]
-    b = -np.sum(corners * shares, axis=1)
-    return {"W": (W * factors).astype(W.dtype), "b": b.astype(W.dtype)}
+    chosen = xp.asarray(rng.integers(0, m, (n, CORNERS)))
+    places = chosen * n + xp.arange(n)[:, None]
+    corners = xp.reshape(xp.take(xp.reshape(z, (-1,)), xp.reshape(places, (-1,))), (n, CORNERS))
+    shares = xp.asarray(rng.dirichlet([1.0] * CORNERS, n))
+    b = -factors * xp.sum(corners * shares, axis=1)
+    return {"W": xp.astype(W * factors, W.dtype), "b": xp.astype(b, W.dtype)}

@@ -74,7 +74,7 @@ class ClippedRootMeanSquaredError(RootMeanSquaredError):
     def sums(self, xp: Namespace, loss: Loss, y: Array, z: Array, w: Array) -> Array:
         """Compute sum_i w_i (prediction - y)^2 of each output."""
         low, high = (
-            xp.asarray(list(limits), dtype=z.dtype, device=device(z))[None, :]
-            for limits in (self.low, self.high)
+            xp.asarray(list(end), dtype=z.dtype, device=device(z))[None, :]
+            for end in (self.low, self.high)
         )
         return super().sums(xp, loss, y, xp.minimum(xp.maximum(z, low), high), w)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -60,14 +61,14 @@ def test_the_combinations_are_uniform_on_the_simplex():
     """Shares of a uniform (Dirichlet) distribution: a mean of 1/5, a variance of 2/75."""
     n = 40_000
     z = np.tile(np.arange(2.0)[:, None], (1, n))  # half of the rows are 1
-    b = adapted_to(z, np.ones((1, n)), np.random.default_rng(0))["b"] * 0.5
+    b = adapted_to(xp, z, np.ones((1, n)), np.random.default_rng(0))["b"] * 0.5
     assert_allclose(-b.mean(), 0.5, atol=0.01)
     # Each corner is 0 or 1, so var = E[sum of squares] / 4 = 5 (2/30) / 4.
     assert_allclose(b.var(), 5.0 * (2.0 / 30.0) / 4.0, rtol=0.03)
 
 
 def test_constant_inputs_leave_the_weights():
-    adapted = adapted_to(np.ones((9, 3)), np.full((2, 3), 2.0), np.random.default_rng(0))
+    adapted = adapted_to(xp, np.ones((9, 3)), np.full((2, 3), 2.0), np.random.default_rng(0))
     assert_array_equal(adapted["W"], np.full((2, 3), 2.0))
     assert_allclose(adapted["b"], -1.0)
 
