@@ -1,8 +1,9 @@
 """Shared test setup: available backends, quick and full runs, hypothesis.
 
 A test that takes `backend` runs once on every available backend of `SPECS`; a test that takes
-`xp` runs inside that backend's context. Tests marked `full` run only with ``--full``. The last
-lines of the output list what was not run, one line per reason.
+`xp` runs inside that backend's context. Tests marked `full` run only with ``--full``, and of
+those marked `once_on_jax` all cases on JAX but the first. The last lines of the output list
+what was not run, one line per reason.
 """
 
 from __future__ import annotations
@@ -102,16 +103,29 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: slow; runs only with --full")
+    config.addinivalue_line(
+        "markers",
+        "once_on_jax: of its cases on JAX, which compiles each, only the first runs without "
+        "--full",
+    )
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect tests marked `full`, unless --full is passed."""
+    """Deselect tests marked `full`, and further cases on JAX, unless --full is passed."""
     if config.getoption("--full"):
         return
-    deselected = [item for item in items if item.get_closest_marker("full")]
+    first, kept, deselected = set(), [], []
+    for item in items:
+        function = item.nodeid.partition("[")[0]
+        is_on_jax = getattr(item, "callspec", None) and item.callspec.params.get("backend")
+        is_repeated = item.get_closest_marker("once_on_jax") and is_on_jax == "jax"
+        is_left_out = item.get_closest_marker("full") or (is_repeated and function in first)
+        (deselected if is_left_out else kept).append(item)
+        if is_repeated:
+            first.add(function)
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+        items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -123,7 +137,7 @@ def pytest_terminal_summary(terminalreporter, config):
     lines = [f"no {spec}: {reason}" for spec in SPECS if (reason := why_not(spec))]
     lines += [f"{count} skipped: {reason}" for reason, count in skipped.most_common()]
     if not config.getoption("--full"):
-        lines.append("the tests marked full: run them with --full")
+        lines.append("the tests marked full, and further cases on JAX: run them with --full")
     terminalreporter.section("not run")
     for line in lines:
         terminalreporter.write_line(" ".join(line.split()))

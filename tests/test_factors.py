@@ -12,6 +12,8 @@ from bpnet.schedules import Exponential
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.once_on_jax
+
 EPOCHS = 20
 rng = np.random.default_rng(0)
 X = rng.normal(size=(10, 3))

@@ -14,6 +14,8 @@ import bpnet
 from bpnet import losses
 from bpnet.losses import Masked, Quantile
 
+pytestmark = pytest.mark.once_on_jax
+
 M, N = 24, 3
 NAN = math.nan
 rng = np.random.default_rng(0)

@@ -24,7 +24,10 @@ from bpnet import MLPClassifier, MLPRegressor
 from bpnet.estimators import _files
 from bpnet.serialization import safetensors_file
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.once_on_jax,
+]
 
 X, CODES = load_iris(return_X_y=True)
 X, CODES = X[::3], CODES[::3]

@@ -15,7 +15,10 @@ from sklearn.linear_model import QuantileRegressor
 import bpnet
 from bpnet import MLPRegressor
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.once_on_jax,
+]
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 3))

@@ -16,7 +16,10 @@ import bpnet
 from bpnet import MLPClassifier, MLPRegressor
 from bpnet.estimators._split import train_and_validation
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.once_on_jax,
+]
 
 X, CODES = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "batch_size": 20, "max_iter": 6}

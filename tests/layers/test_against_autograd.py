@@ -17,6 +17,8 @@ from bpnet import Dense, Embedding, LayerNorm, ParametricActivation, PeriodicEmb
 from bpnet.activations import ACTIVATIONS
 from bpnet.layers import Context
 
+pytestmark = pytest.mark.once_on_jax
+
 M = 7
 rng = np.random.default_rng(0)
 X = rng.normal(size=(M, 5))

@@ -10,6 +10,8 @@ import bpnet
 from bpnet import BatchNorm, Dense, Dropout, Frozen
 from bpnet.layers import Context
 
+pytestmark = pytest.mark.once_on_jax
+
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 3))
 Y = X[:, 0] * X[:, 1]

@@ -10,6 +10,8 @@ import bpnet
 from bpnet import BatchNorm, Dense, LayerNorm
 from bpnet.layers import Context
 
+pytestmark = pytest.mark.once_on_jax
+
 M, N = 8, 5
 rng = np.random.default_rng(0)
 X = 3.0 * rng.normal(size=(M, N)) + 2.0

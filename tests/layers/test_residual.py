@@ -12,6 +12,8 @@ from bpnet.layers import Context
 from bpnet.random import nested_key
 from bpnet.schedules import Constant, Cosine
 
+pytestmark = pytest.mark.once_on_jax
+
 N = 4
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, N))

@@ -10,6 +10,8 @@ from own_components import Sign
 import bpnet
 from bpnet import MovingAverage, schedules
 
+pytestmark = pytest.mark.once_on_jax
+
 M, BATCH, EPOCHS = 22, 8, 4
 rng = np.random.default_rng(0)
 X = rng.normal(size=(M, 3))

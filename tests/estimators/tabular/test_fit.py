@@ -19,6 +19,8 @@ from sklearn.exceptions import NotFittedError
 import bpnet
 from bpnet import TabularClassifier, TabularRegressor
 
+pytestmark = pytest.mark.once_on_jax
+
 SMALL = {"n_epochs": 3, "hidden_layer_sizes": (8, 8), "random_state": 0, "backend": "numpy"}
 PRESETS = ("td", "td-s", "plain")
 
