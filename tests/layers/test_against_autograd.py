@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from available import available
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -280,7 +281,7 @@ def test_periodic_embeddings_are_drawn_from_the_distributions_of_the_paper():
         assert abs(np.mean(p[name])) < 0.1 * limit
 
 
-@pytest.mark.parametrize("backend_name", ["numpy", "torch:cpu"])
+@pytest.mark.parametrize("backend_name", available("numpy", "torch:cpu"))
 def test_a_row_is_looked_up_with_all_its_bits(backend_name):
     """Whatever the precision of products is, and whatever is in other rows."""
     backend = bpnet.get_backend(backend_name)
