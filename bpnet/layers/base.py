@@ -10,7 +10,7 @@ from bpnet import initializers
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_number
 from bpnet.common.component import Component, attributes
-from bpnet.layers.factors import Factors
+from bpnet.layers.factors import Factors, check_factors
 from bpnet.random import generator
 from bpnet.schedules import Schedule
 
@@ -62,6 +62,20 @@ class Layer(Component):
         """
         drawn = self.initial_parameters(generator(0, "weights"), n_inputs)
         return {name: initializers.shape_of(values) for name, values in drawn.items()}
+
+    def _set_factors(
+        self,
+        names: tuple[str, ...],
+        learning_rate_factors: Mapping[str, float] | None,
+        weight_decay_factors: Mapping[str, float] | None,
+    ) -> None:
+        """Check and store the factors of the parameters of these names, in a constructor."""
+        self.learning_rate_factors = check_factors(
+            "learning_rate_factors", learning_rate_factors, names
+        )
+        self.weight_decay_factors = check_factors(
+            "weight_decay_factors", weight_decay_factors, names
+        )
 
     def factors(self, name: str) -> tuple[float, float]:
         """Return the factors of learning rate and weight decay of a parameter, 1.0 by default.

@@ -13,7 +13,6 @@ from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_choice, check_integer, check_number
 from bpnet.layers.base import Context, Layer
-from bpnet.layers.factors import check_factors
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -107,12 +106,7 @@ class Dense(Layer):
         self.l1 = check_number("l1", l1, 0.0)
         self.l2 = check_number("l2", l2, 0.0)
         names = ("W", "b")
-        self.learning_rate_factors = check_factors(
-            "learning_rate_factors", learning_rate_factors, names
-        )
-        self.weight_decay_factors = check_factors(
-            "weight_decay_factors", weight_decay_factors, names
-        )
+        self._set_factors(names, learning_rate_factors, weight_decay_factors)
 
     @property
     def _default_init(self) -> Initializer:

@@ -11,7 +11,6 @@ from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_integer, described
 from bpnet.layers.base import Context, Layer
 from bpnet.layers.columns import check_columns, check_width, others, runs
-from bpnet.layers.factors import check_factors
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -82,12 +81,7 @@ class Embedding(Layer):
         self.dimension = check_integer("dimension", dimension, 1)
         self.init = initializers.get(init)
         names = tuple(f"E{column}" for column, _ in self.sizes)
-        self.learning_rate_factors = check_factors(
-            "learning_rate_factors", learning_rate_factors, names
-        )
-        self.weight_decay_factors = check_factors(
-            "weight_decay_factors", weight_decay_factors, names
-        )
+        self._set_factors(names, learning_rate_factors, weight_decay_factors)
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the number of columns without codes, plus `dimension` for each with codes."""

@@ -9,7 +9,6 @@ from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_number
 from bpnet.initializers import Constant
 from bpnet.layers.base import Context, Layer
-from bpnet.layers.factors import check_factors
 from bpnet.layers.normalization import error_before, normalized
 
 if TYPE_CHECKING:
@@ -68,12 +67,7 @@ class LayerNorm(Layer):
     ) -> None:
         self.epsilon = check_number("epsilon", epsilon, 0.0, above=True)
         names = ("gamma", "beta")
-        self.learning_rate_factors = check_factors(
-            "learning_rate_factors", learning_rate_factors, names
-        )
-        self.weight_decay_factors = check_factors(
-            "weight_decay_factors", weight_decay_factors, names
-        )
+        self._set_factors(names, learning_rate_factors, weight_decay_factors)
 
     def parameter_shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of gamma and beta (n_inputs,)."""

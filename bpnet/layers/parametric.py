@@ -10,7 +10,6 @@ from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.initializers import Constant
 from bpnet.layers.base import Context, Layer
-from bpnet.layers.factors import check_factors
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -61,12 +60,7 @@ class ParametricActivation(Layer):
         weight_decay_factors: Mapping[str, float] | None = None,
     ) -> None:
         self.activation = activations.get(activation)
-        self.learning_rate_factors = check_factors(
-            "learning_rate_factors", learning_rate_factors, ("alpha",)
-        )
-        self.weight_decay_factors = check_factors(
-            "weight_decay_factors", weight_decay_factors, ("alpha",)
-        )
+        self._set_factors(("alpha",), learning_rate_factors, weight_decay_factors)
 
     def parameter_shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of alpha (n_inputs,)."""

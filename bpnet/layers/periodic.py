@@ -11,7 +11,6 @@ from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_integer, check_number
 from bpnet.layers.base import Context, Layer
 from bpnet.layers.columns import check_columns, check_width, others, runs
-from bpnet.layers.factors import check_factors
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -93,12 +92,7 @@ class PeriodicEmbedding(Layer):
         self.sigma = check_number("sigma", sigma, 0.0, above=True)
         self.columns = _check_columns(columns)
         names = ("w1", "b1", "W2", "b2")
-        self.learning_rate_factors = check_factors(
-            "learning_rate_factors", learning_rate_factors, names
-        )
-        self.weight_decay_factors = check_factors(
-            "weight_decay_factors", weight_decay_factors, names
-        )
+        self._set_factors(names, learning_rate_factors, weight_decay_factors)
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the number of inputs, plus `dimension` - 1 for each embedded column."""

@@ -9,7 +9,6 @@ from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_number
 from bpnet.initializers import Constant
 from bpnet.layers.base import Context, Layer
-from bpnet.layers.factors import check_factors
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -58,12 +57,7 @@ class Scale(Layer):
         weight_decay_factors: Mapping[str, float] | None = None,
     ) -> None:
         self.init = check_number("init", init)
-        self.learning_rate_factors = check_factors(
-            "learning_rate_factors", learning_rate_factors, ("s",)
-        )
-        self.weight_decay_factors = check_factors(
-            "weight_decay_factors", weight_decay_factors, ("s",)
-        )
+        self._set_factors(("s",), learning_rate_factors, weight_decay_factors)
 
     def parameter_shapes(self, n_inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of s (n_inputs,)."""
