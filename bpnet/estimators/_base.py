@@ -42,6 +42,7 @@ from bpnet.estimators._stochastic import Stochastic
 from bpnet.estimators._tolerance import warn_if_coarse
 from bpnet.losses import Loss
 from bpnet.network import Network
+from bpnet.training.validation_split import parts_of
 
 
 class BaseMLP(Stochastic, ABC):
@@ -182,14 +183,12 @@ class BaseMLP(Stochastic, ABC):
         """Return the checked examples of `validation_data`."""
         if given is None:
             return None
-        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-            raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
-        X, y, *w = given
+        X, y, w = parts_of(given)
         with naming("validation_data"):
             features, y = check_examples(
                 self, X, y, dtype, reset=False, y_numeric=self._y_numeric
             )
-            weights = check_weights(w[0] if w else None, features.X.shape[0], dtype)
+            weights = check_weights(w, features.X.shape[0], dtype)
             return _on_owner(features, self._encode_more(y), weights, dtype)
 
     def _prepare(

@@ -81,6 +81,12 @@ class StoredEstimator(BaseEstimator):  # type: ignore[misc]
 
     not_in_files: ClassVar[tuple[str, ...]] = ()
 
+    def _set(self, arguments: dict[str, Any]) -> None:
+        """Store the arguments of `__init__` unchanged."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
+
     @abstractmethod
     def _file_state(self) -> dict[str, Any]:
         """Return the fitted attributes, by name, for a file."""

@@ -120,12 +120,6 @@ class MLPParameters(StoredEstimator):
     backend: str | Backend | None
     progress: bool
 
-    def _set(self, arguments: dict[str, Any]) -> None:
-        """Store the arguments of `__init__` unchanged."""
-        for name, value in arguments.items():
-            if name != "self":
-                setattr(self, name, value)
-
     def _validate_params(self) -> None:
         """Add to scikit-learn's error what to write instead."""
         try:

@@ -102,10 +102,15 @@ def validation_examples(
     feature_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Return the checked examples of the argument `validation_data`."""
+    return network.check_data(
+        *parts_of(validation_data),
+        suffix=" of validation_data", n_inputs=n_inputs, feature_names=feature_names,
+    )  # fmt: skip
+
+
+def parts_of(validation_data: Any) -> tuple[Any, Any, Any]:
+    """Return X, y and the weights or None of an argument `validation_data`."""
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
         raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
     X, y, *w = validation_data
-    return network.check_data(
-        X, y, w[0] if w else None,
-        suffix=" of validation_data", n_inputs=n_inputs, feature_names=feature_names,
-    )  # fmt: skip
+    return X, y, w[0] if w else None

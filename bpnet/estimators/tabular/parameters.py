@@ -86,12 +86,6 @@ class TabularParameters(StoredEstimator):
     preset: str
     callbacks: Any
 
-    def _set(self, arguments: dict[str, Any]) -> None:
-        """Store the arguments of `__init__` unchanged."""
-        for name, value in arguments.items():
-            if name != "self":
-                setattr(self, name, value)
-
     def _validate_params(self) -> None:
         """Check each parameter, and those that depend on each other."""
         try:
