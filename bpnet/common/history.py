@@ -97,13 +97,28 @@ class History(Mapping[str, list[float]]):
 
 
 def check_history(history: Any) -> Mapping[str, Any]:
-    """Return `history`, which must be a History or another mapping."""
-    if not isinstance(history, Mapping):
-        raise TypeError(
-            f"history must be what fit returned, or a mapping of names to lists of numbers; "
-            f"got {kind_of(history)}"
+    """Return `history`, a History or another mapping, or that of an estimator.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If it is an estimator without a history.
+    """
+    found = history if isinstance(history, Mapping) else getattr(history, "history_", None)
+    if isinstance(found, Mapping):
+        return found
+    if hasattr(history, "get_params"):
+        raise ValueError(
+            f"this {type(history).__name__} keeps no history: call its fit first, with a "
+            f"solver that has epochs ('lbfgs' has none); of a pipeline or a search, pass the "
+            f"estimator in it, such as pipeline[-1] or search.best_estimator_"
         )
-    return history
+    raise TypeError(
+        f"history must be what fit returned, a mapping of names to lists of numbers, or a "
+        f"fitted estimator; got {kind_of(history)}"
+    )
 
 
 def metric_values(history: Mapping[str, Any], name: str) -> list[float]:

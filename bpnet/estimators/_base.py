@@ -27,6 +27,7 @@ from bpnet.data.dataset import Dataset
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._divergence import Ending
 from bpnet.estimators._files import FileState
+from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import (
     Features,
     check_examples,
@@ -78,6 +79,7 @@ class BaseMLP(Stochastic, ABC):
 
     # --- fitting --------------------------------------------------------------------------
 
+    @explains_settings
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
         self,
