@@ -22,9 +22,9 @@ _X, _Y = (0.5, -1.0), 1
 def backprop(*, seed: int = 0) -> Lesson:
     """Trace one example through a 2-2-1 tanh network, and check every gradient.
 
-    Every z, a, delta, dW and db is printed with its equation and the line of bpnet that
-    computes it. dW, db and delta (for one example dL/dz equals dL/db) are checked against
-    central differences of the loss. It runs on the current backend in float64.
+    Every z, a, delta, dW and db is printed with its equation; the trace itself, too, with the
+    line of bpnet that computes it. dW, db and delta (for one example dL/dz equals dL/db) are
+    checked against central differences of the loss. It runs on the current backend in float64.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def backprop(*, seed: int = 0) -> Lesson:
         float(np.abs(np.ravel(trace[name]) - values.ravel()).max())
         for name, values in differences.items()
     )
-    head = ("name", "value", "finite differences", "equation", "computed by")
+    head = ("quantity", "value", "by finite differences")
+    pairs = [(entry.value, differences.get(entry.name, np.empty(0))) for entry in trace.entries]
     rows = [
-        (entry.name, short(entry.value), short(differences.get(entry.name, np.empty(0))),
-         entry.equation, str(entry.line))
-        for entry in trace.entries
-    ]  # fmt: skip
+        (entry.equation, *(short(value, 27, digits=3) for value in pair))
+        for entry, pair in zip(trace.entries, pairs, strict=True)
+    ]
     parameters = [
         {name: net.backend.to_numpy(p) for name, p in layer.items()} for layer in net.parameters
     ]
