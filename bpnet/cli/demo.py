@@ -91,7 +91,7 @@ class Demo:
                     optimizer=self.optimizer,
                     epochs=self.epochs,
                     batch_size=self.batch_size,
-                    callbacks=[GradientFlow()],
+                    callbacks=[GradientFlow(every=1)],  # for a plot without steps
                     progress=_has_tqdm(),
                 )
                 measured = self.net.evaluate(self.X, self.y)
