@@ -15,6 +15,7 @@ from bpnet.errors import BackendError
 from bpnet.learn import LESSONS
 from bpnet.learn.exercise import AnswerError, Exercise
 from bpnet.learn.exercises import EXERCISES
+from bpnet.learn.grader import SECONDS, grade_apart
 
 
 def add_to(commands: Any) -> None:
@@ -53,7 +54,7 @@ def _add_exercise(names: Any) -> None:
         help="write a file with a gap to fill in; --check grades it",
         description="Write a short file with one gap to fill in; --check then grades it with "
         "finite differences and explains mistakes. It runs the file as a program, so check "
-        "only what you trust.",
+        f"only what you trust; one that has not ended after {SECONDS:g} s is stopped.",
     )
     exercise.add_argument(
         "name", choices=list(EXERCISES), metavar="NAME", help=", ".join(EXERCISES)
@@ -123,7 +124,7 @@ def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> in
             f"cannot read {path!r} ({error}); run without --check to write the exercise there"
         )
     try:
-        grade = exercise.grade(text, path)
+        grade = grade_apart(exercise, text, path)
     except AnswerError as error:
         complain(f"{parser.prog}: {error}")
         return 1
