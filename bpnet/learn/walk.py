@@ -73,8 +73,8 @@ def _reading(trace: Trace, differences: dict[str, Any], error: float) -> str:
     way = "up" if delta < 0.0 else "down"
     return (
         f"The network gives P(1) = {p:.3f} where the class is {_Y}, so delta2 = {delta:.3f}: "
-        f"the loss falls when z2 goes {way}. Each of {len(differences)} gradients agrees with "
-        f"finite differences to {error:.1e} or better."
+        f"the loss falls when z2 goes {way}. All {len(differences)} gradients agree with "
+        f"finite differences; the largest difference is {error:.0e}."
     )
 
 
