@@ -71,7 +71,7 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
     picture = f"{name}.png"
     try:
         backend = get_backend(options.get("backend"))
-        from bpnet import plot  # noqa: F401 - fail early if matplotlib is missing
+        from bpnet.plot import style  # noqa: F401 - fail early without matplotlib
 
         out = writable(options["out"], [picture])
     except (OSError, ImportError, BackendError) as error:
@@ -79,8 +79,12 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
     with use_backend(backend):
         lesson = LESSONS[name](seed=options["seed"])
     save_picture(lesson.draw(), out / picture)
+    pictures = [str(out / picture)]
+    if (flow := lesson.numbers.get("flow")) is not None:
+        pictures.append(str(out / f"{name}.svg"))
+        flow.save(pictures[-1])
     print(lesson)
-    print(f"\ncomputed on {backend.spec}, picture in {out / picture}")
+    print(f"\ncomputed on {backend.spec}, picture in {' and '.join(pictures)}")
 
 
 def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:

@@ -35,8 +35,11 @@ def backprop(*, seed: int = 0) -> Lesson:
     -------
     Lesson
         Its numbers: "trace", the :class:`bpnet.model.trace.Trace`; "differences", {name: finite
-        differences}; "error", the largest difference between the two.
+        differences}; "error", the largest difference between the two; "flow", the
+        :class:`bpnet.plot.ExampleFlow` of the example.
     """
+    from bpnet.plot.flow import example_flow
+
     seed = check_integer("seed", seed, 0)
     layers = [Dense(2, "tanh"), Dense(1)]
     net = Network(layers, "binary_crossentropy", seed=seed, dtype="float64").build(2)
@@ -62,7 +65,12 @@ def backprop(*, seed: int = 0) -> Lesson:
         f"2-2-1 network",
         [head, *rows],
         _reading(trace, differences, error),
-        {"trace": trace, "differences": differences, "error": error},
+        {
+            "trace": trace,
+            "differences": differences,
+            "error": error,
+            "flow": example_flow(net, _X, _Y),
+        },
         lambda figure: _paint(figure.add_subplot(), trace, parameters),
         (9.0, 5.2),
     )

@@ -253,7 +253,8 @@ def test_a_bad_environment_is_named(capsys, monkeypatch, spec):
 
 @pytest.mark.usefixtures("no_training")
 def test_without_matplotlib_the_demo_says_how_to_install_it(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "bpnet.plot", raising=False)
+    for name in [name for name in sys.modules if name.startswith("bpnet.plot")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(bpnet, "plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     assert "pip install matplotlib" in rejected(capsys, ["demo"])

@@ -26,6 +26,7 @@ SMALL = {
     "initialization": {"depth": 3, "width": 12},
     "learning-rate": {"rates": (1e-4, 0.5, 100.0), "epochs": 3},
     "architecture": {"widths": (1, 4), "depths": (1, 2), "networks": 1, "epochs": 5},
+    "loss-landscape": {"epochs": 4, "resolution": 5},
     "gradient-check": {"steps": (1e-9, 1e-5, 1e-1)},
     "backprop": {},
 }
@@ -44,6 +45,7 @@ TINY = SMALL | {
     "initialization": {"depth": 2, "width": 4, "activations": ("tanh",)},
     "learning-rate": {"rates": (0.5,), "epochs": 1},
     "architecture": {"widths": (2,), "depths": (1,), "networks": 1, "epochs": 2},
+    "loss-landscape": {"epochs": 2, "resolution": 2},
     "gradient-check": {"steps": (1e-5,)},
 }
 
@@ -92,9 +94,9 @@ def test_the_reading_of_vanishing_gradients_follows_the_numbers():
     text = _reading({"sigmoid": {8: 0.5}, "tanh": {8: 1e-6}}, {"sigmoid": 0.9, "tanh": 0.1}, 8)
     assert text == (
         "With 8 hidden layers of tanh, the gradient of the first layer is about 10^6 times "
-        "smaller than that of the last: each additional layer multiplies it by 0.1. With sigmoid "
-        "it is 2 times smaller than that of the last, as each layer multiplies it by 0.9: about "
-        "10^6 times more of the gradient reaches the first layer."
+        "smaller than that of the last: each additional layer multiplies it by 0.1. With "
+        "sigmoid it is 2 times smaller than that of the last, as each layer multiplies it by "
+        "0.9: about 10^6 times more of the gradient reaches the first layer."
     )
     text = _reading({"sigmoid": {8: 1e6}}, {"sigmoid": 3.0}, 8)
     assert text.endswith("No other activation was compared.")
@@ -307,7 +309,10 @@ def test_the_command_prints_and_draws(capsys, tmp_path, name):
     assert err == ""
     *lesson, blank, last = out.splitlines()
     assert "\n".join(lesson) == str(small(name, seed=3))
-    assert (blank, last) == ("", f"computed on numpy:cpu, picture in new/one/{name}.png")
+    svg = " and new/one/backprop.svg" if name == "backprop" else ""
+    assert (blank, last) == ("", f"computed on numpy:cpu, picture in new/one/{name}.png{svg}")
+    if svg:
+        assert (tmp_path / "new" / "one" / "backprop.svg").read_text().startswith("<svg ")
     assert imread(tmp_path / "new" / "one" / f"{name}.png")[..., :3].std() > 0.03
 
 
@@ -360,7 +365,8 @@ def test_a_bad_environment_and_a_missing_matplotlib_are_named(capsys, monkeypatc
     assert main(["learn", "backprop"]) == 2
     assert "BPNET_BACKEND=nonsense" in capsys.readouterr().err
     monkeypatch.delenv("BPNET_BACKEND")
-    monkeypatch.delitem(sys.modules, "bpnet.plot", raising=False)
+    for name in [name for name in sys.modules if name.startswith("bpnet.plot")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(bpnet, "plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     assert main(["learn", "backprop"]) == 2
