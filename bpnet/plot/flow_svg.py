@@ -15,6 +15,7 @@ import numpy as np
 
 _RADIUS, _STEP_X, _STEP_Y = 20, 165, 47
 _LEFT, _HEAD, _FOOT, _NOTES = 50, 64, 44, 150  # around the units of a panel
+_WIDTH = 640  # of the headings
 _STYLE = """
 .{id} {{ font-family: system-ui, sans-serif; font-size: 12px }}
 .{id} .page {{ fill: #ffffff }} .{id} .ink {{ fill: #222222 }} .{id} .rim {{ stroke: #666666 }}
@@ -65,7 +66,7 @@ def drawing(panels: Sequence[Panel], title: str, description: str) -> str:
     """Return an SVG document of panels, one below the other."""
     tallest = max(len(column.shown) for column in panels[0].columns)
     height = _HEAD + tallest * _STEP_Y + _FOOT
-    width = 2 * _LEFT + (len(panels[0].columns) - 1) * _STEP_X + _NOTES
+    width = max(_WIDTH, 2 * _LEFT + (len(panels[0].columns) - 1) * _STEP_X + _NOTES)
     body = [
         f'<g transform="translate(0 {10 + number * height})">{"".join(_panel(p, tallest))}</g>'
         for number, p in enumerate(panels)
