@@ -118,7 +118,7 @@ class JaxBackend(Backend):
     def snapshot(self, arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any]:
         """Copy in two threads on a CPU; else jit the copy, and donate the memory."""
         if self._is_cpu:
-            return snapshot([np.from_dlpack(array) for array in arrays], memory)
+            return snapshot([np.asarray(array) for array in arrays], memory)
         if memory is None:
             memory = xp.empty(sum(array.size for array in arrays), arrays[0].dtype)
             memory = jax.device_put(memory, self._jax_device)
@@ -127,7 +127,7 @@ class JaxBackend(Backend):
     def first_and_sum(self, arrays: Sequence[Any]) -> Any:
         """Sum what is on a CPU as it is; else jit the sum."""
         if self._is_cpu:  # compiling takes longer
-            sums = [np.add.reduce(np.from_dlpack(a), None) for a in arrays]
+            sums = [np.add.reduce(np.asarray(a), None) for a in arrays]
             return np.stack([sums[0], np.add.reduce(sums)])
         return self._jitted_sum(list(arrays))
 
