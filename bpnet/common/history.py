@@ -115,9 +115,10 @@ def check_history(history: Any) -> Mapping[str, Any]:
             f"solver that has epochs ('lbfgs' has none); of a pipeline or a search, pass the "
             f"estimator in it, such as pipeline[-1] or search.best_estimator_"
         )
+    advice = "; history = net.fit(X, y) is one" if hasattr(history, "fit") else ""
     raise TypeError(
         f"history must be what fit returned, a mapping of names to lists of numbers, or a "
-        f"fitted estimator; got {kind_of(history)}"
+        f"fitted estimator; got {kind_of(history)}{advice}"
     )
 
 

@@ -276,7 +276,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                     f"y has a single class, {classes.tolist()[0]!r}, so there is nothing to "
                     f"learn: every prediction will be this class, with probability 1",
                     RuntimeWarning,  # scikit-learn's tests allow no UserWarning here
-                    stacklevel=6,
+                    stacklevel=7,
                 )
         self.classes_ = classes if owner is None else to_device(classes, owner)
 
@@ -354,7 +354,7 @@ def _warn_of_one_hot(y: Any) -> None:
             "trained as independent labels (multilabel), whose probabilities do not sum to 1. "
             "If they are classes, pass y.argmax(axis=1), for a data frame y.idxmax(axis=1)",
             UserWarning,
-            stacklevel=7,
+            stacklevel=8,
         )
 
 

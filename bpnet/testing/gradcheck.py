@@ -104,7 +104,8 @@ class GradientReport(NamedTuple):
                 "look at the backward of that layer, the derivative of its activation, and the "
                 "error that the next layer (or the loss) returns"
             )
-        yield f"On the way back, {' and '.join(first)} goes wrong first: {advice}."
+        go = "go" if first[1:] else "goes"
+        yield f"On the way back, {' and '.join(first)} {go} wrong first: {advice}."
 
 
 @explains_keywords

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pandas as pd
 import polars as pl
 import pytest
@@ -63,6 +65,12 @@ def test_an_estimator_without_epochs_says_so(look):
     for model in (*unfitted, without):
         with pytest.raises(ValueError, match=r"this \w+ keeps no history: call its fit first"):
             look(model)
+
+
+def test_of_a_network_the_history_is_asked_for():
+    net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    with pytest.raises(TypeError, match=r"got Network; history = net\.fit\(X, y\) is one"):
+        plot.history(net)
 
 
 def test_of_a_pipeline_the_estimator_in_it_is_asked_for():
@@ -169,3 +177,25 @@ def test_what_belongs_to_the_constructor_is_said_to(call, advice):
     with pytest.raises(TypeError, match=rf"fit\(\) got an unexpected keyword .*{advice}"):
         call(mlp, tabular)
     assert not hasattr(mlp, "coefs_")
+
+
+# --- warnings -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda: bpnet.MLPClassifier(max_iter=2).fit(X, Y),
+        lambda: bpnet.MLPClassifier(max_iter=2, batch_size=999).fit(X, Y),
+        lambda: bpnet.MLPClassifier(batch_size=999).partial_fit(X, Y, classes=["cat", "dog"]),
+        lambda: bpnet.MLPRegressor(max_iter=200, tol=10.0).fit(X, 1e-3 * CODES),
+        lambda: bpnet.MLPClassifier(max_iter=2).fit(X, ["cat"] * len(X)),
+        lambda: bpnet.MLPClassifier(max_iter=2).fit(X, X.mean(axis=1, keepdims=True) < X),
+        lambda: bpnet.TabularClassifier(preset="plain", n_epochs=2).fit(X, ["cat"] * len(X)),
+    ],
+)
+def test_warnings_of_fit_point_to_its_caller(fit):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        fit()
+    assert {warning.filename for warning in seen} == {__file__}

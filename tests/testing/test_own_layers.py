@@ -190,7 +190,7 @@ class Lost(Linear):
         ),
         (
             Lost(),
-            "layer 1 W and layer 1 b goes wrong first: look at the backward",
+            "layer 1 W and layer 1 b go wrong first: look at the backward",
         ),
     ],
 )
