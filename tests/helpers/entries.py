@@ -126,6 +126,20 @@ PARAMETERS = {
 }
 
 
+WEIGHTS = {
+    name: Bad(value, TypeError, "^weights must be a list of 4 arrays, .*got")
+    for name, value in {"None": None, "dict": {}, "array": X, "text": "W"}.items()
+} | {
+    "too few": Bad([], ValueError, r"^weights must have 4 arrays, one for each of W .*got 0"),
+    "no arrays": Bad(
+        ["W", "b", "W", "b"], (TypeError, ValueError), r"^weights\[0\], W of layer 1, Dense"
+    ),
+    "other shapes": Bad(
+        [X, X, X, X], ValueError, r"^weights\[0\], W of layer 1, Dense\(4, 'tanh'\), must have"
+    ),
+}
+
+
 def set_parameters(net, parameters):
     net.parameters = parameters
 
@@ -152,6 +166,8 @@ NETWORKS = {
     "Network.loss_and_gradients": method("loss_and_gradients", EXAMPLES, XYW_BAD | HERE),
     "Network.trace": method("trace", EXAMPLES, {"X": BATCHES, "y": XY_BAD["y"]} | HERE),
     "Network.save": method("save", {"path": "net.safetensors"}, {"path": bad.path()}),
+    "Network.to_onnx": method("to_onnx", {"path": "net.onnx"}, {"path": bad.path()}),
+    "Network.set_weights": method("set_weights", {}, {"weights": WEIGHTS}),
     "Network.fit": Entry(
         fit,
         EXAMPLES,
