@@ -44,7 +44,7 @@ from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, MovingAverage, RMSprop
 
 if TYPE_CHECKING:
-    from bpnet import datasets
+    from bpnet import datasets, interchange
     from bpnet import learn as learn
     from bpnet import metrics as metrics
     from bpnet import plot as plot
@@ -121,6 +121,7 @@ __all__ = [
     "find_learning_rate",
     "get_backend",
     "initializers",
+    "interchange",
     "load",
     "losses",
     "matmul_precision",
@@ -157,6 +158,7 @@ _LAZY = {
     "diagnose": "bpnet.diagnosis",
     "diagnosis": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.diagnosis",
+    "interchange": "bpnet.interchange",
     "learn": "bpnet.learn",
     "load": "bpnet.loading",
     "matmul_precision": "bpnet.backend.precision",

@@ -22,7 +22,7 @@ from bad_data import (
 from bad_values import Bad
 
 import bpnet
-from bpnet import plot
+from bpnet import interchange, plot
 from bpnet.diagnosis import sanity
 
 
@@ -136,6 +136,19 @@ WEIGHTS = {
     ),
     "other shapes": Bad(
         [X, X, X, X], ValueError, r"^weights\[0\], W of layer 1, Dense\(4, 'tanh'\), must have"
+    ),
+}
+
+
+STATES = bad.instance("^state must be a mapping of names to arrays, .*got") | {
+    "empty": Bad({}, ValueError, "^state must have the parameters of 2 modules, .*got 0: none"),
+    "no arrays": Bad(
+        {"0.weight": "W", "0.bias": 1, "2.weight": 1, "2.bias": 1},
+        (TypeError, ValueError),
+        r"^state\['0.weight'\]",
+    ),
+    "other names": Bad(
+        {"0.W": X, "2.W": X}, ValueError, "^state must have weight, bias for layer 1, Dense"
     ),
 }
 
@@ -257,6 +270,15 @@ NETWORKS = {
             "batch_size": BATCH,
         },
     ),
+    "interchange.to_torch_state_dict": Entry(
+        interchange.to_torch_state_dict, {}, {"net": bad.network()}
+    ),
+    "interchange.from_torch_state_dict": Entry(
+        interchange.from_torch_state_dict,
+        {"state": interchange.to_torch_state_dict(network().build(N_IN))},
+        {"net": bad.network(), "state": STATES},
+    ),
+    "interchange.to_sklearn": Entry(interchange.to_sklearn, {}, {"net": bad.network()}),
     "sanity.check_initial_loss": Entry(
         sanity.check_initial_loss, EXAMPLES, XYW_BAD | {"net": bad.network()}
     ),

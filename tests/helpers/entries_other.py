@@ -471,6 +471,11 @@ REST = {
         {},
         {"test": bad.instance(RATE_TEST), "ax": bad.axes()}
     ),
+    "interchange.from_sklearn": Entry(
+        bpnet.interchange.from_sklearn,
+        {},
+        {"mlp": bad.instance("^mlp must be an MLPClassifier or MLPRegressor; got")},
+    ),
     "datasets.make_spiral": Entry(
         bpnet.datasets.make_spiral,
         {},
