@@ -176,6 +176,20 @@ DESCRIPTIONS = {
             "keep_last": bad.integer(1, none=True) | {"one name": KEPT},
         },
     ),
+    "JSONLLogger": Entry(bpnet.JSONLLogger, {"path": "run.jsonl"}, {"path": bad.path()}),
+    "CSVLogger": Entry(bpnet.CSVLogger, {"path": "run.csv"}, {"path": bad.path()}),
+    "TensorBoardLogger": Entry(
+        bpnet.TensorBoardLogger, {"directory": "run"}, {"directory": bad.path()}
+    ),
+    "MLflowLogger": Entry(
+        bpnet.MLflowLogger,
+        {},
+        {
+            "experiment": bad.text(),
+            "run_name": {k: case for k, case in bad.text().items() if k != "None"},
+            "tracking_uri": bad.path(none=True),
+        },
+    ),
     "Dense": Entry(
         bpnet.Dense,
         {"units": 3},
