@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,12 @@ import numpy as np
 import bpnet
 from benchmarks import ours
 from benchmarks.cases import Case
-from benchmarks.runner import SKLEARN, Column, Options, Row, number, peers, race, ratio
+from benchmarks.runner import SKLEARN, Column, Options, Row, has, number, peers, race, ratio
 from benchmarks.timing import calls_of
 
 NUMPY = "NumPy by hand"
 CLASSIFIER = "bpnet MLPClassifier"
+ONNX = "ONNX Runtime"
 
 COLUMNS: dict[str, Column] = {
     "/ NumPy": ratio(lambda contestant: NUMPY),
@@ -48,6 +51,8 @@ def predictors(case: Case, options: Options, dtype: str = "float32") -> dict[str
     for name, make in peers("predictor").items():
         given = (dtype,) if name == SKLEARN else ()
         found[name] = make(case, options.device(name), *given)
+    if has("onnxruntime") and has("ndonnx"):
+        found[ONNX] = exported(case)
     if SKLEARN in found:
         found[CLASSIFIER] = classifier(case, dtype)
     return found
@@ -65,6 +70,21 @@ def by_hand(case: Case) -> Predict:
         z = a @ W + b
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
+
+    return predict
+
+
+def exported(case: Case) -> Predict:
+    """Return the prediction of the network's ONNX file."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.onnx")
+        ours.network(case, "numpy").to_onnx(path)
+        session = onnxruntime.InferenceSession(path)
+
+    def predict(X: Any) -> Any:
+        return session.run(["probabilities"], {"X": X.astype(np.float32, copy=False)})[0]
 
     return predict
 

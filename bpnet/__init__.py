@@ -44,12 +44,21 @@ from bpnet.network import Network
 from bpnet.optimizers import SGD, Adagrad, Adam, AdamW, MovingAverage, RMSprop
 
 if TYPE_CHECKING:
-    from bpnet import datasets
+    from bpnet import datasets, interchange
     from bpnet import learn as learn
     from bpnet import metrics as metrics
     from bpnet import plot as plot
     from bpnet.backend.precision import matmul_precision
-    from bpnet.callbacks import Callback, Checkpoint, EarlyStopping, Snapshots
+    from bpnet.callbacks import (
+        Callback,
+        Checkpoint,
+        CSVLogger,
+        EarlyStopping,
+        JSONLLogger,
+        MLflowLogger,
+        Snapshots,
+        TensorBoardLogger,
+    )
     from bpnet.data.loader import Loader
     from bpnet.diagnosis import (
         Diagnosis,
@@ -81,6 +90,7 @@ __all__ = [
     "BackendInfo",
     "BackendNotInstalledError",
     "BatchNorm",
+    "CSVLogger",
     "Callback",
     "Checkpoint",
     "ComponentError",
@@ -94,9 +104,11 @@ __all__ = [
     "GradientFlow",
     "GradientReport",
     "History",
+    "JSONLLogger",
     "Layer",
     "LayerNorm",
     "Loader",
+    "MLflowLogger",
     "ModelFileError",
     "MovingAverage",
     "Network",
@@ -111,6 +123,7 @@ __all__ = [
     "Residual",
     "Scale",
     "Snapshots",
+    "TensorBoardLogger",
     "TrainingWarning",
     "UnknownBackendError",
     "activations",
@@ -121,6 +134,7 @@ __all__ = [
     "find_learning_rate",
     "get_backend",
     "initializers",
+    "interchange",
     "load",
     "losses",
     "matmul_precision",
@@ -135,6 +149,7 @@ __all__ = [
 
 # Names imported lazily from these packages, to keep `import bpnet` light.
 _LAZY = {
+    "CSVLogger": "bpnet.callbacks",
     "Callback": "bpnet.training",
     "Checkpoint": "bpnet.callbacks",
     "Diagnosis": "bpnet.diagnosis",
@@ -142,14 +157,17 @@ _LAZY = {
     "EarlyStopping": "bpnet.callbacks",
     "GradientFlow": "bpnet.diagnosis",
     "GradientReport": "bpnet.testing.gradcheck",
+    "JSONLLogger": "bpnet.callbacks",
     "Loader": "bpnet.data.loader",
     "MLPClassifier": "bpnet.estimators",
     "MLPRegressor": "bpnet.estimators",
+    "MLflowLogger": "bpnet.callbacks",
     "Parity": "bpnet.testing.parity",
     "RateTest": "bpnet.diagnosis",
     "Snapshots": "bpnet.callbacks",
     "TabularClassifier": "bpnet.estimators",
     "TabularRegressor": "bpnet.estimators",
+    "TensorBoardLogger": "bpnet.callbacks",
     "TrainingWarning": "bpnet.diagnosis",
     "callbacks": "bpnet.callbacks",
     "check_gradients": "bpnet.testing.gradcheck",
@@ -157,6 +175,7 @@ _LAZY = {
     "diagnose": "bpnet.diagnosis",
     "diagnosis": "bpnet.diagnosis",
     "find_learning_rate": "bpnet.diagnosis",
+    "interchange": "bpnet.interchange",
     "learn": "bpnet.learn",
     "load": "bpnet.loading",
     "matmul_precision": "bpnet.backend.precision",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, forward
+from bpnet.losses import Loss
 
 # Rows computed at once, to bound the memory of activations; fewer for a sparse matrix, whose
 # dense rows may be very wide.
@@ -24,19 +25,27 @@ def logits(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) ->
 
 def probabilities(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
     """Compute the probability of each class or label."""
-    z = logits(xp, model, parameters, X)
+    return probabilities_of(xp, model.loss, logits(xp, model, parameters, X))
+
+
+def probabilities_of(xp: Namespace, loss: Loss, z: Array) -> Array:
+    """Compute the probability of each class or label from logits."""
     if z.shape[1] == 1:  # P(0) = sigmoid(-z) is accurate where 1 - P(1) cancels
         z = xp.concat([-z, z], axis=1)
-    return model.loss.link(xp, z)
+    return loss.link(xp, z)
 
 
 def predictions(xp: Namespace, model: ModelSpec, parameters: Parameters, X: Array) -> Array:
     """Compute predicted classes or expected targets; a single column becomes 1-D."""
-    z = logits(xp, model, parameters, X)
-    if model.loss.targets == "labels":
+    return predictions_of(xp, model.loss, logits(xp, model, parameters, X))
+
+
+def predictions_of(xp: Namespace, loss: Loss, z: Array) -> Array:
+    """Compute predicted classes or expected targets from logits."""
+    if loss.targets == "labels":
         return xp.astype(xp.argmax(z, axis=1), xp.int64)
-    if model.loss.targets == "probabilities":
+    if loss.targets == "probabilities":
         predicted = xp.astype(z > 0.0, xp.int64)
     else:
-        predicted = model.loss.link(xp, z)
+        predicted = loss.link(xp, z)
     return predicted[:, 0] if z.shape[1] == 1 else predicted

@@ -13,8 +13,8 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
 from bpnet.common.keywords import methods_explain_keywords
-from bpnet.model.model import Model
 from bpnet.optimizers import Adam, Optimizer
+from bpnet.serialization.portable import PortableModel
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
     from bpnet.metrics.base import Metric
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` lig
 
 
 @methods_explain_keywords
-class Network(Model):
+class Network(PortableModel):
     """A feed-forward network trained by backpropagation.
 
     The weights are initialized by :meth:`build` or when the network first sees data; if that is
@@ -79,7 +79,7 @@ class Network(Model):
     # The state of the last training run and the weights that it left; `save` writes the state
     # if they are still the same.
     _finished: tuple[TrainingState, Placement] | None = None
-    _NOT_COPIED: ClassVar[dict[str, Any]] = Model._NOT_COPIED | {"_finished": None}
+    _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_finished": None}
 
     def forward(self, X: Any, *, backend: str | Backend | None = None) -> Array:
         """Return the logits z_L, shape (m, n_L), before the link function of the loss.

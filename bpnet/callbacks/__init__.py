@@ -7,8 +7,21 @@ copy arrays that you store (``training.copy_parameters()``).
 
 from bpnet.callbacks.checkpoint import Checkpoint
 from bpnet.callbacks.early_stopping import EarlyStopping
+from bpnet.callbacks.log_files import CSVLogger, JSONLLogger
+from bpnet.callbacks.mlflow import MLflowLogger
 from bpnet.callbacks.progress import ProgressBar
 from bpnet.callbacks.snapshots import Snapshots
+from bpnet.callbacks.tensorboard import TensorBoardLogger
 from bpnet.training.loop import Callback
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "ProgressBar", "Snapshots"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "Checkpoint",
+    "EarlyStopping",
+    "JSONLLogger",
+    "MLflowLogger",
+    "ProgressBar",
+    "Snapshots",
+    "TensorBoardLogger",
+]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bpnet.common.checks import check_flag, check_integer, check_number, check_path, check_text
+from bpnet.common.checks import check_file, check_flag, check_integer, check_number, check_text
 from bpnet.common.keywords import explains_keywords
 from bpnet.common.patience import Patience
 from bpnet.serialization import safetensors_file
@@ -115,7 +115,7 @@ class Checkpoint(Callback):
         mode: str | None = None,
         keep_last: int | None = None,
     ) -> None:
-        self.path = _absolute(check_path("path", path))
+        self.path = check_file("path", path)
         self.minutes = minutes
         if minutes is not None:
             self.minutes = check_number("minutes", minutes, 0.0, above=True)
@@ -212,10 +212,3 @@ class Checkpoint(Callback):
         """Restore the best value and the files of the previous run, to be removed in turn."""
         self.patience.restore(state["best"], self.patience.waited)
         self._epochs = [check_integer("epoch", epoch, 0) for epoch in state["epochs"]]
-
-
-def _absolute(path: str) -> str:
-    """Return the path of a file from the root, where it stays if the program moves on."""
-    if not os.path.basename(path):
-        raise ValueError(f"path must name a file, got {path!r}")
-    return str(Path(path).absolute())

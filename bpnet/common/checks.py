@@ -93,6 +93,14 @@ def check_path(name: str, value: Any) -> str:
     return path
 
 
+def check_file(name: str, value: Any) -> str:
+    """Return the path of a file from the root, where it stays if the program moves on."""
+    path = check_path(name, value)
+    if not os.path.basename(path):
+        raise ValueError(f"{name} must name a file, got {path!r}")
+    return os.path.abspath(path)
+
+
 def check_sequence(
     name: str,
     values: Any,

@@ -18,6 +18,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import check_is_fitted
 
 from bpnet.backend import Backend
+from bpnet.backend.graph import Graph
 from bpnet.backend.memory import check_room
 from bpnet.backend.registry import backend_of, get_backend
 from bpnet.backend.transfer import to_host, to_input_type
@@ -38,15 +39,17 @@ from bpnet.estimators._inputs import (
 )
 from bpnet.estimators._lbfgs import Objective, minimize
 from bpnet.estimators._mlp_files import file_state, restore
+from bpnet.estimators._onnx import OnnxEstimator
 from bpnet.estimators._parameters import HiddenLayers
 from bpnet.estimators._stochastic import Stochastic
 from bpnet.estimators._tolerance import warn_if_coarse
 from bpnet.losses import Loss
 from bpnet.network import Network
+from bpnet.serialization.onnx_file import logits_of
 from bpnet.training.validation_split import parts_of
 
 
-class BaseMLP(Stochastic, ABC):
+class BaseMLP(OnnxEstimator, Stochastic, ABC):
     """Base estimator, independent of the kind of target; trains a :class:`bpnet.Network`."""
 
     _architecture: Architecture | None = None
@@ -323,6 +326,15 @@ class BaseMLP(Stochastic, ABC):
 
     def _restore_file_state(self, state: FileState) -> None:
         restore(self, state)
+
+    def _onnx_logits(self, graph: Graph) -> Array:
+        """Record the logits for a new input "X"."""
+        architecture = self._architecture
+        assert architecture is not None
+        X = graph.argument("X", (architecture.n_inputs,), architecture.dtype)
+        host = get_backend("numpy")
+        parameters = architecture.parameters(self.coefs_, self.intercepts_, host)
+        return logits_of(graph, self._network_of(architecture), parameters, X)
 
     # --- pickling and tags ----------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from bpnet import inference
 from bpnet.activations import softplus
 from bpnet.backend import Backend
 from bpnet.backend.compat import array_namespace
+from bpnet.backend.graph import Graph
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_device, to_host
 from bpnet.backend.typing import Array, Namespace, Parameters
@@ -29,6 +30,7 @@ from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
+from bpnet.estimators._onnx import label_of
 from bpnet.losses import Loss
 from bpnet.optimizers import Optimizer
 from bpnet.schedules import Schedule
@@ -317,6 +319,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return training.logs["val_accuracy"]
 
     # --- files and pickling ---------------------------------------------------------------
+
+    def _onnx_outputs(self, graph: Graph) -> dict[str, Array]:
+        xp, z = graph.xp, self._onnx_logits(graph)
+        loss = self._loss_and_link()[0]
+        codes = inference.predictions_of(xp, loss, z)
+        p = inference.probabilities_of(xp, loss, z)
+        if self._kind == "multilabel":
+            return {"label": codes, "probabilities": p}
+        classes = host_array(self.classes_)
+        if self._has_one_class:
+            p, codes = xp.ones_like(p[:, :1]), xp.zeros_like(codes)
+        return {"label": label_of(graph, classes, codes), "probabilities": p}
 
     def _file_state(self) -> dict[str, Any]:
         return super()._file_state() | {"classes_": self.classes_, "_kind": self._kind}

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from bpnet import inference
 from bpnet.backend import Backend
+from bpnet.backend.graph import Graph
 from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
@@ -184,6 +185,10 @@ default "squared_error"
         if loss.identity_link:
             return loss, "identity"
         return loss, "exp" if isinstance(loss, Poisson) else loss.name
+
+    def _onnx_outputs(self, graph: Graph) -> dict[str, Array]:
+        z, loss = self._onnx_logits(graph), self._loss_and_link()[0]
+        return {"prediction": inference.predictions_of(graph.xp, loss, z)}
 
     def _restore_file_state(self, state: FileState) -> None:
         super()._restore_file_state(state)

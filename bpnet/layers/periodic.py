@@ -126,7 +126,7 @@ class PeriodicEmbedding(Layer):
         cos = xp.cos(t)
         z = xp.matmul(parameters["W2"], cos)
         z += parameters["b2"]
-        learned = xp.reshape(z, (-1, z.shape[2]))
+        learned = xp.reshape(z, (z.shape[0] * z.shape[1], -1))
         return xp.concat([a_previous, learned.T], axis=1), (u, t, cos)
 
     def backward(

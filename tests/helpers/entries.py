@@ -22,7 +22,7 @@ from bad_data import (
 from bad_values import Bad
 
 import bpnet
-from bpnet import plot
+from bpnet import interchange, plot
 from bpnet.diagnosis import sanity
 
 
@@ -126,6 +126,33 @@ PARAMETERS = {
 }
 
 
+WEIGHTS = {
+    name: Bad(value, TypeError, "^weights must be a list of 4 arrays, .*got")
+    for name, value in {"None": None, "dict": {}, "array": X, "text": "W"}.items()
+} | {
+    "too few": Bad([], ValueError, r"^weights must have 4 arrays, one for each of W .*got 0"),
+    "no arrays": Bad(
+        ["W", "b", "W", "b"], (TypeError, ValueError), r"^weights\[0\], W of layer 1, Dense"
+    ),
+    "other shapes": Bad(
+        [X, X, X, X], ValueError, r"^weights\[0\], W of layer 1, Dense\(4, 'tanh'\), must have"
+    ),
+}
+
+
+STATES = bad.instance("^state must be a mapping of names to arrays, .*got") | {
+    "empty": Bad({}, ValueError, "^state must have the parameters of 2 modules, .*got 0: none"),
+    "no arrays": Bad(
+        {"0.weight": "W", "0.bias": 1, "2.weight": 1, "2.bias": 1},
+        (TypeError, ValueError),
+        r"^state\['0.weight'\]",
+    ),
+    "other names": Bad(
+        {"0.W": X, "2.W": X}, ValueError, "^state must have weight, bias for layer 1, Dense"
+    ),
+}
+
+
 def set_parameters(net, parameters):
     net.parameters = parameters
 
@@ -152,6 +179,8 @@ NETWORKS = {
     "Network.loss_and_gradients": method("loss_and_gradients", EXAMPLES, XYW_BAD | HERE),
     "Network.trace": method("trace", EXAMPLES, {"X": BATCHES, "y": XY_BAD["y"]} | HERE),
     "Network.save": method("save", {"path": "net.safetensors"}, {"path": bad.path()}),
+    "Network.to_onnx": method("to_onnx", {"path": "net.onnx"}, {"path": bad.path()}),
+    "Network.set_weights": method("set_weights", {}, {"weights": WEIGHTS}),
     "Network.fit": Entry(
         fit,
         EXAMPLES,
@@ -241,6 +270,15 @@ NETWORKS = {
             "batch_size": BATCH,
         },
     ),
+    "interchange.to_torch_state_dict": Entry(
+        interchange.to_torch_state_dict, {}, {"net": bad.network()}
+    ),
+    "interchange.from_torch_state_dict": Entry(
+        interchange.from_torch_state_dict,
+        {"state": interchange.to_torch_state_dict(network().build(N_IN))},
+        {"net": bad.network(), "state": STATES},
+    ),
+    "interchange.to_sklearn": Entry(interchange.to_sklearn, {}, {"net": bad.network()}),
     "sanity.check_initial_loss": Entry(
         sanity.check_initial_loss, EXAMPLES, XYW_BAD | {"net": bad.network()}
     ),

@@ -176,6 +176,20 @@ DESCRIPTIONS = {
             "keep_last": bad.integer(1, none=True) | {"one name": KEPT},
         },
     ),
+    "JSONLLogger": Entry(bpnet.JSONLLogger, {"path": "run.jsonl"}, {"path": bad.path()}),
+    "CSVLogger": Entry(bpnet.CSVLogger, {"path": "run.csv"}, {"path": bad.path()}),
+    "TensorBoardLogger": Entry(
+        bpnet.TensorBoardLogger, {"directory": "run"}, {"directory": bad.path()}
+    ),
+    "MLflowLogger": Entry(
+        bpnet.MLflowLogger,
+        {},
+        {
+            "experiment": bad.text(),
+            "run_name": {k: case for k, case in bad.text().items() if k != "None"},
+            "tracking_uri": bad.path(none=True),
+        },
+    ),
     "Dense": Entry(
         bpnet.Dense,
         {"units": 3},
@@ -470,6 +484,11 @@ REST = {
         lambda **given: plot.learning_rate_finder(**{"test": rate_test()} | given),
         {},
         {"test": bad.instance(RATE_TEST), "ax": bad.axes()}
+    ),
+    "interchange.from_sklearn": Entry(
+        bpnet.interchange.from_sklearn,
+        {},
+        {"mlp": bad.instance("^mlp must be an MLPClassifier or MLPRegressor; got")},
     ),
     "datasets.make_spiral": Entry(
         bpnet.datasets.make_spiral,

@@ -164,8 +164,11 @@ METHODS = {
     for name in names
 }
 METHODS |= {
-    f"{owner}.save": Entry(
-        lambda net, path: net.save(path), {"path": "model.safetensors"}, {"path": bad.path()}
+    f"{owner}.{name}": Entry(
+        lambda net, path, name=name: getattr(net, name)(path),
+        {"path": "model"},
+        {"path": bad.path()},
     )
     for owner in OWNERS
+    for name in ("save", "to_onnx")
 }

@@ -14,8 +14,8 @@ import bpnet
 MODULES = {
     name: f"bpnet.{name}"
     for name in (
-        "activations", "cli", "datasets", "initializers", "learn", "losses", "metrics",
-        "optimizers", "plot", "random", "schedules",
+        "activations", "cli", "datasets", "initializers", "interchange", "learn", "losses",
+        "metrics", "optimizers", "plot", "random", "schedules",
     )
 } | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 

@@ -111,12 +111,13 @@ def test_speed(section, n_cases, floors, peers, tmp_path, capsys):
 
 
 def test_latency(tmp_path):
-    from benchmarks.latency import CLASSIFIER, NUMPY
+    from benchmarks.latency import CLASSIFIER, NUMPY, ONNX
 
     found = cases(measure(tmp_path, "latency", backends=specs())["rows"])
     assert list(found) == ["4-8-3, float32 row", "4-8-3, float64 row"]
     for rows in found.values():
         ours = {NUMPY} | ({CLASSIFIER} if has("sklearn") else set())
+        ours |= {ONNX} if has("onnxruntime") and has("ndonnx") else set()
         assert set(rows) == contestants(specs(), *LIBRARIES) | ours
         assert all(is_positive(row["seconds"]) for row in rows.values())
 

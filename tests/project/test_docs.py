@@ -17,6 +17,9 @@ GUIDES = [
 def test_the_examples_of_a_guide_print_what_it_shows(guide, monkeypatch, tmp_path):
     if '"torch"' in (text := guide.read_text(encoding="utf-8")) or "import torch" in text:
         pytest.importorskip("torch")
+    if "import onnxruntime" in text:
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("ndonnx")
     monkeypatch.chdir(tmp_path)  # some write files
     failed, tried = doctest.testfile(
         str(guide),

@@ -23,8 +23,11 @@ CASES = {
 def nets(name):
     """Return the networks to try an entry with: a new one and a trained one."""
     if name in entries.NETWORKS:
-        only_trained = name.startswith(("plot.dec", "plot.ani", "plot.loss")) or name in (
-            "Network.to", "Network.save", "Network.parameters",
+        only_trained = name.startswith(
+            ("plot.dec", "plot.ani", "plot.loss", "interchange")
+        ) or name in (
+            "Network.to", "Network.save", "Network.parameters", "Network.to_onnx",
+            "Network.set_weights",
         )  # fmt: skip
         return [entries.trained()] if only_trained else [entries.network(), entries.trained()]
     return []

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from bpnet.backend import Backend
+from bpnet.backend.graph import Graph
 from bpnet.backend.registry import backend_of, get_backend
 from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Array
@@ -35,9 +36,11 @@ from bpnet.estimators._inputs import (
     naming,
     with_objects,
 )
+from bpnet.estimators._onnx import OnnxEstimator
 from bpnet.estimators.tabular.examples import Examples, folds, held_out
 from bpnet.estimators.tabular.files import file_state, restore_file_state
 from bpnet.estimators.tabular.member import Member, Plan
+from bpnet.estimators.tabular.onnx import outputs_of
 from bpnet.estimators.tabular.parameters import TabularParameters
 from bpnet.estimators.tabular.presets import Settings, settings_of
 from bpnet.estimators.tabular.schema import Schema, schema_of
@@ -47,7 +50,7 @@ from bpnet.network import Network
 from bpnet.random import generator
 
 
-class BaseTabular(TabularParameters, ABC):
+class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     """Base estimator, independent of the kind of target."""
 
     # --- what depends on the kind of target -----------------------------------------------
@@ -276,6 +279,10 @@ class BaseTabular(TabularParameters, ABC):
 
     def _restore_file_state(self, state: FileState) -> None:
         restore_file_state(self, state)
+
+    def _onnx_mean(self, graph: Graph) -> Array:
+        """Record the mean of the members' outputs (m, n_outputs)."""
+        return outputs_of(graph, self._schema, self._members)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle with the version of bpnet."""

@@ -13,10 +13,12 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from bpnet.activations import Activation
 from bpnet.backend import Backend
+from bpnet.backend.graph import Graph
 from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
+from bpnet.estimators._onnx import label_of
 from bpnet.estimators.tabular.base import BaseTabular, in_type_of
 from bpnet.estimators.tabular.documentation import documented
 from bpnet.estimators.tabular.presets import CLASSIFIER, Settings
@@ -215,6 +217,13 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         return max(2, len(self.classes_))
 
     # --- files ----------------------------------------------------------------------------
+
+    def _onnx_outputs(self, graph: Graph) -> dict[str, Array]:
+        xp, p = graph.xp, self._onnx_mean(graph)
+        if len(self.classes_) == 1:
+            p = xp.ones_like(p[:, :1])
+        codes = xp.argmax(p, axis=1)
+        return {"label": label_of(graph, self.classes_, codes), "probabilities": p}
 
     def _file_state(self) -> dict[str, Any]:
         return super()._file_state() | {"classes_": self.classes_}

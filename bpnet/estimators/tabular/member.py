@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bpnet.backend import Backend
 from bpnet.callbacks.progress import with_progress
 from bpnet.common.history import History
@@ -59,7 +61,7 @@ class Member(NamedTuple):
         X = self.preprocessing.transform(table, self.network.dtype)
         if self.scale is None:
             return self.network.predict_proba(X, backend=backend)
-        return self.scale.predictions(self.network.forward(X, backend=backend))
+        return self.scale.predictions(np, self.network.forward(X, backend=backend))
 
 
 class Inputs(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet.backend.typing import Array, Namespace
 from bpnet.estimators.tabular.table import Levels, Table
 
 # What the smooth clip approaches; the values of well-behaved columns hardly change.
@@ -49,23 +50,29 @@ class Encoder(NamedTuple):
         """The number of columns of the one-hot code."""
         return 1 if len(self.levels) <= 2 else len(self.levels)
 
-    def codes(self, column: Levels) -> Any:
+    def codes_of(self, column: Levels) -> Any:
         """Return the code of each value, 0 for a missing or unknown one."""
         known = {level: number for number, level in enumerate(self.levels, 1)}
         of_level = [known.get(level, 0) for level in column.levels]
         return np.array([*of_level, 0], dtype=np.int64)[column.codes]  # -1 is the last one
 
-    def one_hot(self, column: Levels) -> Any:
+    def one_hot(self, xp: Namespace, codes: Array) -> Array:
         """Return the one-hot code (m, width): zeros for a missing or unknown value.
 
         Two levels become one column of 1 and -1. One level becomes 1, and what is unknown -1.
         """
-        codes = self.codes(column)
         if len(self.levels) > 2:
-            places = np.arange(1, self.n_codes)
-            return (codes[:, None] == places).astype(np.float64)
+            places = xp.arange(1, self.n_codes)
+            return xp.astype(codes[:, None] == places[None, :], xp.float64)
         signs = {0: [0.0], 1: [-1.0, 1.0], 2: [0.0, 1.0, -1.0]}[len(self.levels)]
-        return np.array(signs)[codes][:, None]
+        return xp.take(xp.asarray(signs, dtype=xp.float64), codes, axis=0)[:, None]
+
+    def embedded_codes(self, xp: Namespace, codes: Array) -> Array:
+        """Return codes in which 0, if no value was missing in training, is none at all: -1.
+
+        An embedding has zeros for it, instead of a vector that it has not learned.
+        """
+        return codes if self.has_gaps else xp.where(codes == 0, -1, codes)
 
 
 class Preprocessing(NamedTuple):
@@ -118,17 +125,36 @@ class Preprocessing(NamedTuple):
         dtype : str, default "float32"
             The dtype of the result; computed in float64.
         """
-        columns = _dense(table, self.filler, self.indicated, self.encoders)
+        codes = _codes(self.encoders, table)
         with np.errstate(over="ignore"):
-            z = np.clip((columns - self.center) * self.scale, -_LARGEST, _LARGEST)
-        z = smooth_clip(z).astype(dtype)
-        pairs = zip(self.encoders, table.categories, strict=True)
-        codes = [
-            _where_missing(encoder, encoder.codes(column)).astype(dtype)[:, None]
-            for encoder, column in pairs
+            return self.inputs(np, table.numbers, codes, dtype)
+
+    def inputs(
+        self, xp: Namespace, numbers: Array, codes: Sequence[Array], dtype: str
+    ) -> Array:
+        """Return the inputs of a network from arrays of any library.
+
+        Parameters
+        ----------
+        xp : namespace
+            That of the arrays.
+        numbers : array (m, p) of float64
+            The columns of numbers, NaN where one is missing.
+        codes : sequence of array (m,) of int64
+            The code of each value of a column of categories (:meth:`Encoder.codes_of`).
+        dtype : str
+            The dtype of the result; computed in float64.
+        """
+        columns = _dense(xp, numbers, codes, self.filler, self.indicated, self.encoders)
+        z = (columns - xp.asarray(self.center)) * xp.asarray(self.scale)
+        z = smooth_clip(xp, xp.clip(z, min=-_LARGEST, max=_LARGEST))
+        kind = getattr(xp, dtype)
+        parts = [
+            xp.astype(encoder.embedded_codes(xp, code), kind)[:, None]
+            for encoder, code in zip(self.encoders, codes, strict=True)
             if encoder.embedded
         ]
-        return np.concatenate([z, *codes], axis=1)
+        return xp.concat([xp.astype(z, kind), *parts], axis=1)
 
 
 def fit_preprocessing(
@@ -150,7 +176,7 @@ def fit_preprocessing(
     gaps = np.isnan(table.numbers)
     filler = np.array([_median(column) for column in table.numbers.T])
     indicated = gaps.any(axis=0) & ~gaps.all(axis=0) & missing_indicator
-    columns = _dense(table, filler, indicated, encoders)
+    columns = _dense(np, table.numbers, _codes(encoders, table), filler, indicated, encoders)
     center, scale = robust_scale(columns)
     for number in np.flatnonzero(gaps.any(axis=0)):  # the values that are there say the scale
         known = table.numbers[~gaps[:, number], number]
@@ -180,18 +206,34 @@ def robust_scale(columns: Any) -> tuple[Any, Any]:
     return median, np.where(spread > 0.0, factor, 0.0)
 
 
-def smooth_clip(z: Any) -> Any:
+def smooth_clip(xp: Namespace, z: Array) -> Array:
     """Compute ``z / sqrt(1 + (z / 3)^2)``, which stays between -3 and 3."""
-    return z / np.sqrt(1.0 + (z / LIMIT) ** 2)
+    return z / xp.sqrt(1.0 + (z / LIMIT) ** 2)
 
 
-def _dense(table: Table, filler: Any, indicated: Any, encoders: Sequence[Encoder]) -> Any:
+def _dense(
+    xp: Namespace,
+    numbers: Array,
+    codes: Sequence[Array],
+    filler: Any,
+    indicated: Any,
+    encoders: Sequence[Encoder],
+) -> Array:
     """Return all columns but those of codes, not yet scaled."""
-    gaps = np.isnan(table.numbers)
+    gaps = xp.isnan(numbers)
+    parts = [xp.where(gaps, xp.asarray(filler), numbers)]
+    for place in (n for n, has_gaps in enumerate(indicated) if has_gaps):
+        parts.append(xp.astype(gaps[:, place : place + 1], xp.float64))
+    for encoder, code in zip(encoders, codes, strict=True):
+        if not encoder.embedded:
+            parts.append(encoder.one_hot(xp, code))
+    return xp.concat(parts, axis=1)
+
+
+def _codes(encoders: Sequence[Encoder], table: Table) -> list[Any]:
+    """Return the codes of all columns of categories."""
     pairs = zip(encoders, table.categories, strict=True)
-    parts = [np.where(gaps, filler, table.numbers), gaps[:, indicated].astype(np.float64)]
-    parts += [encoder.one_hot(column) for encoder, column in pairs if not encoder.embedded]
-    return np.concatenate(parts, axis=1)
+    return [encoder.codes_of(column) for encoder, column in pairs]
 
 
 def _encoder(column: Levels, max_one_hot_size: float) -> Encoder:
@@ -204,11 +246,3 @@ def _encoder(column: Levels, max_one_hot_size: float) -> Encoder:
 def _median(column: Any) -> float:
     known = column[~np.isnan(column)]
     return float(np.median(known)) if len(known) else 0.0
-
-
-def _where_missing(encoder: Encoder, codes: Any) -> Any:
-    """Return codes in which 0, if no value was missing in training, is none at all: -1.
-
-    An embedding has zeros for it, instead of a vector that it has not learned.
-    """
-    return codes if encoder.has_gaps else np.where(codes == 0, -1, codes)

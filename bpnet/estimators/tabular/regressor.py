@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 
 from bpnet.activations import Activation
 from bpnet.backend import Backend
+from bpnet.backend.graph import Graph
 from bpnet.backend.typing import Array
 from bpnet.common.checks import check_flag
 from bpnet.common.keywords import explains_keywords
@@ -198,6 +199,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         return tags
 
     # --- files ----------------------------------------------------------------------------
+
+    def _onnx_outputs(self, graph: Graph) -> dict[str, Array]:
+        predicted = self._onnx_mean(graph)
+        return {"prediction": predicted[:, 0] if self._one_dimensional else predicted}
 
     def _file_state(self) -> dict[str, Any]:
         return super()._file_state() | {"one_dimensional": self._one_dimensional}

@@ -33,9 +33,10 @@ class TargetScale(NamedTuple):
         """Return targets (m, n_outputs) with mean 0 and deviation 1; a constant one is 0."""
         return (y - self.mean) / np.where(self.deviation > 0.0, self.deviation, 1.0)
 
-    def predictions(self, z: Any) -> Any:
+    def predictions(self, xp: Namespace, z: Array) -> Array:
         """Return predictions in units of the targets from the outputs of a network."""
-        return np.clip(z.astype(np.float64) * self.deviation + self.mean, self.low, self.high)
+        mean, deviation, low, high = map(xp.asarray, self)
+        return xp.clip(xp.astype(z, xp.float64) * deviation + mean, low, high)
 
     @property
     def limits(self) -> tuple[list[float], list[float]]:

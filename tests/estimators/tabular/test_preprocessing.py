@@ -93,8 +93,8 @@ def test_the_scale_of_a_column_does_not_matter(x, factor):
 
 def test_the_clip_is_smooth_odd_and_the_identity_near_0():
     z = np.array([-1e100, -3.0, -1e-3, 0.0, 1e-3, 3.0, 1e100])
-    assert_allclose(smooth_clip(z), -smooth_clip(-z))
-    assert_allclose(smooth_clip(z)[3:], [0.0, 1e-3, 3.0 / math.sqrt(2.0), 3.0], rtol=1e-6)
+    assert_allclose(smooth_clip(np, z), -smooth_clip(np, -z))
+    assert_allclose(smooth_clip(np, z)[3:], [0.0, 1e-3, 3.0 / math.sqrt(2.0), 3.0], rtol=1e-6)
 
 
 # --- gaps ---------------------------------------------------------------------------------
