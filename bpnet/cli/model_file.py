@@ -1,0 +1,113 @@
+"""Model files of ``bpnet train``: an estimator's file, with a record of its training.
+
+The record is an entry of the document that :func:`bpnet.load` ignores: the target, what each
+column holds, and how the model was trained and tested.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from bpnet.cli.columns import Column, column_of, frame_of
+from bpnet.cli.failures import UsageMistake
+from bpnet.common.suggestions import did_you_mean
+from bpnet.errors import ModelFileError
+from bpnet.estimators._files import contents
+from bpnet.loading import load
+from bpnet.serialization import safetensors_file
+
+RECORD = "record"
+
+
+class Loaded(NamedTuple):
+    """A model and the record of its training, empty if another program saved it."""
+
+    model: Any
+    record: dict[str, Any]
+
+    @property
+    def target(self) -> str | None:
+        """The column that it predicts, if it is known."""
+        target = self.record.get("target")
+        return target if isinstance(target, str) else None
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it predicts classes with labels."""
+        return hasattr(self.model, "classes_")
+
+    @property
+    def features(self) -> dict[str, str | None]:
+        """What it takes: the names of columns, and what each must hold if it is known."""
+        recorded = self.record.get("columns")
+        if recorded:
+            return {column["name"]: column["kind"] for column in recorded}
+        names = getattr(self.model, "feature_names_in_", None)
+        if names is None:
+            names = getattr(self.model, "feature_names", None)
+        return {} if names is None else dict.fromkeys(map(str, names))
+
+    def table(self, frame: Any, first_row: int = 0) -> Any:
+        """Return the columns of a file that the model takes, as a frame.
+
+        Raises
+        ------
+        UsageMistake
+            If one is missing, or holds something else than in training.
+        """
+        names = self.features or dict.fromkeys(n for n in frame.columns if n != self.target)
+        if lacking := [name for name in names if name not in frame.columns]:
+            shown = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+            raise UsageMistake(
+                f"the table lacks columns that the model was trained on: {shown}"
+                f"{did_you_mean(lacking[0], frame.columns)}"
+            )
+        columns: list[Column] = []
+        for name, kind in names.items():
+            columns.append(column_of(frame[name], kind))
+        return frame_of(columns)
+
+
+def save(estimator: Any, record: dict[str, Any], path: str) -> None:
+    """Write a fitted estimator with the record of its training.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    document, tensors = contents(estimator)
+    safetensors_file.write(path, safetensors_file.encode({**document, RECORD: record}, tensors))
+
+
+def read(path: str, backend: str | None = None) -> Loaded:
+    """Load a model.
+
+    Raises
+    ------
+    UsageMistake
+        If the file cannot be read, or is no model.
+    """
+    try:
+        model = load(path, backend)
+        document, _ = safetensors_file.read(path)
+    except ModelFileError as error:
+        raise UsageMistake(str(error)) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageMistake(f"cannot read {path!r}: {reason}") from None
+    record = document.get(RECORD)
+    return Loaded(model, record if _is_record(record) else {})
+
+
+def _is_record(record: Any) -> bool:
+    """Return whether a record is one: a file may hold anything."""
+    if not isinstance(record, dict):
+        return False
+    columns = record.get("columns", [])
+    return isinstance(columns, list) and all(
+        isinstance(column, dict)
+        and isinstance(column.get("name"), str)
+        and column.get("kind") in ("number", "text", "bool")
+        for column in columns
+    )
