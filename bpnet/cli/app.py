@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from bpnet.cli.commands import COMMANDS
-from bpnet.cli.failures import CommandFailure, UsageMistake
+from bpnet.cli.failures import CommandError, UserError
 from bpnet.common.streams import complain
 from bpnet.errors import BackendError
 
@@ -48,7 +48,9 @@ Encoding = Annotated[
 ]
 Preset = Annotated[
     str,
-    typer.Option(help="td: RealMLP with its tuned defaults; td-s: simpler; plain: a usual MLP."),
+    typer.Option(
+        help="td: RealMLP with its tuned defaults; td-s: simpler; plain: a usual MLP."
+    ),
 ]
 Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN")]
 
@@ -231,7 +233,7 @@ def bench(
 
     _check_choice("--preset", preset, _PRESETS)
     if (data is None) is not (target is None):
-        raise UsageMistake("DATA and --target come together, or neither for an example")
+        raise UserError("DATA and --target come together, or neither for an example")
     specs = None if backends is None else [spec.strip() for spec in backends.split(",")]
     return run_bench(data, target, specs, preset, seconds, as_json)
 
@@ -250,11 +252,11 @@ def run(words: Sequence[str]) -> int:
         with _application().make_context("bpnet", list(words)) as context:
             return int(context.command.invoke(context) or 0)
     except typer.Exit as exit_:
-        return exit_.exit_code
-    except (UsageMistake, BackendError) as error:
+        return int(exit_.exit_code)
+    except (UserError, BackendError) as error:
         complain(f"{name}: error: {error}")
         return 2
-    except (CommandFailure, MemoryError) as error:
+    except (CommandError, MemoryError) as error:
         complain(f"{name}: {error or 'not enough memory'}")
         return 1
     except _wrong_options() as error:
@@ -272,6 +274,7 @@ def _application() -> Any:
     app = typer.Typer(
         name="bpnet", help="Backpropagation on any array library.", no_args_is_help=True,
         pretty_exceptions_enable=False, rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )  # fmt: skip
     for function in _FUNCTIONS:
         app.command(function.__name__, short_help=COMMANDS[function.__name__])(function)
@@ -282,14 +285,15 @@ def _application() -> Any:
 
 def _wrong_options() -> type[Any]:
     """Return the class of all errors of the parser, which Typer does not export."""
-    return next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+    bases: tuple[type[Any], ...] = typer.BadParameter.__mro__
+    return next(base for base in bases if base.__name__ == "ClickException")
 
 
 def _check_choice(option: str, given: str, allowed: tuple[str, ...]) -> None:
     from bpnet.common.suggestions import did_you_mean
 
     if given not in allowed:
-        raise UsageMistake(
+        raise UserError(
             f"argument {option}: must be one of {', '.join(allowed)}, got {given!r}"
             f"{did_you_mean(given, allowed)}"
         )
@@ -297,4 +301,4 @@ def _check_choice(option: str, given: str, allowed: tuple[str, ...]) -> None:
 
 def _check_finite(option: str, given: float) -> None:
     if not given < float("inf"):
-        raise UsageMistake(f"argument {option}: must be a finite number, got {given}")
+        raise UserError(f"argument {option}: must be a finite number, got {given}")

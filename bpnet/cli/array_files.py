@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.common.streams import one_line
 
 # The name of the labels in a libsvm file.
@@ -22,9 +23,11 @@ def _read_npy(path: str, needed: tuple[str, ...]) -> Any:
     """Return a matrix as columns named 0, 1, ..., or a structured array by its fields."""
     array = _loaded(path)
     if array.dtype.names:
-        return pl.DataFrame({name: _column(path, name, array[name]) for name in array.dtype.names})
+        return pl.DataFrame(
+            {name: _column(path, name, array[name]) for name in array.dtype.names}
+        )
     if array.ndim != 2:
-        raise UsageMistake(
+        raise UserError(
             f"{path!r} holds an array of shape {array.shape}, but a table has rows and columns"
         )
     return _matrix(path, "", array)
@@ -34,7 +37,7 @@ def _read_npz(path: str, needed: tuple[str, ...]) -> Any:
     """Return each vector as a column, and each matrix X as X_0, X_1, ..."""
     arrays = _loaded(path)
     if isinstance(arrays, np.ndarray):
-        raise UsageMistake(f"{path!r} is no .npz file, but a single array; name it .npy")
+        raise UserError(f"{path!r} is no .npz file, but a single array; name it .npy")
     try:
         found = {name: arrays[name] for name in arrays.files}
     except (ValueError, zipfile.BadZipFile, OSError) as error:
@@ -42,8 +45,9 @@ def _read_npz(path: str, needed: tuple[str, ...]) -> Any:
     sizes = {name: len(array) for name, array in found.items() if array.ndim in (1, 2)}
     if len(sizes) < len(found) or len(set(sizes.values())) != 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in found.items())
-        raise UsageMistake(
-            f"{path!r} must hold vectors and matrices of equally many rows, got {shapes or 'none'}"
+        raise UserError(
+            f"{path!r} must hold vectors and matrices of equally many rows, got "
+            f"{shapes or 'none'}"
         )
     columns: dict[str, Any] = {}
     for name, array in found.items():
@@ -64,12 +68,12 @@ def _read_libsvm(path: str, needed: tuple[str, ...]) -> Any:
         if wanted and max(wanted) > X.shape[1]:
             X, y = load_svmlight_file(path, n_features=max(wanted), zero_based="auto")
     except (ValueError, OSError) as error:
-        raise UsageMistake(
+        raise UserError(
             f"cannot read {path!r} as libsvm (label number:value ...): "
             f"{one_line(str(error))[:150]}"
         ) from None
     if X.shape[0] * X.shape[1] > _MOST:
-        raise UsageMistake(
+        raise UserError(
             f"{path!r} has {X.shape[0]:,} rows of {X.shape[1]:,} features, too many for the "
             f"dense table that is trained on; use bpnet.MLPClassifier, which takes sparse ones"
         )
@@ -90,13 +94,13 @@ def _loaded(path: str) -> Any:
         raise _unreadable(path, error) from None
 
 
-def _unreadable(path: str, error: Exception) -> UsageMistake:
-    if "allow_pickle" in str(error) or "pickle" in str(error):
-        return UsageMistake(
+def _unreadable(path: str, error: Exception) -> UserError:
+    if re.search("pickle|Python objects", str(error)):
+        return UserError(
             f"{path!r} holds Python objects (a pickle), which could run code and are not "
             f"read; save arrays of numbers or text"
         )
-    return UsageMistake(f"cannot read {path!r}: {one_line(str(error))[:200]}")
+    return UserError(f"cannot read {path!r}: {one_line(str(error))[:200]}")
 
 
 def _matrix(path: str, prefix: str, array: Any) -> Any:
@@ -111,7 +115,7 @@ def _matrix(path: str, prefix: str, array: Any) -> Any:
 def _column(path: str, name: str, array: Any) -> Any:
     """Return a column that polars can hold."""
     if array.ndim != 1 or array.dtype.kind not in "biufUSMm":
-        raise UsageMistake(
+        raise UserError(
             f"{path!r} holds {array.dtype} of shape {array.shape} as {name!r}; a column is a "
             f"vector of numbers, text or dates"
         )

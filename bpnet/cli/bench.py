@@ -119,7 +119,7 @@ def _table(data: str | None, target: str | None) -> tuple[Any, Any, bool, str]:
         frame = data_files.read(data_files.source_of(data))
         plan = plan_of(frame, Choices(target))
         what = f"{data}: {len(plan.y):,} rows, {len(plan.features)} columns"
-        return plan.X, plan.y, plan.task == "classification", what
+        return plan.table, plan.y, plan.task == "classification", what
     rng = np.random.default_rng(0)
     X = rng.standard_normal(_EXAMPLE)
     y = X[:, 0] + X[:, 1] * X[:, 2] > 0.0

@@ -30,7 +30,7 @@ def check(as_json: bool) -> int:
         for device in (found.devices[:1] if found.available else ())
     ]
     X, y = datasets.make_spiral(60, seed=0)
-    layers = [Dense(8, "tanh"), LayerNorm(), Dropout(0.2), Dense(8, "relu"), BatchNorm()]
+    layers = [Dense(8, "tanh"), BatchNorm(), Dropout(0.2), Dense(8, "relu"), LayerNorm()]
     net = Network([*layers, Dense(1)], "binary_crossentropy", seed=0, dtype="float64")
     rows, passed = [("backend", "gradient check, largest relative error", "")], True
     errors = {}

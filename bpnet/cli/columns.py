@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 
 # What stands for a missing value in text.
 GAPS = ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
@@ -37,6 +37,10 @@ class Column(NamedTuple):
     n_missing: int
     n_distinct: int
 
+    def take(self, rows: Any) -> Column:
+        """Return the column in some rows, by a mask."""
+        return _counted(self.name, self.kind, self.values.filter(rows))
+
 
 def column_of(series: Any, kind: str | None = None) -> Column:
     """Return a column of a file.
@@ -50,16 +54,20 @@ def column_of(series: Any, kind: str | None = None) -> Column:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If the column does not hold that kind.
     """
     if kind is None:
         kind, values = _found(series)
     else:
         values = _converted(series, kind)
+    return _counted(series.name, kind, values)
+
+
+def _counted(name: str, kind: str, values: Any) -> Column:
     n_missing = values.null_count()
-    distinct = 0 if kind == "other" else values.n_unique() - (n_missing > 0)
-    return Column(series.name, kind, values, n_missing, distinct)
+    n_distinct = 0 if kind == "other" else values.n_unique() - (n_missing > 0)
+    return Column(name, kind, values, n_missing, n_distinct)
 
 
 def _found(series: Any) -> tuple[str, Any]:
@@ -96,7 +104,7 @@ def _converted(series: Any, kind: str) -> Any:
         wrong = numbers.is_null() & text.is_not_null()
         if wrong.any():
             row = wrong.arg_max()
-            raise UsageMistake(
+            raise UserError(
                 f"column {series.name!r} must hold numbers, as in training; got "
                 f"{text[row]!r} in row {row + 1}"
             )

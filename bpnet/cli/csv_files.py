@@ -8,11 +8,11 @@ import gzip
 import io
 from collections import Counter
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.common.streams import one_line
 
 _SEPARATORS = (",", ";", "\t", "|")
@@ -26,7 +26,7 @@ def read(path: str, separator: str | None, encoding: str | None) -> Any:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If the encoding, the names or a row is malformed.
     """
     names, separator = header(path, separator, encoding)
@@ -61,9 +61,7 @@ def header(path: str, separator: str | None, encoding: str | None) -> tuple[list
     line = _first_line(path, encoding)
     if separator is not None:
         if len(separator) != 1 or separator in '"\r\n':
-            raise UsageMistake(
-                f"argument --separator: must be one character, got {separator!r}"
-            )
+            raise UserError(f"argument --separator: must be one character, got {separator!r}")
     else:
         separator = max(_SEPARATORS, key=lambda one: len(_fields(line, one)))
     fields = [field.strip() for field in _fields(line, separator)]
@@ -71,12 +69,12 @@ def header(path: str, separator: str | None, encoding: str | None) -> tuple[list
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         places = [str(number) for number, name in enumerate(names, 1) if name == twice[0]]
-        raise UsageMistake(
+        raise UserError(
             f"{path!r} has {len(places)} columns named {twice[0]!r} (numbers "
             f"{', '.join(places)}); give each another name"
         )
     if _looks_like_data(fields):
-        raise UsageMistake(
+        raise UserError(
             f"the first line of {path!r} holds numbers ({line.strip()[:40]}...), not names; "
             f"insert a line with the names of the columns"
         )
@@ -102,18 +100,18 @@ def _first_line(path: str, encoding: str | None) -> str:
         try:
             line = file.readline(_HEAD)
         except (OSError, EOFError) as error:
-            raise UsageMistake(f"cannot decompress {path!r}: {error}") from None
+            raise UserError(f"cannot decompress {path!r}: {error}") from None
     if line.startswith(_UTF16):
-        raise UsageMistake(f"{path!r} is encoded as UTF-16; pass --encoding utf-16")
+        raise UserError(f"{path!r} is encoded as UTF-16; pass --encoding utf-16")
     if b"\0" in line:
-        raise UsageMistake(f"{path!r} is no text, but binary data; a table ends in .csv, ...")
+        raise UserError(f"{path!r} is no text, but binary data; a table ends in .csv, ...")
     try:
-        return line.decode("utf-8-sig")
+        return str(line, "utf-8-sig")
     except UnicodeDecodeError as error:
         raise _not_utf8(path, 1, line[error.start]) from None
 
 
-def _opened(path: str) -> IO[bytes]:
+def _opened(path: str) -> Any:
     if path.lower().endswith(".gz"):
         return gzip.open(path, "rb")
     return open(path, "rb")
@@ -123,20 +121,20 @@ def _decoded(path: str, encoding: str) -> str:
     try:
         codec = codecs.lookup(encoding)
     except (LookupError, ValueError):
-        raise UsageMistake(
+        raise UserError(
             f"argument --encoding: unknown encoding {encoding!r}; the usual ones are utf-8, "
             f"utf-16, latin-1 and cp1252"
         ) from None
     try:
         with _opened(path) as file:
-            return file.read().decode(codec.name)
+            return str(file.read(), codec.name)
     except UnicodeError as error:
-        raise UsageMistake(f"{path!r} is not encoded as {encoding}: {error}") from None
+        raise UserError(f"{path!r} is not encoded as {encoding}: {error}") from None
 
 
 def _explained(
     path: str, separator: str, encoding: str | None, width: int, error: Exception
-) -> UsageMistake:
+) -> UserError:
     """Return why a file cannot be read, with the line if it is found."""
     if "utf-8" in str(error).lower() and encoding is None:
         with _opened(path) as file:
@@ -149,15 +147,15 @@ def _explained(
         reader = csv.reader(text, delimiter=separator)
         for row in reader:
             if len(row) > width:
-                return UsageMistake(
+                return UserError(
                     f"line {reader.line_num} of {path!r} has {len(row)} fields, but the first "
                     f"line has {width} names; fields with {separator!r} need quotes"
                 )
-    return UsageMistake(f"cannot read {path!r} as CSV: {one_line(str(error))[:200]}")
+    return UserError(f"cannot read {path!r} as CSV: {one_line(str(error))[:200]}")
 
 
-def _not_utf8(path: str, line: int, byte: int) -> UsageMistake:
-    return UsageMistake(
+def _not_utf8(path: str, line: int, byte: int) -> UserError:
+    return UserError(
         f"{path!r} is not encoded as UTF-8 (byte 0x{byte:02x} in line {line}); pass its "
         f"--encoding, often latin-1 or cp1252"
     )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from bpnet.cli import array_files, csv_files
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.common.streams import one_line
 
 KINDS = {
@@ -58,24 +58,24 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
 
     Raises
     ------
-    UsageMistake
+    UserError
         If it does not exist, cannot be read, is empty, or is of another kind.
     """
     if os.path.isdir(path):
-        raise UsageMistake(f"{path!r} is a folder; pass one file of it")
+        raise UserError(f"{path!r} is a folder; pass one file of it")
     try:
         with open(path, "rb") as file:
             head = file.read(8)
     except (OSError, ValueError) as error:  # ValueError: a null character
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageMistake(f"cannot read {path!r}: {reason}") from None
+        raise UserError(f"cannot read {path!r}: {reason}") from None
     if not head:
-        raise UsageMistake(f"{path!r} is empty")
+        raise UserError(f"{path!r} is empty")
     kind = _kind_of(path)
     found = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
     if found not in (None, kind):
         ends = {"npz": "a zip archive, such as .npz or .xlsx", "npy": "a file of NumPy, .npy"}
-        raise UsageMistake(
+        raise UserError(
             f"{path!r} is named as {kind}, but its content is "
             f"{ends.get(str(found), 'a Parquet file')}; give it the name of its kind"
         )
@@ -91,7 +91,7 @@ def _kind_of(path: str) -> str:
     if suffix in KINDS:
         return KINDS[suffix]
     hint = _HINTS.get(suffix, "name the file by what it holds")
-    raise UsageMistake(
+    raise UserError(
         f"{path!r} has the ending {suffix or 'of no kind'!r}, but a table ends in "
         f".csv, .tsv, .csv.gz, .parquet, .npy, .npz or .libsvm; {hint}"
     )
@@ -104,7 +104,7 @@ def read(source: Source, needed: tuple[str, ...] = ()) -> Any:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If the file is malformed, or has no row.
     """
     if source.kind == "CSV":
@@ -117,7 +117,7 @@ def read(source: Source, needed: tuple[str, ...] = ()) -> Any:
     else:
         frame = array_files.READERS[source.kind](source.path, needed)
     if frame.height == 0:
-        raise UsageMistake(f"{source.path!r} has no row below its column names")
+        raise UserError(f"{source.path!r} has no row below its column names")
     return frame
 
 
@@ -137,7 +137,7 @@ def batches(source: Source, rows: int, needed: tuple[str, ...] = ()) -> Iterator
         yield from read(source, needed).iter_slices(rows)
 
 
-def _malformed(source: Source, error: Exception) -> UsageMistake:
-    return UsageMistake(
+def _malformed(source: Source, error: Exception) -> UserError:
+    return UserError(
         f"cannot read {source.path!r} as {source.kind}: {one_line(str(error))[:200]}"
     )

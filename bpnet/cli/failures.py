@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-class UsageMistake(Exception):
+class UserError(Exception):
     """What was asked for cannot be done: one line on stderr, and exit status 2."""
 
 
-class CommandFailure(Exception):
+class CommandError(Exception):
     """What could be done went wrong: one line on stderr, and exit status 1."""

@@ -1,6 +1,7 @@
 """The command ``bpnet``: a demo, the backends and their parity, experiments, and tables.
 
-The commands for tables are in :mod:`bpnet.cli.app`, which needs the extra "cli". Invalid options end in one line on stderr and exit status 2, before anything is computed.
+The commands for tables are in :mod:`bpnet.cli.app`, which needs the extra "cli". Invalid
+options end in one line on stderr and exit status 2, before anything is computed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from bpnet.cli.columns import Column, column_of, frame_of
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.common.suggestions import did_you_mean
 from bpnet.errors import ModelFileError
 from bpnet.estimators._files import contents
@@ -52,13 +52,13 @@ class Loaded(NamedTuple):
 
         Raises
         ------
-        UsageMistake
+        UserError
             If one is missing, or holds something else than in training.
         """
         names = self.features or dict.fromkeys(n for n in frame.columns if n != self.target)
         if lacking := [name for name in names if name not in frame.columns]:
             shown = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
-            raise UsageMistake(
+            raise UserError(
                 f"the table lacks columns that the model was trained on: {shown}"
                 f"{did_you_mean(lacking[0], frame.columns)}"
             )
@@ -85,18 +85,18 @@ def read(path: str, backend: str | None = None) -> Loaded:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If the file cannot be read, or is no model.
     """
     try:
         model = load(path, backend)
         document, _ = safetensors_file.read(path)
     except ModelFileError as error:
-        raise UsageMistake(str(error)) from None
+        raise UserError(str(error)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageMistake(f"cannot read {path!r}: {reason}") from None
-    record = document.get(RECORD)
+        raise UserError(f"cannot read {path!r}: {reason}") from None
+    record: Any = document.get(RECORD)
     return Loaded(model, record if _is_record(record) else {})
 
 

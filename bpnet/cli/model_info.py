@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output, number
 from bpnet.cli.results import Measured, rows_of
@@ -69,7 +69,7 @@ def diagnosis(path: str, as_json: bool) -> int:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If the file does not hold what a diagnosis needs.
     """
     output, loaded = Output(as_json), read(path)
@@ -80,7 +80,7 @@ def diagnosis(path: str, as_json: bool) -> int:
             "in Python, pass callbacks=[bpnet.GradientFlow()], and the history to "
             "bpnet.diagnose"
         )  # fmt: skip
-        raise UsageMistake(
+        raise UserError(
             f"{path!r} was trained without recording gradients, which a diagnosis needs; "
             f"train again: {how}"
         )

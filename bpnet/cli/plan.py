@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from bpnet.cli.columns import Column, column_of, frame_of
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.common.suggestions import did_you_mean
 
 TASKS = ("classification", "regression")
@@ -21,7 +21,9 @@ _FREE_TEXT = 0.5
 _FEWEST_IDS = 20
 # Rows that a test set, a validation set and a training set need.
 _FEWEST_ROWS = 10
-_ID_NAME = re.compile(r"(^|[_\s-])(id|uuid|guid|index|key|nr|no)$|^(id|uuid|unnamed)[_\s-]", re.I)
+_ID_NAME = re.compile(
+    r"(^|[_\s-])(id|uuid|guid|index|key|nr|no)$|^(id|uuid|unnamed)[_\s-]|^row_?(name|num)", re.I
+)
 
 
 class LeftOut(NamedTuple):
@@ -64,8 +66,8 @@ class Plan(NamedTuple):
     time: Any
 
     @property
-    def X(self) -> Any:
-        """The table of features, a frame of polars."""
+    def table(self) -> Any:
+        """The features, a frame of polars."""
         return frame_of(self.features)
 
 
@@ -98,20 +100,20 @@ def plan_of(frame: Any, choices: Choices) -> Plan:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If a column is unknown, the target cannot be learned, or nothing is left to learn from.
     """
     _check_names(frame.columns, choices)
     notes: list[str] = []
     target = column_of(frame[choices.target])
+    is_known = target.values.is_not_null()
     if target.n_missing:
-        frame = frame.filter(target.values.is_not_null())
         notes.append(f"{target.n_missing:,} rows without a target are left out")
-        target = column_of(frame[choices.target])
-    if frame.height < _FEWEST_ROWS:
-        raise UsageMistake(
-            f"the table has {frame.height} rows with a target, but training, validation and "
-            f"test need at least {_FEWEST_ROWS}"
+        target = target.take(is_known)
+    if len(target.values) < _FEWEST_ROWS:
+        raise UserError(
+            f"the table has {len(target.values)} rows with a target, but training, validation "
+            f"and test need at least {_FEWEST_ROWS}"
         )
     task, why = _task(target, choices.task)
     _check_target(target, task)
@@ -122,15 +124,15 @@ def plan_of(frame: Any, choices: Choices) -> Plan:
         as_text = "text" if name in choices.categorical else None
         column = column_of(frame[name], as_text)
         if name == choices.time:
-            time = _time(column)
+            time = _time(column.take(is_known))
             left_out.append(LeftOut(name, "it orders the rows for the split"))
         elif (reason := _why_not(column, choices)) is not None:
             left_out.append(LeftOut(name, reason))
         else:
-            features.append(column)
-            notes += _notes(column, target)
+            features.append(column.take(is_known))
+            notes += _notes(features[-1], target)
     if not features:
-        raise UsageMistake(
+        raise UserError(
             "no column is left to learn from"
             + "".join(f"; {one.name!r}: {one.reason}" for one in left_out[:5])
         )
@@ -147,16 +149,16 @@ def _check_names(columns: list[str], choices: Choices) -> None:
             if name not in columns:
                 hint = did_you_mean(name, columns)
                 shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
-                raise UsageMistake(
+                raise UserError(
                     f"argument {option}: there is no column {name!r}{hint}; it has {shown}"
                 )
     if len(columns) == 1:
-        raise UsageMistake(
+        raise UserError(
             f"the table has a single column, {columns[0]!r}; if another character separates "
             f"its columns, pass --separator"
         )
     if choices.target in (*choices.drop, choices.time):
-        raise UsageMistake(f"argument --target: {choices.target!r} cannot be left out as well")
+        raise UserError(f"argument --target: {choices.target!r} cannot be left out as well")
 
 
 def _task(target: Column, task: str) -> tuple[str, str]:
@@ -175,24 +177,24 @@ def _task(target: Column, task: str) -> tuple[str, str]:
 def _check_target(target: Column, task: str) -> None:
     name, rows = target.name, len(target.values)
     if target.kind in ("date", "other"):
-        raise UsageMistake(
+        raise UserError(
             f"the target {name!r} holds {_words(target)}; predict a number or a class"
         )
     if target.n_distinct == 1:
-        raise UsageMistake(
+        raise UserError(
             f"the target {name!r} is always {target.values[0]!r}, so there is nothing to learn"
         )
     if task == "regression":
         if target.kind != "number":
-            raise UsageMistake(
+            raise UserError(
                 f"the target {name!r} holds text such as {target.values[0]!r}, and a "
                 f"regression predicts numbers; pass --task classification"
             )
         if target.values.is_infinite().any():
-            raise UsageMistake(f"the target {name!r} has infinite values; remove these rows")
+            raise UserError(f"the target {name!r} has infinite values; remove these rows")
         return
     if target.n_distinct > max(_MOST_CLASSES, rows // 5):
-        raise UsageMistake(
+        raise UserError(
             f"the target {name!r} has {target.n_distinct:,} different values in {rows:,} rows, "
             f"too many for classes"
             + ("; pass --task regression" if target.kind == "number" else "")
@@ -201,7 +203,7 @@ def _check_target(target: Column, task: str) -> None:
     rarest, count = counts.row(-1)
     if count < 2:
         rare = counts.filter(pl.col(counts.columns[1]) < 2).height
-        raise UsageMistake(
+        raise UserError(
             f"{rare} classes of the target {name!r} have a single row, such as {rarest!r}, and "
             f"each needs one to train on and one to test on; remove or join such classes"
         )
@@ -217,12 +219,12 @@ def _labels(target: Column) -> Any:
 
 def _time(column: Column) -> Any:
     if column.kind not in ("date", "number"):
-        raise UsageMistake(
+        raise UserError(
             f"argument --time-column: {column.name!r} holds {_words(column)}, but must hold "
             f"dates (such as 2024-12-31) or numbers"
         )
     if column.n_missing:
-        raise UsageMistake(
+        raise UserError(
             f"argument --time-column: {column.name!r} has {column.n_missing:,} gaps; fill "
             f"them, or remove the rows"
         )
@@ -267,7 +269,10 @@ def _notes(column: Column, target: Column) -> list[str]:
     if column.kind == target.kind and column.values.equals(target.values):
         return [f"column {column.name!r} equals the target: is it known when you predict?"]
     if column.kind == "text" and column.n_distinct > 1000:
-        return [f"column {column.name!r} is a category of {column.n_distinct:,} levels"]
+        return [
+            f"column {column.name!r} is a category of {column.n_distinct:,} levels, for each "
+            f"of which --preset td-s and plain add a column; td does not"
+        ]
     return []
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from bpnet.cli import data_files
 from bpnet.cli.columns import column_of
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output
 from bpnet.cli.results import Predictions, measured, rows_of
@@ -40,20 +40,20 @@ def predict(
 
     Raises
     ------
-    UsageMistake, OSError
+    UserError, OSError
         If an argument is wrong, or the file cannot be written.
     """
     output = Output(options.as_json)
     target = _writable(out, force)
     loaded = read(options.model, options.backend)
     if proba and not loaded.is_classifier:
-        raise UsageMistake("argument --proba: the model predicts no classes with labels")
+        raise UserError("argument --proba: the model predicts no classes with labels")
     source = data_files.source_of(options.data, options.separator, options.encoding)
     parts = _parts(loaded, source, proba, keep, chunk)
     write = _write_csv if target.suffix.lower() == ".csv" else _write_parquet
     n_rows = write(target, parts)
     if not n_rows:
-        raise UsageMistake(f"{options.data!r} has no row below its column names")
+        raise UserError(f"{options.data!r} has no row below its column names")
     output.say(f"{n_rows:,} predictions: {target}")
     output.document({"rows": n_rows, "out": str(target)})
     return 0
@@ -64,22 +64,22 @@ def evaluate(options: Options, target: str | None) -> int:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If an argument is wrong.
     """
     output, loaded = Output(options.as_json), read(options.model, options.backend)
     name = target if target is not None else loaded.target
     if name is None:
-        raise UsageMistake("the model does not say what it predicts; pass --target")
+        raise UserError("the model does not say what it predicts; pass --target")
     if not hasattr(loaded.model, "predict") or not hasattr(loaded.model, "get_params"):
-        raise UsageMistake(
+        raise UserError(
             f"{options.model!r} holds a network without labels; evaluate it in Python: "
             f"bpnet.load({options.model!r}).evaluate(X, y)"
         )
     source = data_files.source_of(options.data, options.separator, options.encoding)
     frame = data_files.read(source, tuple(loaded.features))
     if name not in frame.columns:
-        raise UsageMistake(f"the table has no column {name!r} with the targets; pass --target")
+        raise UserError(f"the table has no column {name!r} with the targets; pass --target")
     predictions, n_without = _of_known(loaded, frame, name)
     if n_without:
         output.note(f"note: {n_without:,} rows without a known target are left out")
@@ -107,7 +107,7 @@ def _of_known(loaded: Loaded, frame: Any, name: str) -> tuple[Predictions, int]:
     found = np.array([codes.get(value, -1) for value in column.values.to_list()])
     unknown = column.values.filter((found < 0) & column.values.is_not_null().to_numpy())
     if len(unknown):
-        raise UsageMistake(
+        raise UserError(
             f"column {name!r} has the class {unknown[0]!r}, which the model does not know; it "
             f"has {', '.join(map(repr, labels[:8]))}"
         )
@@ -120,10 +120,10 @@ def _of_known(loaded: Loaded, frame: Any, name: str) -> tuple[Predictions, int]:
 
 def _check_some(n_rows: int, name: str) -> None:
     if not n_rows:
-        raise UsageMistake(f"column {name!r} is empty, so there is nothing to compare with")
+        raise UserError(f"column {name!r} is empty, so there is nothing to compare with")
 
 
-# --- predicting in parts ------------------------------------------------------------------------
+# --- predicting in parts ----------------------------------------------------------------------
 
 
 def _parts(
@@ -134,9 +134,9 @@ def _parts(
         if frame.height == 0:
             continue
         if unknown := [name for name in keep if name not in frame.columns]:
-            raise UsageMistake(f"argument --keep: there is no column {unknown[0]!r}")
+            raise UserError(f"argument --keep: there is no column {unknown[0]!r}")
         X = loaded.table(frame)
-        yield pl.DataFrame([frame[name] for name in keep]).hstack(_columns(loaded, X, proba))
+        yield pl.DataFrame([*(frame[name] for name in keep), *_columns(loaded, X, proba)])
 
 
 def _columns(loaded: Loaded, X: Any, proba: bool) -> list[Any]:
@@ -160,13 +160,13 @@ def _columns(loaded: Loaded, X: Any, proba: bool) -> list[Any]:
 def _writable(out: str, force: bool) -> Path:
     path = Path(out)
     if path.suffix.lower() not in _ENDINGS:
-        raise UsageMistake(f"argument --out: must end in .csv or .parquet, got {out!r}")
+        raise UserError(f"argument --out: must end in .csv or .parquet, got {out!r}")
     if path.is_dir():
-        raise UsageMistake(f"argument --out: {out!r} is a folder")
+        raise UserError(f"argument --out: {out!r} is a folder")
     if path.exists() and not force:
-        raise UsageMistake(f"{out!r} exists already; pass --force to replace it")
+        raise UserError(f"{out!r} exists already; pass --force to replace it")
     if not path.parent.is_dir():
-        raise UsageMistake(f"argument --out: there is no folder {str(path.parent)!r}")
+        raise UserError(f"argument --out: there is no folder {str(path.parent)!r}")
     return path
 
 
@@ -205,7 +205,7 @@ def _temporary(path: Path) -> str:
     try:
         descriptor, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
     except OSError as error:
-        raise UsageMistake(
+        raise UserError(
             f"argument --out: cannot write {str(path)!r}: {error.strerror}"
         ) from None
     os.close(descriptor)

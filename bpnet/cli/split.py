@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from bpnet.cli.failures import UsageMistake
+from bpnet.cli.failures import UserError
 from bpnet.cli.plan import Plan
 
 
@@ -26,7 +26,7 @@ def split_of(plan: Plan, test_size: float, seed: int) -> Split:
 
     Raises
     ------
-    UsageMistake
+    UserError
         If a class would have no row to train on.
     """
     rows = np.arange(len(plan.y))
@@ -41,7 +41,7 @@ def split_of(plan: Plan, test_size: float, seed: int) -> Split:
     if classes is not None:
         n_classes = len(np.unique(classes))
         if n_test < n_classes or len(rows) - n_test < n_classes:
-            raise UsageMistake(
+            raise UserError(
                 f"argument --test-size: {test_size:g} of {len(rows)} rows are {n_test}, but "
                 f"each of {n_classes} classes needs a row to train on and one to test on"
             )
@@ -54,7 +54,7 @@ def split_of(plan: Plan, test_size: float, seed: int) -> Split:
 
 def _check_classes(labels: Any) -> None:
     if len(np.unique(labels)) < 2:
-        raise UsageMistake(
+        raise UserError(
             f"all rows before the test set have the same class, {labels[0]!r}; choose a "
             f"smaller --test-size or another --time-column"
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
-from bpnet.cli.failures import CommandFailure, UsageMistake
+from bpnet.cli.failures import CommandError, UserError
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
 from bpnet.cli.progress import ProgressLine
@@ -40,13 +40,13 @@ def train(options: Options) -> int:
 
     Raises
     ------
-    UsageMistake, CommandFailure, bpnet.BackendError, OSError
+    UserError, CommandError, bpnet.BackendError, OSError
         If something about the options or the data is wrong; or if training failed.
     """
     output = Output(options.as_json)
     backend = get_backend(options.backend)
-    folder = _folder(options)
     source = data_files.source_of(options.data, options.separator, options.encoding)
+    folder = _folder(options)
     frame = data_files.read(source)
     plan = plan_of(frame, options.choices)
     split = split_of(plan, options.test_size, options.seed)
@@ -74,22 +74,36 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
     output.table(rows_of(run.results))
     output.say()
     stopped = f", stopped: {history.stopped}" if history.stopped else ""
+    trained = run.record["training"]
     output.table(
         [
-            ("trained", f"{history.epochs} of {run.record['training']['planned_epochs']} epochs "
-             f"in {run.record['training']['seconds']:.1f} s, best epoch "
-             f"{run.model.best_epoch_}{stopped}"),
+            ("trained", f"{history.epochs} of {trained['planned_epochs']} epochs in "
+             f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{stopped}"),
             ("model", str(folder / MODEL)),
             ("report", str(folder / REPORT)),
         ]
     )  # fmt: skip
-    output.document(
-        run.record | {"model": str(folder / MODEL), "report": str(folder / REPORT)}
-    )
+    for advice in _advice(run):
+        output.note(f"note: {advice}")
+    output.document(run.record | {"model": str(folder / MODEL), "report": str(folder / REPORT)})
     if history.stopped == "interrupted":
         output.note("bpnet train: interrupted; the best epoch so far was saved")
         return 130
     return 0
+
+
+def _advice(run: Run) -> list[str]:
+    """Return what may make the model better."""
+    first, planned, found = run.results[0], run.record["training"]["planned_epochs"], []
+    sign = 1.0 if first.better == "higher" else -1.0
+    if sign * first.value < sign * first.baseline:
+        found.append(f"the {first.metric} is worse than that of a constant prediction")
+    if planned < run.options.epochs:
+        found.append(
+            f"there was time for {planned} of {run.options.epochs} epochs; a longer "
+            f"--time-limit, --preset td-s or another --backend may predict better"
+        )
+    return found
 
 
 # --- before training --------------------------------------------------------------------------
@@ -101,13 +115,13 @@ def _folder(options: Options) -> Path:
     while (shorter := Path(name).stem) != name:
         name = shorter
     folder = Path(options.out if options.out is not None else f"{name}-model")
-    if not str(options.out or name).strip() or "\0" in str(folder):
-        raise UsageMistake(f"argument --out: must name a folder, got {options.out!r}")
+    if options.out is not None and (not options.out.strip() or "\0" in options.out):
+        raise UserError(f"argument --out: must name a folder, got {options.out!r}")
     if folder.exists() and not folder.is_dir():
-        raise UsageMistake(f"argument --out: {str(folder)!r} is a file, not a folder")
+        raise UserError(f"argument --out: {str(folder)!r} is a file, not a folder")
     taken = [name for name in (MODEL, REPORT) if (folder / name).exists()]
     if taken and not options.force:
-        raise UsageMistake(
+        raise UserError(
             f"{str(folder / taken[0])!r} exists already; pass --force to replace it, or "
             f"another --out"
         )
@@ -121,7 +135,7 @@ def _make(folder: Path) -> None:
             safetensors_file.check_writable(folder / name)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(";")[0]
-        raise UsageMistake(
+        raise UserError(
             f"argument --out: cannot write into {str(folder)!r}: {reason}"
         ) from None
 
@@ -181,11 +195,11 @@ def _fitted(
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model.fit(plan.X[rows], plan.y[rows])
+            model.fit(plan.table[rows], plan.y[rows])
     except MemoryError as error:
-        raise CommandFailure(f"training needs more memory than there is: {error}") from error
+        raise CommandError(f"training needs more memory than there is: {error}") from error
     except (ValueError, TypeError) as error:
-        raise UsageMistake(str(error)) from error
+        raise UserError(str(error)) from error
     for text in dict.fromkeys(one_line(str(warning.message)) for warning in caught):
         output.note(f"note: {text}")
     if model.history_.epochs == 0:
@@ -195,20 +209,20 @@ def _fitted(
 
 def predicted(model: Any, plan: Plan, split: Split) -> Predictions:
     """Return what a model says of the test rows."""
-    X, y, known = plan.X[split.test], plan.y[split.test], plan.y[split.training]
+    X, y, known = plan.table[split.test], plan.y[split.test], plan.y[split.training]
     if plan.task == "regression":
         return Predictions(y, model.predict(X), float(np.mean(known)), None)
     classes = model.classes_
     is_known = np.isin(y, classes)  # a split in time may test classes that came later
     X, y = X.filter(is_known), y[is_known]
     if not len(y):
-        raise UsageMistake("no class of the test rows occurs in training; use another split")
+        raise UserError("no class of the test rows occurs in training; use another split")
     shares = np.bincount(np.searchsorted(classes, known), minlength=len(classes)) / len(known)
     codes = np.searchsorted(classes, y)
     return Predictions(codes, model.predict_proba(X), shares, classes.tolist())
 
 
-# --- what is remembered -------------------------------------------------------------------------
+# --- what is remembered -----------------------------------------------------------------------
 
 
 def _record(
@@ -251,7 +265,7 @@ def _diagnosis(history: Any) -> dict[str, Any]:
 
 
 def reproduction(options: Options, planned: int) -> str:
-    """Return the command that trains the same model: with the epochs that there was time for."""
+    """Return the command that trains the same model, with the epochs there was time for."""
     words = ["bpnet", "train", options.data, "--target", options.choices.target]
     choices = options.choices
     if choices.task != "auto":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +24,8 @@ from bpnet.cli.results import Predictions
 _INK, _FAINT, _FIRST, _SECOND = "#010203", "#010204", "#010205", "#010206"
 _VARIABLES = {_INK: "--ink", _FAINT: "--faint", _FIRST: "--first", _SECOND: "--second"}
 _STYLE = {
-    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10.5,
+    "svg.fonttype": "none", "text.parse_math": False,
+    "font.family": "sans-serif", "font.size": 10.5,
     "axes.edgecolor": _FAINT, "axes.labelcolor": _INK, "xtick.color": _INK,
     "ytick.color": _INK, "text.color": _INK, "axes.spines.top": False,
     "axes.spines.right": False, "legend.frameon": False, "grid.color": _FAINT,
@@ -48,7 +50,8 @@ class Picture:
     def svg(self, title: str, description: str) -> str:
         """Return an SVG element that screen readers announce by title and description."""
         stream = io.StringIO()
-        with mpl.rc_context({**_STYLE, "svg.hashsalt": self.name}):
+        with mpl.rc_context({**_STYLE, "svg.hashsalt": self.name}), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # the browser has other fonts
             self.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
         text = stream.getvalue()
         text = text[text.index("<svg") :]
@@ -76,7 +79,9 @@ def learning_curves(history: Any, names: list[str], label: str, name: str) -> st
         values = history[metric]
         shown = "validation" if metric.startswith("val_") else "training"
         with mpl.rc_context(_STYLE):
-            picture.ax.plot(range(1, len(values) + 1), values, style, color=color, label=shown)
+            marker = "o" if len(values) == 1 else None
+            picture.ax.plot(range(1, len(values) + 1), values, style, color=color,
+                            label=shown, marker=marker)  # fmt: skip
         words.append(f"{shown} from {values[0]:.3g} to {values[-1]:.3g}")
     best = history.best_epoch
     with mpl.rc_context(_STYLE):
@@ -84,6 +89,7 @@ def learning_curves(history: Any, names: list[str], label: str, name: str) -> st
             picture.ax.axvline(best, color=_INK, linestyle=":", linewidth=1.2,
                                label=f"best epoch ({best})")  # fmt: skip
         picture.ax.set(xlabel="epoch", ylabel=label)
+        picture.ax.set_xlim(0.5, history.epochs + 0.5)
         picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         picture.ax.legend()
     return picture.svg(
@@ -173,7 +179,7 @@ def importance_bars(names: list[str], means: Any, spreads: Any, metric: str) -> 
     with mpl.rc_context(_STYLE):
         picture.ax.barh(places, means, xerr=spreads, color=_FIRST, ecolor=_INK,
                         error_kw={"linewidth": 1.0})  # fmt: skip
-        picture.ax.set_yticks(places, [name.replace("$", r"\$") for name in shown])
+        picture.ax.set_yticks(places, shown)
         picture.ax.grid(visible=False, axis="y")
         picture.ax.set(xlabel=f"increase of the {metric}")
     return picture.svg(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 
 from bpnet.cli.report.style import CSS
+
+# Cells that stand on the right.
+_NUMBER = re.compile(r"-?[\d,.]+(e[-+]\d+)?( \(\d+%\))?|-")
 
 
 class Markup(str):
@@ -56,11 +60,17 @@ def table(
 
     `shades` from 0 to 1 color the other cells; the numbers in them say the same.
     """
-    top = "".join(f'<th scope="col">{Markup.of(cell)}</th>' for cell in head)
+    columns = list(zip(*rows, strict=True))[1:] or [()] * (len(head) - 1)
+    kinds = ["", *(' class="number"' if all(map(_NUMBER.fullmatch, column)) else ""
+                   for column in columns)]  # fmt: skip
+    top = "".join(
+        f'<th scope="col"{kind}>{Markup.of(cell)}</th>'
+        for cell, kind in zip(head, kinds, strict=True)
+    )
     body = []
     for k, (first, *cells) in enumerate(rows):
         found = "".join(
-            f"<td{_shade(shades, k, n)}{_kind(cell)}>{Markup.of(cell)}</td>"
+            f"<td{_shade(shades, k, n)}{kinds[n + 1]}>{Markup.of(cell)}</td>"
             for n, cell in enumerate(cells)
         )
         body.append(f'<tr><th scope="row">{Markup.of(first)}</th>{found}</tr>')
@@ -75,11 +85,6 @@ def _shade(shades: Sequence[Sequence[float]] | None, row: int, cell: int) -> str
     if shades is None or shades[row][cell] <= 0.0:
         return ""
     return f' style="--share:{45.0 * shades[row][cell]:.0f}%"'
-
-
-def _kind(cell: str) -> str:
-    """Return the class of a number, which stands on the right."""
-    return ' class="number"' if cell[:1].isdigit() or cell[:1] == "-" else ""
 
 
 def document(title: str, sections: Sequence[Markup]) -> str:

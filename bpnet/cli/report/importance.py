@@ -39,23 +39,23 @@ class Importance(NamedTuple):
 
 
 def importance_of(model: Any, X: Any, predictions: Predictions, task: str) -> Importance:
-    """Return by how much the predictions get worse when a column of the test rows is permuted."""
+    """Return how much worse predictions get when a column of the test rows is permuted."""
     rng = np.random.default_rng(0)
     rows = rng.permutation(X.height)[:_ROWS]
     X, y = X[rows], predictions.y[rows]
     metric = main_metric(task)
     base = metric(y, predictions.outputs[rows])
     predict = model.predict_proba if task == "classification" else model.predict
+    n, copies = X.height, pl.concat([X] * _REPEATS)
     deadline = time.perf_counter() + _SECONDS
     found: dict[str, Any] = {}
     for name in X.columns:
         if time.perf_counter() > deadline:
             break
-        worse = []
-        for _ in range(_REPEATS):
-            mixed = X[name].gather(rng.permutation(X.height))
-            worse.append(metric(y, predict(X.with_columns(mixed.alias(name)))) - base)
-        found[name] = worse
+        order = np.concatenate([rng.permutation(n) for _ in range(_REPEATS)])
+        outputs = predict(copies.with_columns(X[name].gather(order).alias(name)))
+        parts = np.split(np.asarray(outputs), _REPEATS)
+        found[name] = [metric(y, part) - base for part in parts]
     names = sorted(found, key=lambda name: -float(np.mean(found[name])))
     return Importance(
         names[:SHOWN],
@@ -71,7 +71,9 @@ def profile(values: Any) -> str:
     known = values.drop_nulls()
     if values.dtype == pl.String:
         counts = known.value_counts(sort=True)
-        shown = [f"{level[:24]} ({count / len(known):.0%})" for level, count in counts.head(3).rows()]
+        shown = [
+            f"{level[:24]} ({count / len(known):.0%})" for level, count in counts.head(3).rows()
+        ]
         return ", ".join(shown) + (", ..." if counts.height > 3 else "")
     low, middle, high = known.min(), known.median(), known.max()
     return f"{low:.4g} to {high:.4g}, median {middle:.4g}"

@@ -136,7 +136,7 @@ def _calibration(run: Run) -> Markup:
 
 
 def _importance(run: Run) -> Markup:
-    X = run.plan.X[run.split.test]
+    X = run.plan.table[run.split.test]
     if run.predictions.classes is not None:  # without classes that came later
         X = X.filter(np.isin(run.plan.y[run.split.test], run.model.classes_))
     found = importance_of(run.model, X, run.predictions, run.plan.task)

@@ -27,15 +27,20 @@ p { max-width: 44rem; margin: 0.5rem 0; }
 figure { margin: 0.5rem 0; max-width: 30rem; }
 svg { display: block; width: 100%; height: auto; }
 .table { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; min-width: min(100%, 26rem);
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem; }
-th, td { padding: 0.35rem 0.9rem 0.35rem 0; text-align: left; vertical-align: top;
+th, td { padding: 0.35rem 0.6rem 0.35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--faint); overflow-wrap: normal; }
 td { background: color-mix(in srgb, var(--first) var(--share, 0%), transparent); }
-td[style] { padding-left: 0.9rem; }
+td, thead th + th { padding-left: 0.9rem; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 600; }
-td.number { text-align: right; }
+td { white-space: nowrap; }
+td:last-child { white-space: normal; }
+td:last-child:not(.number) { min-width: 12rem; }
+.number { text-align: right; white-space: nowrap; }
+thead .number { white-space: normal; }
 dl { margin: 0; }
 dl div { display: grid; grid-template-columns: 9rem 1fr; gap: 0 1rem; padding: 0.3rem 0;
   border-bottom: 1px solid var(--faint); }
