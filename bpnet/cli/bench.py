@@ -102,7 +102,7 @@ def _advice(found: list[Timed]) -> str:
     advice += f", {best.speed / second.speed:.1f} times as fast as {second.backend}"
     if best.first > second.first:  # rows after which it has made up for its start
         rows = (best.first - second.first) / (1 / second.speed - 1 / best.speed)
-        advice += f"; it starts slower, which pays from {rows:,.0f} rows in all epochs on"
+        advice += f"; its slower start is made up after {rows:,.0f} rows, over all epochs"
     return advice
 
 

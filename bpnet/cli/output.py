@@ -60,5 +60,7 @@ def plain(value: Any) -> Any:
 
 
 def number(value: float) -> str:
-    """Return a number in four significant digits, "-" if it is unknown."""
-    return "-" if not math.isfinite(value) else f"{value:.4g}"
+    """Return a number in four significant digits or all of its whole ones, "-" for NaN."""
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else str(value)
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

@@ -108,7 +108,7 @@ def plan_of(frame: Any, choices: Choices) -> Plan:
     target = column_of(frame[choices.target])
     is_known = target.values.is_not_null()
     if target.n_missing:
-        notes.append(f"{target.n_missing:,} rows without a target are left out")
+        notes.append(f"rows without a target, which are left out: {target.n_missing:,}")
         target = target.take(is_known)
     if len(target.values) < _FEWEST_ROWS:
         raise UserError(

@@ -82,7 +82,7 @@ def evaluate(options: Options, target: str | None) -> int:
         raise UserError(f"the table has no column {name!r} with the targets; pass --target")
     predictions, n_without = _of_known(loaded, frame, name)
     if n_without:
-        output.note(f"note: {n_without:,} rows without a known target are left out")
+        output.note(f"note: rows without a target, which are left out: {n_without:,}")
     results = measured(predictions)
     output.say(f"{options.model} on {len(predictions.y):,} rows of {options.data}\n")
     output.table(rows_of(results))

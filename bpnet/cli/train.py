@@ -99,9 +99,10 @@ def _advice(run: Run) -> list[str]:
     if sign * first.value < sign * first.baseline:
         found.append(f"the {first.metric} is worse than that of a constant prediction")
     if planned < run.options.epochs:
+        simpler = ", the simpler --preset td-s" if run.options.preset == "td" else ""
         found.append(
             f"there was time for {planned} of {run.options.epochs} epochs; a longer "
-            f"--time-limit, --preset td-s or another --backend may predict better"
+            f"--time-limit{simpler} or another --backend (bpnet bench) may predict better"
         )
     return found
 

@@ -139,7 +139,7 @@ def test_rows_without_a_target_are_left_out(model, people, tmp_path, capsys):
     assert main(["evaluate", model, "t.csv"]) == 0
     out, err = capsys.readouterr()
     assert "on 90 rows" in out
-    assert err == "note: 1 rows without a known target are left out\n"
+    assert err == "note: rows without a target, which are left out: 1\n"
 
 
 # --- info and diagnose -----------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_the_advice_compares_speeds():
     fast, slow = Timed("jax:cpu", 5.0, 2000.0), Timed("numpy:cpu", 1.0, 1000.0)
     found = _advice([slow, fast])
     assert "use --backend jax:cpu, 2.0 times as fast as numpy:cpu" in found
-    assert "from 8,000 rows" in found
+    assert "after 8,000 rows" in found
     assert "about as fast" in _advice([fast, fast._replace(backend="torch:cpu", speed=1990.0)])
     assert "no backend" in _advice([])
 

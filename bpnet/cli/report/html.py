@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from bpnet.cli.report.style import CSS
 
 # Cells that stand on the right.
-_NUMBER = re.compile(r"-?[\d,.]+(e[-+]\d+)?( \(\d+%\))?|-")
+_NUMBER = re.compile(r"-?[\d,.]+(e[-+]\d+)?( \(<?\d+%\))?|-")
 
 
 class Markup(str):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from bpnet.cli.output import number
 from bpnet.cli.results import Predictions, main_metric
 
 # Test rows, repetitions and seconds that it may take.
@@ -66,14 +67,20 @@ def importance_of(model: Any, X: Any, predictions: Predictions, task: str) -> Im
     )
 
 
+def share(part: int, whole: int) -> str:
+    """Return a share in percent; a small one is not nothing."""
+    return "<1%" if 0 < part < 0.01 * whole else f"{part / whole:.0%}"
+
+
 def profile(values: Any) -> str:
     """Return what a column holds, in a few words: quantiles, or the most frequent levels."""
     known = values.drop_nulls()
     if values.dtype == pl.String:
         counts = known.value_counts(sort=True)
         shown = [
-            f"{level[:24]} ({count / len(known):.0%})" for level, count in counts.head(3).rows()
+            f"{level[:24]} ({share(count, len(known))})"
+            for level, count in counts.head(3).rows()
         ]
         return ", ".join(shown) + (", ..." if counts.height > 3 else "")
     low, middle, high = known.min(), known.median(), known.max()
-    return f"{low:.4g} to {high:.4g}, median {middle:.4g}"
+    return f"{number(low)} to {number(high)}, median {number(middle)}"

@@ -9,7 +9,7 @@ import numpy as np
 from bpnet.cli.output import number
 from bpnet.cli.report import figures
 from bpnet.cli.report.html import Markup, definitions, document, paragraph, section, table
-from bpnet.cli.report.importance import importance_of, profile
+from bpnet.cli.report.importance import importance_of, profile, share
 from bpnet.cli.results import rows_of
 from bpnet.cli.run import Run
 
@@ -50,7 +50,8 @@ def _summary(run: Run) -> Markup:
             ],
         ),
         paragraph(
-            f"Trained on {rows['training']:,} rows for {history.epochs} epochs in "
+            f"Trained on {rows['training']:,} rows for "
+            f"{history.epochs} epoch{'s' * (history.epochs != 1)} in "
             f"{run.record['training']['seconds']:.1f} s; {rows['validation']:,} rows chose "
             f"the weights of epoch {run.model.best_epoch_}. The intervals are of the "
             f"bootstrap over the test rows."
@@ -129,9 +130,10 @@ def _calibration(run: Run) -> Markup:
         picture = figures.reliability(run.predictions)
         text = (
             "Test rows in groups of similar probability: on the line, probabilities are as "
-            "often right as they state. The training smooths labels, which keeps them away "
-            "from 0 and 1."
+            "often right as they state."
         )
+        if run.options.preset != "plain":
+            text += " The training smooths labels, which keeps them away from 0 and 1."
     return section("Calibration", paragraph(text), figure_row([picture]))
 
 
@@ -157,7 +159,7 @@ def _data(run: Run) -> Markup:
     total = len(run.plan.y)
     rows = [
         (c.name, {"number": "number", "bool": "truth value"}.get(c.kind, "category"),
-         f"{c.n_missing:,} ({c.n_missing / total:.0%})" if c.n_missing else "0",
+         f"{c.n_missing:,} ({share(c.n_missing, total)})" if c.n_missing else "0",
          f"{c.n_distinct:,}", profile(c.values))
         for c in columns
     ]  # fmt: skip
