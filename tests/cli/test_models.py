@@ -119,17 +119,18 @@ def test_several_classes_and_numbers_as_scikit_learn():
     assert found["R2"] == pytest.approx(r2_score(y, predicted))
 
 
-def test_the_intervals_are_those_of_scipy():
+def test_the_intervals_are_those_of_scipy(monkeypatch):
     from scipy.stats import bootstrap
 
     from bpnet.cli.results import Predictions, measured
 
+    monkeypatch.setattr("bpnet.cli.results._RESAMPLES", 10_000)
     rng = np.random.default_rng(1)
     y, predicted = rng.normal(size=200), np.zeros(200)
     (_, mae, _) = measured(Predictions(y, predicted, 0.0, None))
     theirs = bootstrap((np.abs(y),), np.mean, method="percentile", rng=rng).confidence_interval
-    assert mae.low == pytest.approx(theirs.low, rel=0.05)
-    assert mae.high == pytest.approx(theirs.high, rel=0.05)
+    assert mae.low == pytest.approx(theirs.low, rel=0.005)
+    assert mae.high == pytest.approx(theirs.high, rel=0.005)
 
 
 def test_rows_without_a_target_are_left_out(model, people, tmp_path, capsys):

@@ -19,6 +19,7 @@ from sklearn.datasets import dump_svmlight_file
 
 import bpnet
 from bpnet.cli import data_files
+from bpnet.cli.columns import GAPS
 from bpnet.cli.main import main
 from bpnet.cli.plan import Choices, plan_of
 from bpnet.cli.split import split_of
@@ -289,6 +290,14 @@ def test_columns_that_are_left_out(values, reason):
     assert reason in found.left_out[0].reason
 
 
+@pytest.mark.parametrize("gap", GAPS)
+def test_what_stands_for_a_gap(gap):
+    frame = {"n": ["1.5", gap, "2"] * 20, "t": ["a", f" {gap} ", "b"] * 20, "y": [0, 1] * 30}
+    number, text = plan(frame, "y").features
+    assert (number.kind, number.n_missing) == ("number", 20)
+    assert (text.kind, text.n_missing, text.n_distinct) == ("text", 20, 2)
+
+
 def test_ids_are_kept_on_demand_and_codes_become_categories():
     frame = {"nr": list(range(N)), "zip": [10000 + k % 7 for k in range(N)],
              "y": [0, 1] * (N // 2)}  # fmt: skip
@@ -312,9 +321,10 @@ def test_a_column_that_equals_the_target_is_pointed_out():
 
 def test_the_test_rows_are_stratified_or_the_last_ones():
     frame = {"x": NUMBERS, "day": NUMBERS[::-1], "y": [0, 0, 1] * (N // 3)}
-    split = split_of(plan(frame, "y"), 0.3, 0)
-    assert_array_equal(np.sort([*split.training, *split.test]), np.arange(N))
-    assert plan(frame, "y").y[split.test].mean() == pytest.approx(1 / 3)
+    for seed in range(5):
+        split = split_of(plan(frame, "y"), 0.3, seed)
+        assert_array_equal(np.sort([*split.training, *split.test]), np.arange(N))
+        assert plan(frame, "y").y[split.test].mean() == pytest.approx(1 / 3)
     late = split_of(plan(frame, "y", time="day"), 0.3, 0)
     day = np.array(frame["day"])
     assert day[late.training].max() <= day[late.test].min()
