@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import tomllib
 from pathlib import Path
 
 import grimp
@@ -55,17 +54,6 @@ def test_only_backends_import_the_top_level_package(graph):
     assert graph.find_modules_that_directly_import("bpnet") <= {
         module for module in graph.modules if module.startswith("bpnet_backends")
     }
-
-
-def test_the_distribution_holds_all_packages():
-    """setuptools packs those that are listed; others are missing only in what is installed."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packages = {
-        ".".join((name, *path.parent.relative_to(folder).parts))
-        for name, folder in FOLDERS.items()
-        for path in folder.rglob("__init__.py")
-    }
-    assert set(settings["tool"]["setuptools"]["packages"]) == packages
 
 
 def test_the_package_has_few_top_level_modules():
