@@ -13,7 +13,9 @@ GAPS = ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "null", "NULL", "N
 _DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%dT%H%M%S")
 _TIMES = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%.f",
           "%Y-%m-%dT%H:%M:%S%.fZ", "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M")  # fmt: skip
-_TRUTH = ("true", "false")
+TRUTH = ("true", "false")
+# What can be learned from.
+KINDS = ("number", "text", "bool")
 
 
 class Column(NamedTuple):
@@ -42,7 +44,7 @@ class Column(NamedTuple):
         return _counted(self.name, self.kind, self.values.filter(rows))
 
 
-def column_of(series: Any, kind: str | None = None) -> Column:
+def column_of(series: Any, kind: str | None = None, first_row: int = 0) -> Column:
     """Return a column of a file.
 
     Parameters
@@ -51,6 +53,8 @@ def column_of(series: Any, kind: str | None = None) -> Column:
         As it was read: of text if the file does not say more.
     kind : str or None
         What a model was trained on, to which the column is converted; None is found out.
+    first_row : int
+        The rows before it in its file, for errors.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def column_of(series: Any, kind: str | None = None) -> Column:
     if kind is None:
         kind, values = _found(series)
     else:
-        values = _converted(series, kind)
+        values = _converted(series, kind, first_row)
     return _counted(series.name, kind, values)
 
 
@@ -87,13 +91,13 @@ def _found(series: Any) -> tuple[str, Any]:
     if numbers.null_count() == known:
         return "number", numbers
     lower = text.str.to_lowercase()
-    if lower.drop_nulls().is_in(_TRUTH).all():
+    if lower.drop_nulls().is_in(TRUTH).all():
         return "bool", lower
     dates = _as_dates(text)
     return ("text", text) if dates is None else ("date", dates)
 
 
-def _converted(series: Any, kind: str) -> Any:
+def _converted(series: Any, kind: str, first_row: int) -> Any:
     """Return the values of a column as the kind that a model was trained on."""
     dtype = series.dtype
     if kind == "number":
@@ -106,7 +110,7 @@ def _converted(series: Any, kind: str) -> Any:
             row = wrong.arg_max()
             raise UserError(
                 f"column {series.name!r} must hold numbers, as in training; got "
-                f"{text[row]!r} in row {row + 1}"
+                f"{text[row]!r} in row {first_row + row + 1:,}"
             )
         return numbers
     text = _as_text(series)

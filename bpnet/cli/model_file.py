@@ -6,10 +6,14 @@ column holds, and how the model was trained and tested.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bpnet.cli.columns import Column, column_of, frame_of
-from bpnet.cli.failures import UserError
+import numpy as np
+
+from bpnet.cli.columns import KINDS, Column, column_of, frame_of
+from bpnet.cli.failures import CommandError, UserError
 from bpnet.common.suggestions import did_you_mean
 from bpnet.errors import ModelFileError
 from bpnet.estimators._files import contents
@@ -50,6 +54,8 @@ class Loaded(NamedTuple):
     def table(self, frame: Any, first_row: int = 0) -> Any:
         """Return the columns of a file that the model takes, as a frame.
 
+        `first_row` is the number of rows before it in the file, for errors.
+
         Raises
         ------
         UserError
@@ -64,8 +70,24 @@ class Loaded(NamedTuple):
             )
         columns: list[Column] = []
         for name, kind in names.items():
-            columns.append(column_of(frame[name], kind))
+            columns.append(column_of(frame[name], kind, first_row))
         return frame_of(columns)
+
+    def predict(self, X: Any) -> Any:
+        """Return what the model predicts for a table.
+
+        Raises
+        ------
+        UserError
+            If the model refuses it, such as for an infinity.
+        """
+        with _refusals():
+            return np.asarray(self.model.predict(X))
+
+    def probabilities(self, X: Any) -> Any:
+        """Return the probability of each class for the rows of a table, as `predict`."""
+        with _refusals():
+            return np.asarray(self.model.predict_proba(X))
 
 
 def save(estimator: Any, record: dict[str, Any], path: str) -> None:
@@ -75,9 +97,15 @@ def save(estimator: Any, record: dict[str, Any], path: str) -> None:
     ------
     OSError
         If the file cannot be written.
+    CommandError
+        If a file cannot hold so much, such as the levels of an id.
     """
-    document, tensors = contents(estimator)
-    safetensors_file.write(path, safetensors_file.encode({**document, RECORD: record}, tensors))
+    try:
+        document, tensors = contents(estimator)
+        content = safetensors_file.encode({**document, RECORD: record}, tensors)
+    except (ValueError, TypeError) as error:
+        raise CommandError(f"the model cannot be saved: {error}") from error
+    safetensors_file.write(path, content)
 
 
 def read(path: str, backend: str | None = None) -> Loaded:
@@ -100,14 +128,39 @@ def read(path: str, backend: str | None = None) -> Loaded:
     return Loaded(model, record if _is_record(record) else {})
 
 
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Let what a model refuses be the mistake of who passes it."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from error
+
+
+# The lists of a record, with the entries of each and their types.
+_LISTS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "columns": {"name": str, "kind": str, "missing": int, "distinct": int},
+    "left_out": {"name": str, "reason": str},
+    "test": {"metric": str, "value": (int, float), "low": (int, float), "high": (int, float),
+             "baseline": (int, float), "better": str},
+}  # fmt: skip
+
+
 def _is_record(record: Any) -> bool:
     """Return whether a record is one: a file may hold anything."""
-    if not isinstance(record, dict):
-        return False
-    columns = record.get("columns", [])
-    return isinstance(columns, list) and all(
-        isinstance(column, dict)
-        and isinstance(column.get("name"), str)
-        and column.get("kind") in ("number", "text", "bool")
-        for column in columns
+    return (
+        isinstance(record, dict)
+        and all(_is_list(record.get(name, []), entries) for name, entries in _LISTS.items())
+        and all(column["kind"] in KINDS for column in record.get("columns", []))
+        and isinstance(record.get("constant", 0.0), int | float | list)
+    )
+
+
+def _is_list(value: Any, entries: Mapping[str, Any]) -> bool:
+    """Return whether a value is a list of objects with these entries."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict)
+        and one.keys() == entries.keys()
+        and all(isinstance(one[name], kind) for name, kind in entries.items())
+        for one in value
     )

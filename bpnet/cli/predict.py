@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from bpnet.cli import data_files
-from bpnet.cli.columns import column_of
+from bpnet.cli.columns import TRUTH, column_of
 from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output
@@ -100,9 +100,13 @@ def _of_known(loaded: Loaded, frame: Any, name: str) -> tuple[Predictions, int]:
         _check_some(len(y), name)
         X = loaded.table(frame.filter(is_known))
         constant = float(loaded.record.get("constant", np.mean(y)))
-        return Predictions(y, np.ravel(model.predict(X)), constant, None), frame.height - len(y)
+        return Predictions(y, np.ravel(loaded.predict(X)), constant, None), frame.height - len(
+            y
+        )
     labels = model.classes_.tolist()
-    column = column_of(frame[name], "number" if model.classes_.dtype.kind in "iuf" else "text")
+    kind = "number" if model.classes_.dtype.kind in "iuf" else "text"
+    kind = "bool" if set(labels) <= set(TRUTH) else kind
+    column = column_of(frame[name], kind)
     codes = {label: code for code, label in enumerate(labels)}
     found = np.array([codes.get(value, -1) for value in column.values.to_list()])
     unknown = column.values.filter((found < 0) & column.values.is_not_null().to_numpy())
@@ -113,7 +117,7 @@ def _of_known(loaded: Loaded, frame: Any, name: str) -> tuple[Predictions, int]:
         )
     y = found[found >= 0]
     _check_some(len(y), name)
-    p = model.predict_proba(loaded.table(frame.filter(found >= 0)))
+    p = loaded.probabilities(loaded.table(frame.filter(found >= 0)))
     shares = loaded.record.get("constant", np.bincount(y, minlength=len(labels)) / len(y))
     return Predictions(y, p, np.asarray(shares), labels), frame.height - len(y)
 
@@ -130,12 +134,14 @@ def _parts(
     loaded: Loaded, source: data_files.Source, proba: bool, keep: list[str], chunk: int
 ) -> Iterator[Any]:
     """Yield the predictions of each part of a table as a frame."""
+    first_row = 0
     for frame in data_files.batches(source, chunk, tuple(loaded.features)):
         if frame.height == 0:
             continue
         if unknown := [name for name in keep if name not in frame.columns]:
             raise UserError(f"argument --keep: there is no column {unknown[0]!r}")
-        X = loaded.table(frame)
+        X = loaded.table(frame, first_row)
+        first_row += frame.height
         yield pl.DataFrame([*(frame[name] for name in keep), *_columns(loaded, X, proba)])
 
 
@@ -144,11 +150,11 @@ def _columns(loaded: Loaded, X: Any, proba: bool) -> list[Any]:
     name = loaded.target or "prediction"
     name = f"predicted_{name}" if loaded.target else name
     if not proba:
-        found = np.asarray(loaded.model.predict(X))
+        found = loaded.predict(X)
         if found.ndim == 1 or found.shape[1] == 1:
             return [pl.Series(name, found.reshape(-1))]
         return [pl.Series(f"{name}_{k}", found[:, k]) for k in range(found.shape[1])]
-    p = loaded.model.predict_proba(X)
+    p = loaded.probabilities(X)
     labels = loaded.model.classes_
     chosen = labels[np.argmax(p, axis=1)]
     return [

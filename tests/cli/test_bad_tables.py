@@ -216,6 +216,11 @@ def test_models_that_cannot_be_read(tmp_path, capsys, model):
         ("age,city\n1,Rom\n", ["--out", "p.csv"], "lacks columns.*'paid'"),
         ("age,city,Paid\n1,Rom,true\n", ["--out", "p.csv"], "'paid'; did you mean 'Paid'"),
         ("age,city,paid\n1,Rom,true\nold,Rom,true\n", ["--out", "p.csv"], "'old' in row 2"),
+        (
+            "age,city,paid\n" + "1,Rom,true\n" * 4 + "old,Rom,true\n",
+            ["--out", "p.csv", "--chunk", "2"], "'old' in row 5",
+        ),
+        ("age,city,paid\ninf,Rom,true\n", ["--out", "p.csv"], "'age' .*infinity"),
         ("age,city,paid\n", ["--out", "p.csv"], "no row"),
         ("age,city,paid\n1,Rom,true\n", ["--out", "p.txt"], "must end in .csv or .parquet"),
         ("age,city,paid\n1,Rom,true\n", ["--out", "."], "must end in|is a folder"),
@@ -225,7 +230,7 @@ def test_models_that_cannot_be_read(tmp_path, capsys, model):
         ("age,city,paid\n1,Rom,true\n", ["--out", "p.csv", "--chunk", "0"], "--chunk"),
         ("age,city,paid\n1,Rom,true\n", [], "--out"),
     ],
-)
+)  # fmt: skip
 def test_predictions_that_cannot_be_made(text, arguments, message, model, tmp_path, capsys):
     (tmp_path / "t.csv").write_text(text)
     assert re.search(message, rejected(["predict", model, "t.csv", *arguments], capsys))

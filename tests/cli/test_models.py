@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,8 @@ import bpnet
 from bpnet.cli import data_files, model_file
 from bpnet.cli.commands import COMMANDS
 from bpnet.cli.main import main
+
+QUICK = ("--preset", "td-s", "--epochs", "2", "--time-limit", "0")
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +136,20 @@ def test_the_intervals_are_those_of_scipy(monkeypatch):
     assert mae.high == pytest.approx(theirs.high, rel=0.005)
 
 
+def test_truth_values_are_the_same_in_every_spelling(capsys):
+    rows = [f"{k * 0.37 % 5:.2f},{bool(k % 2)},{k % 5 < 2}" for k in range(40)]
+    Path("t.csv").write_text("x,b,y\n" + "\n".join(rows) + "\n")
+    pl.read_csv("t.csv").write_parquet("t.parquet")
+    assert main(["train", "t.csv", "--target", "y", "--out", "m", *QUICK]) == 0
+    measured = []
+    for name in ("t.csv", "t.parquet"):
+        capsys.readouterr()
+        assert main(["evaluate", "m/model.safetensors", name, "--json"]) == 0
+        measured.append(json.loads(capsys.readouterr().out))
+    assert measured[0] == measured[1]
+    assert measured[0]["rows"] == 40
+
+
 def test_rows_without_a_target_are_left_out(model, people, tmp_path, capsys):
     with open(people, encoding="utf-8") as file:
         text = file.read()
@@ -165,9 +182,17 @@ def test_info_of_a_network_of_python(capsys):
 
 def test_a_record_that_is_none_is_ignored(model, capsys):
     estimator = bpnet.load(model)
-    for record in ([], {"columns": 3}, {"columns": [{"name": 1, "kind": "text"}]}):
+    good = {"name": "age", "kind": "number", "missing": 0, "distinct": 3}
+    for record in (
+        [], {"columns": 3}, {"columns": [1]}, {"columns": [good | {"name": 1}]},
+        {"columns": [good | {"kind": "other"}]}, {"columns": [{"name": "age"}]},
+        {"test": [{"metric": "x"}]}, {"left_out": [{}]}, {"constant": "x"},
+    ):  # fmt: skip
         model_file.save(estimator, record, "odd.safetensors")
         assert model_file.read("odd.safetensors").record == {}
+        assert main(["info", "odd.safetensors"]) == 0
+    model_file.save(estimator, {"columns": [good]}, "good.safetensors")
+    assert model_file.read("good.safetensors").features == {"age": "number"}
 
 
 def test_the_diagnosis_that_was_recorded(model, capsys):

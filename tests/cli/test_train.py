@@ -182,6 +182,17 @@ def test_a_disk_that_becomes_full_names_the_file(people, name, monkeypatch, caps
     )
 
 
+def test_a_model_that_no_file_can_hold(people, monkeypatch, capsys):
+    monkeypatch.setattr("bpnet.serialization.safetensors_file.HEADER_LIMIT", 100)
+    assert main(["train", people, "--target", "buys", "--out", "f", *QUICK]) == 1
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("bpnet train: the model cannot be saved: ")
+    )
+    assert os.listdir("f") == []
+
+
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "bpnet.cli.app", raising=False)
     monkeypatch.delattr(bpnet.cli, "app", raising=False)
