@@ -127,19 +127,20 @@ def test_the_intervals_are_those_of_scipy(monkeypatch):
 
     from bpnet.cli.results import Predictions, measured
 
-    monkeypatch.setattr("bpnet.cli.results._RESAMPLES", 10_000)
+    monkeypatch.setattr("bpnet.cli.results._RESAMPLES", 5_000)
     rng = np.random.default_rng(1)
     y, predicted = rng.normal(size=200), np.zeros(200)
     (_, mae, _) = measured(Predictions(y, predicted, 0.0, None))
     theirs = bootstrap((np.abs(y),), np.mean, method="percentile", rng=rng).confidence_interval
-    assert mae.low == pytest.approx(theirs.low, rel=0.005)
-    assert mae.high == pytest.approx(theirs.high, rel=0.005)
+    assert mae.low == pytest.approx(theirs.low, rel=0.008)
+    assert mae.high == pytest.approx(theirs.high, rel=0.008)
 
 
-def test_truth_values_are_the_same_in_every_spelling(capsys):
+def test_truth_values_are_the_same_in_every_spelling(monkeypatch, capsys):
     rows = [f"{k * 0.37 % 5:.2f},{bool(k % 2)},{k % 5 < 2}" for k in range(40)]
     Path("t.csv").write_text("x,b,y\n" + "\n".join(rows) + "\n")
     pl.read_csv("t.csv").write_parquet("t.parquet")
+    monkeypatch.setattr("bpnet.cli.report.page.report", lambda run: "a page")
     assert main(["train", "t.csv", "--target", "y", "--out", "m", *QUICK]) == 0
     measured = []
     for name in ("t.csv", "t.parquet"):

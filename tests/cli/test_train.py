@@ -33,6 +33,12 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.delenv("BPNET_BACKEND", raising=False)
 
 
+@pytest.fixture
+def no_report(monkeypatch):
+    """A report that takes no time; test_report.py looks at real ones."""
+    monkeypatch.setattr("bpnet.cli.report.page.report", lambda run: "a page")
+
+
 def plan(frame, target, **choices):
     return plan_of(pl.DataFrame(frame), Choices(target, **choices))
 
@@ -60,6 +66,7 @@ def test_it_says_what_it_does_and_writes_a_model(trained, model):
     assert loaded.classes_.tolist() == ["no", "yes"]
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_command_in_the_record_trains_the_same_model(trained, model, people, capsys):
     assert main(["info", model, "--json"]) == 0
     command = json.loads(capsys.readouterr().out)["record"]["command"]
@@ -103,6 +110,7 @@ def test_force_replaces_them(people):
     bpnet.load("old/model.safetensors")
 
 
+@pytest.mark.usefixtures("no_report")
 def test_ctrl_c_saves_the_best_epoch_so_far(people, monkeypatch, capsys):
     from bpnet.cli.progress import ProgressLine
 
@@ -129,6 +137,7 @@ def test_ctrl_c_before_training_writes_nothing(people, monkeypatch, capsys):
     assert os.listdir("c") == []
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_time_limit_lowers_the_number_of_epochs(people, capsys):
     argv = ["train", people, "--target", "buys", "--preset", "td-s", "--out", "t"]
     assert main([*argv, "--time-limit", "0.2", "--epochs", "100000"]) == 0
@@ -137,6 +146,7 @@ def test_the_time_limit_lowers_the_number_of_epochs(people, capsys):
     assert "of 100000 epochs; a longer --time-limit" in err
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_progress_line_on_a_terminal(people, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
@@ -170,6 +180,7 @@ def test_a_broken_pipe_ends_quietly(model, people, command, monkeypatch, capsys)
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("name", ["model_file.save", "safetensors_file.write"])
 def test_a_disk_that_becomes_full_names_the_file(people, name, monkeypatch, capsys):
     def full(*arguments, **options):
