@@ -377,6 +377,7 @@ def get(activation: str | Activation) -> Activation:
     if not isinstance(activation, str):
         raise TypeError(
             f"activation must be a name or a bpnet Activation, got {kind_of(activation)}"
+            f"{_instead(activation)}"
         )
     name = ALIASES.get(activation, activation)
     if name in ACTIVATIONS:
@@ -387,6 +388,17 @@ def get(activation: str | Activation) -> Activation:
             f"'categorical_crossentropy', so the last Dense stays linear, as in bpnet.Dense(3)"
         )
     raise unknown_name("activation", activation, [*ACTIVATIONS, *ALIASES])
+
+
+def _instead(given: Any) -> str:
+    """Return what to write instead of a class or a function."""
+    if isinstance(given, type) and issubclass(given, Activation):
+        return f"; write {given.__name__}()"
+    if not callable(given):
+        return ""
+    if (name := getattr(given, "__name__", "")) in ACTIVATIONS:
+        return f"; write {name!r}"
+    return "; a function has no derivative: define a class with the methods f and df"
 
 
 def _check_description(activation: Activation) -> None:

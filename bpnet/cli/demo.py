@@ -58,7 +58,8 @@ class Demo:
                 f"argument --samples: must be at least one for each of {classes} classes, "
                 f"got {samples}"
             )
-        from bpnet import plot  # fail before training if matplotlib is missing
+        from bpnet import plot
+        from bpnet.plot import style  # noqa: F401 - fail before training without matplotlib
 
         self.plot = plot
         self.backend = get_backend(backend)
@@ -91,7 +92,7 @@ class Demo:
                     optimizer=self.optimizer,
                     epochs=self.epochs,
                     batch_size=self.batch_size,
-                    callbacks=[GradientFlow()],
+                    callbacks=[GradientFlow(every=1)],  # for a plot without steps
                     progress=_has_tqdm(),
                 )
                 measured = self.net.evaluate(self.X, self.y)

@@ -47,7 +47,13 @@ class ComponentMeta(ABCMeta):
 
 
 def _explain(cls: type, kwargs: dict[str, Any], error: TypeError) -> None:
-    """Raise the TypeError for a keyword that a class does not have, if that is the error."""
+    """Raise the TypeError for methods or a keyword that a class lacks, if that is the error."""
+    if lacking := sorted(getattr(cls, "__abstractmethods__", ())):
+        base = next(c.__name__ for c in cls.__mro__ if c.__module__.startswith("bpnet."))
+        raise TypeError(
+            f"{cls.__name__} is abstract: define {' and '.join(lacking)} as well, which each "
+            f"{base} has; the docstrings of bpnet's {base} say what they do"
+        ) from None
     if kwargs and re.search("unexpected keyword|takes no arguments", str(error)):
         try:
             known = constructor_parameters(cls)
@@ -172,11 +178,14 @@ class Component(metaclass=ComponentMeta):
             change = f"{name}=..." if name in constructor_parameters(type(self)) else "..."
         except TypeError:  # *args have no names
             change = "..."
+        cache = ""
+        if self.kind == "layers":
+            cache = ". What backward needs is returned by forward as the cache: return a, cache"
         raise AttributeError(
             f"{self!r} is frozen, as compiled steps and saved files rely on it: instead of "
             f"assigning {name!r}, build another, for example with .replace({change}). What "
             f"changes during training is given as a schedule from bpnet.schedules, or set by a "
-            f"callback with training.set_learning_rate(value)"
+            f"callback with training.set_learning_rate(value){cache}"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -198,6 +207,15 @@ def _restored(cls: type[Kind], state: Any) -> Kind:
     component.__setstate__(state)
     component._freeze()
     return component  # type: ignore[no-any-return]
+
+
+def label(component: Any) -> str:
+    """Return the name of an activation in a layer's repr: that of its class, if it has no own.
+
+    A subclass of the user's own inherits the name of what it changes.
+    """
+    own = "name" in vars(component) or "name" in vars(type(component))
+    return str(component.name) if own else type(component).__name__
 
 
 def attributes(component: Component) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bpnet.common.checks import kind_of
+from bpnet.common.history_table import history_table
 
 
 class History(Mapping[str, list[float]]):
     """The metrics of each epoch, by name: ``history["loss"]`` has one number per epoch.
+
+    Prints as a table of the first and the last epochs, without the metrics of single layers.
 
     Attributes
     ----------
@@ -29,6 +32,25 @@ class History(Mapping[str, list[float]]):
     facts : DataProfile or None
         Properties of the data and network before the first step, recorded for
         :func:`bpnet.diagnose` by :class:`bpnet.GradientFlow` or :class:`bpnet.Doctor`.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> X, y = bpnet.datasets.make_xor(50)
+    >>> net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)],
+    ...                     loss="binary_crossentropy", seed=0)
+    >>> net.fit(X, y, epochs=20, callbacks=[bpnet.GradientFlow()])
+    epoch   loss     learning_rate
+    1       ...      0.001
+    2       ...      0.001
+    3       ...      0.001
+    ...     ...      ...
+    16      ...      0.001
+    17      ...      0.001
+    18      ...      0.001
+    19      ...      0.001
+    20      ...      0.001
+    20 epochs in ... s, 19 more metrics in list(history)
     """
 
     def __init__(self) -> None:
@@ -65,17 +87,39 @@ class History(Mapping[str, list[float]]):
         return len(self.history)
 
     def __repr__(self) -> str:
-        return f"History({self.epochs} epochs: {', '.join(self.history) or 'no metrics'})"
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        facts = [f"{epochs} in {self.seconds:.2g} s" if self.seconds else epochs]
+        if self.best_epoch is not None:
+            facts.append(f"with the weights of epoch {self.best_epoch}")
+        if self.stopped is not None:
+            facts.append(f"stopped: {self.stopped}")
+        return history_table(self.history, facts)
 
 
 def check_history(history: Any) -> Mapping[str, Any]:
-    """Return `history`, which must be a History or another mapping."""
-    if not isinstance(history, Mapping):
-        raise TypeError(
-            f"history must be what fit returned, or a mapping of names to lists of numbers; "
-            f"got {kind_of(history)}"
+    """Return `history`, a History or another mapping, or that of an estimator.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If it is an estimator without a history.
+    """
+    found = history if isinstance(history, Mapping) else getattr(history, "history_", None)
+    if isinstance(found, Mapping):
+        return found
+    if hasattr(history, "get_params"):
+        raise ValueError(
+            f"this {type(history).__name__} keeps no history: call its fit first, with a "
+            f"solver that has epochs ('lbfgs' has none); of a pipeline or a search, pass the "
+            f"estimator in it, such as pipeline[-1] or search.best_estimator_"
         )
-    return history
+    advice = "; history = net.fit(X, y) is one" if hasattr(history, "fit") else ""
+    raise TypeError(
+        f"history must be what fit returned, a mapping of names to lists of numbers, or a "
+        f"fitted estimator; got {kind_of(history)}{advice}"
+    )
 
 
 def metric_values(history: Mapping[str, Any], name: str) -> list[float]:

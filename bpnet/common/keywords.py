@@ -13,7 +13,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _RATE = ("learning_rate_init", "learning_rate")
-_EPOCHS = ("epochs", "max_iter")
+_EPOCHS = ("epochs", "n_epochs", "max_iter")
 _SEED = ("seed", "random_state")
 
 # Arguments in Keras, PyTorch and scikit-learn, and their names here: the first of these that is
@@ -87,6 +87,7 @@ _RENAMED: dict[str, tuple[str, ...]] = {
     "top_k": ("k",),
     "val_data": ("validation_data",),
     "validation_fraction": ("validation_split",),
+    "validation_split": ("validation_fraction",),
     "verbose": ("progress",),
     "weights": ("sample_weight",),
 }  # fmt: skip
@@ -158,7 +159,10 @@ _ANSWERS: dict[str, dict[str, str]] = {
     "scheduler": {"": f"{_SCHEDULE}optimizer={_COSINE}"},
     "seed": {"": "pass it to the network: bpnet.Network(layers, loss, seed=0)"},
     "use_bias": {"": _BIAS},
-    "validation_data": {"": "pass it to fit: net.fit(X, y, validation_data=(X_val, y_val))"},
+    "validation_data": {
+        "": "pass it to fit: net.fit(X, y, validation_data=(X_val, y_val))",
+        "partial_fit": "score between the calls, estimator.score(X_val, y_val), or call fit",
+    },
     "verbose": {"": "only fit shows anything: net.fit(X, y, progress=True)"},
     "weight_decay": {
         "": _DECAY,
@@ -185,6 +189,30 @@ def refusal(called: str, keyword: str, known: Collection[str]) -> TypeError:
         has = f"its arguments are {', '.join(known)}" if known else "it has no arguments"
         advice = f"; {has}{did_you_mean(keyword, known)}"
     return TypeError(f"{called}() got an unexpected keyword argument {keyword!r}{advice}")
+
+
+def misplaced(
+    called: str, keyword: str, known: Collection[str], owner: str, settings: Collection[str]
+) -> TypeError:
+    """Return the error for a keyword argument that belongs to the constructor of an object.
+
+    Parameters
+    ----------
+    called, keyword, known
+        As for :func:`refusal`: a method of the object, and its arguments.
+    owner, settings
+        The name of the object's class, and the arguments of its constructor.
+    """
+    name = next((n for n in (keyword, *_RENAMED.get(keyword, ())) if n in settings), None)
+    if name is None or keyword in known:
+        return refusal(called, keyword, known)
+    more = ""
+    if name == "validation_fraction" and "solver" in settings:  # where it needs both
+        more = "early_stopping=True, "
+    return TypeError(
+        f"{called}() got an unexpected keyword argument {keyword!r}; it is given to the "
+        f"estimator: {owner}({more}{name}=...)"
+    )
 
 
 def unknown(keywords: Iterable[str], known: Collection[str]) -> str | None:

@@ -86,14 +86,15 @@ class Diagnosis(NamedTuple):
 
 
 @explains_keywords
-def diagnose(history: Mapping[str, Sequence[float]]) -> Diagnosis:
+def diagnose(history: Mapping[str, Sequence[float]] | Any) -> Diagnosis:
     """Diagnose a training run from its recorded metrics.
 
     Parameters
     ----------
-    history : History
+    history : History or fitted estimator
         Returned by ``fit`` with :class:`bpnet.GradientFlow` or :class:`Doctor` among its
-        callbacks.
+        callbacks; or an estimator with one of them among its `callbacks`, whose ``history_`` is
+        read.
 
     Returns
     -------
@@ -103,7 +104,7 @@ def diagnose(history: Mapping[str, Sequence[float]]) -> Diagnosis:
     Raises
     ------
     TypeError
-        If `history` is not a mapping.
+        If `history` is not a mapping, nor an estimator.
     ValueError
         If it has no epoch, or gradient flow was not recorded.
 
@@ -125,6 +126,7 @@ def diagnose(history: Mapping[str, Sequence[float]]) -> Diagnosis:
     >>> bpnet.diagnose(history).name
     'symmetric initialisation'
     """
+    history = check_history(history)
     facts = _check(history)
     evidence = Evidence(history, facts, ended=True)
     return Diagnosis(
@@ -228,7 +230,7 @@ def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
 
 def _check(history: Mapping[str, Sequence[float]]) -> DataProfile:
     """Return the data profile of a history that can be diagnosed."""
-    if not check_history(history).get("loss"):
+    if not history.get("loss"):
         raise ValueError(
             "history has no epoch to diagnose: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"
@@ -238,7 +240,8 @@ def _check(history: Mapping[str, Sequence[float]]) -> DataProfile:
     if facts is None or missing or "data_loss" not in history:
         raise ValueError(
             "history has no gradient flow to diagnose; add bpnet.GradientFlow() or "
-            "bpnet.Doctor() to the callbacks of fit, and pass the History that it returns"
+            "bpnet.Doctor() to the callbacks of fit, and pass the History that it returns. Of "
+            "an estimator: MLPClassifier(callbacks=[bpnet.GradientFlow()]), then fit it again"
         )
     return facts
 

@@ -197,12 +197,13 @@ def check_update_ratio(history: History) -> Check:
     ValueError
         If update ratios were not recorded.
     """
-    if not check_history(history).get("update_ratio/1"):
+    metrics = check_history(history)
+    if not metrics.get("update_ratio/1"):
         raise ValueError(
             "history has no update ratios; add bpnet.GradientFlow() to the callbacks of fit"
         )
-    names = [name for name in history if name.startswith("update_ratio/")]
-    return update_ratio({name: metric_values(history, name) for name in names})
+    names = [name for name in metrics if name.startswith("update_ratio/")]
+    return update_ratio({name: metric_values(metrics, name) for name in names})
 
 
 def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:

@@ -27,6 +27,7 @@ from bpnet.data.dataset import Dataset
 from bpnet.estimators._architecture import Architecture
 from bpnet.estimators._divergence import Ending
 from bpnet.estimators._files import FileState
+from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import (
     Features,
     check_examples,
@@ -78,6 +79,7 @@ class BaseMLP(Stochastic, ABC):
 
     # --- fitting --------------------------------------------------------------------------
 
+    @explains_settings
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
         self,
@@ -163,7 +165,7 @@ class BaseMLP(Stochastic, ABC):
                 ending = self._fit_lbfgs(network, backend, data)
             if not self._store_weights(network, features.owner):
                 raise ending.error(data)
-        ending.warn(data, stacklevel=4)
+        ending.warn(data, stacklevel=5)
         return self
 
     @contextlib.contextmanager
@@ -253,7 +255,7 @@ class BaseMLP(Stochastic, ABC):
             self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
         if result.success:
             reason = "its gradient is smaller"
-            warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=5)
+            warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=6)
         return Ending(f"in iteration {self.n_iter_ + 1}", diverged_to=weights)
 
     def _store_weights(self, network: Network, owner: Backend | None) -> bool:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
 from bpnet import activations, initializers, schedules
+from bpnet.common.keywords import misplaced, unknown
 from bpnet.common.suggestions import did_you_mean
 from bpnet.estimators._losses import REGRESSION_LOSSES
 from bpnet.optimizers import OPTIMIZERS
 
 SOLVERS = ("lbfgs", "sgd", "adam")
+
+
+def explains_settings(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method so that it explains keyword arguments of the estimator passed to it."""
+    known = tuple(inspect.signature(method).parameters)[1:]
+
+    @functools.wraps(method)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if (name := unknown(kwargs, known)) is not None:
+            settings = self.get_params(deep=False)
+            raise misplaced(method.__name__, name, known, type(self).__name__, settings)
+        return method(self, *args, **kwargs)
+
+    return wrapper
 
 
 def hint(message: str, estimator: Any) -> str:

@@ -118,7 +118,7 @@ class Stochastic(MLPParameters):
         self._warn(stopped, incremental)
         if record.converged and not (incremental or self.early_stopping):
             reason = "in each epoch it fell by less"
-            warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=5)
+            warn_if_coarse(self.loss_, self.tol, data, network.loss, reason, stacklevel=6)
         if record.best is not None:
             self._last, self._best = network.placement.parameters, record.best
             network.set_parameters(backend, copy_parameters(record.best, backend))
@@ -143,13 +143,13 @@ class Stochastic(MLPParameters):
 
     def _warn(self, stopped: str | None, incremental: bool) -> None:
         if stopped == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=6)
+            warnings.warn("Training interrupted by user.", stacklevel=7)
         elif stopped is None and not incremental:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _split(self, data: Dataset, targets: Any, weights: Any) -> tuple[Dataset, Dataset]:
@@ -184,7 +184,7 @@ class Stochastic(MLPParameters):
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than "
                 "sample size. It is going to be clipped",
-                stacklevel=6,
+                stacklevel=7,
             )
         return min(int(self.batch_size), rows)
 

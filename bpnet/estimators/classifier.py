@@ -26,6 +26,7 @@ from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._class_weights import class_factors
 from bpnet.estimators._docs import documented
 from bpnet.estimators._files import FileState, in_files
+from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.losses import Loss
@@ -126,6 +127,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self._set(locals())
 
     @available_if(lambda self: self._partial_fit_is_available())  # type: ignore[untyped-decorator]
+    @explains_settings
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
@@ -274,7 +276,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                     f"y has a single class, {classes.tolist()[0]!r}, so there is nothing to "
                     f"learn: every prediction will be this class, with probability 1",
                     RuntimeWarning,  # scikit-learn's tests allow no UserWarning here
-                    stacklevel=6,
+                    stacklevel=7,
                 )
         self.classes_ = classes if owner is None else to_device(classes, owner)
 
@@ -352,7 +354,7 @@ def _warn_of_one_hot(y: Any) -> None:
             "trained as independent labels (multilabel), whose probabilities do not sum to 1. "
             "If they are classes, pass y.argmax(axis=1), for a data frame y.idxmax(axis=1)",
             UserWarning,
-            stacklevel=7,
+            stacklevel=8,
         )
 
 

@@ -19,6 +19,7 @@ from bpnet.common.keywords import explains_keywords
 from bpnet.estimators._base import BaseMLP
 from bpnet.estimators._docs import documented
 from bpnet.estimators._files import FileState, in_files
+from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators._losses import REGRESSION_LOSSES, is_of_numbers, regression_loss
 from bpnet.losses import Loss, Poisson
@@ -121,6 +122,7 @@ default "squared_error"
         self._set(locals())
 
     @available_if(lambda self: self._partial_fit_is_available())  # type: ignore[untyped-decorator]
+    @explains_settings
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one epoch, continuing from the last call; arguments as in `fit`."""

@@ -161,4 +161,4 @@ class BatchNorm(Layer):
         }
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.momentum:g}, {self.epsilon:g})"
+        return f"{type(self).__name__}({self.momentum:g}, {self.epsilon:g})"

@@ -12,6 +12,7 @@ from bpnet import activations, initializers
 from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_choice, check_integer, check_number
+from bpnet.common.component import label
 from bpnet.layers.base import Context, Layer
 
 if TYPE_CHECKING:
@@ -199,4 +200,4 @@ class Dense(Layer):
         return {"W": functools.reduce(operator.add, parts)} if parts else {}
 
     def __repr__(self) -> str:
-        return f"Dense({self.units}, {self.activation.name!r})"
+        return f"{type(self).__name__}({self.units}, {label(self.activation)!r})"

@@ -78,8 +78,5 @@ class Dropout(Layer):
         return error if cache is None else error * cache, {}
 
     def __repr__(self) -> str:
-        return (
-            f"Dropout({self.rate:g})"
-            if isinstance(self.rate, float)
-            else f"Dropout({self.rate!r})"
-        )
+        rate = f"{self.rate:g}" if isinstance(self.rate, float) else repr(self.rate)
+        return f"{type(self).__name__}({rate})"

@@ -144,7 +144,7 @@ class Embedding(Layer):
         return tuple(column for column, _ in self.sizes)
 
     def __repr__(self) -> str:
-        return f"Embedding({dict(self.sizes)}, {self.dimension})"
+        return f"{type(self).__name__}({dict(self.sizes)}, {self.dimension})"
 
 
 def _rows(xp: Namespace, table: Array, codes: Array, size: int) -> Array:

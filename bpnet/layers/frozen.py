@@ -102,4 +102,4 @@ class Frozen(Layer):
         return previous, {}
 
     def __repr__(self) -> str:
-        return f"Frozen({self.layer!r})"
+        return f"{type(self).__name__}({self.layer!r})"

@@ -103,4 +103,4 @@ class LayerNorm(Layer):
         return error_before(xp, normal, scale, error * parameters["gamma"], 1), gradients
 
     def __repr__(self) -> str:
-        return f"LayerNorm({self.epsilon:g})"
+        return f"{type(self).__name__}({self.epsilon:g})"

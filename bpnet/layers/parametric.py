@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bpnet import activations
 from bpnet.activations import Activation
 from bpnet.backend.typing import Array, LayerParameters, Namespace
+from bpnet.common.component import label
 from bpnet.initializers import Constant
 from bpnet.layers.base import Context, Layer
 
@@ -95,4 +96,4 @@ class ParametricActivation(Layer):
         return error * slope, gradients
 
     def __repr__(self) -> str:
-        return f"ParametricActivation({self.activation.name!r})"
+        return f"{type(self).__name__}({label(self.activation)!r})"

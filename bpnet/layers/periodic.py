@@ -180,9 +180,8 @@ class PeriodicEmbedding(Layer):
 
     def __repr__(self) -> str:
         columns = "" if self.columns is None else f", columns={self.columns}"
-        return (
-            f"PeriodicEmbedding({self.frequencies}, {self.dimension}, {self.sigma:g}{columns})"
-        )
+        sizes = f"{self.frequencies}, {self.dimension}, {self.sigma:g}"
+        return f"{type(self).__name__}({sizes}{columns})"
 
 
 def _check_columns(columns: Any) -> int | tuple[int, ...] | None:

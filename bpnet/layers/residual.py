@@ -183,7 +183,7 @@ class Residual(Layer):
         ]
 
     def __repr__(self) -> str:
-        return f"Residual({list(self.layers)!r})"
+        return f"{type(self).__name__}({list(self.layers)!r})"
 
 
 def _joined(parts: Sequence[Mapping[str, Value]]) -> dict[str, Value]:

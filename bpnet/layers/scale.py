@@ -86,4 +86,4 @@ class Scale(Layer):
         return error * parameters["s"] if propagate else None, gradients
 
     def __repr__(self) -> str:
-        return f"Scale({self.init:g})"
+        return f"{type(self).__name__}({self.init:g})"

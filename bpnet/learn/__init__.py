@@ -15,6 +15,7 @@ from collections.abc import Callable
 from bpnet.learn.architecture import architecture
 from bpnet.learn.gradient_checking import gradient_check
 from bpnet.learn.initialization import initialization
+from bpnet.learn.landscape import loss_landscape
 from bpnet.learn.lesson import Lesson
 from bpnet.learn.rates import learning_rate
 from bpnet.learn.vanishing import vanishing_gradients
@@ -25,6 +26,7 @@ LESSONS: dict[str, Callable[..., Lesson]] = {
     "initialization": initialization,
     "learning-rate": learning_rate,
     "architecture": architecture,
+    "loss-landscape": loss_landscape,
     "gradient-check": gradient_check,
     "backprop": backprop,
 }
@@ -37,5 +39,6 @@ __all__ = [
     "gradient_check",
     "initialization",
     "learning_rate",
+    "loss_landscape",
     "vanishing_gradients",
 ]

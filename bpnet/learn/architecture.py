@@ -113,11 +113,12 @@ def _reading(fits: Mapping[tuple[int, int], Fit]) -> str:
     depth, width = min(fits, key=lambda key: fits[key].test_loss)
     best = fits[depth, width]
     return (
-        f"The largest network ({largest.n_parameters:,} parameters) has a training loss of "
-        f"{largest.training_loss:.3f} and a test loss of {largest.test_loss:.3f}, a gap of "
-        f"{largest.gap:.3f}; the smallest ({smallest.n_parameters:,}) has a gap of "
-        f"{smallest.gap:.3f}. The lowest test loss is {best.test_loss:.3f}, with {depth} "
-        f"hidden layer{'s' if depth > 1 else ''} of {width} unit{'s' if width > 1 else ''}."
+        f"The largest network, of {largest.n_parameters:,} parameters, has a loss of "
+        f"{largest.training_loss:.3f} on its training examples and of {largest.test_loss:.3f} "
+        f"on others, a gap of {largest.gap:.3f}; the smallest, of {smallest.n_parameters:,}, "
+        f"has a gap of {smallest.gap:.3f}. The lowest test loss is {best.test_loss:.3f}, with "
+        f"{depth} hidden layer{'s' if depth > 1 else ''} of {width} unit"
+        f"{'s' if width > 1 else ''}."
     )
 
 

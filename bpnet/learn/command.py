@@ -15,6 +15,7 @@ from bpnet.errors import BackendError
 from bpnet.learn import LESSONS
 from bpnet.learn.exercise import AnswerError, Exercise
 from bpnet.learn.exercises import EXERCISES
+from bpnet.learn.grader import SECONDS, grade_apart
 
 
 def add_to(commands: Any) -> None:
@@ -53,7 +54,7 @@ def _add_exercise(names: Any) -> None:
         help="write a file with a gap to fill in; --check grades it",
         description="Write a short file with one gap to fill in; --check then grades it with "
         "finite differences and explains mistakes. It runs the file as a program, so check "
-        "only what you trust.",
+        f"only what you trust; one that has not ended after {SECONDS:g} s is stopped.",
     )
     exercise.add_argument(
         "name", choices=list(EXERCISES), metavar="NAME", help=", ".join(EXERCISES)
@@ -70,7 +71,7 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
     picture = f"{name}.png"
     try:
         backend = get_backend(options.get("backend"))
-        from bpnet import plot  # noqa: F401 - fail early if matplotlib is missing
+        from bpnet.plot import style  # noqa: F401 - fail early without matplotlib
 
         out = writable(options["out"], [picture])
     except (OSError, ImportError, BackendError) as error:
@@ -78,8 +79,12 @@ def _lesson(parser: argparse.ArgumentParser, name: str, options: dict[str, Any])
     with use_backend(backend):
         lesson = LESSONS[name](seed=options["seed"])
     save_picture(lesson.draw(), out / picture)
+    pictures = [str(out / picture)]
+    if (flow := lesson.numbers.get("flow")) is not None:
+        pictures.append(str(out / f"{name}.svg"))
+        flow.save(pictures[-1])
     print(lesson)
-    print(f"\ncomputed on {backend.spec}, picture in {out / picture}")
+    print(f"\ncomputed on {backend.spec}, picture in {' and '.join(pictures)}")
 
 
 def _exercise(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
@@ -123,7 +128,7 @@ def _check(parser: argparse.ArgumentParser, exercise: Exercise, path: str) -> in
             f"cannot read {path!r} ({error}); run without --check to write the exercise there"
         )
     try:
-        grade = exercise.grade(text, path)
+        grade = grade_apart(exercise, text, path)
     except AnswerError as error:
         complain(f"{parser.prog}: {error}")
         return 1

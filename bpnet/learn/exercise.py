@@ -80,13 +80,20 @@ class Answer:
                 if trace.tb_frame.f_code.co_filename == self.path:
                     line = trace.tb_lineno
                 trace = trace.tb_next
-            reason = " ".join(str(error).split())
-            raise AnswerError(
-                f"{self._place(line)}: {type(error).__name__}: {reason}"
-            ) from error
+            raise AnswerError(f"{self._place(line)}: {_reason(error)}") from error
 
     def _place(self, line: int | None) -> str:
         return self.path if line is None else f"{self.path}, line {line}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return in one line what an answer raised, and what helps."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, SystemExit):
+        return f"the program ends itself here ({reason}); remove exit() or sys.exit()"
+    if isinstance(error, TypeError) and ("bitwise_xor" in reason or "for ^" in reason):
+        return f"a power is written a**2; a^2 is the exclusive or of bits ({reason})"
+    return reason
 
 
 class Exercise(ABC):

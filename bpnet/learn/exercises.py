@@ -1,4 +1,4 @@
-"""The exercises: a derivative, an output error, a backward pass, an update rule."""
+"""The exercises: a derivative, output errors, a backward pass, an update rule, a correction."""
 
 from __future__ import annotations
 
@@ -6,40 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from bpnet import datasets
-from bpnet.activations import Activation, Tanh, tanh
+from bpnet.activations import Tanh, tanh
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.layers import Dense
+from bpnet.learn.adam_exercise import BiasCorrection
 from bpnet.learn.differences import numerical_gradient
 from bpnet.learn.exercise import Answer, Exercise
 from bpnet.learn.grading import Mark, Quantity
+from bpnet.learn.softmax_exercise import SoftmaxError
+from bpnet.learn.trials import IN, OUT, M, drawn, gradient_trial, training_trial
 from bpnet.losses import BinaryCrossentropy, Loss, output_error
-from bpnet.network import Network
 from bpnet.optimizers import SGD
-from bpnet.testing.gradcheck import check_gradients
-
-# Examples and units of two layers, all different so that no wrong shape fits by chance.
-_M, _IN, _OUT = 7, 3, 2
-
-
-def _drawn(*shapes: tuple[int, ...]) -> list[Any]:
-    rng = np.random.default_rng(0)
-    return [rng.normal(size=shape) for shape in shapes]
-
-
-def _checked(
-    answer: Answer, activation: str | Activation, layer: type[Dense], loss: Any
-) -> Mark:
-    """Check the gradients of a 2-4-3-1 network that contains the answer."""
-    X, y = datasets.make_moons(_M, seed=0)
-    layers = [layer(4, activation), layer(3, activation), Dense(1)]
-    net = Network(layers, loss, seed=0, dtype="float64")
-    report = check_gradients(net, X, y)
-    bad = [
-        name for name, error in report.per_parameter.items() if not error <= report.tolerance
-    ]
-    hint = f"the gradient check fails for {', '.join(bad)}" if bad else None
-    return Mark(Exercise.trial_name, report.max_relative_error, hint)
 
 
 class Derivative(Exercise):
@@ -64,7 +41,7 @@ def derivative(z, a):
 
     def quantities(self, answer: Answer) -> list[Quantity]:
         """Compare with finite differences of tanh, one element at a time."""
-        (z,) = _drawn((_M, _IN))
+        (z,) = drawn((M, IN))
         a = np.tanh(z)
         (got,) = self.results(answer, z, a)
         mistakes = {
@@ -77,7 +54,7 @@ def derivative(z, a):
             "a (1 - a) is the derivative of the sigmoid": a * (1.0 - a),
         }
         numerical = numerical_gradient(lambda z: float(np.tanh(z).sum()), z)
-        return [Quantity("f'(z)", got, tanh.df(np, z, a), numerical, mistakes, _M)]
+        return [Quantity("f'(z)", got, tanh.df(np, z, a), numerical, mistakes, M)]
 
     def trial(self, answer: Answer) -> Mark:
         """Use it as the derivative of an activation."""
@@ -86,7 +63,7 @@ def derivative(z, a):
             def df(self, xp: Namespace, z: Array, a: Array) -> Array:
                 return np.asarray(answer(z, a))
 
-        return _checked(answer, Answered(), Dense, "binary_crossentropy")
+        return gradient_trial(Answered(), Dense, "binary_crossentropy")
 
 
 class OutputError(Exercise):
@@ -117,21 +94,24 @@ def output_error(z, y):
 
     def quantities(self, answer: Answer) -> list[Quantity]:
         """Compare with finite differences of the mean loss."""
-        (z,) = _drawn((_M, 1))
-        y = (np.arange(_M) % 2.0)[:, None]
+        (z,) = drawn((M, 1))
+        y = (np.arange(M) % 2.0)[:, None]
         loss = BinaryCrossentropy()
         p = loss.link(np, z)
         (got,) = self.results(answer, z, y)
         mistakes = {
-            "forgot the target y": p / _M,
-            "forgot the sigmoid: compare y with p, not with z": (z - y) / _M,
-            "p (1 - p) belongs to squared error; here it cancels": (p - y) * p * (1 - p) / _M,
-            "that is the loss, not its derivative": loss.value(np, y, z)[:, None] / _M,
-            "that is the sum of all examples; each has its own": np.sum(p - y) / _M * p**0,
+            "forgot the target y": p / M,
+            "forgot the sigmoid: compare y with p, not with z": (z - y) / M,
+            "that is dL/dp; for dL/dz, multiply by dp/dz = p (1 - p)": (
+                ((1 - y) / (1 - p) - y / p) / M
+            ),
+            "p (1 - p) belongs to squared error; here it cancels": (p - y) * p * (1 - p) / M,
+            "that is the loss, not its derivative": loss.value(np, y, z)[:, None] / M,
+            "that is the sum of all examples; each has its own": np.sum(p - y) / M * p**0,
         }
         numerical = numerical_gradient(lambda z: float(np.mean(loss.value(np, y, z))), z)
         want = output_error(np, loss.error(np, y, z), None)
-        return [Quantity("delta_L", got, want, numerical, mistakes, _M)]
+        return [Quantity("delta_L", got, want, numerical, mistakes, M)]
 
     def trial(self, answer: Answer) -> Mark:
         """Use it as the error of a loss."""
@@ -141,7 +121,7 @@ def output_error(z, y):
                 return np.asarray(answer(z, y)) * z.shape[0]  # bpnet divides by m itself
 
         loss: Loss = Answered()
-        return _checked(answer, "tanh", Dense, loss)
+        return gradient_trial("tanh", Dense, loss)
 
 
 class DenseBackward(Exercise):
@@ -178,14 +158,14 @@ def backward(a_previous, W, z, error):
 
     def quantities(self, answer: Answer) -> list[Quantity]:
         """Compare with finite differences of sum(error * a), for which dL/da is the error."""
-        a_previous, W, b, error = _drawn((_M, _IN), (_IN, _OUT), (_OUT,), (_M, _OUT))
+        a_previous, W, b, error = drawn((M, IN), (IN, OUT), (OUT,), (M, OUT))
 
         def loss(a_previous: Any, W: Any, b: Any, z_moved: Any = 0.0) -> float:
             return float(np.sum(error * np.tanh(a_previous @ W + b + z_moved)))
 
         numerical = {
             "delta": numerical_gradient(
-                lambda moved: loss(a_previous, W, b, moved), np.zeros((_M, _OUT))
+                lambda moved: loss(a_previous, W, b, moved), np.zeros((M, OUT))
             ),
             "dW": numerical_gradient(lambda W: loss(a_previous, W, b), W),
             "db": numerical_gradient(lambda b: loss(a_previous, W, b), b),
@@ -193,14 +173,14 @@ def backward(a_previous, W, z, error):
         }
         z = a_previous @ W + b
         a = np.tanh(z)
-        layer = Dense(_OUT, "tanh")
+        layer = Dense(OUT, "tanh")
         delta = layer.delta(np, z, a, error)
         back, gradients = layer.backward(np, {"W": W, "b": b}, (a_previous, z, a), error)
         right = (delta, gradients["W"], gradients["b"], back)
         got = self.results(answer, a_previous, W, z, error)
         mistakes = self._mistakes(a_previous, W, z, error, _like(got[0], delta))
         return [
-            Quantity(name, mine, want, numerical[name], mistakes[name], _M)
+            Quantity(name, mine, want, numerical[name], mistakes[name], M)
             for name, mine, want in zip(self.returns, got, right, strict=True)
         ]
 
@@ -252,7 +232,7 @@ def backward(a_previous, W, z, error):
                 _, dW, db, back = answer(a_previous, parameters["W"], z, error)
                 return np.asarray(back), {"W": np.asarray(dW), "b": np.asarray(db)}
 
-        return _checked(answer, "tanh", Answered, "binary_crossentropy")
+        return gradient_trial("tanh", Answered, "binary_crossentropy")
 
 
 def _like(got: Any, want: Any) -> Any:
@@ -287,8 +267,8 @@ def update(p, g, v, eta, mu):
 
     def quantities(self, answer: Answer) -> list[Quantity]:
         """Compare one step with that of SGD."""
-        p, g, v = _drawn((_IN, _OUT), (_IN, _OUT), (_IN, _OUT))
-        eta, mu = 0.1, 0.9
+        p, g, v = drawn((IN, OUT), (IN, OUT), (IN, OUT))
+        eta, mu = 0.05, 0.9  # so that eta is not 1 - mu, too
         want_p, want_v = SGD(eta, momentum=mu).rule(np, p, g, v, eta)
         got_p, got_v = self.results(answer, p, g, v, eta, mu)
         mine = _like(got_v, want_v)
@@ -299,14 +279,24 @@ def update(p, g, v, eta, mu):
                 "forgot the learning rate": mu * v - g,
                 "kept all of the old velocity, not mu times it": v - eta * g,
                 "the push is not scaled by 1 - mu here": mu * v - (1.0 - mu) * eta * g,
-            }, _M),
+                "the push is eta g: (1 - mu) g, without eta, is that of a mean": (
+                    mu * v - (1.0 - mu) * g
+                ),
+                "that is a mean of the gradients, as Adam has; here the push is -eta g": (
+                    mu * v + (1.0 - mu) * g
+                ),
+            }, M),
             Quantity("p", got_p, want_p, want_p, {
                 "forgot the momentum: that is plain gradient descent": p - eta * g,
                 "moved by the old velocity": p + v,
                 "the velocity must be added, not subtracted": p - want_v,
                 "forgot the old p": want_v,
+                "the step is v itself: eta is in it already": p - eta * want_v,
                 "follows from your v, which is wrong": p + mine,
-            }, _M),
+                "follows from your v, which is a mean; here the step is v itself": (
+                    p - eta * mine
+                ),
+            }, M),
         ]  # fmt: skip
 
     def trial(self, answer: Answer) -> Mark:
@@ -317,21 +307,13 @@ def update(p, g, v, eta, mu):
                 v, eta = numbers
                 return tuple(map(np.asarray, answer(p, g, v, eta, self.momentum)))
 
-        X, y = datasets.make_moons(40, seed=0)
-        weights = []
-        for optimizer in (Answered, SGD):
-            net = Network([Dense(4, "tanh"), Dense(1)], "binary_crossentropy", seed=0)
-            net.fit(X, y, optimizer=optimizer(0.1, momentum=0.9), epochs=5)
-            weights.append(
-                np.concatenate([p.ravel() for layer in net.parameters for p in layer.values()])
-            )
-        error = float(np.abs(weights[0] - weights[1]).max() / np.abs(weights[1]).max())
-        # In float32 another order of the same operations rounds differently.
-        hint = None if error <= 1e-4 else "it learns other weights than bpnet.SGD"
-        return Mark(self.trial_name, error, hint)
+        return training_trial(Answered(0.05, momentum=0.9), SGD(0.05, momentum=0.9))
 
 
 EXERCISES: dict[str, Exercise] = {
     exercise.name: exercise
-    for exercise in (Derivative(), OutputError(), DenseBackward(), UpdateRule())
-}
+    for exercise in (
+        Derivative(), OutputError(), SoftmaxError(), DenseBackward(), UpdateRule(),
+        BiasCorrection(),
+    )
+}  # fmt: skip

@@ -100,11 +100,11 @@ def _reading(error: dict[str, dict[float, float]], right: float, wrong: float) -
     best = {dtype: min(errors, key=lambda h: errors[h]) for dtype, errors in error.items()}
     double, single = best["float64"], best["float32"]
     return (
-        f"In float64 the two agree best, to {error['float64'][double]:.1e}, at h = "
-        f"{double:.0e} (eps^(1/3) is {STEP:.0e}), in float32 only to "
-        f"{error['float32'][single]:.1e}, at h = {single:.0e}. bpnet.check_gradients finds "
-        f"{right:.1e} for this network and {wrong:.1e} for one that forgets f'(z) on the way "
-        f"back."
+        f"In float64 the two agree best at h = {double:g}, near eps^(1/3) = {STEP:.0e}: they "
+        f"differ by {error['float64'][double]:.0e}. In float32 the best is h = {single:g}, and "
+        f"they differ by {error['float32'][single]:.0e}. For this network, "
+        f"bpnet.check_gradients reports an error of {right:.0e}, and {wrong:.2g} for one that "
+        f"forgets f'(z) on the way back."
     )
 
 

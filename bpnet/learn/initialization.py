@@ -12,7 +12,7 @@ from bpnet.common.checks import check_integer, check_sequence
 from bpnet.initializers import Normal
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_activation, check_width
-from bpnet.learn.lesson import Lesson, factor_per_layer
+from bpnet.learn.lesson import Lesson, factor_per_layer, plain, times
 from bpnet.network import Network
 
 if TYPE_CHECKING:
@@ -118,16 +118,23 @@ def _reading(
     for name in activations:
         best = min((_drift(factor[name, label]), label) for label in INITS)[1]
         a, d = factor[name, best]
-        parts.append(f"{name} with {best} (activations x{a:.2g}, gradients x{d:.2g} a layer)")
+        parts.append(f"{name} with {best} ({_ways(a, d)})")
     drifting = [key for key in factor if math.isfinite(_drift(factor[key]))]
     worst = max(drifting, key=lambda key: _drift(factor[key]))
     dead = sorted({label for (_, label), values in forward.items() if max(values) == 0.0})
-    silent = f", and {' and '.join(dead)} lets no signal through at all" if dead else ""
-    a, d = factor[worst]
+    silent = f" With {' and '.join(dead)}, no signal gets through at all." if dead else ""
+    depth = len(forward[worst])
+    whole = times(math.exp(_drift(factor[worst]) * (depth - 1)))
     return (
-        f"Variances are kept best by {', '.join(parts)}. The widest drift is that of "
-        f"{worst[0]} with {worst[1]} (x{a:.2g} and x{d:.2g} a layer){silent}."
+        f"Layer by layer, the variances change least for {' and for '.join(parts)}, and most "
+        f"for {worst[0]} with {worst[1]} ({_ways(*factor[worst])}): {whole} over the {depth} "
+        f"layers.{silent}"
     )
+
+
+def _ways(forward: float, backward: float) -> str:
+    """Return both factors of a layer in words."""
+    return f"times {plain(forward)} forward and times {plain(backward)} back"
 
 
 def _paint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,39 @@ class Lesson(NamedTuple):
 
     def __str__(self) -> str:
         return "\n".join([self.title, "", *align(self.rows), "", self.reading])
+
+
+def times(factor: float) -> str:
+    """Return a factor >= 1 in words; a large one as a power of ten.
+
+    Examples
+    --------
+    >>> times(3.16), times(2.4e20)
+    ('3.2 times', 'about 10^20 times')
+    """
+    if factor >= 1000.0:
+        return f"about 10^{round(math.log10(factor))} times"
+    return f"{plain(factor)} times"
+
+
+def plain(number: float) -> str:
+    """Return a number in two digits, and without an exponent from 100 to a million."""
+    return f"{number:.0f}" if 100.0 <= number < 1e6 else f"{number:.2g}"
+
+
+def compared(ratio: float) -> str:
+    """Return how a positive quantity compares with another, by their ratio.
+
+    Examples
+    --------
+    >>> compared(1.1), compared(0.25), compared(1e9)
+    ('about as large as', '4 times smaller than', 'about 10^9 times larger than')
+    """
+    if 0.8 < ratio < 1.25:
+        return "about as large as"
+    if ratio < 1.0:
+        return f"{times(1.0 / ratio)} smaller than"
+    return f"{times(ratio)} larger than"
 
 
 def factor_per_layer(values: Any) -> float:

@@ -13,7 +13,7 @@ from bpnet.common.checks import check_integer, check_sequence
 from bpnet.diagnosis.lr_finder import RateTest, find_learning_rate
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
-from bpnet.learn.lesson import Lesson
+from bpnet.learn.lesson import Lesson, compared
 from bpnet.network import Network
 from bpnet.optimizers import SGD
 
@@ -102,17 +102,19 @@ def _reading(runs: Mapping[float, Run], test: RateTest) -> str:
     learns = {rate: run for rate, run in runs.items() if run.verdict == "learns"}
     parts = []
     if stalled:
-        parts.append(f"it stalls up to {max(stalled):g}")
+        parts.append(f"stalls at rates up to {max(stalled):g}")
     if learns:
         best = min(learns, key=lambda rate: learns[rate].loss)
-        parts.append(f"learns best at {best:g} (loss {learns[best].loss:.3g})")
+        parts.append(
+            f"learns best at {best:g}, where the loss falls to {learns[best].loss:.2g}"
+        )
     if diverged:
-        parts.append(f"diverges from {min(diverged):g} on")
-    second = f"The range test of one short training suggests {test.suggestion:.2g}"
+        parts.append(f"diverges at rates from {min(diverged):g} on")
+    whole = f"{', '.join(parts[:-1])}, and {parts[-1]}" if parts[1:] else parts[0]
+    second = f"The range test, a single short run, suggests {test.suggestion:.2g}"
     if learns:
-        times = test.suggestion / best
-        second += f", {times:.2g} times the best rate of the sweep"
-    return f"The same training at {len(runs)} rates: {', '.join(parts)}. {second}."
+        second += f", which is {compared(test.suggestion / best)} the best of these rates"
+    return f"The same network {whole}. {second}."
 
 
 def _paint(figure: Figure, start: float, runs: Mapping[float, Run], test: RateTest) -> None:

@@ -12,7 +12,7 @@ from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
 from bpnet.layers import Dense
 from bpnet.learn._arguments import at_least, check_activation, check_width
-from bpnet.learn.lesson import Lesson
+from bpnet.learn.lesson import Lesson, compared, times
 from bpnet.network import Network
 
 if TYPE_CHECKING:
@@ -124,15 +124,17 @@ def _reading(ratio: dict[str, dict[int, float]], factor: dict[str, float], deepe
     best, worst = by_loss[0], by_loss[-1]
     at_worst, at_best = ratio[worst][deepest], ratio[best][deepest]
     first = (
-        f"With {deepest} hidden layers of {worst} the first layer's gradient is {at_worst:.2g} "
-        f"times the last one's: each additional layer multiplies it by {factor[worst]:.2g}."
+        f"With {deepest} hidden layers of {worst}, the gradient of the first layer is "
+        f"{compared(at_worst)} that of the last: each additional layer multiplies it by "
+        f"{factor[worst]:.3g}."
     )
     if best == worst:
         return f"{first} No other activation was compared."
+    apart = times(max(at_best / at_worst, at_worst / at_best))
     return (
-        f"{first} With {best} it is {at_best:.2g} times ({factor[best]:.2g} a layer), "
-        f"{max(at_best / at_worst, at_worst / at_best):.0e} times "
-        f"{'more' if at_best > at_worst else 'less'}."
+        f"{first} With {best} it is {compared(at_best)} that of the last, as each layer "
+        f"multiplies it by {factor[best]:.3g}: {apart} "
+        f"{'more' if at_best > at_worst else 'less'} of the gradient reaches the first layer."
     )
 
 

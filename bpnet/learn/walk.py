@@ -22,9 +22,9 @@ _X, _Y = (0.5, -1.0), 1
 def backprop(*, seed: int = 0) -> Lesson:
     """Trace one example through a 2-2-1 tanh network, and check every gradient.
 
-    Every z, a, delta, dW and db is printed with its equation and the line of bpnet that
-    computes it. dW, db and delta (for one example dL/dz equals dL/db) are checked against
-    central differences of the loss. It runs on the current backend in float64.
+    Every z, a, delta, dW and db is printed with its equation; the trace itself, too, with the
+    line of bpnet that computes it. dW, db and delta (for one example dL/dz equals dL/db) are
+    checked against central differences of the loss. It runs on the current backend in float64.
 
     Parameters
     ----------
@@ -35,8 +35,11 @@ def backprop(*, seed: int = 0) -> Lesson:
     -------
     Lesson
         Its numbers: "trace", the :class:`bpnet.model.trace.Trace`; "differences", {name: finite
-        differences}; "error", the largest difference between the two.
+        differences}; "error", the largest difference between the two; "flow", the
+        :class:`bpnet.plot.ExampleFlow` of the example.
     """
+    from bpnet.plot.flow import example_flow
+
     seed = check_integer("seed", seed, 0)
     layers = [Dense(2, "tanh"), Dense(1)]
     net = Network(layers, "binary_crossentropy", seed=seed, dtype="float64").build(2)
@@ -48,12 +51,12 @@ def backprop(*, seed: int = 0) -> Lesson:
         float(np.abs(np.ravel(trace[name]) - values.ravel()).max())
         for name, values in differences.items()
     )
-    head = ("name", "value", "finite differences", "equation", "computed by")
+    head = ("quantity", "value", "by finite differences")
+    pairs = [(entry.value, differences.get(entry.name, np.empty(0))) for entry in trace.entries]
     rows = [
-        (entry.name, short(entry.value), short(differences.get(entry.name, np.empty(0))),
-         entry.equation, str(entry.line))
-        for entry in trace.entries
-    ]  # fmt: skip
+        (entry.equation, *(short(value, 27, digits=3) for value in pair))
+        for entry, pair in zip(trace.entries, pairs, strict=True)
+    ]
     parameters = [
         {name: net.backend.to_numpy(p) for name, p in layer.items()} for layer in net.parameters
     ]
@@ -62,7 +65,12 @@ def backprop(*, seed: int = 0) -> Lesson:
         f"2-2-1 network",
         [head, *rows],
         _reading(trace, differences, error),
-        {"trace": trace, "differences": differences, "error": error},
+        {
+            "trace": trace,
+            "differences": differences,
+            "error": error,
+            "flow": example_flow(net, _X, _Y),
+        },
         lambda figure: _paint(figure.add_subplot(), trace, parameters),
         (9.0, 5.2),
     )
@@ -73,8 +81,8 @@ def _reading(trace: Trace, differences: dict[str, Any], error: float) -> str:
     way = "up" if delta < 0.0 else "down"
     return (
         f"The network gives P(1) = {p:.3f} where the class is {_Y}, so delta2 = {delta:.3f}: "
-        f"the loss falls when z2 goes {way}. Each of {len(differences)} gradients agrees with "
-        f"finite differences to {error:.1e} or better."
+        f"the loss falls when z2 goes {way}. All {len(differences)} gradients agree with "
+        f"finite differences; the largest difference is {error:.0e}."
     )
 
 

@@ -20,6 +20,7 @@ from bpnet.common.component import is_own, nested
 from bpnet.errors import ComponentError
 from bpnet.layers import Context, Dense, Frozen, Layer, ParametricActivation, Residual
 from bpnet.losses import Loss
+from bpnet.model.hints import PREVIOUS, WIDTH, missing_return, noted
 
 
 def checked_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -78,12 +79,15 @@ class CheckedLayer(Layer):
                 xp, dict(zip(parameters, values, strict=True)), a, context
             )
 
-        result = unmodified.call(where, forward, a_previous, *parameters.values())
+        with noted(where, "forward(xp, parameters, a_previous, context)", parameters,
+                   a_previous=a_previous):  # fmt: skip
+            result = unmodified.call(where, forward, a_previous, *parameters.values())
         if not isinstance(result, tuple) or len(result) != 2:
-            _refuse(where, "a tuple (a, cache)", _kind(result))
+            _refuse(where, "a tuple (a, cache)", _kind(result), missing_return(result))
         a, cache = result
         width = self.layer.n_outputs(a_previous.shape[1])
-        _check(where, "a", a, (a_previous.shape[0], width), a_previous)
+        hint = WIDTH if is_array(a) and tuple(a.shape) != tuple(a_previous.shape) else ""
+        _check(where, "a", a, (a_previous.shape[0], width), a_previous, hint)
         return a, (cache, a_previous)
 
     def backward(
@@ -103,12 +107,16 @@ class CheckedLayer(Layer):
             return self.layer.backward(xp, given, cache, e, propagate)
 
         # The cache may have a_previous, too.
-        result = unmodified.call(where, backward, error, a_previous, *parameters.values())
+        with noted(where, "backward(xp, parameters, cache, error, propagate)", parameters,
+                   a_previous=a_previous, error=error):  # fmt: skip
+            result = unmodified.call(where, backward, error, a_previous, *parameters.values())
         if not isinstance(result, tuple) or len(result) != 2:
-            _refuse(where, "a tuple (dL/da_previous, gradients)", _kind(result))
+            hint = missing_return(result)
+            _refuse(where, "a tuple (dL/da_previous, gradients)", _kind(result), hint)
         previous, gradients = result
         if propagate or previous is not None:
-            _check(where, "dL/da_previous", previous, tuple(a_previous.shape), error)
+            shape = tuple(a_previous.shape)
+            _check(where, "dL/da_previous", previous, shape, error, PREVIOUS)
         trained = dict.fromkeys(filter(self.layer.is_trained, parameters))
         due = f"gradients in a dict with the keys {list(trained)}"
         self._check_arrays(where, parameters, gradients, trained.keys(), due)
@@ -170,7 +178,8 @@ class CheckedLayer(Layer):
             _refuse(where, due, str(got))
         for name in names:
             p = parameters[name]
-            _check(where, f"{what}{name}", arrays[name], tuple(p.shape), p)
+            hint = f"it has the shape of {name}" if what else ""
+            _check(where, f"{what}{name}", arrays[name], tuple(p.shape), p, hint)
 
 
 class CheckedActivation(Activation):
@@ -190,7 +199,9 @@ class CheckedActivation(Activation):
 
     def _checked(self, method: str, function: Callable[..., Any], z: Array, *a: Array) -> Array:
         where = f"activation {self.activation!r} of {self.place}: {method}"
-        result = unmodified.call(where, function, z, *a)
+        takes = f"{method}(xp, z{', a' if a else ''})"
+        with noted(where, takes, {}, z=z):
+            result = unmodified.call(where, function, z, *a)
         _check(where, "an array like z", result, tuple(z.shape), z)
         return result
 
@@ -233,19 +244,33 @@ class CheckedLoss(Loss):
 
     def _called(self, method: str, xp: Namespace, y: Array, z: Array) -> Any:
         function = functools.partial(getattr(self.loss, method), xp)
-        return unmodified.call(self._where(method), function, unmodified.copied(y), z)
+        with noted(self._where(method), f"{method}(xp, y, z)", {}, y=y, z=z):
+            return unmodified.call(self._where(method), function, unmodified.copied(y), z)
 
     def _checked(self, method: str, what: str, array: Any, z: Array, shape: Any) -> Array:
         _check(self._where(method), what, array, shape, z)
         return array
 
 
-def _check(where: str, what: str, array: Any, shape: tuple[int, ...], like: Array) -> None:
-    """Check that an array has this shape, and the library and dtype of `like`."""
+def _check(
+    where: str, what: str, array: Any, shape: tuple[int, ...], like: Array, hint: str = ""
+) -> None:
+    """Check that an array has this shape, and the library and dtype of `like`.
+
+    `hint` is what helps if its shape is wrong.
+    """
     got = tuple(array.shape) if is_array(array) else None
     if got != shape or library(array) != library(like) or array.dtype != like.dtype:
         due = f"shape {shape} and dtype {like.dtype} ({library(like)})"
-        _refuse(where, f"{what} of {due}", _kind(array))
+        if got is None:
+            hint = missing_return(array)
+        elif library(array) != library(like):
+            hint = f"compute with xp instead of {library(array)}"
+        elif got == shape:
+            hint = "compute with the arrays that are given, xp and Python's numbers"
+        elif got == shape[::-1]:
+            hint = f"it is transposed{hint and f': {hint}'}"
+        _refuse(where, f"{what} of {due}", _kind(array), hint)
 
 
 def library(array: Array) -> str:
@@ -261,5 +286,5 @@ def _kind(value: Any) -> str:
     return f"shape {tuple(value.shape)} and dtype {value.dtype} ({library(value)})"
 
 
-def _refuse(where: str, due: str, got: str) -> None:
-    raise ComponentError(f"{where} must return {due}; got {got}")
+def _refuse(where: str, due: str, got: str, hint: str = "") -> None:
+    raise ComponentError(f"{where} must return {due}; got {got}{hint and f' ({hint})'}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from bpnet.backend.typing import LayerParameters
-from bpnet.common.tables import align
+from bpnet.common.tables import align, cut
 from bpnet.layers import Layer, trained_parameters
 from bpnet.model.model import Model
+
+# Characters of a layer and of its parameters, which are many if it contains others.
+_WIDEST = 60
 
 
 def summary(network: Model) -> str:
@@ -16,7 +19,8 @@ def summary(network: Model) -> str:
     n = network.n_inputs or 0
     for number, layer in enumerate(network.layers):
         n = _width(layer, n)
-        rows.append((f"{number + 1}  {layer!r}", f"(m, {n or '?'})", _sizes(network, number)))
+        name = cut(f"{number + 1}  {layer!r}", _WIDEST)
+        rows.append((name, f"(m, {n or '?'})", _sizes(network, number)))
     backend = network.backend.spec if network.is_built else "no backend yet"
     return "\n".join(
         [
@@ -54,4 +58,4 @@ def _sizes(network: Model, number: int) -> str:
         return "not built"
     parameters = network.placement.parameters[number]
     shapes = ", ".join(f"{name} {tuple(p.shape)}" for name, p in parameters.items())
-    return f"{_count(parameters):<6,} {shapes}".rstrip()
+    return f"{_count(parameters):<6,} {cut(shapes, _WIDEST)}".rstrip()

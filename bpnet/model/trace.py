@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,15 +16,16 @@ from bpnet.backend import Backend
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import to_device, to_input_type
 from bpnet.backend.typing import Array, LayerParameters, Namespace, Parameters
-from bpnet.common.tables import align
+from bpnet.common.component import label
+from bpnet.common.tables import align, cut
 from bpnet.data.frames import is_frame
 from bpnet.data.validation import as_array
 from bpnet.layers import Dense, Dropout, Layer
 from bpnet.model.model import Model
 from bpnet.model.recorder import Recorder, recording
 
-# Maximum number of elements printed of an array.
-_SHOWN = 6
+# Maximum number of elements printed of an array, and of characters in a line.
+_SHOWN, _WIDTH = 6, 100
 
 # Formulas of the link and error of each loss; n is the number of outputs.
 _LINKS = {
@@ -101,8 +103,9 @@ class Entry(NamedTuple):
 class Trace(Mapping[str, Array]):
     """The result of :meth:`bpnet.Network.trace`: arrays by name, such as ``trace["dW1"]``.
 
-    Prints as a table. Entries are in order of computation: forward from "z1" to "loss", then
-    backward from the output error "deltaL" of the last layer L to "db1".
+    Prints as a table, with the line of code below each quantity. Entries are in order of
+    computation: forward from "z1" to "loss", then backward from the output error "deltaL" of
+    the last layer L to "db1".
 
     Attributes
     ----------
@@ -125,12 +128,14 @@ class Trace(Mapping[str, Array]):
         return len(self._by_name)
 
     def __str__(self) -> str:
-        rows = [("name", "shape", "value", "equation", "computed by")]
-        rows += [
-            (e.name, str(e.shape), short(self._host[e.name]), e.equation, str(e.line))
-            for e in self.entries
-        ]
-        return "\n".join(align(rows))
+        rows = [("quantity", "shape")]
+        rows += [(e.equation, str(e.shape)) for e in self.entries]
+        room = _WIDTH - max(map(len, align(rows))) - 3
+        values = ["value", *(short(self._host[e.name], room) for e in self.entries)]
+        table = align([(*row, value) for row, value in zip(rows, values, strict=True)])
+        code = [cut(f"    {e.line}", _WIDTH) for e in self.entries]
+        below = (f"{line}\n{of}" for line, of in zip(table[1:], code, strict=True))
+        return "\n".join([table[0], *below])
 
     def __repr__(self) -> str:
         return f"Trace({', '.join(self)})"
@@ -187,13 +192,13 @@ def _forward(
             yield Entry(f"a{k}", recorder.a, equation, _line_in(layer.activation.f, "return"))
         else:  # the first return statement of dropout is for outside of training
             line = _line_in(layer.forward, "return", 0 if isinstance(layer, Dropout) else -1)
-            yield Entry(f"a{k}", recorder.a, f"a{k} = {layer!r} of {before}", line)
+            yield Entry(f"a{k}", recorder.a, f"a{k} = {_kind(layer)} of {before}", line)
     lossname, L, z = net.loss.name, len(recorders), recorders[-1].a
     if not net.loss.identity_link:
         equation = f"p = {_LINKS.get(lossname, 'link')}(a{L})"
         yield Entry("p", net.spec.loss.link(xp, z), equation, _line_in(net.loss.link, "return"))
     penalties = _penalty(net.layers)
-    equation = f"L = mean of {lossname}(y, a{L}){penalties}"
+    equation = f"loss = mean of {lossname}(y, a{L}){penalties}"
     yield Entry("loss", loss, equation, _line_in(net.loss.value, "return"))
     equation = f"dl/da{L} = {_ERRORS.get(lossname, 'error of the loss')}"
     error = net.spec.loss.error(xp, y, z)
@@ -213,7 +218,7 @@ def _backward(
             equation, line = f"dl/da{k} / m", _line_in(losses.output_error, "return", 0)
         else:
             after = net.layers[k]
-            through = f"dL/da{k + 1} through {after!r}"
+            through = f"dL/da{k + 1} through {_kind(after)}"
             is_dense = isinstance(after, Dense)
             equation = f"delta{k + 1} W{k + 1}^T{_root(after, k + 1)}" if is_dense else through
             line = _line_in(after.backward, "return")
@@ -225,7 +230,7 @@ def _backward(
             for parameter, gradient in gradients[k - 1].items():
                 is_numbered = parameter[-1:].isdigit()  # dW21 is that of W in layer 21
                 name = f"d{parameter}{'_' if is_numbered else ''}{k}"
-                yield Entry(name, gradient, f"{name} by {layer!r}", line)
+                yield Entry(name, gradient, f"{name} by {_kind(layer)}", line)
 
 
 def _dense_backward(
@@ -262,7 +267,12 @@ def _root(layer: Layer, k: int) -> str:
 
 
 def _f(layer: Dense) -> str:
-    return layer.activation.name
+    return label(layer.activation)
+
+
+def _kind(layer: Layer) -> str:
+    """Return the name of a layer's class."""
+    return type(layer).__name__
 
 
 def _is_linear(layer: Dense) -> bool:
@@ -281,17 +291,17 @@ def _penalty(layers: Sequence[Layer], W: str = "") -> str:
     return l1 + (f" + {layer.l2:g} {W}" if layer.l2 else "")
 
 
-def short(values: Any) -> str:
-    """Format numbers on one line, abbreviating long arrays."""
-    flat = [f"{value:.4g}" for value in values.ravel().tolist()]
-    if len(flat) > _SHOWN:
-        flat = [*flat[: _SHOWN - 1], "...", flat[-1]]
-        return " ".join(flat)
-    rows = [" ".join(flat)]
-    if values.ndim == 2 and values.shape[0] > 1:
-        width = values.shape[1]
-        rows = [" ".join(flat[i : i + width]) for i in range(0, len(flat), width)]
-    return "; ".join(rows)
+def short(values: Any, room: float = math.inf, digits: int = 4) -> str:
+    """Format numbers on one line, abbreviating long arrays, and those too wide for the room."""
+    flat = [f"{value + 0.0:.{digits}g}" for value in values.ravel().tolist()]  # not "-0"
+    width = values.shape[1] if values.ndim == 2 else len(flat)
+    rows = [" ".join(flat[i : i + width]) for i in range(0, len(flat), max(1, width))]
+    if len(flat) <= _SHOWN and len(text := "; ".join(rows)) <= room:
+        return text
+    for shown in range(min(_SHOWN, len(flat)), 1, -1):
+        if len(text := " ".join([*flat[: shown - 1], "...", flat[-1]])) <= room:
+            break
+    return text
 
 
 def line_of(function: Callable[..., Any], target: str, which: int = -1) -> Line:

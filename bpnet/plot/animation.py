@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_number, check_path, kind_of
 from bpnet.network import Network
-from bpnet.plot.boundary import check_examples, check_resolution, decision_boundary
+from bpnet.plot.boundary import check_resolution, decision_boundary
+from bpnet.plot.examples import check_examples
 from bpnet.plot.style import axes_or_new
 
 _LAST = 2.0  # seconds for which the last frame stays

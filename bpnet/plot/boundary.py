@@ -9,29 +9,34 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from bpnet.backend.memory import check_room
+from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_integer
-from bpnet.network import Network, check_network
+from bpnet.network import Network
+from bpnet.plot.examples import examples_in_plane, like
 from bpnet.plot.style import COLORS, MARKERS, axes_or_new
 
 LEGEND_CLASSES = 12  # a larger legend would hide the plot
 
 
 def decision_boundary(
-    net: Network, X: Any, y: Any, ax: Axes | None = None, *, resolution: int = 300
+    net: Network | Any, X: Any, y: Any, ax: Axes | None = None, *, resolution: int = 300
 ) -> Axes:
-    """Draw the decisions of a network in the plane of two features, with examples on top.
+    """Draw the decisions of a classifier in the plane of two features, with examples on top.
 
     Each point has the mean color of the classes, weighted by their probabilities. Lines
     separate the regions of the most probable class. There is a legend for up to 12 classes.
 
     Parameters
     ----------
-    net : Network
-        A trained classifier of two features, of any number of classes.
+    net : Network or fitted classifier
+        A trained network of two features, of any number of classes; or an estimator with
+        ``predict_proba`` and ``classes_``, such as :class:`bpnet.MLPClassifier` or a pipeline
+        of scikit-learn.
     X : array (m, 2)
         Features of the examples, which also set the axis limits.
     y : array (m,) or (m, n_classes)
-        Their classes 0, 1, ..., or rows of probabilities, of which the largest counts.
+        Their classes 0, 1, ..., or rows of probabilities, of which the largest counts; of an
+        estimator, labels of any kind.
     ax : matplotlib.axes.Axes or None
         Axes to draw into; None makes a new figure.
     resolution : int, default 300
@@ -45,8 +50,8 @@ def decision_boundary(
     Raises
     ------
     ValueError, TypeError
-        If the network is untrained or not a classifier of two features, X or y do not match, or
-        `ax` is not an Axes.
+        If `net` is untrained or not a classifier of two features, X or y do not match, or `ax`
+        is not an Axes.
 
     Examples
     --------
@@ -60,24 +65,24 @@ def decision_boundary(
     ['class 0', 'class 1', 'boundary']
     """
     resolution = check_resolution(resolution)
-    points, labels = check_examples(net, X, y)
+    points, labels, names, axes = examples_in_plane(net, X, y)
     ax = axes_or_new(ax)
     u, v = (np.linspace(*_limits(points[:, k]), resolution) for k in range(2))
     grid = np.stack(np.meshgrid(u, v), axis=-1)
-    p = np.asarray(net.predict_proba(grid.reshape(-1, 2)), dtype=float)
+    p = to_host(net.predict_proba(like(X, grid.reshape(-1, 2)))).astype(float)
     if not np.isfinite(p).all():
         raise ValueError(
-            "the network's probabilities are not finite; train it with a smaller learning rate"
+            "the probabilities are not finite; train the network with a smaller learning rate"
         )
     _shade(ax, u, v, p.reshape(resolution, resolution, -1))
     for k in range(p.shape[1]):
         ax.plot(
             *points[labels == k].T, MARKERS[k % len(MARKERS)],
             color=COLORS[k % len(COLORS)], markersize=5,
-            markeredgecolor="white", markeredgewidth=0.6, label=f"class {k}",
+            markeredgecolor="white", markeredgewidth=0.6, label=f"class {names[k]}",
         )  # fmt: skip
     ax.plot([], [], color="black", label="boundary")
-    ax.set(xlim=u[[0, -1]], ylim=v[[0, -1]], xlabel="feature 1", ylabel="feature 2")
+    ax.set(xlim=u[[0, -1]], ylim=v[[0, -1]], xlabel=axes[0], ylabel=axes[1])
     if p.shape[1] <= LEGEND_CLASSES:
         ax.legend(framealpha=0.9)
     return ax
@@ -88,30 +93,6 @@ def check_resolution(resolution: Any) -> int:
     points: int = check_integer("resolution", resolution, 2)
     check_room("resolution", points, 64 * points * points)
     return points
-
-
-def check_examples(net: Network, X: Any, y: Any) -> tuple[Any, Any]:
-    """Return points (m, 2) and classes (m,) on the host, if the network can be drawn."""
-    if not check_network(net).is_built:
-        raise ValueError("the network has no parameters yet; fit it first")
-    if not net.is_classifier:
-        raise ValueError(
-            f"decision_boundary needs a classifier; this network's loss is {net.loss.name!r}"
-        )
-    if net.loss.targets == "probabilities" and net.n_outputs > 1:
-        raise ValueError(
-            f"decision_boundary needs mutually exclusive classes; this network predicts "
-            f"{net.n_outputs} labels independently"
-        )
-    data = net.check_data(X, y, None).to_host()
-    if data.X.shape[1] != 2:
-        raise ValueError(
-            f"X must have shape (m, 2) to be drawn in a plane, got {data.X.shape}; "
-            f"train a network on two of the features"
-        )
-    if data.y.ndim == 1:
-        return data.X, data.y
-    return data.X, data.y[:, 0] > 0.5 if net.n_outputs == 1 else data.y.argmax(axis=1)
 
 
 def _limits(values: Any) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,7 +30,7 @@ LABELS = {
 LINEAR = ("activation_mean", "dead", "saturated", "spread")
 
 
-def history(history: Metrics, ax: Axes | None = None) -> Axes:
+def history(history: Metrics | Any, ax: Axes | None = None) -> Axes:
     """Plot the training loss, and the validation loss if there is one, by epoch.
 
     The scale is logarithmic if all losses are positive and span more than a factor of ten. The
@@ -37,8 +38,9 @@ def history(history: Metrics, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    history : History or mapping of str to sequence of float
-        Returned by ``fit``, or metrics by name: "loss", and optionally "val_loss".
+    history : History, mapping of str to sequence of float, or fitted estimator
+        Returned by ``fit``, or metrics by name: "loss", and optionally "val_loss". Of an
+        estimator, its ``history_``.
     ax : matplotlib.axes.Axes or None
         Axes to draw into; None makes a new figure.
 
@@ -50,7 +52,7 @@ def history(history: Metrics, ax: Axes | None = None) -> Axes:
     Raises
     ------
     ValueError, TypeError
-        If `history` has no epoch or is not a mapping, or `ax` is not an Axes.
+        If `history` has no epoch or is neither of these, or `ax` is not an Axes.
 
     Examples
     --------
@@ -59,7 +61,8 @@ def history(history: Metrics, ax: Axes | None = None) -> Axes:
     >>> ax.get_xlabel(), [line.get_label() for line in ax.get_lines()]
     ('epoch', ['training', 'validation'])
     """
-    if not check_history(history).get("loss"):
+    history = check_history(history)
+    if not history.get("loss"):
         raise ValueError(
             "history has no epoch to draw: its 'loss' is empty or missing; pass what fit "
             "returned after at least one epoch"
@@ -81,7 +84,7 @@ def history(history: Metrics, ax: Axes | None = None) -> Axes:
 
 
 def gradient_flow(
-    history: Metrics,
+    history: Metrics | Any,
     ax: Axes | None = None,
     *,
     kind: str = "lines",
@@ -95,8 +98,9 @@ def gradient_flow(
 
     Parameters
     ----------
-    history : History or mapping of str to sequence of float
-        Returned by ``fit`` with :class:`bpnet.GradientFlow` among its callbacks.
+    history : History, mapping of str to sequence of float, or fitted estimator
+        Returned by ``fit`` with :class:`bpnet.GradientFlow` among its callbacks; or an
+        estimator with it among its `callbacks`.
     ax : matplotlib.axes.Axes or None
         Axes to draw into; None makes a new figure.
     kind : {"lines", "heatmap"}, default "lines"
@@ -115,7 +119,7 @@ def gradient_flow(
     Raises
     ------
     ValueError, TypeError
-        If `history` lacks the metric or is not a mapping, `kind` or `figure` is unknown, or
+        If `history` lacks the metric or is neither of these, `kind` or `figure` is unknown, or
         `ax` is not an Axes.
 
     Examples
@@ -130,12 +134,8 @@ def gradient_flow(
     """
     check_choice("kind", kind, ("lines", "heatmap"))
     check_choice("figure", figure, tuple(LABELS))
-    prefix = f"{figure}/"
-    layers = [
-        name.removeprefix(prefix)
-        for name in check_history(history)
-        if str(name).startswith(prefix)
-    ]
+    history, prefix = check_history(history), f"{figure}/"
+    layers = [name.removeprefix(prefix) for name in history if str(name).startswith(prefix)]
     if not all(layer.isdecimal() for layer in layers):
         raise ValueError(
             f"history must number the layers, as in {prefix}1; got {prefix}{', '.join(layers)}"
@@ -144,7 +144,7 @@ def gradient_flow(
     if not numbers or not history[f"{prefix}{numbers[0]}"]:
         raise ValueError(
             f"history has no {figure.replace('_', ' ')}s; add bpnet.GradientFlow() to the "
-            f"callbacks of fit"
+            f"callbacks of fit, or to the parameter callbacks of an estimator"
         )
     ax = axes_or_new(ax)
     curves = {f"layer {k}": metric_values(history, f"{prefix}{k}") for k in numbers}

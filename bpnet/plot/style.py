@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError(
+        f"bpnet.plot needs matplotlib ({error}); install it with: pip install matplotlib"
+    ) from error
 
 from bpnet.common.checks import kind_of
 

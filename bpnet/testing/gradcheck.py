@@ -7,7 +7,7 @@ few examples suffice (and hit fewer kinks), and a check is more meaningful after
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,11 +82,30 @@ class GradientReport(NamedTuple):
         return "\n".join(
             [
                 *align(rows),
+                *self._advice(),
                 f"backpropagation and finite differences {verdict}: largest relative error "
                 f"{self.max_relative_error:.1e}, allowed {self.tolerance:.0e}, "
                 f"regularizer {'on' if self.regularizer else 'off'}",
             ]
         )
+
+    def _advice(self) -> Iterator[str]:
+        """Yield where to look, as an error on the way back makes all that follows wrong."""
+        wrong = [name for name, e in self.per_parameter.items() if not e <= self.tolerance]
+        if not wrong:
+            return
+        layer = wrong[-1].rpartition(" ")[0]
+        first = [name for name in wrong if name.rpartition(" ")[0] == layer]
+        reached = list(self.per_parameter)[: list(self.per_parameter).index(wrong[-1])]
+        if right := [name for name in reached if name not in wrong]:
+            advice = f"as {right[-1]} is right, look at how that gradient alone is computed"
+        else:
+            advice = (
+                "look at the backward of that layer, the derivative of its activation, and the "
+                "error that the next layer (or the loss) returns"
+            )
+        go = "go" if first[1:] else "goes"
+        yield f"On the way back, {' and '.join(first)} {go} wrong first: {advice}."
 
 
 @explains_keywords

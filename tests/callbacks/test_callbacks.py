@@ -441,8 +441,6 @@ def test_a_history_is_a_mapping():
     assert history.get("val_loss") is None
     with pytest.raises(KeyError, match="val_loss"):
         history["val_loss"]
-    assert repr(history) == "History(2 epochs: loss, learning_rate, figure)"
-    assert repr(bpnet.History()) == "History(0 epochs: no metrics)"
 
 
 @pytest.mark.parametrize("copied", [lambda h: pickle.loads(pickle.dumps(h)), copy.deepcopy])

@@ -99,6 +99,15 @@ def test_demo_takes_the_backend_of_the_environment(monkeypatch, capsys):
     assert parsed(capsys.readouterr().out)["device"] == "device2"
 
 
+def test_the_demo_measures_the_gradients_of_each_epoch(monkeypatch, capsys):
+    seen = []
+    original = bpnet.plot.gradient_flow
+    monkeypatch.setattr(bpnet.plot, "gradient_flow", lambda h: seen.append(h) or original(h))
+    assert main(["demo", "--epochs", "30", "--hidden", "4", "--samples", "20"]) == 0
+    (history,) = seen
+    assert len(set(history["gradient_norm/1"])) == 30
+
+
 def test_demo_takes_its_options(capsys):
     options = (
         "--hidden 5,4,3 --classes 4 --samples 30 --epochs 3 --dtype float64 --activation relu "
@@ -244,7 +253,8 @@ def test_a_bad_environment_is_named(capsys, monkeypatch, spec):
 
 @pytest.mark.usefixtures("no_training")
 def test_without_matplotlib_the_demo_says_how_to_install_it(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "bpnet.plot", raising=False)
+    for name in [name for name in sys.modules if name.startswith("bpnet.plot")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(bpnet, "plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     assert "pip install matplotlib" in rejected(capsys, ["demo"])

@@ -95,8 +95,8 @@ def test_every_advice_names_an_argument_that_exists():
                    bpnet.datasets.make_spiral):  # fmt: skip
         known |= set(inspect.signature(method).parameters)
     sklearn_only = {
-        "beta_1", "beta_2", "hidden_layer_sizes", "learning_rate_init", "max_iter",
-        "nesterovs_momentum", "random_state", "schedule", "dropout",
+        "beta_1", "beta_2", "hidden_layer_sizes", "learning_rate_init", "max_iter", "n_epochs",
+        "nesterovs_momentum", "random_state", "schedule", "dropout", "validation_fraction",
     }  # fmt: skip
     for foreign, names in keywords._RENAMED.items():
         for name in names:

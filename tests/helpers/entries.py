@@ -271,6 +271,40 @@ NETWORKS = {
             "resolution": bad.integer(2, huge=True),
         },
     ),
+    "plot.loss_landscape": Entry(
+        plot.loss_landscape,
+        EXAMPLES,
+        XY_BAD
+        | {
+            "net": bad.network(),
+            "ax": bad.axes(),
+            "snapshots": bad.instance(
+                r"^snapshots must be the bpnet\.Snapshots .* got", none=True
+            ),
+            "span": bad.number(0.0, above=True),
+            "resolution": bad.integer(2, huge=True),
+            "seed": bad.integer(0),
+        },
+    ),
+    "plot.example_flow": Entry(
+        plot.example_flow,
+        {"x": X[0], "y": Y[0]},
+        {
+            "net": bad.network(),
+            "x": {
+                "batch": Bad(X, ValueError, r"^x must be one example, of shape \(n_0,\), got"),
+                "text": Bad("ab", TypeError, "^x must be numbers, got 'ab'"),
+                "None": Bad(None, ValueError, "^x must be one example"),
+                "NaN": Bad([float("nan")] * len(X[0]), ValueError, "^X .*NaN"),
+            },
+            "y": {
+                "None": Bad(None, TypeError, "^y must"),
+                "long": Bad([0.0] * 9, ValueError, r"\by must"),
+                "text": Bad("cat", TypeError, "^y "),
+            },
+            "max_units": bad.integer(2),
+        },
+    ),
     "plot.activations": Entry(
         plot.activations,
         {"X": X},

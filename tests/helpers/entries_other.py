@@ -535,6 +535,15 @@ REST = {
             "seed": bad.integer(0),
         },
     ),
+    "learn.loss_landscape": Entry(
+        learn.loss_landscape,
+        {},
+        {
+            "epochs": bad.integer(2),
+            "resolution": bad.integer(2),
+            "seed": bad.integer(0),
+        },
+    ),
     "learn.architecture": Entry(
         learn.architecture,
         {},

@@ -11,6 +11,7 @@ import bpnet
 from bpnet.cli.main import main
 from bpnet.learn.exercise import AnswerError
 from bpnet.learn.exercises import EXERCISES
+from bpnet.learn.grader import grade_apart
 from bpnet.learn.grading import Quantity, marked
 
 
@@ -53,6 +54,10 @@ def momentum(v="mu * v - eta * g", p="p + new_v"):
     return f"new_v = {v}\nnew_p = {p}\nreturn new_p, new_v"
 
 
+def correction(m_hat="m / (1 - beta1**t)", v_hat="v / (1 - beta2**t)"):
+    return f"m_hat = {m_hat}\nv_hat = {v_hat}"
+
+
 RIGHT = [
     ("derivative", "return 1 - a**2"),
     ("derivative", "return 1 / np.cosh(z) ** 2"),
@@ -63,6 +68,13 @@ RIGHT = [
     ("dense-backward", dense(dW="np.einsum('mi,mo->io', a_previous, delta)")),
     ("update-rule", momentum()),
     ("update-rule", momentum("mu * v - eta * g", "p + mu * v - eta * g")),
+    ("softmax-error", "return (p - y) / m"),
+    ("softmax-error", "return (p * y.sum(axis=1, keepdims=True) - y) / len(z)"),
+    ("adam-correction", correction()),
+    (
+        "adam-correction",
+        correction(m_hat="(1 - beta1**t) ** -1 * m"),
+    ),
 ]
 
 
@@ -93,6 +105,8 @@ WRONG = [
     ("derivative", "return z / 0", "f'(z)", "not finite"),
     ("derivative", "return 1 - a**2 + 0.1 * (z > 1)", "f'(z)", r"element \[\d, \d\] is"),
     # the output error
+    ("output-error", "return (-y / p + (1 - y) / (1 - p)) / m", "delta_L", "^that is dL/dp; "),
+    ("output-error", "return (1 - y) / (1 - p) - y / p", "delta_L", "is dL/dp; .*1/m is"),
     ("output-error", "return p - y", "delta_L", "m = 7 times too large: 1/m is missing$"),
     ("output-error", "return (y - p) / m", "delta_L", "^the sign is wrong$"),
     ("output-error", "return y - p", "delta_L", "1/m is missing, and the sign is wrong"),
@@ -143,6 +157,32 @@ WRONG = [
     ("update-rule", momentum(p="p + v"), "p", "moved by the old velocity"),
     ("update-rule", momentum(p="p - new_v"), "p", "added, not subtracted"),
     ("update-rule", momentum(p="new_v"), "p", "forgot the old p"),
+    ("update-rule", momentum(v="mu * v - (1 - mu) * g"), "v", "g, without eta, is"),
+    ("update-rule", momentum(v="mu * v + (1 - mu) * g"), "v", "as Adam has; here the push is"),
+    ("update-rule", momentum(v="mu * v + (1 - mu) * g", p="p - eta * new_v"), "p", "a mean"),
+    ("update-rule", momentum(p="p - eta * new_v"), "p", "eta is in it already"),
+    # softmax with cross-entropy
+    ("softmax-error", "return p - y", "delta_L", "1/m is missing$"),
+    ("softmax-error", "return (y - p) / m", "delta_L", "^the sign is wrong$"),
+    ("softmax-error", "return (z - y) / m", "delta_L", "forgot the softmax"),
+    ("softmax-error", "return p / m", "delta_L", "forgot the target"),
+    ("softmax-error", "return -y / p / m", "delta_L", "^that is dL/dp; each p_k depends"),
+    ("softmax-error", "return y * (p - 1) / m", "delta_L", "^only the true class"),
+    ("softmax-error", "return (p - y) / y.size", "delta_L", "not over the classes"),
+    ("softmax-error", "return (p - y) * p * (1 - p) / m", "delta_L", "belongs to the sigmoid"),
+    ("softmax-error", "return -y * np.log(p) / m", "delta_L", "the loss, not its derivative"),
+    ("softmax-error", "return 0 * z", "delta_L", "the sum over the classes, which is 0"),
+    ("softmax-error", "return ((p - y) / m).sum(axis=1)", "delta_L", r"shape \(7,\), right is"),
+    # Adam's bias correction
+    ("adam-correction", correction(m_hat="m"), "m_hat", "^not corrected$"),
+    ("adam-correction", correction(m_hat="m * (1 - beta1**t)"), "m_hat", "do not multiply"),
+    ("adam-correction", correction(m_hat="m / (1 - beta1)"), "m_hat", "to the power"),
+    ("adam-correction", correction(m_hat="m / (1 - beta1 * t)"), "m_hat", "times t is not"),
+    ("adam-correction", correction(v_hat="v / beta2**t"), "v_hat", "not by 1 - beta"),
+    ("adam-correction", correction(v_hat="v / (1 - beta1**t)"), "v_hat", "beta2 belongs here"),
+    ("adam-correction", correction(v_hat="v / (1 - beta2**(t-1))"), "v_hat", "not t - 1"),
+    ("adam-correction", correction(v_hat="v / (1 - beta2**(t+1))"), "v_hat", r"not t \+ 1"),
+    ("adam-correction", correction(v_hat="(v / (1 - beta2**t)) ** 0.5"), "v_hat", "later"),
 ]  # fmt: skip
 
 
@@ -212,7 +252,24 @@ def test_an_answer_cannot_modify_the_test_data():
         ),
         ("derivative", "x = 1\n", r"^me\.py defines no function 'derivative'$"),
         ("derivative", "derivative = 3\n", r"^me\.py defines no function 'derivative'$"),
-        ("derivative", "raise SystemExit('bye')", r"^me\.py, line 1: SystemExit: bye$"),
+        (
+            "derivative",
+            "raise SystemExit('bye')",
+            r"^me\.py, line 1: the program ends itself here \(SystemExit: bye\); remove exit",
+        ),
+        (
+            "derivative",
+            filled("derivative", "exit()"),
+            r"^me\.py, line 12: the program ends itself here \(SystemExit: None\); remove exit",
+        ),
+        *(
+            (
+                "derivative",
+                filled("derivative", f"return {power}"),
+                r"^me\.py, line 12: a power is written a\*\*2; a\^2 is the exclusive",
+            )
+            for power in ("1 - a^2", "1.0 - float(a[0, 0])^2")
+        ),
         (
             "derivative",
             "def derivative(z):\n    return z\n",
@@ -286,7 +343,7 @@ def test_the_command_writes_the_file_once(capsys, tmp_path, name):
     assert re.fullmatch(r"bpnet learn exercise: error: .* already exists; .*\n", err)
 
 
-@pytest.mark.parametrize(("name", "answer"), [RIGHT[0], RIGHT[3], RIGHT[5], RIGHT[7]])
+@pytest.mark.parametrize(("name", "answer"), {name: (name, a) for name, a in RIGHT}.values())
 def test_the_command_grades(capsys, tmp_path, monkeypatch, name, answer):
     monkeypatch.setenv("BPNET_BACKEND", "array_api_strict")  # answers are NumPy's all the same
     (tmp_path / "mine.py").write_text(filled(name, answer))
@@ -311,6 +368,40 @@ def test_an_answer_that_does_not_run_is_one_line_on_stderr(capsys, tmp_path):
         "",
         "bpnet learn exercise: derivative.py, line 12: NameError: name 'oops' is not defined\n",
     )
+
+
+def stopped(answer, seconds=60.0, before=""):
+    """Return why an answer is stopped."""
+    text = before + filled("derivative", answer)
+    with pytest.raises(AnswerError) as caught:
+        grade_apart(EXERCISES["derivative"], text, "über.py", seconds)
+    return str(caught.value)
+
+
+def test_an_answer_that_never_ends_is_stopped_with_its_line():
+    told = stopped("while True:\n    z = z + 0", seconds=1.0)
+    assert re.fullmatch(r"über\.py, line 1[23]: stopped after 1 s; is there a loop .*\?", told)
+    told = stopped("return 1 - a**2", seconds=1.0, before="while True: pass\n")
+    assert told.startswith("über.py, line 1: stopped after 1 s")
+
+
+def test_an_answer_that_ends_the_process_is_said_to():
+    told = stopped("import os\nos._exit(3)")
+    assert told.startswith("über.py: the program ended (status 3) before it was graded")
+    assert "the program ends itself here" in stopped("import sys\nsys.exit(1)")
+
+
+def test_an_answer_cannot_wait_for_input():
+    assert "EOFError" in stopped("return input()")
+
+
+def test_the_grade_of_the_process_is_that_of_the_exercise(capfd):
+    text = filled("dense-backward", "print('hello')\n" + dense(dW="a_previous.T @ error"))
+    exercise = EXERCISES["dense-backward"]
+    apart = grade_apart(exercise, text, "me.py")
+    assert "hello" in capfd.readouterr().out
+    assert apart == exercise.grade(text, "me.py")
+    assert not apart.passed
 
 
 @pytest.mark.parametrize(

@@ -185,11 +185,12 @@ def test_the_network_is_left_as_it_was_and_is_built_if_need_be(net):
 
 
 def test_it_prints_as_a_table(net):
-    head, *rows = str(net.trace(X, Y)).splitlines()
-    assert head.split() == ["name", "shape", "value", "equation", "computed", "by"]
+    head, *lines = str(net.trace(X, Y)).splitlines()
+    assert head.split() == ["quantity", "shape", "value"]
+    rows, code = lines[::2], lines[1::2]
     assert [row.split()[0] for row in rows] == list(net.trace(X, Y))
     assert "(3, 2)" in rows[2]
-    assert "layers/dense.py:" in rows[0]
+    assert code[0].startswith("    layers/dense.py:")
     assert repr(net.trace(X, Y)).startswith("Trace(z1, a1,")
 
 
@@ -200,10 +201,32 @@ def test_it_prints_as_a_table(net):
         (0.25, "0.25"),
         ([1 / 3], "0.3333"),
         (range(9), "0 1 2 3 4 ... 8"),
+        ([-0.0, 1.0], "0 1"),
+        ([-1e-9], "-1e-09"),
+        ([], ""),
     ],
 )
 def test_values_are_written_short(values, text):
     assert short(np.array(values, dtype=float)) == text
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [(22, "0.5 1; 2 3"), (9, "0.5 ... 3"), (1, "0.5 ... 3")],
+)
+def test_values_fit_into_the_room_if_two_do(room, text):
+    assert short(np.array([[0.5, 1.0], [2.0, 3.0]]), room) == text
+    assert short(np.arange(9.0), 13) == "0 1 2 3 ... 8"
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+def test_a_trace_fits_into_100_columns(loss):
+    X = np.random.default_rng(0).normal(size=(7, 9)) * 1e-5
+    layers = [bpnet.Dense(12, "softplus", l1=0.1, l2=0.001), bpnet.LayerNorm(),
+              bpnet.ParametricActivation("tanh"), bpnet.Dense(2)]  # fmt: skip
+    net = bpnet.Network(layers, loss, seed=0, dtype="float64").build(9)
+    text = str(net.trace(X, np.eye(2)[[0, 1, 0, 1, 0, 1, 1]]))
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(

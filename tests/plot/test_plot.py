@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import subprocess
 import sys
@@ -287,10 +286,3 @@ def test_matplotlib_is_imported_late_and_pyplot_never():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_without_matplotlib_the_error_says_how_to_install_it(monkeypatch):
-    monkeypatch.delitem(sys.modules, "bpnet.plot")
-    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
-    with pytest.raises(ImportError, match="pip install matplotlib"):
-        importlib.import_module("bpnet.plot")

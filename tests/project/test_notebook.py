@@ -64,13 +64,14 @@ def number(pattern, text):
 def assert_key_numbers(text):
     assert number(r"largest slope of the sigmoid: (\S+)", text) == 0.25
     assert number(r"agree: largest relative error ([\d.e-]+),", text) < 1e-6
-    assert number(r"gradients agrees with finite differences to (\S+) or better", text) < 1e-9
+    assert number(r"finite differences; the largest difference is ([\d.e-]+)\.", text) < 1e-9
     assert number(r"loss [\d.]+, accuracy ([\d.]+)%", text) >= 98.0
     assert "diagnosis: healthy" in text
-    assert number(r"32 hidden layers of sigmoid .* gradient is (\S+) times", text) < 1e-15
-    assert re.search(r"widest drift is that of relu with N\(0, 1\)", text)
-    assert re.search(r"it stalls up to \S+, learns best at \S+ \(.*\), diverges from", text)
-    assert number(r"a test loss of [\d.]+, a gap of ([\d.]+);", text) > 1.0
+    assert number(r"32 hidden layers of sigmoid.* is about 10\^(\d+) times smaller", text) > 15
+    assert re.search(r"and most for relu with N\(0, 1\)", text)
+    assert re.search(r"stalls at rates up to \S+, learns best at \S+, .* and diverges", text)
+    assert number(r"of [\d.]+ on others, a gap of ([\d.]+);", text) > 1.0
+    assert number(r"lies almost in a plane, by (\d+) % or more", text) >= 95
     assert number(r"largest of all: (\S+)", text) < 1e-9
 
 
@@ -104,7 +105,8 @@ def test_the_stored_outputs_are_complete(stored):
     without_output = [cell for cell in code_cells(stored)[1:] if not cell.outputs]
     assert not without_output
     assert_key_numbers(printed(stored))
-    assert len(outputs_of(stored, "image/png")) >= 12
+    assert len(outputs_of(stored, "image/png")) >= 14
+    assert len(outputs_of(stored, "image/svg+xml")) == 1
     assert len(outputs_of(stored, "image/gif")) == 1
 
 

@@ -23,7 +23,7 @@ CASES = {
 def nets(name):
     """Return the networks to try an entry with: a new one and a trained one."""
     if name in entries.NETWORKS:
-        only_trained = name.startswith(("plot.dec", "plot.ani")) or name in (
+        only_trained = name.startswith(("plot.dec", "plot.ani", "plot.loss")) or name in (
             "Network.to", "Network.save", "Network.parameters",
         )  # fmt: skip
         return [entries.trained()] if only_trained else [entries.network(), entries.trained()]

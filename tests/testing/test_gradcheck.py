@@ -192,6 +192,8 @@ def test_the_report_is_a_table():
         "parameter   elements   kinks   scale     relative error",
         "layer 1 W   12         0       5.0e-01   3.2e-10          ok",
         "layer 1 b   4          3       2.0e-02   2.5e-01          WRONG",
+        "On the way back, layer 1 b goes wrong first: as layer 1 W is right, look at how that "
+        "gradient alone is computed.",
         "backpropagation and finite differences DISAGREE: largest relative error 2.5e-01, "
         "allowed 1e-06, regularizer on",
     ]

@@ -27,6 +27,7 @@ from bpnet.common.version import check_version_note, version_note
 from bpnet.data import frames
 from bpnet.data.validation import refuse_masked
 from bpnet.estimators._files import FileState
+from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import (
     check_targets,
     check_weights,
@@ -71,6 +72,7 @@ class BaseTabular(TabularParameters, ABC):
 
     # --- fitting --------------------------------------------------------------------------
 
+    @explains_settings
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
         self,

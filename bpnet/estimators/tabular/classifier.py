@@ -200,7 +200,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
                     f"y has a single class, {found.tolist()[0]!r}, so there is nothing to "
                     f"learn: every prediction will be this class, with probability 1",
                     RuntimeWarning,  # scikit-learn's tests allow no UserWarning here
-                    stacklevel=7,
+                    stacklevel=8,
                 )
         elif unknown := sorted(set(found.tolist()) - set(self.classes_.tolist())):
             raise ValueError(
