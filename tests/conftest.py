@@ -59,7 +59,7 @@ else:
 # Packages of the extra "test"; without one, the modules of tests that import it are skipped.
 OPTIONAL = {
     "grimp", "importlinter", "joblib", "matplotlib", "nbformat", "pandas", "polars", "PIL",
-    "safetensors", "scipy", "setuptools", "sklearn", "tqdm",
+    "rich", "safetensors", "scipy", "setuptools", "sklearn", "tqdm", "typer",
 }  # fmt: skip
 
 

@@ -1,18 +1,22 @@
-"""The command ``bpnet``: a demo, the backends and their parity, and experiments.
+"""The command ``bpnet``: a demo, the backends and their parity, experiments, and tables.
 
-Invalid options end in one line on stderr and exit status 2, before anything is computed.
+The commands for tables are in :mod:`bpnet.cli.app`, which needs the extra "cli". Invalid
+options end in one line on stderr and exit status 2, before anything is computed.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from bpnet import datasets
 from bpnet.activations import ACTIVATIONS
 from bpnet.backend import available_backends
+from bpnet.cli.commands import COMMANDS, INSTALL, needs_extra
 from bpnet.common.checks import check_sequence, check_text
 from bpnet.common.options import Parser, directory, integer, names, number, sizes
 from bpnet.common.streams import complain, one_line, written
@@ -53,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
+        words = sys.argv[1:] if argv is None else argv
+        if needs_extra(words, os.environ):
+            return _run_extra(words)
         options = vars(_parser().parse_args(argv))
         run = options.pop("run")
         return int(run(options) or 0)
@@ -61,6 +68,20 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         complain("bpnet: interrupted")
         return 130
+
+
+def _run_extra(words: Sequence[str]) -> int:
+    """Run a command for tables, or say how to install what it needs."""
+    try:
+        from bpnet.cli import app
+
+        if "_BPNET_COMPLETE" in os.environ:
+            app.complete()
+        return app.run(words)
+    except ImportError as error:
+        what = error.name if isinstance(error, ModuleNotFoundError) else str(error)
+        complain(f"bpnet {' '.join(words[:1])}: error: it needs {what}: {INSTALL}")
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_parity_options(compare)
     compare.set_defaults(run=functools.partial(_parity, compare))
     command.add_to(commands)
+    for name, summary in COMMANDS.items():  # listed here, and run by bpnet.cli.app
+        commands.add_parser(name, help=summary, add_help=False)
     return parser
 
 

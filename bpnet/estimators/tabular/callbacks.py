@@ -58,16 +58,34 @@ class Deadline(Callback):
     ----------
     when : float
         The time, of :func:`time.perf_counter`.
+
+    Attributes
+    ----------
+    seconds : list of float
+        The duration of each epoch of the last run.
     """
 
     adds: Mapping[str, str | None] = {}
 
     def __init__(self, when: float) -> None:
         self.when = when
+        self.seconds: list[float] = []
+
+    @property
+    def left(self) -> float:
+        """The seconds until then."""
+        return self.when - time.perf_counter()
+
+    def on_train_begin(self, training: Training) -> None:
+        """Start the clock."""
+        self.seconds, self._last = [], time.perf_counter()
 
     def on_epoch_end(self, training: Training) -> None:
         """Stop if it is time."""
-        if time.perf_counter() >= self.when:
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+        if now >= self.when:
             training.stop("time_budget is spent")
 
 

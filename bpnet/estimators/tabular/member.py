@@ -123,7 +123,7 @@ class Plan(NamedTuple):
             The time that it may take. The number of epochs, and so the schedules, are chosen
             by the time of a trial, which is part of it.
         """
-        deadline = None if seconds is None else time.perf_counter() + seconds
+        deadline = None if seconds is None else Deadline(time.perf_counter() + seconds)
         preprocessing = fit_preprocessing(
             training.table, self.settings.max_one_hot_size, self.missing_indicator
         )
@@ -135,13 +135,13 @@ class Plan(NamedTuple):
         held_out = None if validation is None else self._dataset(inputs, validation)
         epochs = self.n_epochs
         if deadline is not None and epochs > _TRIAL:
-            trial = self._run(inputs, data, held_out, seed, _TRIAL, deadline, quiet=True)
-            epochs = min(epochs, _affordable(trial.history, deadline))
+            self._run(inputs, data, held_out, seed, _TRIAL, deadline, quiet=True)
+            epochs = min(epochs, affordable(deadline.seconds, deadline.left))
         return self._run(inputs, data, held_out, seed, epochs, deadline)
 
     def _run(
         self, inputs: Inputs, data: Dataset, validation: Dataset | None,
-        seed: int, epochs: int, deadline: float | None, *, quiet: bool = False,
+        seed: int, epochs: int, deadline: Deadline | None, *, quiet: bool = False,
     ) -> Member:  # fmt: skip
         settings, (preprocessing, scale) = self.settings, inputs
         layers = layers_of(settings, preprocessing, self.n_outputs, epochs)
@@ -170,7 +170,7 @@ class Plan(NamedTuple):
         return self.metric
 
     def _callbacks(
-        self, metric: str | Metric | None, deadline: float | None, quiet: bool
+        self, metric: str | Metric | None, deadline: Deadline | None, quiet: bool
     ) -> list[Callback]:
         """Return the callbacks; `metric` is None without validation examples."""
         own: list[Callback] = []
@@ -178,7 +178,7 @@ class Plan(NamedTuple):
             name = metric if isinstance(metric, str) else metric.name
             own.append(BestEpoch(f"val_{name}", self.early_stopping))
         if deadline is not None:
-            own.append(Deadline(deadline))
+            own.append(deadline)
         if quiet:
             return own
         if self.verbose:
@@ -194,9 +194,18 @@ class Plan(NamedTuple):
         return Dataset(X, y, w, None, self.dtype)
 
 
-def _affordable(history: History, deadline: float) -> int:
-    """Return how many epochs fit into the time that is left, at least one."""
-    if history.epochs < _TRIAL:  # it was all spent
+def affordable(trial: Sequence[float], left: float) -> int:
+    """Return how many epochs fit into the time that is left, at least one.
+
+    The first epoch of a run takes as long as that of the trial, as it compiles again.
+
+    Parameters
+    ----------
+    trial : sequence of float
+        The seconds of each epoch of the trial, fewer than `_TRIAL` if it was all spent.
+    left : float
+        Seconds.
+    """
+    if len(trial) < _TRIAL:
         return 1
-    each = history.seconds / history.epochs
-    return max(1, int((deadline - time.perf_counter()) / each))
+    return max(1, 1 + int((left - trial[0]) / trial[-1]))

@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 
 import bpnet
 from bpnet import TabularClassifier, TabularRegressor
+from bpnet.estimators.tabular.member import affordable
 
 pytestmark = pytest.mark.once_on_jax
 
@@ -394,6 +395,14 @@ def test_a_time_budget_limits_the_epochs_and_the_schedules():
     assert time.perf_counter() - start < 30.0  # far below that of a million epochs
     planned = clf.network_.layers[5].rate.epochs
     assert clf.history_.epochs <= planned < 10**6
+
+
+@pytest.mark.parametrize(
+    ("trial", "left", "epochs"),
+    [((5.0, 0.1), 8.0, 31), ((0.1, 0.1), 1.05, 10), ((5.0, 0.1), 2.0, 1), ((9.0,), 1.0, 1)],
+)
+def test_the_epochs_that_a_trial_allows_compile_once_more(trial, left, epochs):
+    assert affordable(trial, left) == epochs
 
 
 def test_a_large_time_budget_changes_nothing():

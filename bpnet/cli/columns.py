@@ -1,0 +1,152 @@
+"""What the columns of a table hold: numbers, text, truth values, dates, or something else."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from bpnet.cli.failures import UserError
+
+# What stands for a missing value in text.
+GAPS = ("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "null", "NULL", "None", "?")
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%dT%H%M%S")
+_TIMES = ("%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%.f",
+          "%Y-%m-%dT%H:%M:%S%.fZ", "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M")  # fmt: skip
+TRUTH = ("true", "false")
+# What can be learned from.
+KINDS = ("number", "text", "bool")
+
+
+class Column(NamedTuple):
+    """A column, with what it holds.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    kind : {"number", "text", "bool", "date", "other"}
+        What it holds. A bool is the text "true" or "false".
+    values : polars.Series
+        Float64, String or Datetime, with nulls as gaps.
+    n_missing, n_distinct : int
+        Number of gaps, and of different values without them.
+    """
+
+    name: str
+    kind: str
+    values: Any
+    n_missing: int
+    n_distinct: int
+
+    def take(self, rows: Any) -> Column:
+        """Return the column in some rows, by a mask."""
+        return _counted(self.name, self.kind, self.values.filter(rows))
+
+
+def column_of(series: Any, kind: str | None = None, first_row: int = 0) -> Column:
+    """Return a column of a file.
+
+    Parameters
+    ----------
+    series : polars.Series
+        As it was read: of text if the file does not say more.
+    kind : str or None
+        What a model was trained on, to which the column is converted; None is found out.
+    first_row : int
+        The rows before it in its file, for errors.
+
+    Raises
+    ------
+    UserError
+        If the column does not hold that kind.
+    """
+    if kind is None:
+        kind, values = _found(series)
+    else:
+        values = _converted(series, kind, first_row)
+    return _counted(series.name, kind, values)
+
+
+def _counted(name: str, kind: str, values: Any) -> Column:
+    n_missing = values.null_count()
+    n_distinct = 0 if kind == "other" else values.n_unique() - (n_missing > 0)
+    return Column(name, kind, values, n_missing, n_distinct)
+
+
+def _found(series: Any) -> tuple[str, Any]:
+    """Return what a column holds, and its values."""
+    dtype = series.dtype
+    if dtype.is_numeric() or dtype == pl.Null:
+        return "number", _as_numbers(series)
+    if dtype == pl.Boolean:
+        return "bool", series.cast(pl.String)
+    if dtype in (pl.Date, pl.Datetime):
+        return "date", series.cast(pl.Datetime("us"))
+    if dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return "other", series
+    text = _as_text(series)
+    known = text.null_count()
+    numbers = text.cast(pl.Float64, strict=False)
+    if numbers.null_count() == known:
+        return "number", numbers
+    lower = text.str.to_lowercase()
+    if lower.drop_nulls().is_in(TRUTH).all():
+        return "bool", lower
+    dates = _as_dates(text)
+    return ("text", text) if dates is None else ("date", dates)
+
+
+def _converted(series: Any, kind: str, first_row: int) -> Any:
+    """Return the values of a column as the kind that a model was trained on."""
+    dtype = series.dtype
+    if kind == "number":
+        if dtype.is_numeric() or dtype in (pl.Null, pl.Boolean):
+            return _as_numbers(series)
+        text = _as_text(series)
+        numbers = text.cast(pl.Float64, strict=False)
+        wrong = numbers.is_null() & text.is_not_null()
+        if wrong.any():
+            row = wrong.arg_max()
+            raise UserError(
+                f"column {series.name!r} must hold numbers, as in training; got "
+                f"{text[row]!r} in row {first_row + row + 1:,}"
+            )
+        return numbers
+    text = _as_text(series)
+    return text.str.to_lowercase() if kind == "bool" else text
+
+
+def _as_text(series: Any) -> Any:
+    """Return a column as text without surrounding blanks; what stands for a gap is null."""
+    text = series.cast(pl.String, strict=False).str.strip_chars()
+    return text.set(text.is_in(GAPS), None)
+
+
+def _as_numbers(series: Any) -> Any:
+    """Return a column of numbers as Float64, NaN as null."""
+    return series.cast(pl.Float64, strict=False).fill_nan(None)
+
+
+def _as_dates(text: Any) -> Any | None:
+    """Return a column of dates, if every value is one in the same form."""
+    known = text.drop_nulls()
+    for form in (*_DATES, *_TIMES):
+        start = known.head(20)  # most columns hold no dates
+        if _parsed(start, form).null_count():
+            continue
+        dates = _parsed(text, form)
+        if dates.null_count() == text.null_count():
+            return dates
+    return None
+
+
+def _parsed(text: Any, form: str) -> Any:
+    if "%H" in form:
+        return text.str.to_datetime(form, strict=False, time_unit="us", time_zone=None)
+    return text.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+
+
+def frame_of(columns: list[Column]) -> Any:
+    """Return a frame of columns, as the estimators take it."""
+    return pl.DataFrame([column.values.alias(column.name) for column in columns])

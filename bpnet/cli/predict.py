@@ -1,0 +1,218 @@
+"""The commands ``bpnet predict`` and ``bpnet evaluate``: a saved model on another table."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from bpnet.cli import data_files
+from bpnet.cli.columns import TRUTH, column_of
+from bpnet.cli.failures import UserError
+from bpnet.cli.model_file import Loaded, read
+from bpnet.cli.output import Output
+from bpnet.cli.results import Predictions, measured, rows_of
+
+CHUNK = 50_000
+_ENDINGS = (".csv", ".parquet")
+
+
+class Options(NamedTuple):
+    """The options of the commands; their help describes them."""
+
+    model: str
+    data: str
+    separator: str | None
+    encoding: str | None
+    backend: str | None
+    as_json: bool
+
+
+def predict(
+    options: Options, out: str, proba: bool, keep: list[str], chunk: int, force: bool
+) -> int:
+    """Write the predictions for each row of a table; return the exit status.
+
+    Raises
+    ------
+    UserError, OSError
+        If an argument is wrong, or the file cannot be written.
+    """
+    output = Output(options.as_json)
+    target = _writable(out, force)
+    loaded = read(options.model, options.backend)
+    if proba and not loaded.is_classifier:
+        raise UserError("argument --proba: the model predicts no classes with labels")
+    source = data_files.source_of(options.data, options.separator, options.encoding)
+    parts = _parts(loaded, source, proba, keep, chunk)
+    write = _write_csv if target.suffix.lower() == ".csv" else _write_parquet
+    n_rows = write(target, parts)
+    if not n_rows:
+        raise UserError(f"{options.data!r} has no row below its column names")
+    output.say(f"{n_rows:,} predictions: {target}")
+    output.document({"rows": n_rows, "out": str(target)})
+    return 0
+
+
+def evaluate(options: Options, target: str | None) -> int:
+    """Print how well a model predicts a table with known targets; return the exit status.
+
+    Raises
+    ------
+    UserError
+        If an argument is wrong.
+    """
+    output, loaded = Output(options.as_json), read(options.model, options.backend)
+    name = target if target is not None else loaded.target
+    if name is None:
+        raise UserError("the model does not say what it predicts; pass --target")
+    if not hasattr(loaded.model, "predict") or not hasattr(loaded.model, "get_params"):
+        raise UserError(
+            f"{options.model!r} holds a network without labels; evaluate it in Python: "
+            f"bpnet.load({options.model!r}).evaluate(X, y)"
+        )
+    source = data_files.source_of(options.data, options.separator, options.encoding)
+    frame = data_files.read(source, tuple(loaded.features))
+    if name not in frame.columns:
+        raise UserError(f"the table has no column {name!r} with the targets; pass --target")
+    predictions, n_without = _of_known(loaded, frame, name)
+    if n_without:
+        output.note(f"note: rows without a target, which are left out: {n_without:,}")
+    results = measured(predictions)
+    output.say(f"{options.model} on {len(predictions.y):,} rows of {options.data}\n")
+    output.table(rows_of(results))
+    output.document({"rows": len(predictions.y), "test": [one._asdict() for one in results]})
+    return 0
+
+
+def _of_known(loaded: Loaded, frame: Any, name: str) -> tuple[Predictions, int]:
+    """Return the predictions of the rows with a target, and the number of others."""
+    model = loaded.model
+    if not loaded.is_classifier:
+        values = column_of(frame[name], "number").values
+        is_known = values.is_not_null()
+        y = values.filter(is_known).to_numpy()
+        _check_some(len(y), name)
+        X = loaded.table(frame.filter(is_known))
+        constant = float(loaded.record.get("constant", np.mean(y)))
+        return Predictions(y, np.ravel(loaded.predict(X)), constant, None), frame.height - len(
+            y
+        )
+    labels = model.classes_.tolist()
+    kind = "number" if model.classes_.dtype.kind in "iuf" else "text"
+    kind = "bool" if set(labels) <= set(TRUTH) else kind
+    column = column_of(frame[name], kind)
+    codes = {label: code for code, label in enumerate(labels)}
+    found = np.array([codes.get(value, -1) for value in column.values.to_list()])
+    unknown = column.values.filter((found < 0) & column.values.is_not_null().to_numpy())
+    if len(unknown):
+        raise UserError(
+            f"column {name!r} has the class {unknown[0]!r}, which the model does not know; it "
+            f"has {', '.join(map(repr, labels[:8]))}"
+        )
+    y = found[found >= 0]
+    _check_some(len(y), name)
+    p = loaded.probabilities(loaded.table(frame.filter(found >= 0)))
+    shares = loaded.record.get("constant", np.bincount(y, minlength=len(labels)) / len(y))
+    return Predictions(y, p, np.asarray(shares), labels), frame.height - len(y)
+
+
+def _check_some(n_rows: int, name: str) -> None:
+    if not n_rows:
+        raise UserError(f"column {name!r} is empty, so there is nothing to compare with")
+
+
+# --- predicting in parts ----------------------------------------------------------------------
+
+
+def _parts(
+    loaded: Loaded, source: data_files.Source, proba: bool, keep: list[str], chunk: int
+) -> Iterator[Any]:
+    """Yield the predictions of each part of a table as a frame."""
+    first_row = 0
+    for frame in data_files.batches(source, chunk, tuple(loaded.features)):
+        if frame.height == 0:
+            continue
+        if unknown := [name for name in keep if name not in frame.columns]:
+            raise UserError(f"argument --keep: there is no column {unknown[0]!r}")
+        X = loaded.table(frame, first_row)
+        first_row += frame.height
+        yield pl.DataFrame([*(frame[name] for name in keep), *_columns(loaded, X, proba)])
+
+
+def _columns(loaded: Loaded, X: Any, proba: bool) -> list[Any]:
+    """Return the columns of predictions."""
+    name = loaded.target or "prediction"
+    name = f"predicted_{name}" if loaded.target else name
+    if not proba:
+        found = loaded.predict(X)
+        if found.ndim == 1 or found.shape[1] == 1:
+            return [pl.Series(name, found.reshape(-1))]
+        return [pl.Series(f"{name}_{k}", found[:, k]) for k in range(found.shape[1])]
+    p = loaded.probabilities(X)
+    labels = loaded.model.classes_
+    chosen = labels[np.argmax(p, axis=1)]
+    return [
+        pl.Series(name, chosen),
+        *(pl.Series(f"probability_{label}", p[:, k]) for k, label in enumerate(labels)),
+    ]
+
+
+def _writable(out: str, force: bool) -> Path:
+    path = Path(out)
+    if path.suffix.lower() not in _ENDINGS:
+        raise UserError(f"argument --out: must end in .csv or .parquet, got {out!r}")
+    if path.is_dir():
+        raise UserError(f"argument --out: {out!r} is a folder")
+    if path.exists() and not force:
+        raise UserError(f"{out!r} exists already; pass --force to replace it")
+    if not path.parent.is_dir():
+        raise UserError(f"argument --out: there is no folder {str(path.parent)!r}")
+    return path
+
+
+def _write_csv(path: Path, parts: Iterator[Any]) -> int:
+    """Write parts one after the other; the file appears when it is complete."""
+    n_rows = 0
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                part.write_csv(file, include_header=n_rows == 0)
+                n_rows += part.height
+        if n_rows:
+            os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return n_rows
+
+
+def _write_parquet(path: Path, parts: Iterator[Any]) -> int:
+    """Write all predictions together; they are small beside the table."""
+    frames = list(parts)
+    if not frames:
+        return 0
+    whole = pl.concat(frames)
+    temporary = _temporary(path)
+    try:
+        whole.write_parquet(temporary)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return int(whole.height)
+
+
+def _temporary(path: Path) -> str:
+    try:
+        descriptor, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+    except OSError as error:
+        raise UserError(
+            f"argument --out: cannot write {str(path)!r}: {error.strerror}"
+        ) from None
+    os.close(descriptor)
+    return name

@@ -1,0 +1,82 @@
+"""The line that shows how training goes, on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bpnet.common.streams import complain
+from bpnet.training.loop import Callback, Training
+
+# Seconds between two lines where stderr is no terminal.
+_PAUSE = 10.0
+
+
+class ProgressLine(Callback):
+    """Epoch, loss, validation metric, rows per second and time left.
+
+    On a terminal it is one line that changes; elsewhere a line now and then.
+
+    Attributes
+    ----------
+    planned : int
+        The number of epochs of the run, which the time limit may have lowered.
+    """
+
+    adds: Mapping[str, str | None] = {}
+
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self.planned = 0
+
+    def on_train_begin(self, training: Training) -> None:
+        """Show the line."""
+        self.planned = training.epochs
+        self._start = self._said = time.perf_counter()
+        if sys.stderr is None or not sys.stderr.isatty():
+            return
+        self._progress = Progress(
+            TextColumn("epoch {task.completed}/{task.total}"),
+            BarColumn(20),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=training.epochs)
+        self._progress.start()
+
+    def on_epoch_end(self, training: Training) -> None:
+        """Update it."""
+        now = time.perf_counter()
+        text = described(training, now - self._start)
+        if self._progress is not None:
+            self._progress.update(self._task, advance=1, description=text)
+        elif now - self._said >= _PAUSE:
+            self._said = now
+            left = (now - self._start) / training.epoch * (training.epochs - training.epoch)
+            complain(f"epoch {training.epoch}/{training.epochs}: {text}, {left:.0f} s left")
+
+    def teardown(self, training: Training) -> None:
+        """Remove it."""
+        super().teardown(training)
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def described(training: Training, seconds: float) -> str:
+    """Return the loss, the metrics of the validation rows and the speed."""
+    shown = {
+        name: value
+        for name, value in training.logs.items()
+        if name == "loss" or (name.startswith("val_") and name != "val_loss")
+    }
+    words = [f"{name} {value:.4g}" for name, value in shown.items()]
+    speed = training.data.n_rows * training.epoch / max(seconds, 1e-9)
+    return ", ".join([*words, f"{speed:,.0f} rows/s"])

@@ -1,0 +1,210 @@
+"""The report as a page: what it says, in HTML that needs no network and no script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpnet.cli.output import number
+from bpnet.cli.report import figures
+from bpnet.cli.report.html import Markup, definitions, document, paragraph, section, table
+from bpnet.cli.report.importance import importance_of, profile, share
+from bpnet.cli.results import rows_of
+from bpnet.cli.run import Run
+
+# Classes of a confusion matrix that fits on a page.
+_MOST_CLASSES = 12
+# Columns of a profile; a file with thousands would be unreadable.
+_MOST_COLUMNS = 200
+
+
+def report(run: Run) -> str:
+    """Return the report of a training run as an HTML document."""
+    parts = [
+        _summary(run), _curves(run), _errors(run), _calibration(run), _importance(run),
+        _data(run), _configuration(run), _environment(run),
+    ]  # fmt: skip
+    name = run.options.data.replace("\\", "/").rpartition("/")[2]
+    return document(f"{run.plan.target} in {name}", [part for part in parts if part])
+
+
+def _summary(run: Run) -> Markup:
+    first = run.results[0]
+    rows, history = run.record["rows"], run.model.history_
+    better = f"A constant prediction has {number(first.baseline)}."
+    return section(
+        "Summary",
+        paragraph(
+            f"{run.plan.task.capitalize()} of {run.plan.target}: {first.metric} "
+            f"{number(first.value)} on {rows['test']:,} test rows (95% interval "
+            f"{number(first.low)} to {number(first.high)}). {better}",
+            "lead",
+        ),
+        table(
+            "Metrics on the test rows, which were not trained on",
+            ("metric", "test", "95% interval", "constant prediction", "better is"),
+            [
+                (*row, one.better)
+                for row, one in zip(rows_of(run.results)[1:], run.results, strict=True)
+            ],
+        ),
+        paragraph(
+            f"Trained on {rows['training']:,} rows for "
+            f"{history.epochs} epoch{'s' * (history.epochs != 1)} in "
+            f"{run.record['training']['seconds']:.1f} s; {rows['validation']:,} rows chose "
+            f"the weights of epoch {run.model.best_epoch_}. The intervals are of the "
+            f"bootstrap over the test rows."
+        ),
+        *(paragraph(f"Note: {note}.") for note in run.plan.notes),
+    )
+
+
+def _curves(run: Run) -> Markup:
+    history = run.model.history_
+    losses = [name for name in ("loss", "val_loss") if name in history]
+    pictures = [figures.learning_curves(history, losses, "loss", "loss")]
+    chosen = [n for n in history if n.startswith("val_") and n != "val_loss" and "/" not in n]
+    pictures += [
+        figures.learning_curves(history, [name], name.removeprefix("val_"), "metric")
+        for name in chosen[:1]
+    ]
+    return section("Training", figure_row(pictures))
+
+
+def figure_row(pictures: list[str]) -> Markup:
+    """Return pictures beside each other where there is room."""
+    return Markup(
+        '<div class="figures">' + "".join(f"<figure>{one}</figure>" for one in pictures)
+        + "</div>"
+    )  # fmt: skip
+
+
+def _errors(run: Run) -> Markup | None:
+    predictions, target = run.predictions, run.plan.target
+    if predictions.classes is None:
+        pictures = [
+            figures.predicted_and_actual(predictions, target),
+            figures.residuals(predictions, target),
+        ]
+        return section("Errors", figure_row(pictures))
+    labels = [str(label) for label in predictions.classes]
+    matrix = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(matrix, (predictions.y, np.argmax(predictions.outputs, axis=1)), 1)
+    if len(labels) > _MOST_CLASSES:
+        return section("Errors", _confusions(labels, matrix))
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    rows = [
+        (label, *(f"{count:,}" for count in counts), number(float(shares[k, k])))
+        for k, (label, counts) in enumerate(zip(labels, matrix, strict=True))
+    ]
+    shades = [[*(float(share) for share in row), 0.0] for row in shares]
+    return section(
+        "Confusion matrix",
+        table(
+            "Test rows by actual class (rows) and predicted class (columns)",
+            ("actual", *labels, "recall"), rows, shades,
+        ),
+    )  # fmt: skip
+
+
+def _confusions(labels: list[str], matrix: Any) -> Markup:
+    """Return the most frequent confusions of many classes."""
+    wrong = matrix * (1 - np.eye(len(labels), dtype=int))
+    order = np.argsort(wrong, axis=None)[::-1][:_MOST_CLASSES]
+    rows = []
+    for place in order:
+        actual, predicted = divmod(int(place), len(labels))
+        if wrong[actual, predicted]:
+            rows.append((labels[actual], labels[predicted], f"{wrong[actual, predicted]:,}"))
+    return table(
+        "The most frequent confusions in the test rows", ("actual", "predicted", "rows"), rows
+    )
+
+
+def _calibration(run: Run) -> Markup:
+    if run.predictions.classes is None:
+        picture = figures.calibration_of_numbers(run.predictions, run.plan.target)
+        text = "Test rows in groups of similar predictions: on the line, means are right."
+    else:
+        picture = figures.reliability(run.predictions)
+        text = (
+            "Test rows in groups of similar probability: on the line, probabilities are as "
+            "often right as they state."
+        )
+        if run.options.preset != "plain":
+            text += " The training smooths labels, which keeps them away from 0 and 1."
+    return section("Calibration", paragraph(text), figure_row([picture]))
+
+
+def _importance(run: Run) -> Markup:
+    X = run.plan.table[run.split.test]
+    if run.predictions.classes is not None:  # without classes that came later
+        X = X.filter(np.isin(run.plan.y[run.split.test], run.model.classes_))
+    found = importance_of(run.model, X, run.predictions, run.plan.task)
+    picture = figures.importance_bars(found.names, found.means, found.spreads, found.metric)
+    rest = len(run.plan.features) - len(found.names) - found.skipped
+    text = (
+        f"By how much the {found.metric} of the test rows rises when a column is permuted, so "
+        f"that it says nothing; the lines are standard deviations. Columns that say the same "
+        f"share their importance."
+    )
+    text += f" {rest} less important columns are not shown." if rest else ""
+    text += f" {found.skipped} columns were not measured, for time." if found.skipped else ""
+    return section("Permutation importance", paragraph(text), figure_row([picture]))
+
+
+def _data(run: Run) -> Markup:
+    columns = run.plan.features[:_MOST_COLUMNS]
+    total = len(run.plan.y)
+    rows = [
+        (c.name, {"number": "number", "bool": "truth value"}.get(c.kind, "category"),
+         f"{c.n_missing:,} ({share(c.n_missing, total)})" if c.n_missing else "0",
+         f"{c.n_distinct:,}", profile(c.values))
+        for c in columns
+    ]  # fmt: skip
+    parts = [
+        table(
+            f"What was learned from, in {total:,} rows"
+            + (f"; {len(columns)} of {len(run.plan.features)} columns" if
+               len(columns) < len(run.plan.features) else ""),
+            ("column", "kind", "gaps", "different values", "values"), rows,
+        )
+    ]  # fmt: skip
+    if run.plan.left_out:
+        left_out = [(one.name, one.reason) for one in run.plan.left_out[:_MOST_COLUMNS]]
+        parts.append(table("Columns that were left out", ("column", "why"), left_out))
+    return section("Data", *parts)
+
+
+def _configuration(run: Run) -> Markup:
+    network, options = run.model.network_, run.options
+    rows = [
+        ("Task", f"{run.plan.task}, as {run.plan.why}"),
+        ("Rows", f"{run.split.how}; test share {options.test_size:g}"),
+        ("Preset", options.preset),
+        ("Network", ", ".join(_brief(layer) for layer in network.layers)),
+        ("Parameters", f"{network.n_parameters:,}"),
+        ("Epochs", f"{run.record['training']['epochs']} of "
+         f"{run.record['training']['planned_epochs']} (at most {options.epochs})"),
+        ("Time limit", f"{options.time_limit:g} s" if options.time_limit else "none"),
+        ("Seed", str(options.seed)),
+    ]  # fmt: skip
+    return section(
+        "Configuration",
+        definitions(rows),
+        Markup("<h3>Command to reproduce</h3>"),
+        Markup('<pre tabindex="0"><code>') + Markup.of(run.record["command"])
+        + Markup("</code></pre>"),
+    )  # fmt: skip
+
+
+def _brief(layer: Any) -> str:
+    """Return a layer in a word, with its units."""
+    units = getattr(layer, "units", None)
+    return type(layer).__name__ + (f" {units}" if units is not None else "")
+
+
+def _environment(run: Run) -> Markup:
+    rows = [*run.record["environment"].items(), ("created", run.record["created"])]
+    return section("Environment", definitions(rows))
