@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpnet.diagnosis.data_profile import DataProfile
+from bpnet.diagnosis.thresholds import limit
 
 
 class Finding(NamedTuple):
@@ -33,14 +34,31 @@ class Finding(NamedTuple):
 
 
 class Evidence:
-    """The history so far and the initial data profile, in the units that rules compare."""
+    """The history so far and the initial data profile, in the units that rules compare.
+
+    Parameters
+    ----------
+    metrics : mapping of str to sequence of float
+        The history; of the layers' metrics at least the last value.
+    facts : DataProfile
+        The profile of data and network.
+    ended : bool
+        Whether training has ended.
+    kept : int or None
+        The epoch, from 1, whose weights the network has; None is the last.
+    """
 
     def __init__(
-        self, metrics: Mapping[str, Sequence[float]], facts: DataProfile, ended: bool
+        self,
+        metrics: Mapping[str, Sequence[float]],
+        facts: DataProfile,
+        ended: bool,
+        kept: int | None = None,
     ) -> None:
         self.metrics, self.facts, self.ended = metrics, facts, ended
         self.depth = len(facts.activations)
         self.epochs = len(metrics.get("loss", ()))
+        self.kept = (kept or self.epochs) - 1
         # With a single target the best constant is perfect; then logits 0 are the baseline.
         zero, baseline = (x - facts.best_loss for x in (facts.zero_loss, facts.baseline_loss))
         self.baseline = (baseline if baseline > 1e-6 * zero else zero) or 1.0
@@ -74,14 +92,69 @@ class Evidence:
 
     @property
     def loss(self) -> float:
-        """Last measured training loss without penalties, relative to the baseline."""
-        losses = self.losses("data_loss")
-        return float(losses[-1]) if len(losses) else self.start_loss
+        """Training loss of the weights kept, without penalties, relative to the baseline."""
+        if not self.epochs:
+            return self.start_loss
+        outcome, last = self.facts.outcome, self.epochs - 1
+        if self.ended and outcome.get("epoch") == self.kept + 1:
+            return float(self._relative(outcome["loss"]))
+        measured = self.losses("data_loss")
+        if self.kept == last or not len(measured):
+            return float(measured[-1])
+        return float(min(measured[self.kept], self.losses("loss")[self.kept]))
 
     @property
     def start_loss(self) -> float:
         """The same, before the first step."""
         return float(self._relative(self.facts.start["data_loss"]))
+
+    @property
+    def held_out(self) -> Any:
+        """Validation loss by epoch, without penalties, relative to the best constant's."""
+        values = np.array(self.metrics.get("val_loss", ()), float)
+        values = values - self.facts.outcome.get("penalty", 0.0) - self.facts.best_loss
+        unit = self.facts.held_out_loss - self.facts.best_loss
+        unit = unit if unit > 1e-3 * self.baseline else self.baseline
+        return np.where(np.isfinite(values), values / unit, math.inf)
+
+    @property
+    def reach(self) -> float:
+        """Held-out loss of simple models, relative to the baseline; NaN if it is not known."""
+        return float((self.facts.simple_loss - self.facts.best_loss) / self.baseline)
+
+    @property
+    def rows(self) -> float:
+        """Number of examples, as if all classes were equally frequent."""
+        shares = np.array(self.facts.class_shares)
+        if not shares.size:
+            return float(self.facts.n_rows)
+        even = float(1.0 - np.sum(shares * shares)) / (1.0 - 1.0 / len(shares))
+        return self.facts.n_rows * even
+
+    def falls_short(self, margin: float) -> bool:
+        """Whether the training loss is worse than what simple models reach on new examples.
+
+        Before the end of training, only if several epochs taught nothing.
+        """
+        reach = self.reach if math.isfinite(self.reach) else limit("unlearnt")
+        if self.ended:
+            return self.loss > reach + margin
+        return self.epochs >= 5 and self.loss > max(reach + margin, 0.95)
+
+    def is_poor(self) -> bool:
+        """Whether the network fits its training data badly."""
+        return self.falls_short(limit("shortfall"))
+
+    def is_harmed(self) -> bool:
+        """Whether less was learned than simple models do, of old or of new examples.
+
+        For failures that are plain to see, and so need less of it.
+        """
+        if self.falls_short(limit("harm")):
+            return True
+        held_out = self.held_out
+        seen = self.ended and bool(len(held_out)) and math.isfinite(self.reach)
+        return seen and bool(held_out.min() > self.reach + limit("held_out_harm"))
 
     def _relative(self, losses: Any) -> Any:
         """Rescale losses so that the best loss is 0 and the baseline is 1."""

@@ -44,21 +44,48 @@ THRESHOLDS: dict[str, Threshold] = {
         "curvature grows with the square of a feature, so no single learning rate fits both",
         "LeCun et al. 1998, Efficient BackProp, section 5.1",
     ),
-    "neighbor_sigmas": Threshold(
+    "signal": Threshold(
         3.0,
-        "neighbors' targets agree no more than shuffled ones; 1 in 700 by chance",
+        "standard deviations of shuffled targets from which features and targets agree for "
+        "sure; 1 in 700 by chance",
         "Moran 1950; Cliff and Ord 1981",
     ),
-    "neighbor_signal": Threshold(
-        0.15,
-        "with few examples the noise is large, but this much agreement is not noise",
+    "doubtful_signal": Threshold(
+        2.5,
+        "without held-out examples to confirm that nothing can be learned, the features alone "
+        "must say so more clearly; 1 in 100 by chance, in each of three statistics",
         _OURS,
     ),
-    "neighbor_rows": Threshold(
-        50.0, "with fewer examples, neighbors are too far apart to be informative", _OURS
+    "simple_skill": Threshold(
+        0.93,
+        "loss of simple models on new examples, relative to the baseline: below this they can "
+        "predict something; the best of several models and settings had 0.95 by chance",
+        _OURS,
+    ),
+    "few_rows": Threshold(
+        50.0, "with fewer examples, simple models say too little of what can be learned", _OURS
     ),
     "unlearnable": Threshold(
-        0.95, "a validation loss, relative to the baseline, that is no better than it", _OURS
+        0.97, "a validation loss, relative to the best constant's, that is no better", _OURS
+    ),
+    "hardly_learnable": Threshold(
+        0.95,
+        "the same, if the features say nothing either: the best of many epochs had 0.96 by "
+        "chance on 200 examples",
+        _OURS,
+    ),
+    "useless_share": Threshold(
+        0.5,
+        "share of useless features in the mean square of X that outweighs the others",
+        _OURS,
+    ),
+    "target_rms_low": Threshold(
+        0.05,
+        "outputs start near variance 1; for smaller targets the last weights must shrink a lot",
+        "Bishop 1995, Neural Networks for Pattern Recognition, section 8.2",
+    ),
+    "recall": Threshold(
+        0.5, "share of a rare class that is recognized: below it, most are missed", _OURS
     ),
     "class_ratio": Threshold(
         9.0,
@@ -108,6 +135,11 @@ THRESHOLDS: dict[str, Threshold] = {
         "longer steps are at least as long as is typical: there were only too few of them",
         "CS231n, Neural networks 3",
     ),
+    "update_deadly": Threshold(
+        0.02,
+        "steps from which units that died during training died of the learning rate",
+        "CS231n, Neural networks 1: Commonly used activation functions; " + _OURS,
+    ),
     "loss_rise": Threshold(
         1.2,
         "training loss relative to the initial loss: the steps made it worse",
@@ -120,17 +152,34 @@ THRESHOLDS: dict[str, Threshold] = {
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(
-        0.28,
+        0.4,
         "validation loss minus training loss, relative to the baseline",
-        "Goodfellow, Bengio and Courville 2016, section 5.2; Prechelt 1998; " + _OURS,
+        "Goodfellow, Bengio and Courville 2016, section 5.2; " + _OURS,
+    ),
+    "memorized": Threshold(
+        0.3, "below this training loss, relative to the baseline, most is fitted", _OURS
+    ),
+    "val_rise": Threshold(
+        0.15,
+        "validation loss over its minimum, relative to the baseline: stopping there was better",
+        "Prechelt 1998; " + _OURS,
+    ),
+    "harm": Threshold(
+        0.05,
+        "the same for failures of data and initial weights, which are plain to see",
+        _OURS,
+    ),
+    "held_out_harm": Threshold(
+        0.15,
+        "the lowest validation loss, relative to the baseline, in excess of what simple models "
+        "reach on other examples that they have not seen",
+        _OURS,
     ),
     "shortfall": Threshold(
-        0.15,
-        "training loss, relative to the baseline, in excess of that of the 5 nearest neighbors",
-        "Cover and Hart 1967; Fano's inequality; " + _OURS,
-    ),
-    "underfit": Threshold(
-        0.3, "below this training loss, relative to the baseline, most is learned", _OURS
+        0.08,
+        "training loss, relative to the baseline, in excess of what simple models reach on "
+        "examples that they have not seen",
+        "Hastie, Tibshirani and Friedman 2009, section 7.10; " + _OURS,
     ),
 }
 
