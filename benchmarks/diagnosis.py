@@ -6,7 +6,8 @@ Run with: python benchmarks/diagnosis.py --half test --rows FILE [--limit N] [--
 Trains the runs that `failing_runs.runs` lists, measures what ails each of them by
 `failure_measures.true_name`, independently of the diagnosis, and compares the first finding.
 Every run counts: where the induced failure did no harm, the right answer is silence. Rows are
-appended to a file, so the benchmark can be stopped and continued; it reports once all are there.
+appended to a file, so the benchmark can be stopped and continued; it reports once all are
+there.
 
 The thresholds were tuned on --half tuning, which has other data sets.
 """

@@ -8,7 +8,7 @@ examples in batches, only on the sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -65,21 +65,20 @@ class DataProfile(NamedTuple):
         Similarity of the targets of near neighbors: Moran's I (1950) with each example's 5
         nearest neighbors, 0 by chance and at most 1; and its standard deviation for shuffled
         targets.
-    linear_signal : float
-        How far the targets agree with the features in a linear model, or with a single feature,
-        in standard deviations of shuffled targets.
-    simple_loss : float
-        The lowest loss of simple models on examples that they have not seen, at most
-        `baseline_loss`; see :mod:`bpnet.diagnosis.simple_models`.
+    agreement : simple_models.Agreement
+        How far the targets agree with the features, validation examples included.
+    reach : float
+        The lowest loss of simple models on examples that they have not seen, relative to
+        `baseline_loss`: 0 is perfect, 1 no better. See :mod:`bpnet.diagnosis.simple_models`.
     held_out_loss : float
         Mean loss of the best constant on the validation examples; NaN without any.
     useless_share : float
         Share of constant features, and of those that repeat others, in the mean square of X.
     outcome : dict of str to float
         Measured after training on up to 2000 examples: "loss", the training loss without
-        penalties; "penalty"; and "recall", the share of the rarest class that is recognized,
-        of held-out examples if there are at least five. "epoch" is the one whose weights were
-        measured. Empty before the end.
+        penalties; "penalty"; of classes "accuracy", and "recall", the share of the rarest class
+        that is recognized, of held-out examples if there are at least five. "epoch" is the one
+        whose weights were measured. Empty before the end.
 
     The statistics of neighbors and simple models are NaN if there are too few examples or only
     one target.
@@ -103,8 +102,8 @@ class DataProfile(NamedTuple):
     one_target: bool
     neighbor_signal: float
     neighbor_noise: float
-    linear_signal: float
-    simple_loss: float
+    agreement: simple_models.Agreement
+    reach: float
     held_out_loss: float
     useless_share: float
     outcome: Mapping[str, float]
@@ -135,7 +134,7 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
         class_shares=class_shares(kind, every_y, every_w, n_outputs),
         target_rms=_rms(every_y) if kind.targets == "real" else math.nan,
         one_target=bool(np.all(every_y == every_y[:1])),
-        **_signals(kind, useful, sample, n_outputs),
+        **_signals(training, sample, useful, repeated),
         held_out_loss=_held_out_loss(training, sample),
         outcome={},
     )
@@ -154,18 +153,49 @@ def _held_out_loss(training: Training, sample: Dataset) -> float:
     return constant_loss(kind, y, w, min(losses, key=lambda pair: pair[0])[1])
 
 
-def _signals(kind: Loss, X: Any, sample: Dataset, n_outputs: int) -> dict[str, float]:
-    """Measure what the features tell of the targets."""
+def _signals(
+    training: Training, sample: Dataset, X: Any, repeated: Sequence[int]
+) -> dict[str, Any]:
+    """Measure what the features X of a sample, without repeated ones, tell of the targets."""
+    kind, n_outputs = training.network.loss, training.network.n_outputs
     T, few = as_rows(sample.y, n_outputs), simple_models.ROWS
-    names = ("neighbor_signal", "neighbor_noise", "linear_signal", "simple_loss")
     alike = not X.size or not np.any(np.ptp(T, axis=0))
     if len(X) <= 2 * simple_models.NEIGHBORS or alike:
-        return dict.fromkeys(names, math.nan)
+        nothing = simple_models.Agreement(math.nan, math.nan, math.nan)
+        return dict.fromkeys(("neighbor_signal", "neighbor_noise", "reach"), math.nan) | {
+            "agreement": nothing
+        }
     signal, noise = simple_models.neighbor_signal(X[:few], T[:few])
-    lowest = simple_models.simple_loss(kind, X, T, sample.y, sample.w)
-    baseline = baseline_loss(kind, sample.y, sample.w, n_outputs)
-    linear = simple_models.linear_signal(X, T)
-    return dict(zip(names, (signal, noise, linear, min(lowest, baseline)), strict=True))
+    reach = simple_models.within_reach(kind, X, T, sample.y, sample.w)
+    if (held_out := training.validation) is not None:
+        rows = np.linspace(0, held_out.n_rows - 1, min(ROWS, held_out.n_rows)).astype(np.int64)
+        other = held_out.take(rows).to_host()
+        X = np.vstack([X, np.delete(_dense(other.X), repeated, axis=1)])
+        T = np.vstack([T, as_rows(other.y, n_outputs)])
+    near = signal / noise if noise > 0.0 else 0.0
+    return {
+        "neighbor_signal": signal,
+        "neighbor_noise": noise,
+        "reach": reach,
+        "agreement": simple_models.agreement(X, T, near),
+    }
+
+
+def _dense(X: Any) -> Any:
+    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, np.float64)
+
+
+def _held_out_loss(training: Training, sample: Dataset) -> float:
+    """Return the loss of the training examples' best constant on the validation examples."""
+    if training.validation is None:
+        return math.nan
+    kind, n_outputs = training.network.loss, training.network.n_outputs
+    y, w = (_to_host(training.validation, a) for a in training.validation[1:3])
+    losses = (
+        (constant_loss(kind, sample.y, sample.w, z), z)
+        for z in _constants(kind, sample.y, sample.w, n_outputs)
+    )
+    return constant_loss(kind, y, w, min(losses, key=lambda pair: pair[0])[1])
 
 
 def baseline_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:

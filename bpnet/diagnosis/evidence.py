@@ -56,6 +56,7 @@ class Evidence:
         kept: int | None = None,
     ) -> None:
         self.metrics, self.facts, self.ended = metrics, facts, ended
+        self.reach = facts.reach
         self.depth = len(facts.activations)
         self.epochs = len(metrics.get("loss", ()))
         self.kept = (kept or self.epochs) - 1
@@ -118,9 +119,13 @@ class Evidence:
         return np.where(np.isfinite(values), values / unit, math.inf)
 
     @property
-    def reach(self) -> float:
-        """Held-out loss of simple models, relative to the baseline; NaN if it is not known."""
-        return float((self.facts.simple_loss - self.facts.best_loss) / self.baseline)
+    def accuracies(self) -> tuple[float, float]:
+        """Accuracy of the weights kept, in training and held out; NaN if they are not known."""
+        values = self.metrics.get("val_accuracy", ())
+        matches = self.facts.outcome.get("epoch") == self.kept + 1
+        if not self.ended or not len(values) or not matches:
+            return math.nan, math.nan
+        return self.facts.outcome.get("accuracy", math.nan), float(values[self.kept])
 
     @property
     def rows(self) -> float:
@@ -138,23 +143,28 @@ class Evidence:
         """
         reach = self.reach if math.isfinite(self.reach) else limit("unlearnt")
         if self.ended:
-            return self.loss > reach + margin
-        return self.epochs >= 5 and self.loss > max(reach + margin, 0.95)
+            return self.loss > max(reach + margin, limit("good_fit"))
+        return self.epochs >= 5 and self.loss > max(reach + margin, limit("nothing_learned"))
 
     def is_poor(self) -> bool:
         """Whether the network fits its training data badly."""
         return self.falls_short(limit("shortfall"))
 
-    def is_harmed(self) -> bool:
+    def is_harmed(self, margin: float | None = None) -> bool:
         """Whether less was learned than simple models do, of old or of new examples.
 
-        For failures that are plain to see, and so need less of it.
+        For failures that are plain to see, and so need less of it. `margin` is by how much less
+        of new ones, by default the limit "held_out_harm".
         """
         if self.falls_short(limit("harm")):
             return True
         held_out = self.held_out
-        seen = self.ended and bool(len(held_out)) and math.isfinite(self.reach)
-        return seen and bool(held_out.min() > self.reach + limit("held_out_harm"))
+        if not self.ended or not len(held_out) or not math.isfinite(self.reach):
+            return False
+        best = float(held_out.min())
+        memorized = self.loss < limit("memorized") and best < 1.0  # that is overfitting
+        margin = limit("held_out_harm") if margin is None else margin
+        return not memorized and best > self.reach + margin
 
     def _relative(self, losses: Any) -> Any:
         """Rescale losses so that the best loss is 0 and the baseline is 1."""

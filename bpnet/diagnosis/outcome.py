@@ -20,9 +20,12 @@ def outcome(training: Training, facts: DataProfile) -> dict[str, float]:
     """Return the outcome of a training run, as :class:`DataProfile` describes it."""
     sample = training.sample(ROWS)
     penalties = _penalty(training, sample)
-    measured = {
+    measured = _evaluate(
+        training, sample, {"accuracy": Accuracy()} if facts.class_shares else {}
+    )
+    measured |= {
         "epoch": float(training.history.best_epoch or training.epoch),
-        "loss": _evaluate(training, sample, {})["loss"] - penalties,
+        "loss": measured["loss"] - penalties,
         "penalty": penalties,
     }
     if facts.class_shares and not facts.one_target:

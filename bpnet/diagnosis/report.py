@@ -16,8 +16,9 @@ from bpnet.common.history import check_history
 from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.evidence import Evidence, Finding
+from bpnet.diagnosis.examination import examine
 from bpnet.diagnosis.gradient_flow import METRICS, GradientFlow
-from bpnet.diagnosis.rules import can_tell_shuffled, examine, is_doubtful
+from bpnet.diagnosis.rules import why_unknown_if_shuffled
 from bpnet.diagnosis.sanity import Check, initial_loss, update_ratio
 from bpnet.diagnosis.thresholds import THRESHOLDS, limit
 from bpnet.training.loop import Training
@@ -259,18 +260,10 @@ def _not_examined(e: Evidence) -> Mapping[str, str]:
     if not len(e.held_out):
         reasons["overfitting"] = "no validation data; pass validation_data to fit"
     if math.isnan(facts.neighbor_signal):
-        why = "only one target" if facts.one_target else few
-        reasons["shuffled labels"] = reasons["underfitting"] = why
-    elif not can_tell_shuffled(e):
-        reasons["shuffled labels"] = (
-            few
-            if facts.n_rows < limit("few_rows")
-            else ("cannot tell: too few examples of the rare class")
-        )
-    elif not len(e.held_out) and is_doubtful(e):
-        reasons["shuffled labels"] = (
-            "cannot tell: features and targets hardly agree; pass validation_data to fit"
-        )
+        reason = "only one target" if facts.one_target else few
+        reasons["shuffled labels"] = reasons["underfitting"] = reason
+    elif (why := why_unknown_if_shuffled(e)) is not None:
+        reasons["shuffled labels"] = why
     if not facts.class_shares:
         reasons["class imbalance"] = "the targets are not mutually exclusive classes"
     return reasons

@@ -1,17 +1,13 @@
-"""The rules that detect failures, one function each.
+"""The rules that detect failures, one function each, and when they do harm.
 
 Each takes the :class:`~bpnet.diagnosis.evidence.Evidence` and returns a
-:class:`~bpnet.diagnosis.evidence.Finding` or None. `RULES` lists causes before consequences, so
-the first finding is the one to fix: unscaled inputs, for example, may make training diverge.
-What need not do harm is a finding only if the network learned less than simple models predict
-of new examples; otherwise it is a note.
+:class:`~bpnet.diagnosis.evidence.Finding` or None; see :mod:`bpnet.diagnosis.examination`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -34,16 +30,13 @@ def one_class(e: Evidence) -> Finding | None:
 
 def shuffled_labels(e: Evidence) -> Finding | None:
     """Nothing predicts held-out targets better than a constant."""
-    signal, held_out = strongest_signal(e), e.held_out
-    if not can_tell_shuffled(e) or not math.isfinite(signal):
+    signal, held_out = e.facts.agreement.strongest, e.held_out
+    if not math.isfinite(signal) or signal >= limit("signal") or why_unknown_if_shuffled(e):
         return None
-    if e.reach < limit("simple_skill") or signal >= limit("signal"):
+    if e.reach < limit("simple_skill"):
         return None
-    doubtful = signal >= limit("doubtful_signal")
-    if not len(held_out) and doubtful:
-        return None
-    most = limit("unlearnable") if doubtful else limit("hardly_learnable")
-    if len(held_out) and held_out.min() < most:
+    most = "unlearnable" if signal >= limit("doubtful_signal") else "hardly_learnable"
+    if len(held_out) and held_out.min() < limit(most):
         return None
     new = f"; the best val_loss is {held_out.min():.2f} times" if len(held_out) else ""
     return Finding(
@@ -56,25 +49,21 @@ def shuffled_labels(e: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def can_tell_shuffled(e: Evidence) -> bool:
-    """Whether there are enough examples, also of a rare class, to miss a signal in."""
-    shares = e.facts.class_shares
-    rare = len(shares) == 2 and max(shares) > limit("class_ratio") * min(shares)
-    return e.rows >= limit("few_rows") and not rare
-
-
-def is_doubtful(e: Evidence) -> bool:
-    """Whether only held-out examples could tell a weak signal from none."""
-    return limit("doubtful_signal") <= strongest_signal(e) < limit(
-        "signal"
-    ) and e.reach >= limit("simple_skill")
-
-
-def strongest_signal(e: Evidence) -> float:
-    """Return how far features and targets agree, in standard deviations of shuffled targets."""
-    f = e.facts
-    near = f.neighbor_signal / f.neighbor_noise if f.neighbor_noise > 0.0 else math.nan
-    return max(near, f.linear_signal)
+def why_unknown_if_shuffled(e: Evidence) -> str | None:
+    """Return why a weak signal could not be told from none, if so."""
+    shares, (strongest, linear, expected) = e.facts.class_shares, e.facts.agreement
+    if e.rows < limit("few_rows"):
+        return f"fewer than {limit('few_rows'):.0f} examples, of the rarer class counted twice"
+    if len(shares) == 2 and max(shares) > limit("class_ratio") * min(shares):
+        return "cannot tell: too few examples of the rare class"
+    if strongest >= limit("signal") or e.reach < limit("simple_skill"):
+        return None
+    # A signal of 5 % is as likely as none halfway between what they give.
+    if expected < limit("power") or linear > expected / 2.0:
+        return "cannot tell a weak signal from none: collect more examples"
+    if not len(e.held_out) and strongest >= limit("doubtful_signal"):
+        return "cannot tell a weak signal from none: pass validation_data to fit"
+    return None
 
 
 def unscaled_inputs(e: Evidence) -> Finding | None:
@@ -154,6 +143,11 @@ def useless_features(e: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
+def scale_is_harmful(e: Evidence) -> bool:
+    """Whether less was learned than simple models learn of standardized features."""
+    return e.is_harmed(limit("val_rise"))
+
+
 def useless_features_dominate(e: Evidence) -> bool:
     """Whether useless features outweigh the others, and little was learned."""
     return e.facts.useless_share > limit("useless_share") and e.is_harmed()
@@ -180,9 +174,7 @@ def symmetric_initialisation(e: Evidence) -> Finding | None:
 
 def copies_are_too_few(e: Evidence) -> bool:
     """Whether units that are copies fit less than simple models; assumed before the end."""
-    if not e.ended:
-        return True
-    return e.loss > min(e.reach, limit("unlearnt")) or not math.isfinite(e.reach)
+    return not e.ended or e.falls_short(0.0)
 
 
 def dead_from_the_start(e: Evidence) -> Finding | None:
@@ -221,7 +213,9 @@ def exploding_gradients(e: Evidence) -> Finding | None:
 def vanishing_gradients(e: Evidence) -> Finding | None:
     """The error does not reach a layer, and little was learned."""
     product = e.weight_gradient_product(e.start)
-    if not product.min() < limit("weight_gradient_product_low"):
+    faint = min(limit("faint_gradient"), limit("faint_ratio") * product.max())
+    stuck = e.loss > limit("unlearnt") and product.min() < faint
+    if not stuck and not product.min() < limit("weight_gradient_product_low"):
         return None
     k, norms = int(product.argmin()), e.start("gradient_norm")
     return Finding(
@@ -303,18 +297,21 @@ def learning_rate_too_low(e: Evidence) -> Finding | None:
 
 def overfitting(e: Evidence) -> Finding | None:
     """The validation loss is much higher than the training loss, or than it was before."""
-    val = e.held_out
+    val = e.losses("val_loss") - e.facts.outcome.get("penalty", 0.0) / e.baseline
     if not len(val) or not math.isfinite(val[e.kept]):
         return None
     now, best = val[e.kept], int(val.argmin())
-    memorized = e.loss < limit("memorized") and now > e.loss + limit("gap")
+    seen, new = e.accuracies
+    far = now > e.loss + limit("gap") or seen > new + limit("accuracy_gap")
+    memorized = e.loss < limit("memorized") and far
     worse = now > val[best] + limit("val_rise") and now > e.loss + limit("val_rise")
     if not memorized and not worse:
         return None
     return Finding(
         "overfitting", None,
         f"the training loss is {e.loss:.2g} times the baseline and the validation loss "
-        f"{now:.2f}; its minimum was {val[best]:.2f}, in epoch {best + 1} of {e.epochs}",
+        f"{now:.2f}; its minimum was {val[best]:.2f}, in epoch {best + 1} of {e.epochs}"
+        f"{f'; the accuracies are {seen:.2f} and {new:.2f}' if seen > new else ''}",
         "stop early: callbacks=[bpnet.EarlyStopping()]; more examples, Dropout, "
         "Dense(l2=1e-3), or fewer units",
     )  # fmt: skip
@@ -322,6 +319,8 @@ def overfitting(e: Evidence) -> Finding | None:
 
 def underfitting(e: Evidence) -> Finding | None:
     """The network fits its training data worse than simple models fit new examples."""
+    if not e.loss > limit("underfit"):
+        return None
     losses = e.losses("loss")
     falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter
     still = " and still falling" if falling else ""
@@ -365,90 +364,3 @@ def _some(items: Any) -> str:
     """List the first few."""
     shown = ", ".join(str(item) for item in items[:5])
     return f"{shown} and {len(items) - 5} more" if len(items) > 5 else shown
-
-
-def always(e: Evidence) -> bool:
-    """Whether a finding is one for sure: its rule has looked at all there is."""
-    return True
-
-
-class Rule(NamedTuple):
-    """A check for one failure, when it does harm, and the stage from which it applies.
-
-    `is_told` is whether it becomes a note where it does no harm.
-    """
-
-    look: Callable[[Evidence], Finding | None]
-    harms: Callable[[Evidence], bool]
-    since: str  # "start", "epoch" or "end"
-    is_told: bool = False
-
-
-_POOR, _HARMED = Evidence.is_poor, Evidence.is_harmed
-RULES = (
-    Rule(one_class, always, "start"),
-    Rule(shuffled_labels, always, "end"),
-    Rule(unscaled_inputs, _HARMED, "epoch", is_told=True),
-    Rule(useless_features, useless_features_dominate, "epoch", is_told=True),
-    Rule(unscaled_targets, _HARMED, "epoch", is_told=True),
-    Rule(symmetric_initialisation, copies_are_too_few, "start", is_told=True),
-    Rule(dead_from_the_start, _HARMED, "epoch", is_told=True),
-    Rule(saturated_from_the_start, _HARMED, "epoch", is_told=True),
-    Rule(exploding_gradients, _HARMED, "epoch"),
-    Rule(vanishing_gradients, _HARMED, "epoch"),
-    Rule(learning_rate_too_high, always, "epoch"),
-    Rule(dead_units, _POOR, "epoch", is_told=True),
-    Rule(saturated_units, _POOR, "epoch"),
-    Rule(learning_rate_too_low, _POOR, "end"),
-    Rule(class_imbalance, rare_class_is_missed, "end", is_told=True),
-    Rule(overfitting, always, "epoch"),
-    Rule(underfitting, _POOR, "end"),
-)
-
-# What each remedy asks for, as far as another may ask for the opposite: a higher or lower
-# learning rate, larger or smaller weights at the start, longer training, a larger network.
-REQUESTS: dict[str, dict[str, int]] = {
-    "exploding gradients": {"rate": -1, "weights": -1},
-    "vanishing gradients": {"weights": +1},
-    "dead ReLUs": {"rate": -1},
-    "saturated units": {"rate": -1, "weights": -1},
-    "learning rate too high": {"rate": -1},
-    "learning rate too low": {"rate": +1, "epochs": +1},
-    "overfitting": {"epochs": -1, "capacity": -1},
-    "underfitting": {"epochs": +1, "capacity": +1},
-}
-
-
-def contradict(one: str, other: str) -> bool:
-    """Whether the remedies of two failures ask for opposite things."""
-    mine, theirs = REQUESTS.get(one, {}), REQUESTS.get(other, {})
-    return any(sign == -theirs.get(what, 0) for what, sign in mine.items())
-
-
-def examine(
-    e: Evidence, *since: str, known: Iterable[str] = ()
-) -> tuple[list[Finding], list[str]]:
-    """Apply the rules of these stages; return the findings, and notes of what does no harm.
-
-    Each failure is reported once, by its first rule, and not if an earlier finding, or one
-    `known`, asks for the opposite. Underfitting is reported only if nothing explains it.
-    """
-    found: dict[str, Finding] = {}
-    notes: dict[str, str] = {}
-    for rule in RULES:
-        if rule.since not in since or (rule.look is underfitting and found):
-            continue
-        finding = rule.look(e)
-        if finding is None or finding.name in found:
-            continue
-        if not rule.harms(e):
-            if rule.is_told:
-                notes.setdefault(finding.name, _note(finding))
-        elif not any(contradict(finding.name, name) for name in (*found, *known)):
-            found[finding.name] = finding
-    return list(found.values()), [note for name, note in notes.items() if name not in found]
-
-
-def _note(finding: Finding) -> str:
-    where = "" if finding.layer is None else f", layer {finding.layer}"
-    return f"{finding.name}{where}: {finding.evidence}; this did no visible harm"

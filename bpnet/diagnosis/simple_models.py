@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -61,7 +61,7 @@ def logits(kind: Loss, expected: Any) -> Any:
 # --- what is within reach ---------------------------------------------------------------------
 
 
-def simple_loss(kind: Loss, X: Any, T: Any, y: Any, w: Any) -> float:
+def within_reach(kind: Loss, X: Any, T: Any, y: Any, w: Any) -> float:
     """Return the lowest loss of a simple model on examples that it has not seen.
 
     Parameters
@@ -74,15 +74,16 @@ def simple_loss(kind: Loss, X: Any, T: Any, y: Any, w: Any) -> float:
     Returns
     -------
     float
-        At most that of the mean target; infinity if no example is left out by a model.
+        Relative to that of the mean target on the same examples: 0 is perfect, 1 no better.
     """
-    Z = standardized(X)
-    lowest = math.inf
+    Z, lowest = standardized(X), 1.0
     for predicted in _held_out_predictions(Z, T):
         n = len(predicted)
-        some_w = None if w is None else w[:n]
+        some = (kind, y[:n], None if w is None else w[:n])
+        best = constant_loss(*some, logits(kind, T[:n]))
+        mean = constant_loss(*some, logits(kind, np.average(T[:n], axis=0, weights=some[2])))
         for z in _candidates(kind, predicted, T[:n]):
-            lowest = min(lowest, constant_loss(kind, y[:n], some_w, z))
+            lowest = min(lowest, (constant_loss(*some, z) - best) / ((mean - best) or 1.0))
     return lowest
 
 
@@ -160,32 +161,63 @@ def _thinned(Z: Any) -> Any:
 # --- whether there is anything to learn -------------------------------------------------------
 
 
-def linear_signal(X: Any, T: Any) -> float:
-    """Return how far the targets agree with the features, in deviations of shuffled ones.
+class Agreement(NamedTuple):
+    """How far targets agree with features, in standard deviations of shuffled targets.
 
-    The largest of two statistics: the variance that all features explain together, and the
-    largest correlation of a single one.
+    Attributes
+    ----------
+    strongest : float
+        The largest of four statistics: the variance explained by all features together, or by
+        their principal components in proportion to their own; the largest correlation of a
+        single feature; the similarity of neighbors' targets.
+    linear : float
+        The second of these.
+    expected : float
+        What `linear` would be about if features explained 5 % of the variance.
     """
+
+    strongest: float
+    linear: float
+    expected: float
+
+
+WEAK = 0.05  # share of the variance that features explain where the signal is weak
+
+
+def agreement(X: Any, T: Any, near: float) -> Agreement:
+    """Return how far the targets T (m, n_L) agree with the features; `near` is neighbors'."""
     Z, T = _thinned(standardized(X)), T - T.mean(axis=0)
     T = T[:, np.any(T != 0.0, axis=0)]
-    if not Z.size or not T.size:
-        return math.nan
     values, Q = np.linalg.eigh(Z.T @ Z)
     used = values > 1e-6 * values.max()
-    U = (Z @ Q[:, used]) / np.sqrt(values[used])
+    U, values = (Z @ Q[:, used]) / np.sqrt(values[used]), values[used] / values.max()
     rng = np.random.default_rng(0)
     shuffles = max(10, SHUFFLES // T.shape[1])
     orders = [np.arange(len(T)), *(rng.permutation(len(T)) for _ in range(shuffles))]
-    statistics = np.array([_agreement(U, Z, T[order]) for order in orders])
-    true, shuffled = statistics[0], statistics[1:]
-    deviation = np.maximum(shuffled.std(axis=0, ddof=1), _TINY)
-    return float(np.max((true - shuffled.mean(axis=0)) / deviation))
+    true, *shuffled = np.array([_statistics(U, values, Z, T[order]) for order in orders])
+    mean, deviation = np.mean(shuffled, axis=0), np.std(shuffled, axis=0, ddof=1)
+    explained, linear = (_normal(true[k] / mean[k], mean[k] / deviation[k]) for k in (0, 1))
+    single = (true[2] - mean[2]) / deviation[2]
+    components = float(values.sum() ** 2 / np.square(values).sum())
+    ratio = 1.0 + WEAK / (1.0 - WEAK) * len(T) / components
+    weak = _normal(ratio, math.sqrt(components / 2.0))
+    return Agreement(float(max(explained, linear, single, near)), float(linear), weak)
 
 
-def _agreement(U: Any, Z: Any, T: Any) -> tuple[float, float]:
-    together = np.sum(np.square(U.T @ T)) / np.sum(np.square(T))
+def _normal(ratio: float, precision: float) -> float:
+    """Return the normal deviate of a chi-squared variable, relative to its mean.
+
+    `precision` is its mean over its deviation. Wilson and Hilferty, "The distribution of
+    chi-square", 1931.
+    """
+    small = 1.0 / (9.0 * max(precision, 1.0) ** 2)
+    return float((ratio ** (1.0 / 3.0) - (1.0 - small)) / math.sqrt(small))
+
+
+def _statistics(U: Any, values: Any, Z: Any, T: Any) -> tuple[float, float, float]:
+    explained = np.sum(np.square(U.T @ T), axis=1) / np.sum(np.square(T))
     single = np.max(np.abs(Z.T @ T) / np.linalg.norm(T, axis=0))
-    return float(together), float(single)
+    return float(explained.sum()), float(values @ explained), float(single)
 
 
 def neighbor_signal(X: Any, T: Any) -> tuple[float, float]:

@@ -47,14 +47,20 @@ THRESHOLDS: dict[str, Threshold] = {
     "signal": Threshold(
         3.0,
         "standard deviations of shuffled targets from which features and targets agree for "
-        "sure; 1 in 700 by chance",
-        "Moran 1950; Cliff and Ord 1981",
+        "sure; 1 in 700 by chance, in each of four statistics",
+        "Moran 1950; Cliff and Ord 1981; Wilson and Hilferty 1931",
     ),
     "doubtful_signal": Threshold(
+        2.0,
+        "1 in 40 by chance: too often to conclude from the features alone that nothing can be "
+        "learned, without held-out examples to confirm it",
+        "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
+    ),
+    "power": Threshold(
         2.5,
-        "without held-out examples to confirm that nothing can be learned, the features alone "
-        "must say so more clearly; 1 in 100 by chance, in each of three statistics",
-        _OURS,
+        "standard deviations by which a weak signal must be expected to show, to conclude from "
+        "its absence that there is none",
+        "Cohen 1988, Statistical Power Analysis; " + _OURS,
     ),
     "simple_skill": Threshold(
         0.93,
@@ -109,6 +115,14 @@ THRESHOLDS: dict[str, Threshold] = {
         "it would take 500,000 steps of 1e-3 to change the loss by the baseline loss",
         "Hochreiter 1991; Glorot and Bengio 2010, figure 7; CS231n; " + _OURS,
     ),
+    "faint_gradient": Threshold(
+        0.03,
+        "the same, if the last layer has a much larger one and the loss stayed where it was",
+        "Glorot and Bengio 2010, figure 7; " + _OURS,
+    ),
+    "faint_ratio": Threshold(
+        0.05, "what counts as much larger, inverted", "Hochreiter 1991; " + _OURS
+    ),
     "dead": Threshold(
         0.5,
         "share of a layer's units that no example activates; healthy relu nets had up to 0.25",
@@ -146,15 +160,20 @@ THRESHOLDS: dict[str, Threshold] = {
         "Smith 2017, Cyclical learning rates, section 3.3; " + _OURS,
     ),
     "travel": Threshold(
-        0.3,
+        0.5,
         "sum of all steps relative to the weights: below this they are still close to their "
         "initial values; healthy runs had 1.3 and more",
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(
-        0.4,
+        0.28,
         "validation loss minus training loss, relative to the baseline",
         "Goodfellow, Bengio and Courville 2016, section 5.2; " + _OURS,
+    ),
+    "accuracy_gap": Threshold(
+        0.1,
+        "training accuracy minus validation accuracy: one example in ten that was memorized",
+        "Goodfellow, Bengio and Courville 2016, section 5.2",
     ),
     "memorized": Threshold(
         0.3, "below this training loss, relative to the baseline, most is fitted", _OURS
@@ -164,16 +183,28 @@ THRESHOLDS: dict[str, Threshold] = {
         "validation loss over its minimum, relative to the baseline: stopping there was better",
         "Prechelt 1998; " + _OURS,
     ),
+    "good_fit": Threshold(
+        0.12, "up to this training loss, relative to the baseline, the fit is good", _OURS
+    ),
+    "nothing_learned": Threshold(
+        0.95,
+        "the training loss, relative to the baseline, above which several epochs taught "
+        "nothing, so that a failure is there before the end",
+        _OURS,
+    ),
     "harm": Threshold(
         0.05,
         "the same for failures of data and initial weights, which are plain to see",
         _OURS,
     ),
     "held_out_harm": Threshold(
-        0.15,
+        0.25,
         "the lowest validation loss, relative to the baseline, in excess of what simple models "
         "reach on other examples that they have not seen",
         _OURS,
+    ),
+    "underfit": Threshold(
+        0.25, "below this training loss, relative to the baseline, most is learned", _OURS
     ),
     "shortfall": Threshold(
         0.08,
