@@ -185,19 +185,6 @@ def _dense(X: Any) -> Any:
     return np.asarray(X.toarray() if hasattr(X, "toarray") else X, np.float64)
 
 
-def _held_out_loss(training: Training, sample: Dataset) -> float:
-    """Return the loss of the training examples' best constant on the validation examples."""
-    if training.validation is None:
-        return math.nan
-    kind, n_outputs = training.network.loss, training.network.n_outputs
-    y, w = (_to_host(training.validation, a) for a in training.validation[1:3])
-    losses = (
-        (constant_loss(kind, sample.y, sample.w, z), z)
-        for z in _constants(kind, sample.y, sample.w, n_outputs)
-    )
-    return constant_loss(kind, y, w, min(losses, key=lambda pair: pair[0])[1])
-
-
 def baseline_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
     """Return the mean loss of the best constant prediction.
 

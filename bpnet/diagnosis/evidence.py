@@ -139,12 +139,15 @@ class Evidence:
     def falls_short(self, margin: float) -> bool:
         """Whether the training loss is worse than what simple models reach on new examples.
 
+        Of a run that stopped early, that of its last epoch, if lower: more would not help.
         Before the end of training, only if several epochs taught nothing.
         """
         reach = self.reach if math.isfinite(self.reach) else limit("unlearnt")
+        last = self.losses("data_loss")[-1] if self.epochs else math.inf
+        loss = self.loss if self.kept == self.epochs - 1 else min(self.loss, float(last))
         if self.ended:
-            return self.loss > max(reach + margin, limit("good_fit"))
-        return self.epochs >= 5 and self.loss > max(reach + margin, limit("nothing_learned"))
+            return loss > max(reach + margin, limit("good_fit"))
+        return self.epochs >= 5 and loss > max(reach + margin, limit("nothing_learned"))
 
     def is_poor(self) -> bool:
         """Whether the network fits its training data badly."""

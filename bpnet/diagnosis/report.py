@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bpnet.callbacks.early_stopping import EarlyStopping
 from bpnet.common.history import check_history
 from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
@@ -213,9 +214,9 @@ class Doctor(GradientFlow):
     def _examine(
         self, training: Training, metrics: Mapping[str, Sequence[float]], *since: str
     ) -> None:
-        facts, kept = training.history.facts, training.history.best_epoch
+        facts, ended = training.history.facts, "end" in since
         assert facts is not None
-        evidence = Evidence(metrics, facts, ended="end" in since, kept=kept)
+        evidence = Evidence(metrics, facts, ended, _kept(training))
         known = {finding.name for finding in self.findings}
         for finding in examine(evidence, *since, known=known)[0]:
             if finding.name not in known:
@@ -226,6 +227,12 @@ class Doctor(GradientFlow):
                     TrainingWarning,
                     stacklevel=2,
                 )
+
+
+def _kept(training: Training) -> int | None:
+    """Return the epoch that early stopping has restored, or is about to; else None."""
+    stops = (c for c in training.callbacks if isinstance(c, EarlyStopping) and c.restore_best)
+    return training.history.best_epoch or next((stop.best_epoch for stop in stops), None)
 
 
 def _so_far(training: Training) -> Mapping[str, Sequence[float]]:

@@ -20,7 +20,7 @@ from bpnet.losses import Loss, mean_loss
 # signal from noise. The linear model takes all rows of the profile, but no more features.
 ROWS = 512
 KERNEL_ROWS = 400
-FEATURES = 200
+FEATURES, NEAR_FEATURES = 200, 1000
 NEIGHBORS = 5
 # Neighbors to average, ridge penalties relative to the mean eigenvalue, widths of the kernel
 # relative to the mean distance, and the confidence of a classifier: the best of each is taken.
@@ -89,7 +89,8 @@ def within_reach(kind: Loss, X: Any, T: Any, y: Any, w: Any) -> float:
 
 def _held_out_predictions(Z: Any, T: Any) -> Iterator[Any]:
     """Yield each model's predictions of examples, each by the others."""
-    yield _linear(_thinned(Z), T)
+    yield _linear(_thinned(Z, FEATURES), T)
+    Z = _thinned(Z, NEAR_FEATURES)
     some, targets = Z[:KERNEL_ROWS], T[:KERNEL_ROWS]
     distance = _distances(some)
     mean = float(distance.mean()) or 1.0
@@ -151,10 +152,10 @@ def _distances(Z: Any) -> Any:
     return np.maximum(square[:, None] + square[None, :] - 2.0 * (Z @ Z.T), 0.0)
 
 
-def _thinned(Z: Any) -> Any:
-    """Return at most `FEATURES` features that vary, evenly chosen."""
+def _thinned(Z: Any, most: int) -> Any:
+    """Return the features that vary, or at most so many of them, evenly chosen."""
     Z = Z[:, np.any(Z != 0.0, axis=0)]
-    step = max(1, math.ceil(Z.shape[1] / FEATURES))
+    step = max(1, math.ceil(Z.shape[1] / most))
     return Z[:, ::step]
 
 
@@ -186,7 +187,7 @@ WEAK = 0.05  # share of the variance that features explain where the signal is w
 
 def agreement(X: Any, T: Any, near: float) -> Agreement:
     """Return how far the targets T (m, n_L) agree with the features; `near` is neighbors'."""
-    Z, T = _thinned(standardized(X)), T - T.mean(axis=0)
+    Z, T = _thinned(standardized(X), FEATURES), T - T.mean(axis=0)
     T = T[:, np.any(T != 0.0, axis=0)]
     values, Q = np.linalg.eigh(Z.T @ Z)
     used = values > 1e-6 * values.max()
@@ -229,7 +230,7 @@ def neighbor_signal(X: Any, T: Any) -> tuple[float, float]:
     """
     if len(X) <= 2 * NEIGHBORS or not np.any(np.ptp(T, axis=0)):
         return math.nan, math.nan
-    distance = _distances(standardized(X))
+    distance = _distances(_thinned(standardized(X), NEAR_FEATURES))
     np.fill_diagonal(distance, np.inf)
     near = np.argpartition(distance, NEIGHBORS, axis=1)[:, :NEIGHBORS]
     rng = np.random.default_rng(0)

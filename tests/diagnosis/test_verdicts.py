@@ -225,6 +225,22 @@ def test_a_run_that_stopped_early_does_not_underfit():
         assert found.healthy, found
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_doctor_knows_which_epoch_early_stopping_keeps(is_first):
+    X, y = hinted(300, 0.5)
+    callbacks = [bpnet.Doctor(every=1), bpnet.EarlyStopping(patience=10)]
+    net = network(bpnet.Dense(64, "relu"), bpnet.Dense(64, "relu"), loss="mean_squared_error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", bpnet.TrainingWarning)
+        history = net.fit(
+            X[:150], y[:150], epochs=60, optimizer=bpnet.Adam(0.003),
+            validation_data=(X[150:], y[150:]),
+            callbacks=callbacks if is_first else callbacks[::-1],
+        )  # fmt: skip
+    assert history.best_epoch < history.epochs
+    assert bpnet.diagnose(history).healthy
+
+
 def test_tiny_targets_are_no_exploding_gradients():
     X, y = hinted(400, 0.9)
     net = network(bpnet.Dense(32, "tanh"), loss="mean_squared_error")
@@ -246,7 +262,7 @@ def test_dropout_is_no_dead_relu(rate):
 def test_normalized_nets_are_healthy(kind, activation):
     X, y = moons()
     layers = [bpnet.Dense(16, activation), kind(), bpnet.Dense(16, activation), kind()]
-    found = diagnosed(network(*layers), X, y, rate=3e-3)
+    found = diagnosed(network(*layers), X, y, epochs=60)
     assert found.healthy, found
 
 
