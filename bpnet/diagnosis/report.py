@@ -216,7 +216,7 @@ class Doctor(GradientFlow):
     ) -> None:
         facts, ended = training.history.facts, "end" in since
         assert facts is not None
-        evidence = Evidence(metrics, facts, ended, _kept(training))
+        evidence = Evidence(metrics, facts, ended, _kept(training, metrics))
         known = {finding.name for finding in self.findings}
         for finding in examine(evidence, *since, known=known)[0]:
             if finding.name not in known:
@@ -229,10 +229,17 @@ class Doctor(GradientFlow):
                 )
 
 
-def _kept(training: Training) -> int | None:
-    """Return the epoch that early stopping has restored, or is about to; else None."""
+def _kept(training: Training, metrics: Mapping[str, Sequence[float]]) -> int | None:
+    """Return the epoch that early stopping has restored or would restore; else None.
+
+    A callback that comes later in the list has not seen this epoch.
+    """
     stops = (c for c in training.callbacks if isinstance(c, EarlyStopping) and c.restore_best)
-    return training.history.best_epoch or next((stop.best_epoch for stop in stops), None)
+    if (stop := next(stops, None)) is None or training.history.best_epoch is not None:
+        return training.history.best_epoch
+    if stop.monitor == "val_loss" and (losses := metrics.get("val_loss")):
+        return list(losses).index(min(losses)) + 1
+    return stop.best_epoch
 
 
 def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
