@@ -204,7 +204,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "underfit": Threshold(
-        0.2, "below this training loss, relative to the baseline, most is learned", _OURS
+        0.15, "below this training loss, relative to the baseline, most is learned", _OURS
     ),
     "shortfall": Threshold(
         0.08,
