@@ -19,6 +19,15 @@ LARGE = 2**22
 Block = tuple[Any, Any]
 
 
+def snapshot(arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any]:
+    """Copy arrays into the same memory, as ``Backend.snapshot`` describes it."""
+    if memory is None:
+        memory = np.empty(sum(array.size for array in arrays), arrays[0].dtype)
+    check = np.empty(2, memory.dtype)
+    check[0], check[1] = arrays[0], copied_sum([a.reshape(-1) for a in arrays], memory)
+    return check, memory
+
+
 def copied_sum(arrays: Sequence[Any], out: Any) -> Any:
     """Copy one-dimensional arrays one after another into `out`; return the sum.
 

@@ -19,6 +19,8 @@ from bpnet.backend.float_errors import without_float_errors
 from bpnet.backend.precision import wanted_precision
 from bpnet.errors import NoDeviceError
 
+from ._numpy_copy import snapshot
+
 # JAX's names for the precisions of products.
 _FORMATS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
 
@@ -114,14 +116,19 @@ class JaxBackend(Backend):
         return jax.jit(function)  # type: ignore[no-any-return]
 
     def snapshot(self, arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any]:
-        """Jit the copy, and donate the memory."""
+        """Copy in two threads on a CPU; else jit the copy, and donate the memory."""
+        if self._is_cpu:
+            return snapshot([np.asarray(array) for array in arrays], memory)
         if memory is None:
             memory = xp.empty(sum(array.size for array in arrays), arrays[0].dtype)
             memory = jax.device_put(memory, self._jax_device)
         return _snapshot(list(arrays), memory)  # type: ignore[no-any-return]
 
     def first_and_sum(self, arrays: Sequence[Any]) -> Any:
-        """Jit the sum."""
+        """Sum what is on a CPU as it is; else jit the sum."""
+        if self._is_cpu:  # compiling takes longer
+            sums = [np.add.reduce(np.asarray(a), None) for a in arrays]
+            return np.stack([sums[0], np.add.reduce(sums)])
         return self._jitted_sum(list(arrays))
 
     def padded_rows(self, m: int) -> int:
@@ -151,6 +158,11 @@ class JaxBackend(Backend):
             and array.devices() == {self._jax_device}
             and dtype in (None, array.dtype.name)
         )
+
+    @property
+    def _is_cpu(self) -> bool:
+        """Whether NumPy can read the arrays where they are."""
+        return bool(self._jax_device.platform == "cpu")
 
     @functools.cached_property
     def _copy(self) -> Callable[[Any], Any]:

@@ -12,7 +12,7 @@ from bpnet.backend import Backend
 from bpnet.backend.float_errors import without_float_errors
 
 from . import _numpy_namespace as xp
-from ._numpy_copy import copied_sum
+from ._numpy_copy import snapshot
 from .capture.executor import ReplayedStep
 from .capture.numpy_ops import NumpyOps
 from .capture.numpy_rows import NumpyRowOps
@@ -57,11 +57,7 @@ class NumpyBackend(Backend):
 
     def snapshot(self, arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any]:
         """Copy into the same memory, and large arrays in two threads."""
-        if memory is None:
-            memory = np.empty(sum(array.size for array in arrays), arrays[0].dtype)
-        check = np.empty(2, memory.dtype)
-        check[0], check[1] = arrays[0], copied_sum([a.reshape(-1) for a in arrays], memory)
-        return check, memory
+        return snapshot(arrays, memory)
 
     def compile_inference(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Record the function for numbers of rows that are frequent, and replay it."""

@@ -277,7 +277,7 @@ class Network(Model):
         stratify : bool, default False
             Hold out the same proportion of each class (of single classes, not of labels).
         metrics : str, Metric, iterable of both, or None
-            As in :meth:`evaluate`, of the validation examples: "val_..." in the history.
+            As in :meth:`evaluate`, of the validation examples: ``"val_..."`` in the history.
         training_metrics : bool, default False
             Evaluate the metrics on the training examples too, in another pass with the weights
             at the end of each epoch; "loss" remains the mean during the epoch.

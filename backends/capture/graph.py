@@ -19,6 +19,7 @@ from bpnet.backend.typing import Array
 from .horizontal_fusion import HorizontalFusion, Part
 from .kernel_fusion import MAX_OPERATIONS, is_expressible, kernel
 from .ops import Call, MakeKernel, Operation, Ref, Shape
+from .repeated import without_repeated
 from .tracer import Trace, TracingError
 
 
@@ -97,7 +98,10 @@ class Graph:
     ) -> None:
         self.ops, self.constants = trace.ops, trace.constants
         self.outputs, self.donated = outputs, donated
-        operations = _prune(trace.operations, outputs)
+        once = without_repeated(
+            trace.operations, outputs, lambda op: self.ops.keeps(op, trace.shapes[op.result])
+        )
+        operations = _prune(once, outputs)
         self.shapes = list(trace.shapes)  # values are added below
         if self.ops.double_buffered:
             operations = list(self._double_buffer(operations))

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 from .numpy_products import product
-from .ops import ELEMENTWISE, ArrayOps, Call, Operation, both, joined, run_all
+from .ops import ELEMENTWISE, ArrayOps, Call, Operation, Shape, both, joined, run_all
 from .tracer import COMPARISONS
 
 # Names in the standard that differ from NumPy's.
 _RENAMED = {"bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift"}
 # Without `pow`: before NumPy 2.3 an array's ``**`` squares and takes roots in its own way.
 _UFUNCS = {name: getattr(np, _RENAMED.get(name, name)) for name in ELEMENTWISE}
+
+_COSTLY = {"cos", "exp", "expm1", "log", "log1p", "sin", "sqrt", "tanh"}
+_CHEAP = {*ELEMENTWISE, "astype", "clip", "copy", "where"} - _COSTLY
 
 # Columns up to which a matrix is transposed to find the maximum of each row, as NumPy reduces
 # row by row. Measured with 256 rows.
@@ -78,6 +81,10 @@ class NumpyOps(ArrayOps):
             return arguments
         x, indices = arguments
         return (x[:1], np.zeros_like(indices)) if x.strides[0] == 0 else arguments
+
+    def keeps(self, operation: Operation, shape: Shape) -> bool:
+        """Keep what takes longer than reading it from memory, and what is short anyway."""
+        return operation.name not in _CHEAP or shape.size <= self.block_size
 
     def suppress_warnings(self) -> AbstractContextManager[Any]:
         """Suppress warnings about values."""

@@ -216,6 +216,10 @@ class ArrayOps(ABC):
         """
         return ()
 
+    def keeps(self, operation: Operation, shape: Shape) -> bool:
+        """Whether a result that is needed again is kept, rather than computed again."""
+        return False
+
     def suppress_warnings(self) -> AbstractContextManager[Any]:
         """Suppress warnings about values."""
         return nullcontext()

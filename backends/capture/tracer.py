@@ -37,6 +37,7 @@ COMPARISONS = {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
     "eq": "equal", "ne": "not_equal",
 }  # fmt: skip
+_TRANSPOSE = operator.attrgetter("T")
 _UNARY = {"neg": "negative", "abs": "abs", "invert": "bitwise_invert"}
 
 
@@ -65,7 +66,7 @@ class TracedArray:
     @property
     def T(self) -> Any:  # noqa: N802
         """The transpose of a matrix."""
-        return self.trace.call("T", operator.attrgetter("T"), (self,), {})
+        return self.trace.call("T", _TRANSPOSE, (self,), {})
 
     def __getitem__(self, key: Any) -> Any:
         return self.trace.call("getitem", operator.getitem, (self, key), {})

@@ -214,7 +214,7 @@ class Backend(ABC):
         first_and_sum : array (2,)
             The first of `arrays`, and the sum of all, which is finite only if all elements are.
         flat : array
-            The copy.
+            The copy. Both may be NumPy's, if copying to the host is as fast.
         """
         flat = self.xp.concat([self.xp.reshape(array, (-1,)) for array in arrays])
         return self.xp.stack([arrays[0], self.xp.sum(flat)]), flat

@@ -36,6 +36,15 @@ class ComponentMeta(ABCMeta):
             component._freeze()
         return component
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The constructor's, which help and editors show."""
+        constructor: Any = cls.__init__  # type: ignore[misc]
+        if constructor is object.__init__:
+            return inspect.Signature()
+        _, *parameters = inspect.signature(constructor).parameters.values()
+        return inspect.Signature(parameters)
+
 
 def _explain(cls: type, kwargs: dict[str, Any], error: TypeError) -> None:
     """Raise the TypeError for a keyword that a class does not have, if that is the error."""

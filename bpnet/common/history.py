@@ -17,7 +17,7 @@ class History(Mapping[str, list[float]]):
     history : dict of str to list of float
         One float per epoch: "loss" (mean over the examples during the epoch, including
         penalties), "learning_rate" (at the end of the epoch), with validation data "val_loss"
-        and "val_..." of each metric ("val_accuracy" for classification), and those added by
+        and ``"val_..."`` of each metric ("val_accuracy" for classification), and those added by
         callbacks, NaN in epochs without.
     stopped : str or None
         Why training stopped early: "interrupted" by Ctrl-C, or the reason given by a

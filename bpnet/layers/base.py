@@ -39,7 +39,11 @@ class Context(NamedTuple):
 
 
 class Layer(Component):
-    """The interface above as a base class; the defaults suit a layer without parameters."""
+    """The base class of layers; its defaults suit one without parameters.
+
+    A layer implements :meth:`forward` and :meth:`backward`, and with parameters also
+    :meth:`parameter_shapes` and :meth:`initial_parameters`, by Array API operations.
+    """
 
     kind = "layers"
     learning_rate_factors: Factors = ()

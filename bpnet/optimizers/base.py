@@ -61,7 +61,7 @@ class Optimizer(StateNames, Component):
 
     @abstractmethod
     def rule(self, xp: Namespace, p: Array, g: Array, *numbers: Array) -> tuple[Array, ...]:
-        """Return the new (p, *state) from p, g, *state, learning_rate, *scalars."""
+        """Return ``(p, *state)`` from ``p, g, *state, learning_rate, *scalars``."""
 
     def scalars(self, xp: Namespace, learning_rate: Array, t: Array) -> tuple[Array, ...]:
         """Compute the rule's other scalars in step t = 1, 2, ... (a 0-d float array)."""

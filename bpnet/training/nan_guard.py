@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bpnet.backend.transfer import copy_parameters
+from bpnet.backend.transfer import copy_parameters, to_device
 from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.backprop import ModelSpec, add_penalties, data_loss_and_gradients
 from bpnet.errors import NonFinite
@@ -104,6 +104,7 @@ class Guard:
     def _unflatten(self, flat: Array) -> StepState:
         """Split a copy into a state, with the counters of the last good epoch."""
         runner, xp = self.runner, self._xp
+        flat = to_device(flat, runner.backend)  # it may be kept on the host
         pieces = iter(_split(xp, flat, [array.shape for *_, array in _named(runner.arrays)]))
         parameters, optimizer_state = [], []
         for layer, layer_state in zip(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import inspect
 import math
 import pickle
 import typing
@@ -72,6 +73,18 @@ def test_a_copy_is_equal_and_frozen(component, how):
     assert repr(twin) == repr(component)
     with pytest.raises(AttributeError, match="is frozen"):
         twin.learning_rate = 1.0
+
+
+def test_the_signature_of_a_class_is_that_of_its_constructor():
+    for kind in (bpnet.Dense, bpnet.Adam, losses.Huber, schedules.Step, RowNorm):
+        _, *parameters = inspect.signature(kind.__init__).parameters
+        assert list(inspect.signature(kind).parameters) == parameters
+    assert not inspect.signature(activations.ReLU).parameters  # without a constructor
+    assert list(inspect.signature(initializers.he_normal).parameters) == [
+        "rng",
+        "n_in",
+        "n_out",
+    ]
 
 
 def test_a_constructor_may_assign_and_delete_until_it_is_done():

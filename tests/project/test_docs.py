@@ -1,4 +1,4 @@
-"""The guides in docs/: their examples run."""
+"""The guides in docs/: their examples run. The site is built by CI."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
-GUIDES = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = [
+    path for path in sorted(DOCS.rglob("*.md")) if ">>> " in path.read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
 def test_the_examples_of_a_guide_print_what_it_shows(guide, monkeypatch, tmp_path):
+    if '"torch"' in (text := guide.read_text(encoding="utf-8")) or "import torch" in text:
+        pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)  # some write files
     failed, tried = doctest.testfile(
         str(guide),
@@ -19,5 +24,5 @@ def test_the_examples_of_a_guide_print_what_it_shows(guide, monkeypatch, tmp_pat
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
         encoding="utf-8",
     )
-    assert tried > 5
+    assert tried > 1
     assert failed == 0

@@ -111,7 +111,7 @@ network_, history_ : Network, History
 best_epoch_ : int
     The epoch, from 1, whose weights the first network has.
 metrics_ : dict of str to float
-    The metrics in the best epoch, the mean over all networks; "val_..." are those of the
+    The metrics in the best epoch, the mean over all networks; ``"val_..."`` are those of the
     validation examples.
 n_outputs_ : int
     Number of outputs.
