@@ -271,7 +271,7 @@ def test_normalized_nets_are_healthy(kind, activation):
 
 def test_overfitting_is_seen_on_a_hundred_digits_with_two_large_layers():
     X, y = digits(500)
-    wrong = np.random.default_rng(0).random(100) < 0.2
+    wrong = np.random.default_rng(0).random(100) < 0.1  # the gap in loss is too small to tell
     y[:100] = np.where(wrong, (y[:100] + 1) % 10, y[:100])
     layers = [bpnet.Dense(512, "relu"), bpnet.Dense(512, "relu")]
     net = network(*layers, units=10, loss="categorical_crossentropy")
