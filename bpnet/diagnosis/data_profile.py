@@ -8,25 +8,23 @@ examples in batches, only on the sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from bpnet.data.dataset import Dataset
+from bpnet.diagnosis import simple_models
+from bpnet.diagnosis.simple_models import constant_loss, logits
 from bpnet.layers import Dense, trained_parameters
-from bpnet.losses import Loss, Quantile, mean_loss
+from bpnet.losses import Loss, Quantile
 from bpnet.model.parameters import has_weights
 from bpnet.training.loop import Training
 
-# The neighbor search is quadratic in rows; this many suffice to tell signal from noise.
-ROWS = 512
-NEIGHBORS = 5
+ROWS = 2000
 # float32 has 7 digits, so copies correlate to 1 - 1e-7 at least; 1 - 1e-6 leaves some room.
 COPY = 1.0 - 1e-6
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 class DataProfile(NamedTuple):
@@ -67,12 +65,23 @@ class DataProfile(NamedTuple):
         Similarity of the targets of near neighbors: Moran's I (1950) with each example's 5
         nearest neighbors, 0 by chance and at most 1; and its standard deviation for shuffled
         targets.
-    neighbor_loss : float
-        The loss within reach of a 5-nearest-neighbor prediction, relative to `baseline_loss`:
-        for regression its squared error over the variance, for classes the cross-entropy at
-        its error rate (Fano). NaN for multi-label targets.
+    agreement : simple_models.Agreement
+        How far the targets agree with the features, validation examples included.
+    reach : float
+        The lowest loss of simple models on examples that they have not seen, relative to
+        `baseline_loss`: 0 is perfect, 1 no better. See :mod:`bpnet.diagnosis.simple_models`.
+    held_out_loss : float
+        Mean loss of the best constant on the validation examples; NaN without any.
+    useless_share : float
+        Share of constant features, and of those that repeat others, in the mean square of X.
+    outcome : dict of str to float
+        Measured after training on up to 2000 examples: "loss", the training loss without
+        penalties; "penalty"; of classes "accuracy", and "recall", the share of the rarest class
+        that is recognized, of held-out examples if there are at least five. "epoch" is the one
+        whose weights were measured. Empty before the end.
 
-    The neighbor statistics are NaN if there are too few examples or only one target.
+    The statistics of neighbors and simple models are NaN if there are too few examples or only
+    one target.
     """
 
     n_rows: int
@@ -93,7 +102,11 @@ class DataProfile(NamedTuple):
     one_target: bool
     neighbor_signal: float
     neighbor_noise: float
-    neighbor_loss: float
+    agreement: simple_models.Agreement
+    reach: float
+    held_out_loss: float
+    useless_share: float
+    outcome: Mapping[str, float]
 
 
 def facts(training: Training, start: dict[str, float]) -> DataProfile:
@@ -104,6 +117,9 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
     X = np.asarray(sample.X, np.float64)
     every_y, every_w = _without_gaps(_to_host(data, data.y)), _to_host(data, data.w)
     n_outputs = training.network.n_outputs
+    useless = _useless_features(data, X)
+    repeated = _useless(useless["constant_features"], useless["duplicate_features"])
+    useful = np.delete(X, repeated, axis=1)
     return DataProfile(
         n_rows=training.data.n_rows,
         n_features=X.shape[1],
@@ -114,12 +130,59 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
         best_loss=best_loss(kind, sample.y, sample.w, n_outputs),
         start=start,
         **_scale(X),
-        **_useless_features(data, X),
+        **useless,
         class_shares=class_shares(kind, every_y, every_w, n_outputs),
         target_rms=_rms(every_y) if kind.targets == "real" else math.nan,
         one_target=bool(np.all(every_y == every_y[:1])),
-        **_neighbor_statistics(kind, X, as_rows(sample.y, n_outputs)),
+        **_signals(training, sample, useful, repeated),
+        held_out_loss=_held_out_loss(training, sample),
+        outcome={},
     )
+
+
+def _held_out_loss(training: Training, sample: Dataset) -> float:
+    """Return the loss of the training examples' best constant on the validation examples."""
+    if training.validation is None:
+        return math.nan
+    kind, n_outputs = training.network.loss, training.network.n_outputs
+    y, w = (_to_host(training.validation, a) for a in training.validation[1:3])
+    losses = (
+        (constant_loss(kind, sample.y, sample.w, z), z)
+        for z in _constants(kind, sample.y, sample.w, n_outputs)
+    )
+    return constant_loss(kind, y, w, min(losses, key=lambda pair: pair[0])[1])
+
+
+def _signals(
+    training: Training, sample: Dataset, X: Any, repeated: Sequence[int]
+) -> dict[str, Any]:
+    """Measure what the features X of a sample, without repeated ones, tell of the targets."""
+    kind, n_outputs = training.network.loss, training.network.n_outputs
+    T, few = as_rows(sample.y, n_outputs), simple_models.ROWS
+    alike = not X.size or not np.any(np.ptp(T, axis=0))
+    if len(X) <= 2 * simple_models.NEIGHBORS or alike:
+        nothing = simple_models.Agreement(math.nan, math.nan, math.nan)
+        return dict.fromkeys(("neighbor_signal", "neighbor_noise", "reach"), math.nan) | {
+            "agreement": nothing
+        }
+    signal, noise = simple_models.neighbor_signal(X[:few], T[:few])
+    reach = simple_models.within_reach(kind, X, T, sample.y, sample.w)
+    if (held_out := training.validation) is not None:
+        rows = np.linspace(0, held_out.n_rows - 1, min(ROWS, held_out.n_rows)).astype(np.int64)
+        other = held_out.take(rows).to_host()
+        X = np.vstack([X, np.delete(_dense(other.X), repeated, axis=1)])
+        T = np.vstack([T, as_rows(other.y, n_outputs)])
+    near = signal / noise if noise > 0.0 else 0.0
+    return {
+        "neighbor_signal": signal,
+        "neighbor_noise": noise,
+        "reach": reach,
+        "agreement": simple_models.agreement(X, T, near),
+    }
+
+
+def _dense(X: Any) -> Any:
+    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, np.float64)
 
 
 def baseline_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
@@ -128,38 +191,24 @@ def baseline_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
     It is the mean target for cross-entropies, counts and squared errors, and the median for
     absolute errors; Huber's lies in between.
     """
+    constants = _constants(kind, y, w, n_outputs)
+    return min(constant_loss(kind, y, w, z) for z in constants)
+
+
+def _constants(kind: Loss, y: Any, w: Any, n_outputs: int) -> list[Any]:
+    """Return the logits of constant predictions, of which one is the best."""
     rows = as_rows(y, n_outputs)
     if isinstance(kind.unmasked, Quantile):
-        quantiles = np.quantile(rows, kind.unmasked.quantiles, axis=0).T
-        return constant_loss(kind, y, w, quantiles.ravel())
+        return [np.quantile(rows, kind.unmasked.quantiles, axis=0).T.ravel()]
     constants = [np.average(rows, axis=0, weights=w)]
     if kind.targets == "real":
         constants.append(np.median(rows, axis=0))
-    losses = [constant_loss(kind, y, w, _logits(kind, c)) for c in constants]
-    return min(*losses, constant_loss(kind, y, w, np.zeros(n_outputs)))
+    return [*(logits(kind, c) for c in constants), np.zeros(n_outputs)]
 
 
 def best_loss(kind: Loss, y: Any, w: Any, n_outputs: int) -> float:
     """Return the mean loss of perfect predictions: 0, except for counts and soft labels."""
-    return constant_loss(kind, y, w, _logits(kind, as_rows(y, n_outputs)))
-
-
-def constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
-    """Return the mean loss for the logits z, (n_L,) or one row per example."""
-    y = y if y.ndim == 1 else np.asarray(y, np.float64)
-    values = kind.value(xp, y, np.broadcast_to(z, (len(y), z.shape[-1])))
-    return float(mean_loss(xp, values, w))
-
-
-def _logits(kind: Loss, expected: Any) -> Any:
-    """Return the logits that predict these targets, finite even where 0 or 1 is certain."""
-    expected = kind.best_predictions(xp, expected)
-    if kind.targets == "real":
-        return expected
-    log = np.log(np.maximum(expected, _TINY))
-    if kind.targets == "probabilities":
-        return log - np.log(np.maximum(1.0 - expected, _TINY))
-    return log
+    return constant_loss(kind, y, w, logits(kind, as_rows(y, n_outputs)))
 
 
 def class_shares(kind: Loss, y: Any, w: Any, n_outputs: int) -> tuple[float, ...]:
@@ -190,64 +239,6 @@ def _without_gaps(y: Any) -> Any:
     return np.where(missing, means, y)
 
 
-def _neighbor_statistics(kind: Loss, X: Any, T: Any) -> dict[str, Any]:
-    """Compare the targets T (m, n_L) of examples with those of their nearest neighbors.
-
-    Moran, "Notes on continuous stochastic phenomena", Biometrika 37 (1950); the deviation comes
-    from permuted targets, as Cliff and Ord (1981) recommend.
-    """
-    if len(X) <= 2 * NEIGHBORS or not np.any(np.ptp(T, axis=0)):
-        names = ("neighbor_signal", "neighbor_noise", "neighbor_loss")
-        return dict.fromkeys(names, math.nan)
-    near = _nearest(X)
-    rng = np.random.default_rng(0)
-    shuffled = [_moran(rng.permutation(T), near) for _ in range(20)]
-    return {
-        "neighbor_signal": _moran(T, near),
-        "neighbor_noise": float(np.std(shuffled)),
-        "neighbor_loss": _within_reach(kind, T[near].mean(axis=1), T),
-    }
-
-
-def _nearest(X: Any) -> Any:
-    """Return the indices of each example's nearest neighbors, with features standardized."""
-    deviation = X.std(axis=0)
-    X = (X - X.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0)
-    square = np.sum(X * X, axis=1)
-    distance = square[:, None] + square[None, :] - 2.0 * (X @ X.T)
-    np.fill_diagonal(distance, np.inf)
-    return np.argpartition(distance, NEIGHBORS, axis=1)[:, :NEIGHBORS]
-
-
-def _moran(T: Any, near: Any) -> float:
-    """Return Moran's I: the correlation of targets with the mean target of their neighbors."""
-    T = T - T.mean(axis=0)
-    return float(np.sum(T * T[near].mean(axis=1)) / np.sum(T * T))
-
-
-def _within_reach(kind: Loss, predicted: Any, T: Any) -> float:
-    """Return the loss of the neighbors' predictions, relative to the baseline loss.
-
-    For K classes and error rate e, Fano's inequality (Cover and Thomas 2006, section 2.10)
-    bounds the cross-entropy by H(e) + e ln(K - 1).
-    """
-    if kind.targets in ("real", "counts"):
-        return float(np.mean((predicted - T) ** 2) / np.mean((T - T.mean(axis=0)) ** 2))
-    if kind.targets == "probabilities":
-        if T.shape[1] > 1:
-            return math.nan
-        predicted, T = (np.hstack([1.0 - rows, rows]) for rows in (predicted, T))
-    shares = T.mean(axis=0)
-    e = float(np.mean(predicted.argmax(axis=1) != T.argmax(axis=1)))
-    return (_entropy(np.array([e, 1.0 - e])) + e * math.log(len(shares) - 1)) / _entropy(shares)
-
-
-def _entropy(shares: Any) -> float:
-    """Return -sum p ln p."""
-    shares = shares[shares > 0.0]
-    return float(-np.sum(shares * np.log(shares)))
-
-
 def _rms(y: Any) -> float:
     return float(np.sqrt(np.mean(np.square(y, dtype=np.float64))))
 
@@ -270,12 +261,18 @@ def _useless_features(data: Dataset, X: Any) -> dict[str, Any]:
     constant = [int(k) for k in still if np.ptp(_column(data, k)) == 0.0]
     varying = np.flatnonzero(np.ptp(X, axis=0) > 0.0)
     pairs = [(int(varying[i]), int(varying[j])) for i, j in _similar(X[:, varying])]
+    pairs = [p for p in pairs if _correlation(*(_column(data, k) for k in p)) >= COPY]
+    square, useless = np.mean(X * X, axis=0), _useless(constant, pairs)
     return {
         "constant_features": tuple(constant),
-        "duplicate_features": tuple(
-            pair for pair in pairs if _correlation(*(_column(data, k) for k in pair)) >= COPY
-        ),
+        "duplicate_features": tuple(pairs),
+        "useless_share": float(square[useless].sum() / (square.sum() or 1.0)),
     }
+
+
+def _useless(constant: Iterable[int], pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Return constant features, and those that repeat another: all but one of each group."""
+    return sorted({*constant, *(second for _, second in pairs)})
 
 
 def _similar(X: Any) -> Iterator[tuple[int, int]]:

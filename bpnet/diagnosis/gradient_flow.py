@@ -114,6 +114,19 @@ class GradientFlow(Callback):
             self._metrics = self._meter.read(training, training.logs["learning_rate"])
         training.logs |= self._metrics
 
+    def on_train_end(self, training: Training) -> None:
+        """Measure what the network reaches, for :func:`bpnet.diagnose`."""
+        from bpnet.diagnosis.outcome import outcome
+
+        facts = training.history.facts
+        measured = facts is not None and training.history.epochs > 0
+        if (
+            measured
+            and training.nonfinite is None
+            and math.isfinite(self._metrics["data_loss"])
+        ):
+            training.history.facts = facts._replace(outcome=outcome(training, facts))
+
     def teardown(self, training: Training) -> None:
         """Free the sample."""
         super().teardown(training)

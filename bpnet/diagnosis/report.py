@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bpnet.callbacks.early_stopping import EarlyStopping
 from bpnet.common.history import check_history
 from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
 from bpnet.diagnosis.evidence import Evidence, Finding
+from bpnet.diagnosis.examination import examine
 from bpnet.diagnosis.gradient_flow import METRICS, GradientFlow
-from bpnet.diagnosis.rules import examine
+from bpnet.diagnosis.rules import why_unknown_if_shuffled
 from bpnet.diagnosis.sanity import Check, initial_loss, update_ratio
 from bpnet.diagnosis.thresholds import THRESHOLDS, limit
 from bpnet.training.loop import Training
@@ -55,11 +57,14 @@ class Diagnosis(NamedTuple):
         The sanity checks that need only a history: initial loss and update-to-weight ratio.
     not_examined : dict of str to str
         Failures that could not be checked for, and why.
+    notes : tuple of str
+        What is unusual, such as constant features, but did no visible harm.
     """
 
     findings: tuple[Finding, ...]
     checks: tuple[Check, ...]
     not_examined: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -80,6 +85,7 @@ class Diagnosis(NamedTuple):
                 f"   evidence: {finding.evidence}",
                 f"   remedy:   {finding.remedy}",
             ]
+        lines += [f"note: {note}" for note in self.notes]
         lines += map(str, self.checks)
         lines += [f"not checked: {name}: {why}" for name, why in self.not_examined.items()]
         return "\n".join(lines)
@@ -112,8 +118,10 @@ def diagnose(history: Mapping[str, Sequence[float]] | Any) -> Diagnosis:
     -----
     Metrics are compared in units that do not depend on the size of layers or losses: losses and
     weight-gradient products relative to the baseline loss, that of the best constant prediction
-    (see :mod:`bpnet.diagnosis.thresholds`), and steps relative to weights. Shuffled labels and
-    underfitting are judged by each example's nearest neighbors.
+    (see :mod:`bpnet.diagnosis.thresholds`), and steps relative to weights. Whether the targets
+    can be learned, and whether the network has learned enough, is judged by what ridge
+    regression and nearest neighbors predict of examples that they have not seen. Where the fit
+    is as good, what is unusual of data and network is a note.
 
     Examples
     --------
@@ -128,11 +136,14 @@ def diagnose(history: Mapping[str, Sequence[float]] | Any) -> Diagnosis:
     """
     history = check_history(history)
     facts = _check(history)
-    evidence = Evidence(history, facts, ended=True)
+    kept = getattr(history, "best_epoch", None)
+    evidence = Evidence(history, facts, ended=True, kept=kept)
+    findings, notes = examine(evidence, "start", "epoch", "end")
     return Diagnosis(
-        tuple(examine(evidence, "start", "epoch", "end")),
+        tuple(findings),
         (initial_loss(facts), update_ratio(history)),
-        _not_examined(history, facts),
+        _not_examined(evidence),
+        tuple(notes),
     )
 
 
@@ -198,17 +209,18 @@ class Doctor(GradientFlow):
 
     def on_train_end(self, training: Training) -> None:
         """Check the whole run."""
+        super().on_train_end(training)
         if training.history.epochs:
             self._examine(training, training.history, "start", "epoch", "end")
 
     def _examine(
         self, training: Training, metrics: Mapping[str, Sequence[float]], *since: str
     ) -> None:
-        facts = training.history.facts
+        facts, ended = training.history.facts, "end" in since
         assert facts is not None
-        evidence = Evidence(metrics, facts, ended="end" in since)
+        evidence = Evidence(metrics, facts, ended, _kept(training, metrics))
         known = {finding.name for finding in self.findings}
-        for finding in examine(evidence, *since):
+        for finding in examine(evidence, *since, known=known)[0]:
             if finding.name not in known:
                 self.findings.append(finding)
                 where = "" if finding.layer is None else f" (layer {finding.layer})"
@@ -217,6 +229,19 @@ class Doctor(GradientFlow):
                     TrainingWarning,
                     stacklevel=2,
                 )
+
+
+def _kept(training: Training, metrics: Mapping[str, Sequence[float]]) -> int | None:
+    """Return the epoch that early stopping has restored or would restore; else None.
+
+    A callback that comes later in the list has not seen this epoch.
+    """
+    stops = (c for c in training.callbacks if isinstance(c, EarlyStopping) and c.restore_best)
+    if (stop := next(stops, None)) is None or training.history.best_epoch is not None:
+        return training.history.best_epoch
+    if stop.monitor == "val_loss" and (losses := metrics.get("val_loss")):
+        return list(losses).index(min(losses)) + 1
+    return stop.best_epoch
 
 
 def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
@@ -246,18 +271,16 @@ def _check(history: Mapping[str, Sequence[float]]) -> DataProfile:
     return facts
 
 
-def _not_examined(
-    history: Mapping[str, Sequence[float]], facts: DataProfile
-) -> Mapping[str, str]:
-    reasons = {}
-    if not history.get("val_loss"):
+def _not_examined(e: Evidence) -> Mapping[str, str]:
+    facts, reasons = e.facts, {}
+    few = f"fewer than {limit('few_rows'):.0f} examples"
+    if not len(e.held_out):
         reasons["overfitting"] = "no validation data; pass validation_data to fit"
-    too_few = facts.n_rows < limit("neighbor_rows")
-    why = f"fewer than {limit('neighbor_rows'):.0f} examples" if too_few else "only one target"
-    if too_few or math.isnan(facts.neighbor_signal):
-        reasons["shuffled labels"] = reasons["underfitting"] = why
-    elif math.isnan(facts.neighbor_loss):
-        reasons["underfitting"] = "multi-label targets"
+    if math.isnan(facts.neighbor_signal):
+        reason = "only one target" if facts.one_target else few
+        reasons["shuffled labels"] = reasons["underfitting"] = reason
+    elif (why := why_unknown_if_shuffled(e)) is not None:
+        reasons["shuffled labels"] = why
     if not facts.class_shares:
         reasons["class imbalance"] = "the targets are not mutually exclusive classes"
     return reasons

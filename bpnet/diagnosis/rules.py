@@ -1,15 +1,13 @@
-"""The rules that detect failures, one function each.
+"""The rules that detect failures, one function each, and when they do harm.
 
 Each takes the :class:`~bpnet.diagnosis.evidence.Evidence` and returns a
-:class:`~bpnet.diagnosis.evidence.Finding` or None. `RULES` lists causes before consequences, so
-the first finding is the one to fix: unscaled inputs, for example, may make training diverge.
+:class:`~bpnet.diagnosis.evidence.Finding` or None; see :mod:`bpnet.diagnosis.examination`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -31,23 +29,41 @@ def one_class(e: Evidence) -> Finding | None:
 
 
 def shuffled_labels(e: Evidence) -> Finding | None:
-    """Neighbors' targets are no more alike than by chance, and nothing was learned."""
-    signal, noise = e.facts.neighbor_signal, e.facts.neighbor_noise
-    if e.facts.n_rows < limit("neighbor_rows") or not math.isfinite(signal):
+    """Nothing predicts held-out targets better than a constant."""
+    signal, held_out = e.facts.agreement.strongest, e.held_out
+    if not math.isfinite(signal) or signal >= limit("signal") or why_unknown_if_shuffled(e):
         return None
-    most = min(limit("neighbor_sigmas") * noise, limit("neighbor_signal"))
-    val = e.losses("val_loss")
-    learned = val.min() < limit("unlearnable") if len(val) else e.loss < limit("unlearnt")
-    if signal >= most or learned:
+    if e.reach < limit("simple_skill"):
         return None
-    new = f"; the best val_loss is {val.min():.2f} times the baseline" if len(val) else ""
+    most = "unlearnable" if signal >= limit("doubtful_signal") else "hardly_learnable"
+    if len(held_out) and held_out.min() < limit(most):
+        return None
+    new = f"; the best val_loss is {held_out.min():.2f} times" if len(held_out) else ""
     return Finding(
         "shuffled labels", None,
-        f"targets of near neighbors correlate by {signal:.2f}, shuffled ones by up to "
-        f"{most:.2f}{new}",
+        f"the targets agree with the features by {signal:.1f} standard deviations of shuffled "
+        f"ones; on examples they have not seen, simple models reach {e.reach:.2f} times the "
+        f"loss of a constant{new}",
         "check that the rows of X and y match: a shuffle or sort of only one of them, a join "
         "on the wrong key; otherwise the features carry no information about the target",
     )  # fmt: skip
+
+
+def why_unknown_if_shuffled(e: Evidence) -> str | None:
+    """Return why a weak signal could not be told from none, if so."""
+    shares, (strongest, linear, expected) = e.facts.class_shares, e.facts.agreement
+    if e.rows < limit("few_rows"):
+        return f"fewer than {limit('few_rows'):.0f} examples, of the rarer class counted twice"
+    if len(shares) == 2 and max(shares) > limit("class_ratio") * min(shares):
+        return "cannot tell: too few examples of the rare class"
+    if strongest >= limit("signal") or e.reach < limit("simple_skill"):
+        return None
+    # A signal of 5 % is as likely as none halfway between what they give.
+    if expected < limit("power") or linear > expected / 2.0:
+        return "cannot tell a weak signal from none: collect more examples"
+    if not len(e.held_out) and strongest >= limit("doubtful_signal"):
+        return "cannot tell a weak signal from none: pass validation_data to fit"
+    return None
 
 
 def unscaled_inputs(e: Evidence) -> Finding | None:
@@ -70,9 +86,9 @@ def unscaled_inputs(e: Evidence) -> Finding | None:
 
 
 def unscaled_targets(e: Evidence) -> Finding | None:
-    """Regression targets are far larger than the outputs of the initial network."""
+    """Regression targets are far from the size of the initial network's outputs."""
     rms = e.facts.target_rms
-    if not rms > limit("target_rms"):
+    if not rms > limit("target_rms") and not rms < limit("target_rms_low"):
         return None
     return Finding(
         "unscaled targets", e.depth,
@@ -91,14 +107,20 @@ def class_imbalance(e: Evidence) -> Finding | None:
     rare, common = min(shares), max(shares)
     if common <= limit("class_ratio") * rare:
         return None
+    recall = e.facts.outcome.get("recall", math.nan)
     return Finding(
         "class imbalance", None,
         f"class {shares.index(rare)} has {100.0 * rare:.2g} % of the weight, class "
-        f"{shares.index(common)} has {100.0 * common:.2g} %: always predicting that one is "
-        f"right as often",
+        f"{shares.index(common)} has {100.0 * common:.2g} %; {100.0 * recall:.0f} % of the "
+        f"rare class are recognized",
         "pass sample_weight inversely proportional to the class frequencies, or collect more "
         "of the rare class; evaluate by recall or a precision-recall curve, not accuracy",
     )  # fmt: skip
+
+
+def rare_class_is_missed(e: Evidence) -> bool:
+    """Whether the network recognizes little of the rarest class."""
+    return bool(e.facts.outcome.get("recall", math.nan) < limit("recall"))
 
 
 def useless_features(e: Evidence) -> Finding | None:
@@ -114,10 +136,21 @@ def useless_features(e: Evidence) -> Finding | None:
         parts.append(f"linear functions of each other: {copies}")
     return Finding(
         "constant or duplicate features", 1,
-        f"of {e.facts.n_features} features, {'; '.join(parts)}",
+        f"of {e.facts.n_features} features, {'; '.join(parts)}; together "
+        f"{100.0 * e.facts.useless_share:.0f} % of the mean square of X",
         "drop them: they add no information, cost time, and scale up the learning rate of what "
         "they repeat; scikit-learn's VarianceThreshold finds the constant ones",
     )  # fmt: skip
+
+
+def scale_is_harmful(e: Evidence) -> bool:
+    """Whether less was learned than simple models learn of standardized features."""
+    return e.is_harmed(limit("val_rise"))
+
+
+def useless_features_dominate(e: Evidence) -> bool:
+    """Whether useless features outweigh the others, and little was learned."""
+    return e.facts.useless_share > limit("useless_share") and e.is_harmed()
 
 
 # --- initialization ---------------------------------------------------------------------------
@@ -139,6 +172,11 @@ def symmetric_initialisation(e: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
+def copies_are_too_few(e: Evidence) -> bool:
+    """Whether units that are copies fit less than simple models; assumed before the end."""
+    return not e.ended or e.falls_short(0.0)
+
+
 def dead_from_the_start(e: Evidence) -> Finding | None:
     """Units were dead before the first step, and still are."""
     shares = np.minimum(e.start("dead"), e.end("dead"))
@@ -156,6 +194,8 @@ def saturated_from_the_start(e: Evidence) -> Finding | None:
 def exploding_gradients(e: Evidence) -> Finding | None:
     """Gradients grow on the backward pass, before any step."""
     product = e.weight_gradient_product(e.start)
+    if e.facts.target_rms < 1.0:  # outputs of variance 1 are far off for tiny targets
+        product = product * e.facts.target_rms**2
     product = np.where(np.isfinite(product), product, math.inf)
     if product.max() <= limit("weight_gradient_product_high"):
         return None
@@ -173,9 +213,9 @@ def exploding_gradients(e: Evidence) -> Finding | None:
 def vanishing_gradients(e: Evidence) -> Finding | None:
     """The error does not reach a layer, and little was learned."""
     product = e.weight_gradient_product(e.start)
-    if e.loss < limit("unlearnt") or not (e.ended or e.epochs >= 5):
-        return None
-    if not product.min() < limit("weight_gradient_product_low"):
+    faint = min(limit("faint_gradient"), limit("faint_ratio") * product.max())
+    stuck = e.loss > limit("unlearnt") and product.min() < faint
+    if not stuck and not product.min() < limit("weight_gradient_product_low"):
         return None
     k, norms = int(product.argmin()), e.start("gradient_norm")
     return Finding(
@@ -193,12 +233,14 @@ def vanishing_gradients(e: Evidence) -> Finding | None:
 
 
 def learning_rate_too_high(e: Evidence) -> Finding | None:
-    """Steps are as long as the weights, or made the loss worse or infinite."""
+    """Steps are as long as the weights, killed units, or made the loss worse or infinite."""
     losses = e.losses("loss")
     if not len(losses):
         return None
-    update = e.start("update_ratio")
+    update, died = e.start("update_ratio"), e.end("dead") - e.start("dead")
     rise, worst = e.loss / max(e.start_loss, 1.0), max(e.loss, float(losses[-1]))
+    long = update.max() > limit("update_high")
+    k = int(update.argmax())
     if math.isinf(worst):
         bad = int(np.argmax(np.isinf(losses) | np.isinf(e.losses("data_loss")))) + 1
         evidence = f"the loss is not finite from epoch {bad}"
@@ -206,13 +248,16 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         evidence = (
             f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
         )
-    elif update.max() > limit("update_high") and worst > limit("underfit"):
+    elif long and e.is_poor():
         evidence = f"the loss is still {worst:.2f} times the baseline"
+    elif update.max() > limit("update_deadly") and _over("dead", died) and e.is_poor():
+        k = int(died.argmax())
+        evidence = f"{100.0 * died[k]:.0f} % of this layer's units died during training"
     else:
         return None
     return Finding(
-        "learning rate too high", int(update.argmax()) + 1,
-        f"{evidence}; the first step changed these weights by {update.max():.2g} of their "
+        "learning rate too high", k + 1,
+        f"{evidence}; the first step changed these weights by {update[k]:.2g} of their "
         f"norm, where 1e-3 is typical",
         "divide the learning rate by 10, repeatedly, until the loss falls steadily; then try a "
         "schedule, or clip_norm=1.0 if single steps are too long",
@@ -238,8 +283,6 @@ def learning_rate_too_low(e: Evidence) -> Finding | None:
     travel, steps = e.travel(), e.epochs * e.facts.n_batches
     if not travel.max() < min(limit("travel"), limit("update_low") * steps):
         return None
-    if e.loss < limit("unlearnt"):
-        return None
     losses = e.losses("loss")
     k = int(travel.argmax())
     return Finding(
@@ -253,30 +296,30 @@ def learning_rate_too_low(e: Evidence) -> Finding | None:
 
 
 def overfitting(e: Evidence) -> Finding | None:
-    """The validation loss is much higher than the training loss."""
-    val = e.losses("val_loss")
-    if not len(val) or not math.isfinite(val[-1]):
+    """The validation loss is much higher than the training loss, or than it was before."""
+    val = e.losses("val_loss") - e.facts.outcome.get("penalty", 0.0) / e.baseline
+    if not len(val) or not math.isfinite(val[e.kept]):
         return None
-    # Penalties are part of both losses of the history, but not of "data_loss".
-    gap = val[-1] - max(e.loss, e.losses("loss")[-1])
-    if gap <= limit("gap") or e.loss > limit("unlearnt"):
+    now, best = val[e.kept], int(val.argmin())
+    seen, new = e.accuracies
+    far = now > e.loss + limit("gap") or seen > new + limit("accuracy_gap")
+    memorized = e.loss < limit("memorized") and far
+    worse = now > val[best] + limit("val_rise") and now > e.loss + limit("val_rise")
+    if not memorized and not worse:
         return None
-    best = int(val.argmin())
     return Finding(
         "overfitting", None,
         f"the training loss is {e.loss:.2g} times the baseline and the validation loss "
-        f"{val[-1]:.2f}; its minimum was {val[best]:.2f}, in epoch {best + 1} of {e.epochs}",
+        f"{now:.2f}; its minimum was {val[best]:.2f}, in epoch {best + 1} of {e.epochs}"
+        f"{f'; the accuracies are {seen:.2f} and {new:.2f}' if seen > new else ''}",
         "stop early: callbacks=[bpnet.EarlyStopping()]; more examples, Dropout, "
         "Dense(l2=1e-3), or fewer units",
     )  # fmt: skip
 
 
 def underfitting(e: Evidence) -> Finding | None:
-    """The network fits its training data worse than nearest neighbors would."""
-    reach = e.facts.neighbor_loss
-    if not e.loss > limit("underfit") or e.facts.n_rows < limit("neighbor_rows"):
-        return None
-    if not e.loss > reach + limit("shortfall"):
+    """The network fits its training data worse than simple models fit new examples."""
+    if not e.loss > limit("underfit"):
         return None
     losses = e.losses("loss")
     falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter
@@ -285,8 +328,8 @@ def underfitting(e: Evidence) -> Finding | None:
     larger = "more units or another hidden layer, less l1, l2, weight decay and dropout"
     return Finding(
         "underfitting", None,
-        f"the training loss is {e.loss:.2f} times the baseline{still}; the 5 nearest neighbors "
-        f"would give about {reach:.2f}",
+        f"the training loss is {e.loss:.2f} times the baseline{still}; simple models reach "
+        f"about {e.reach:.2f} on examples that they have not seen",
         f"more epochs first; then {larger}" if short else larger,
     )  # fmt: skip
 
@@ -321,45 +364,3 @@ def _some(items: Any) -> str:
     """List the first few."""
     shown = ", ".join(str(item) for item in items[:5])
     return f"{shown} and {len(items) - 5} more" if len(items) > 5 else shown
-
-
-class Rule(NamedTuple):
-    """A check for one failure, and the stage of training from which it applies."""
-
-    look: Callable[[Evidence], Finding | None]
-    since: str  # "start", "epoch" or "end"
-
-
-RULES = (
-    Rule(one_class, "start"),
-    Rule(shuffled_labels, "end"),
-    Rule(unscaled_inputs, "start"),
-    Rule(unscaled_targets, "start"),
-    Rule(symmetric_initialisation, "start"),
-    Rule(dead_from_the_start, "start"),
-    Rule(saturated_from_the_start, "start"),
-    Rule(exploding_gradients, "start"),
-    Rule(vanishing_gradients, "epoch"),
-    Rule(learning_rate_too_high, "epoch"),
-    Rule(dead_units, "epoch"),
-    Rule(saturated_units, "epoch"),
-    Rule(learning_rate_too_low, "end"),
-    Rule(class_imbalance, "start"),
-    Rule(overfitting, "epoch"),
-    Rule(underfitting, "end"),
-    Rule(useless_features, "start"),
-)
-
-
-def examine(e: Evidence, *since: str) -> list[Finding]:
-    """Apply the rules of these stages; each failure is reported once, by its first rule.
-
-    Underfitting is reported only if no other finding explains it.
-    """
-    found: dict[str, Finding] = {}
-    for rule in RULES:
-        if rule.since not in since or (rule.look is underfitting and found):
-            continue
-        if (finding := rule.look(e)) is not None:
-            found.setdefault(finding.name, finding)
-    return list(found.values())

@@ -87,7 +87,8 @@ def check_initial_loss(net: Network, X: Any, y: Any, sample_weight: Any = None) 
     >>> print(bpnet.sanity.check_initial_loss(net, X, y))
     ok: loss at chance before training: 0.632, and 0.693 by chance
     """
-    from bpnet.diagnosis.data_profile import best_loss, constant_loss
+    from bpnet.diagnosis.data_profile import best_loss
+    from bpnet.diagnosis.simple_models import constant_loss
 
     data = check_network(net).check_data(X, y, sample_weight).to_host()
     kind, targets = net.loss, (data.y, data.w)

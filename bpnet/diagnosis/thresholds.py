@@ -44,21 +44,54 @@ THRESHOLDS: dict[str, Threshold] = {
         "curvature grows with the square of a feature, so no single learning rate fits both",
         "LeCun et al. 1998, Efficient BackProp, section 5.1",
     ),
-    "neighbor_sigmas": Threshold(
+    "signal": Threshold(
         3.0,
-        "neighbors' targets agree no more than shuffled ones; 1 in 700 by chance",
-        "Moran 1950; Cliff and Ord 1981",
+        "standard deviations of shuffled targets from which features and targets agree for "
+        "sure; 1 in 700 by chance, in each of four statistics",
+        "Moran 1950; Cliff and Ord 1981; Wilson and Hilferty 1931",
     ),
-    "neighbor_signal": Threshold(
-        0.15,
-        "with few examples the noise is large, but this much agreement is not noise",
+    "doubtful_signal": Threshold(
+        2.0,
+        "1 in 40 by chance: too often to conclude from the features alone that nothing can be "
+        "learned, without held-out examples to confirm it",
+        "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
+    ),
+    "power": Threshold(
+        2.5,
+        "standard deviations by which a weak signal must be expected to show, to conclude from "
+        "its absence that there is none",
+        "Cohen 1988, Statistical Power Analysis; " + _OURS,
+    ),
+    "simple_skill": Threshold(
+        0.93,
+        "loss of simple models on new examples, relative to the baseline: below this they can "
+        "predict something; the best of several models and settings had 0.95 by chance",
         _OURS,
     ),
-    "neighbor_rows": Threshold(
-        50.0, "with fewer examples, neighbors are too far apart to be informative", _OURS
+    "few_rows": Threshold(
+        50.0, "with fewer examples, simple models say too little of what can be learned", _OURS
     ),
     "unlearnable": Threshold(
-        0.95, "a validation loss, relative to the baseline, that is no better than it", _OURS
+        0.97, "a validation loss, relative to the best constant's, that is no better", _OURS
+    ),
+    "hardly_learnable": Threshold(
+        0.95,
+        "the same, if the features say nothing either: the best of many epochs had 0.96 by "
+        "chance on 200 examples",
+        _OURS,
+    ),
+    "useless_share": Threshold(
+        0.5,
+        "share of useless features in the mean square of X that outweighs the others",
+        _OURS,
+    ),
+    "target_rms_low": Threshold(
+        0.05,
+        "outputs start near variance 1; for smaller targets the last weights must shrink a lot",
+        "Bishop 1995, Neural Networks for Pattern Recognition, section 8.2",
+    ),
+    "recall": Threshold(
+        0.5, "share of a rare class that is recognized: below it, most are missed", _OURS
     ),
     "class_ratio": Threshold(
         9.0,
@@ -81,6 +114,14 @@ THRESHOLDS: dict[str, Threshold] = {
         2e-3,
         "it would take 500,000 steps of 1e-3 to change the loss by the baseline loss",
         "Hochreiter 1991; Glorot and Bengio 2010, figure 7; CS231n; " + _OURS,
+    ),
+    "faint_gradient": Threshold(
+        0.03,
+        "the same, if the last layer has a much larger one and the loss stayed where it was",
+        "Glorot and Bengio 2010, figure 7; " + _OURS,
+    ),
+    "faint_ratio": Threshold(
+        0.05, "what counts as much larger, inverted", "Hochreiter 1991; " + _OURS
     ),
     "dead": Threshold(
         0.5,
@@ -108,13 +149,18 @@ THRESHOLDS: dict[str, Threshold] = {
         "longer steps are at least as long as is typical: there were only too few of them",
         "CS231n, Neural networks 3",
     ),
+    "update_deadly": Threshold(
+        0.02,
+        "steps from which units that died during training died of the learning rate",
+        "CS231n, Neural networks 1: Commonly used activation functions; " + _OURS,
+    ),
     "loss_rise": Threshold(
         1.2,
         "training loss relative to the initial loss: the steps made it worse",
         "Smith 2017, Cyclical learning rates, section 3.3; " + _OURS,
     ),
     "travel": Threshold(
-        0.3,
+        0.5,
         "sum of all steps relative to the weights: below this they are still close to their "
         "initial values; healthy runs had 1.3 and more",
         "CS231n, Neural networks 3; " + _OURS,
@@ -122,15 +168,49 @@ THRESHOLDS: dict[str, Threshold] = {
     "gap": Threshold(
         0.28,
         "validation loss minus training loss, relative to the baseline",
-        "Goodfellow, Bengio and Courville 2016, section 5.2; Prechelt 1998; " + _OURS,
+        "Goodfellow, Bengio and Courville 2016, section 5.2; " + _OURS,
     ),
-    "shortfall": Threshold(
+    "accuracy_gap": Threshold(
+        0.1,
+        "training accuracy minus validation accuracy: one example in ten that was memorized",
+        "Goodfellow, Bengio and Courville 2016, section 5.2",
+    ),
+    "memorized": Threshold(
+        0.3, "below this training loss, relative to the baseline, most is fitted", _OURS
+    ),
+    "val_rise": Threshold(
         0.15,
-        "training loss, relative to the baseline, in excess of that of the 5 nearest neighbors",
-        "Cover and Hart 1967; Fano's inequality; " + _OURS,
+        "validation loss over its minimum, relative to the baseline: stopping there was better",
+        "Prechelt 1998; " + _OURS,
+    ),
+    "good_fit": Threshold(
+        0.12, "up to this training loss, relative to the baseline, the fit is good", _OURS
+    ),
+    "nothing_learned": Threshold(
+        0.95,
+        "the training loss, relative to the baseline, above which several epochs taught "
+        "nothing, so that a failure is there before the end",
+        _OURS,
+    ),
+    "harm": Threshold(
+        0.05,
+        "the same for failures of data and initial weights, which are plain to see",
+        _OURS,
+    ),
+    "held_out_harm": Threshold(
+        0.25,
+        "the lowest validation loss, relative to the baseline, in excess of what simple models "
+        "reach on other examples that they have not seen",
+        _OURS,
     ),
     "underfit": Threshold(
-        0.3, "below this training loss, relative to the baseline, most is learned", _OURS
+        0.15, "below this training loss, relative to the baseline, most is learned", _OURS
+    ),
+    "shortfall": Threshold(
+        0.08,
+        "training loss, relative to the baseline, in excess of what simple models reach on "
+        "examples that they have not seen",
+        "Hastie, Tibshirani and Friedman 2009, section 7.10; " + _OURS,
     ),
 }
 

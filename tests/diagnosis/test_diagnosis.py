@@ -50,35 +50,58 @@ def healthy():
 # --- failing runs, as the benchmark makes them ------------------------------------------------
 
 
-def test_the_benchmark_has_every_illness():
-    from failing_runs import HELD_OUT, RECIPES, TUNING
-    from failure_measures import MEASURES
+def test_the_benchmark_has_every_illness_and_two_halves_without_a_data_set_in_common():
+    from failing_data import NUMBERS, STRONG, WEAK
+    from failing_runs import FAILING, RECIPES, runs
 
-    assert set(RECIPES) == set(MEASURES) == {*ILLNESSES, "healthy"}
-    assert not set(TUNING) & set(HELD_OUT)
+    assert set(FAILING) == set(ILLNESSES)
+    tuning, test = (list(runs(half)) for half in (True, False))
+    assert len(tuning) + len(test) >= 600
+    assert {recipe for recipe, _, _ in test} == set(RECIPES)
+    assert not {name for _, name, _ in tuning} & {name for _, name, _ in test}
+    assert not {seed for _, _, seed in tuning} & {seed for _, _, seed in test}
+    for half in (True, False):
+        assert {name for _, name, _ in runs(half)} <= {*STRONG[half], *WEAK[half]}
+        assert set(NUMBERS[half]) <= set(STRONG[half])
+
+
+def test_the_benchmark_can_be_stopped_and_continued(tmp_path, monkeypatch, capsys):
+    import diagnosis
+
+    few = [("plain", "moons", 0), ("one class", "xor", 3)]
+    monkeypatch.setattr(diagnosis, "runs", lambda tuning: few)
+    options = ["--half", "tuning", "--rows", str(tmp_path / "rows"), "--limit", "1"]
+    assert diagnosis.main(options) == 0
+    assert not capsys.readouterr().out
+    assert diagnosis.main([*options, "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out").read_text()
+    assert "1 failing runs: 100.0 % named rightly" in text
+    assert "none was discarded" in text
+    assert "miss:" not in text
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("illness", [*ILLNESSES, "healthy"])
-def test_held_out_trainings_get_the_right_diagnosis(illness):
-    """Most of the first five that really fail, with seeds used in neither tuning nor benchmark.
+@pytest.mark.parametrize("illness", ILLNESSES)
+def test_tuning_runs_get_the_right_diagnosis(illness):
+    """Most of the first four; how a chaotic run ends depends on the last bits."""
+    from diagnosis import measured
+    from failing_runs import runs
 
-    Not all: how a chaotic run ends depends on the last bits, and so on the CPU.
-    """
-    from diagnosis import draw
-
-    batch = draw(illness, tuning=False, count=5, seed=5000)
-    assert sum(result.named == illness for result in batch.results) >= 3, batch
+    rows = [measured(*run) for run in list(runs(True)) if run[0] == illness][:4]
+    assert sum(row.is_right for row in rows) >= 3, rows
 
 
 # --- each rule on both sides of its limit -----------------------------------------------------
 
 
-def altered(history, facts=None, start=None, **metrics):
+def altered(history, facts=None, start=None, outcome=None, **metrics):
     """Copy a history with other facts, initial metrics and metrics of the last epoch."""
     history = copy.deepcopy(history)
+    outcome = history.facts.outcome | (outcome or {})
+    if "data_loss" in metrics:
+        outcome |= {"loss": metrics["data_loss"]}
     history.facts = history.facts._replace(
-        start=history.facts.start | (start or {}), **(facts or {})
+        start=history.facts.start | (start or {}), outcome=outcome, **(facts or {})
     )
     for name, value in metrics.items():
         history.history[name.replace("__", "/")][-1] = value
@@ -89,6 +112,7 @@ def test_the_healthy_run_is_healthy(healthy):
     found = bpnet.diagnose(healthy)
     assert found.healthy
     assert (found.name, found.findings, found.not_examined) == ("healthy", (), {})
+    assert found.notes == ()
     assert all(check.passed for check in found.checks)
 
 
@@ -96,57 +120,75 @@ def gradient(norm):
     return {"gradient_norm/1": norm, "weight_norm/1": 1.0}
 
 
+BADLY = {"data_loss": 0.65}
+SLOW = {"update_ratio/1": 0.01, "update_ratio/2": 0.01}
+# A sign of each failure, one just below its limit, and what is a failure only together with it.
 LIMITS = [
-    ("one class", {"facts": {"one_target": True}}, {}),
     ("unscaled inputs", {"facts": {"feature_rms": 11.0}}, {"facts": {"feature_rms": 9.0}}),
     ("unscaled inputs", {"facts": {"feature_rms": 0.009}}, {"facts": {"feature_rms": 0.02}}),
     ("unscaled inputs", {"facts": {"feature_range": 1100.0}},
      {"facts": {"feature_range": 900.0}}),
     ("unscaled targets", {"facts": {"target_rms": 11.0}}, {"facts": {"target_rms": 9.0}}),
-    ("class imbalance", {"facts": {"class_shares": (0.91, 0.09)}},
-     {"facts": {"class_shares": (0.89, 0.11)}}),
-    ("constant or duplicate features", {"facts": {"constant_features": (1,)}}, {}),
-    ("constant or duplicate features", {"facts": {"duplicate_features": ((0, 1),)}}, {}),
+    ("unscaled targets", {"facts": {"target_rms": 0.04}}, {"facts": {"target_rms": 0.06}}),
+    ("constant or duplicate features",
+     {"facts": {"constant_features": (1,), "useless_share": 0.6}},
+     {"facts": {"constant_features": (1,), "useless_share": 0.4}}),
+    ("constant or duplicate features",
+     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.6}},
+     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.4}}),
     ("symmetric initialisation", {"start": {"spread/1": 1e-4}, "spread__1": 1e-4},
      {"start": {"spread/1": 1e-4}, "spread__1": 1e-2}),
-    ("symmetric initialisation", {"start": {"spread/1": 0.0}, "spread__1": 0.0},
-     {"spread__1": 0.0}),
     ("dead ReLUs", {"start": {"dead/1": 0.6}, "dead__1": 0.6},
      {"start": {"dead/1": 0.6}, "dead__1": 0.4}),
-    ("dead ReLUs", {"dead__1": 0.6}, {"dead__1": 0.4}),
+    ("dead ReLUs", {"dead__1": 0.6, "start": SLOW}, {"dead__1": 0.4, "start": SLOW}),
     ("saturated units", {"start": {"saturated/1": 0.6}, "saturated__1": 0.6},
      {"start": {"saturated/1": 0.6}, "saturated__1": 0.4}),
-    ("saturated units", {"saturated__1": 0.6, "gradient_norm__1": 1e-9, "data_loss": 0.65},
-     {"saturated__1": 0.6, "gradient_norm__1": 1e-9}),
+    ("saturated units", {"saturated__1": 0.6, "gradient_norm__1": 1e-9},
+     {"saturated__1": 0.4, "gradient_norm__1": 1e-9}),
     ("exploding gradients", {"start": gradient(400.0)}, {"start": gradient(300.0)}),
-    ("vanishing gradients", {"start": gradient(1e-3), "data_loss": 0.65},
-     {"start": gradient(1e-3)}),
-    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "data_loss": 0.3},
+    ("vanishing gradients", {"start": gradient(1e-3)}, {"start": gradient(3e-2)}),
+    ("vanishing gradients", {"start": gradient(1e-2) | {"gradient_norm/2": 1.0}},
+     {"start": gradient(1e-2) | {"gradient_norm/2": 1e-2}}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}},
      {"start": {"update_ratio/1": 0.1}}),
-    ("learning rate too high", {"data_loss": 2.0}, {}),
-    ("learning rate too high", {"loss": np.inf}, {}),
-    ("learning rate too high", {"data_loss": np.nan}, {}),
-    ("overfitting", {"val_loss": 0.4}, {"val_loss": 0.15}),
-    ("underfitting", {"data_loss": 0.3}, {"data_loss": 0.15}),
-    ("shuffled labels", {"facts": {"neighbor_signal": 0.01}, "val_loss": None},
-     {"facts": {"neighbor_signal": 0.01}}),
+    ("learning rate too high", {"dead__1": 0.6, "start": {"update_ratio/1": 0.03}},
+     {"dead__1": 0.4, "start": {"update_ratio/1": 0.03}}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "bad", "good"), LIMITS, ids=[f"{k} {name}" for k, (name, *_) in enumerate(LIMITS)]
+    ("name", "sign", "less"), LIMITS, ids=[f"{k} {name}" for k, (name, *_) in enumerate(LIMITS)]
 )
-def test_each_rule_tells_the_two_sides_of_its_limit(name, bad, good, healthy):
-    bad = dict(bad)
-    history = altered(healthy, **{k: v for k, v in bad.items() if v is not None})
-    if "val_loss" in bad and bad["val_loss"] is None:
-        history.history["val_loss"] = [0.7] * 100
-    assert bpnet.diagnose(history).name == name
+def test_a_sign_is_a_finding_beyond_its_limit_where_the_fit_is_bad(name, sign, less, healthy):
+    assert bpnet.diagnose(altered(healthy, **sign, **BADLY)).name == name
+    assert bpnet.diagnose(altered(healthy, **less, **BADLY)).name != name
+    assert bpnet.diagnose(altered(healthy, **sign)).healthy
+
+
+CERTAIN = [
+    ("one class", {"facts": {"one_target": True}}, {}),
+    ("class imbalance", {"facts": {"class_shares": (0.91, 0.09)}, "outcome": {"recall": 0.4}},
+     {"facts": {"class_shares": (0.91, 0.09)}, "outcome": {"recall": 0.6}}),
+    ("class imbalance", {"facts": {"class_shares": (0.91, 0.09)}, "outcome": {"recall": 0.4}},
+     {"facts": {"class_shares": (0.89, 0.11)}, "outcome": {"recall": 0.4}}),
+    ("learning rate too high", {"data_loss": 2.0}, {"data_loss": 0.1}),
+    ("learning rate too high", {"loss": np.inf}, {}),
+    ("learning rate too high", {"data_loss": np.nan}, {}),
+    ("overfitting", {"val_loss": 0.4}, {"val_loss": 0.15}),
+    ("underfitting", {"data_loss": 0.3}, {"data_loss": 0.09}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"), CERTAIN, ids=[f"{k} {row[0]}" for k, row in enumerate(CERTAIN)]
+)
+def test_other_rules_tell_the_two_sides_of_their_limit(name, bad, good, healthy):
+    assert bpnet.diagnose(altered(healthy, **bad)).name == name
     assert bpnet.diagnose(altered(healthy, **good)).healthy
 
 
 def test_steps_that_are_too_short_in_sum_are_found(healthy):
-    history = altered(healthy, data_loss=0.6)
+    history = altered(healthy, **BADLY)
     for k in (1, 2):
         history.history[f"update_ratio/{k}"] = [1e-4] * 100
     found = bpnet.diagnose(history)
@@ -169,8 +211,8 @@ def test_causes_come_before_their_consequences():
 
 
 def test_every_limit_has_a_reason_and_a_source_and_is_used():
-    code = Path(rules.__file__).read_text()
-    code += Path(sys.modules["bpnet.diagnosis"].__file__).read_text()
+    code = "".join(path.read_text() for path in Path(rules.__file__).parent.glob("*.py"))
+    code = code.replace('    "', "    ")  # not the table itself
     for name, threshold in THRESHOLDS.items():
         assert f'"{name}"' in code, name
         assert threshold.value > 0.0
@@ -180,10 +222,10 @@ def test_every_limit_has_a_reason_and_a_source_and_is_used():
 
 def test_every_failure_has_a_rule_that_explains_itself(healthy):
     found = {}
-    for _, bad, _ in LIMITS:
-        if bad.get("val_loss", 0.0) is not None:
-            findings = bpnet.diagnose(altered(healthy, **bad)).findings
-            found |= {finding.name: finding for finding in findings}
+    signs = [sign | BADLY for _, sign, _ in LIMITS] + [bad for _, bad, _ in CERTAIN]
+    for bad in signs:
+        findings = bpnet.diagnose(altered(healthy, **bad)).findings
+        found |= {finding.name: finding for finding in findings}
     assert {*ILLNESSES} - {*found} == {"learning rate too low", "shuffled labels"}
     for finding in found.values():
         assert any(character.isdigit() for character in finding.evidence), finding
@@ -215,18 +257,21 @@ def test_the_report_reads_as_text():
 
 
 def test_what_cannot_be_checked_is_reported():
-    few = bpnet.diagnose(train(sound(), X[:30], Y[:30])).not_examined
+    few = bpnet.diagnose(train(sound(), X[:10], Y[:10])).not_examined
     assert few["underfitting"] == few["shuffled labels"] == "fewer than 50 examples"
     net = network(bpnet.Dense(8, "tanh"), bpnet.Dense(2), loss="mean_squared_error")
     assert "class imbalance" in bpnet.diagnose(train(net, X, X)).not_examined
 
 
 def test_sample_weights_fix_class_imbalance():
-    rare = np.concatenate([np.flatnonzero(Y == 0), np.flatnonzero(Y == 1)[:10]])
-    net, (few_X, few_y) = sound(), (X[rare], Y[rare])
-    assert bpnet.diagnose(train(net, few_X, few_y)).name == "class imbalance"
-    w = np.where(few_y == 1, 15.0, 1.0)
-    found = bpnet.diagnose(train(sound(), few_X, few_y, sample_weight=w))
+    rng = np.random.default_rng(0)
+    y = (np.arange(600) < 30).astype(int)
+    overlapping = rng.normal(size=(600, 4)) + 0.8 * y[:, None]
+    found = bpnet.diagnose(train(sound(), overlapping, y, rate=3e-3))
+    assert found.name == "class imbalance"
+    assert "27 % of the rare class" in found.findings[0].evidence
+    w = np.where(y == 1, 19.0, 1.0)
+    found = bpnet.diagnose(train(sound(), overlapping, y, rate=3e-3, sample_weight=w))
     assert "class imbalance" not in [finding.name for finding in found.findings]
 
 
@@ -285,13 +330,14 @@ def consult(net, X=X, y=Y, **fit):
 
 def test_the_doctor_warns_once_of_each_failure_before_the_first_step_if_it_can():
     doctor, said, history = consult(zeros(), 100.0 * X, epochs=8)
-    assert [when for when, _ in said[:2]] == [0, 0]
+    assert said[0][0] == 0
     names = [finding.name for finding in doctor.findings]
-    assert names[:2] == ["unscaled inputs", "symmetric initialisation"]
+    assert names[:2] == ["symmetric initialisation", "unscaled inputs"]
     assert len(names) == len(set(names)) == len(said)
-    assert said[0][1].startswith("unscaled inputs (layer 1): the root mean square of feature")
-    assert "Remedy: standardize" in said[0][1]
-    assert bpnet.diagnose(history).name == names[0]
+    text = next(text for _, text in said if text.startswith("unscaled"))
+    assert text.startswith("unscaled inputs (layer 1): the root mean square of feature")
+    assert "Remedy: standardize" in text
+    assert set(names) == {finding.name for finding in bpnet.diagnose(history).findings}
 
 
 def test_the_doctor_warns_while_training_as_soon_as_it_can_tell():
@@ -313,7 +359,7 @@ def test_the_doctor_warns_of_slow_learning_only_at_the_end():
 
 
 def test_the_doctor_is_silent_if_all_is_well():
-    doctor, said, history = consult(sound(), epochs=60)
+    doctor, said, history = consult(sound(), epochs=100)
     assert said == doctor.findings == []
     assert "gradient_norm/1" in history
 
@@ -322,9 +368,9 @@ def test_the_doctor_forgets_the_previous_run():
     doctor = bpnet.Doctor()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)
-        train(sound(), 100.0 * X, Y, doctor)
+        train(zeros(), X, Y, doctor)
     assert doctor.findings
-    train(sound(), X, Y, doctor, epochs=60)
+    train(sound(), X, Y, doctor, epochs=100)
     assert doctor.findings == []
 
 
@@ -333,5 +379,5 @@ def test_a_warning_turned_into_an_error_leaves_a_usable_network():
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingWarning)
         with pytest.raises(TrainingWarning, match="unscaled"):
-            train(net, 100.0 * X, Y, bpnet.Doctor())
+            train(net, 1000.0 * X, Y, bpnet.Doctor())
     assert net.predict(X).shape == (300,)

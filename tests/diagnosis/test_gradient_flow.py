@@ -247,17 +247,6 @@ def test_scales_and_class_shares_are_measured():
     assert three.class_shares == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
-def test_neighbors_tell_a_signal_from_shuffled_labels():
-    features, y = bpnet.datasets.make_moons(400, noise=0.1, seed=0)
-    true = facts_of(features, y)
-    shuffled = facts_of(features, rng.permutation(y))
-    assert true.neighbor_signal > 0.9
-    assert true.neighbor_loss < 0.1
-    assert abs(shuffled.neighbor_signal) < 3.0 * shuffled.neighbor_noise < 0.15
-    assert shuffled.neighbor_loss > 0.9
-    assert math.isnan(facts_of(X[:8], LABELS[:8]).neighbor_signal)
-
-
 LOSS_CASES = {
     "binary_crossentropy": (W[:, None] - 0.5) / 1.5,
     "categorical_crossentropy": LABELS + (X[:, 2] > 1.0),

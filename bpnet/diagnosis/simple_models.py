@@ -1,0 +1,244 @@
+"""How much the features tell of the targets, by models that need no training loop.
+
+Ridge regression, linear and with radial basis functions, and nearest neighbors predict each
+example from the others. What they reach is within reach of a network; and if the targets agree
+with the features no more than shuffled ones do, there is nothing to learn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from bpnet.losses import Loss, mean_loss
+
+# The neighbor search and the kernels are quadratic and cubic in rows; this many suffice to tell
+# signal from noise. The linear model takes all rows of the profile, but no more features.
+ROWS = 512
+KERNEL_ROWS = 400
+FEATURES, NEAR_FEATURES = 200, 1000
+NEIGHBORS = 5
+# Neighbors to average, ridge penalties relative to the mean eigenvalue, widths of the kernel
+# relative to the mean distance, and the confidence of a classifier: the best of each is taken.
+AVERAGED = (5, 20)
+PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
+WIDTHS = (1.0, 0.2)
+CONFIDENCES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+SHUFFLES = 40
+_TINY = float(np.finfo(np.float64).tiny)
+_OUTLIER = 5.0  # standard deviations
+
+
+def standardized(X: Any) -> Any:
+    """Return features with mean 0 and variance 1; constant ones are 0, outliers are cut off."""
+    deviation = X.std(axis=0)
+    Z = (X - X.mean(axis=0)) / np.where(deviation > 0.0, deviation, 1.0)
+    return np.clip(Z, -_OUTLIER, _OUTLIER)
+
+
+def constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
+    """Return the mean loss for the logits z, (n_L,) or one row per example."""
+    y = y if y.ndim == 1 else np.asarray(y, np.float64)
+    values = kind.value(xp, y, np.broadcast_to(z, (len(y), z.shape[-1])))
+    return float(mean_loss(xp, values, w))
+
+
+def logits(kind: Loss, expected: Any) -> Any:
+    """Return the logits that predict these targets, finite even where 0 or 1 is certain."""
+    expected = kind.best_predictions(xp, expected)
+    if kind.targets == "real":
+        return expected
+    log = np.log(np.maximum(expected, _TINY))
+    if kind.targets == "probabilities":
+        return log - np.log(np.maximum(1.0 - expected, _TINY))
+    return log
+
+
+# --- what is within reach ---------------------------------------------------------------------
+
+
+def within_reach(kind: Loss, X: Any, T: Any, y: Any, w: Any) -> float:
+    """Return the lowest loss of a simple model on examples that it has not seen.
+
+    Parameters
+    ----------
+    kind : Loss
+        The loss of the network.
+    X, T, y, w : arrays
+        Features and targets as float rows (m, n_L), and as the loss takes them; the weights.
+
+    Returns
+    -------
+    float
+        Relative to that of the mean target on the same examples: 0 is perfect, 1 no better.
+    """
+    Z, lowest = standardized(X), 1.0
+    for predicted in _held_out_predictions(Z, T):
+        n = len(predicted)
+        some = (kind, y[:n], None if w is None else w[:n])
+        best = constant_loss(*some, logits(kind, T[:n]))
+        mean = constant_loss(*some, logits(kind, np.average(T[:n], axis=0, weights=some[2])))
+        for z in _candidates(kind, predicted, T[:n]):
+            lowest = min(lowest, (constant_loss(*some, z) - best) / ((mean - best) or 1.0))
+    return lowest
+
+
+def _held_out_predictions(Z: Any, T: Any) -> Iterator[Any]:
+    """Yield each model's predictions of examples, each by the others."""
+    yield _linear(_thinned(Z, FEATURES), T)
+    Z = _thinned(Z, NEAR_FEATURES)
+    some, targets = Z[:KERNEL_ROWS], T[:KERNEL_ROWS]
+    distance = _distances(some)
+    mean = float(distance.mean()) or 1.0
+    for width in WIDTHS:
+        yield _kernel_ridge(np.exp(-distance / (width * mean)), targets)
+    some, targets = Z[:ROWS], T[:ROWS]
+    order = np.argsort(_distances(some) + np.diag(np.full(len(some), np.inf)), axis=1)
+    for count in AVERAGED:
+        if count < len(some):
+            yield targets[order[:, :count]].mean(axis=1)
+
+
+def _candidates(kind: Loss, predicted: Any, T: Any) -> Iterator[Any]:
+    """Yield logits for predicted targets: for classes, with more or less confidence."""
+    if kind.targets == "real":
+        yield kind.best_predictions(xp, predicted)
+        return
+    mean = T.mean(axis=0)
+    if kind.targets == "counts":
+        yield logits(kind, np.maximum(predicted, 0.05 * mean))
+        return
+    for confidence in CONFIDENCES:
+        yield logits(kind, mean) + confidence * (predicted - mean)
+
+
+def _linear(Z: Any, T: Any) -> Any:
+    """Return leave-one-out predictions of linear ridge regression."""
+    values, Q = np.linalg.eigh(Z.T @ Z)
+    return _left_out(Z @ Q, values, T)
+
+
+def _kernel_ridge(K: Any, T: Any) -> Any:
+    """Return leave-one-out predictions of kernel ridge regression."""
+    values, Q = np.linalg.eigh(K)
+    return _left_out(Q * np.sqrt(np.maximum(values, 0.0)), values, T)
+
+
+def _left_out(U: Any, values: Any, T: Any) -> Any:
+    """Return the predictions with the best penalty, for orthogonal columns U.
+
+    Each example is left out in closed form, by its leverage: Hastie, Tibshirani and Friedman
+    2009, The Elements of Statistical Learning, equation 7.64.
+    """
+    mean = T.mean(axis=0)
+    products, best, least = U.T @ (T - mean), T, math.inf
+    for penalty in PENALTIES:
+        inverse = 1.0 / (np.maximum(values, 0.0) + penalty * max(float(values.mean()), _TINY))
+        leverage = np.square(U) @ inverse + 1.0 / len(T)
+        residual = T - mean - U @ (inverse[:, None] * products)
+        residual = residual / np.maximum(1.0 - leverage, 1e-6)[:, None]
+        if (error := float(np.sum(np.square(residual)))) < least:
+            best, least = T - residual, error
+    return best
+
+
+def _distances(Z: Any) -> Any:
+    """Return the squared distances of all pairs of rows."""
+    square = np.sum(Z * Z, axis=1)
+    return np.maximum(square[:, None] + square[None, :] - 2.0 * (Z @ Z.T), 0.0)
+
+
+def _thinned(Z: Any, most: int) -> Any:
+    """Return the features that vary, or at most so many of them, evenly chosen."""
+    Z = Z[:, np.any(Z != 0.0, axis=0)]
+    step = max(1, math.ceil(Z.shape[1] / most))
+    return Z[:, ::step]
+
+
+# --- whether there is anything to learn -------------------------------------------------------
+
+
+class Agreement(NamedTuple):
+    """How far targets agree with features, in standard deviations of shuffled targets.
+
+    Attributes
+    ----------
+    strongest : float
+        The largest of four statistics: the variance explained by all features together, or by
+        their principal components in proportion to their own; the largest correlation of a
+        single feature; the similarity of neighbors' targets.
+    linear : float
+        The second of these.
+    expected : float
+        What `linear` would be about if features explained 5 % of the variance.
+    """
+
+    strongest: float
+    linear: float
+    expected: float
+
+
+WEAK = 0.05  # share of the variance that features explain where the signal is weak
+
+
+def agreement(X: Any, T: Any, near: float) -> Agreement:
+    """Return how far the targets T (m, n_L) agree with the features; `near` is neighbors'."""
+    Z, T = _thinned(standardized(X), FEATURES), T - T.mean(axis=0)
+    T = T[:, np.any(T != 0.0, axis=0)]
+    values, Q = np.linalg.eigh(Z.T @ Z)
+    used = values > 1e-6 * values.max()
+    U, values = (Z @ Q[:, used]) / np.sqrt(values[used]), values[used] / values.max()
+    rng = np.random.default_rng(0)
+    shuffles = max(10, SHUFFLES // T.shape[1])
+    orders = [np.arange(len(T)), *(rng.permutation(len(T)) for _ in range(shuffles))]
+    true, *shuffled = np.array([_statistics(U, values, Z, T[order]) for order in orders])
+    mean, deviation = np.mean(shuffled, axis=0), np.std(shuffled, axis=0, ddof=1)
+    explained, linear = (_normal(true[k] / mean[k], mean[k] / deviation[k]) for k in (0, 1))
+    single = (true[2] - mean[2]) / deviation[2]
+    components = float(values.sum() ** 2 / np.square(values).sum())
+    ratio = 1.0 + WEAK / (1.0 - WEAK) * len(T) / components
+    weak = _normal(ratio, math.sqrt(components / 2.0))
+    return Agreement(float(max(explained, linear, single, near)), float(linear), weak)
+
+
+def _normal(ratio: float, precision: float) -> float:
+    """Return the normal deviate of a chi-squared variable, relative to its mean.
+
+    `precision` is its mean over its deviation. Wilson and Hilferty, "The distribution of
+    chi-square", 1931.
+    """
+    small = 1.0 / (9.0 * max(precision, 1.0) ** 2)
+    return float((ratio ** (1.0 / 3.0) - (1.0 - small)) / math.sqrt(small))
+
+
+def _statistics(U: Any, values: Any, Z: Any, T: Any) -> tuple[float, float, float]:
+    explained = np.sum(np.square(U.T @ T), axis=1) / np.sum(np.square(T))
+    single = np.max(np.abs(Z.T @ T) / np.linalg.norm(T, axis=0))
+    return float(explained.sum()), float(values @ explained), float(single)
+
+
+def neighbor_signal(X: Any, T: Any) -> tuple[float, float]:
+    """Return the similarity of the targets T (m, n_L) of near neighbors, and its noise.
+
+    Moran, "Notes on continuous stochastic phenomena", Biometrika 37 (1950); the deviation comes
+    from permuted targets, as Cliff and Ord (1981) recommend. NaN if there are too few examples
+    or only one target.
+    """
+    if len(X) <= 2 * NEIGHBORS or not np.any(np.ptp(T, axis=0)):
+        return math.nan, math.nan
+    distance = _distances(_thinned(standardized(X), NEAR_FEATURES))
+    np.fill_diagonal(distance, np.inf)
+    near = np.argpartition(distance, NEIGHBORS, axis=1)[:, :NEIGHBORS]
+    rng = np.random.default_rng(0)
+    shuffled = [_moran(rng.permutation(T), near) for _ in range(20)]
+    return _moran(T, near), float(np.std(shuffled))
+
+
+def _moran(T: Any, near: Any) -> float:
+    """Return Moran's I: the correlation of targets with the mean target of their neighbors."""
+    T = T - T.mean(axis=0)
+    return float(np.sum(T * T[near].mean(axis=1)) / np.sum(T * T))
