@@ -190,6 +190,21 @@ def evaluate(
     return run_evaluate(options, target)
 
 
+def export(
+    model: Model,
+    onnx: Annotated[str, typer.Option(metavar="FILE", help="Where to write: an .onnx.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> int:
+    """Write a saved model as ONNX, with its preprocessing, to run without bpnet.
+
+    Needs the extra "onnx". Columns of numbers take NaN as a gap, those of categories "".
+    """
+    from bpnet.cli.export import export as run_export
+
+    return run_export(model, onnx, force, as_json)
+
+
 def info(model: Model, as_json: Json = False) -> int:
     """Show a saved model: its network, columns and training."""
     from bpnet.cli.model_info import info as run_info
@@ -239,7 +254,7 @@ def bench(
 
 
 _PRESETS = ("td", "td-s", "plain")
-_FUNCTIONS = (train, predict, evaluate, info, diagnose, check, bench)
+_FUNCTIONS = (train, predict, evaluate, export, info, diagnose, check, bench)
 
 
 def run(words: Sequence[str]) -> int:

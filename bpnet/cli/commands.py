@@ -10,6 +10,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "train": "train on a table (CSV, Parquet, NumPy, libsvm); save the model and a report",
         "predict": "predict the rows of a table with a saved model",
         "evaluate": "measure a saved model on a table, beside a constant prediction",
+        "export": "write a saved model as ONNX, to run without bpnet",
         "info": "show a saved model: its network, columns and training",
         "diagnose": "show what was wrong with the training of a saved model",
         "check": "check the gradients and the backends on this machine",

@@ -161,6 +161,44 @@ def test_rows_without_a_target_are_left_out(model, people, tmp_path, capsys):
     assert err == "note: rows without a target, which are left out: 1\n"
 
 
+# --- export ----------------------------------------------------------------------------------
+
+
+def test_an_exported_model_predicts_the_same(model, people):
+    pytest.importorskip("ndonnx")
+    runtime = pytest.importorskip("onnxruntime")
+    assert main(["export", model, "--onnx", "m.onnx"]) == 0
+    session = runtime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
+    table = model_file.read(model).table(data_files.read(data_files.source_of(people)))
+    inputs = {
+        "age": table["age"].fill_null(np.nan).to_numpy(),
+        **{name: table[name].fill_null("").to_numpy() for name in ("city", "paid")},
+    }
+    (found,) = session.run(["probabilities"], inputs)
+    assert_allclose(found, expected(model, people)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("m.bin", "must end in .onnx"),
+        ("old.onnx", "exists already"),
+        ("new.onnx", "pip install"),
+    ],
+)
+def test_what_cannot_be_exported(file, message, model, monkeypatch, capsys):
+    def lacking(self, path):
+        raise ImportError('ONNX needs ndonnx: pip install "bpnet-array-api[onnx]"')
+
+    Path("old.onnx").write_text("old")
+    monkeypatch.setattr(bpnet.TabularClassifier, "to_onnx", lacking)
+    assert main(["export", model, "--onnx", file]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert os.listdir() == ["old.onnx"]
+
+
 # --- info and diagnose -----------------------------------------------------------------------
 
 
