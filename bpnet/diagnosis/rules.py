@@ -319,7 +319,7 @@ def overfitting(e: Evidence) -> Finding | None:
 
 def underfitting(e: Evidence) -> Finding | None:
     """The network fits its training data worse than simple models fit new examples."""
-    if not e.loss > limit("underfit"):
+    if not (e.loss > limit("underfit") and math.isfinite(e.reach)):
         return None
     losses = e.losses("loss")
     falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter

@@ -256,6 +256,12 @@ def test_the_report_reads_as_text():
     assert sum(line.startswith(("ok: ", "LOOK: ")) for line in lines) == 2
 
 
+def test_a_network_is_underfitted_only_if_it_is_known_what_can_be_reached():
+    diagnosis = bpnet.diagnose(train(sound(), X[:10], Y[:10], epochs=1))
+    assert "underfitting" in diagnosis.not_examined
+    assert diagnosis.name != "underfitting"
+
+
 def test_what_cannot_be_checked_is_reported():
     few = bpnet.diagnose(train(sound(), X[:10], Y[:10])).not_examined
     assert few["underfitting"] == few["shuffled labels"] == "fewer than 50 examples"

@@ -176,7 +176,6 @@ DESCRIPTIONS = {
             "keep_last": bad.integer(1, none=True) | {"one name": KEPT},
         },
     ),
-    "JSONLLogger": Entry(bpnet.JSONLLogger, {"path": "run.jsonl"}, {"path": bad.path()}),
     "CSVLogger": Entry(bpnet.CSVLogger, {"path": "run.csv"}, {"path": bad.path()}),
     "TensorBoardLogger": Entry(
         bpnet.TensorBoardLogger, {"directory": "run"}, {"directory": bad.path()}
