@@ -24,6 +24,8 @@ from bpnet.losses import (
     output_error,
 )
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 M, N = 6, 4
 rng = np.random.default_rng(0)
 LOGITS = rng.normal(0.0, 3.0, (M, N))

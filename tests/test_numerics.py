@@ -14,6 +14,8 @@ import bpnet
 from bpnet.activations import ACTIVATIONS
 from bpnet.losses import LOSSES, mean_loss, output_error
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 M = 6
 EPS32 = float(np.finfo(np.float32).eps)
 FEATURES = arrays(np.float64, (M, 3), elements=st.floats(-2.0, 2.0))

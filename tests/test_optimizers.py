@@ -12,6 +12,8 @@ import bpnet
 from bpnet import SGD, Adagrad, Adam, AdamW, RMSprop
 from bpnet.optimizers import global_norm
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 EPOCHS = 50
 rng = np.random.default_rng(0)
 X = rng.normal(size=(10, 3))

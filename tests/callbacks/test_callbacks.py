@@ -19,6 +19,8 @@ from bpnet.callbacks.progress import ProgressBar
 from bpnet.random import generator
 from bpnet.schedules import ReduceOnPlateau
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 M, BATCH = 10, 4  # three batches in an epoch
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((M, 3))

@@ -14,6 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import bpnet
 from bpnet.data import validation
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 M, N_IN, N_OUT = 6, 3, 3
 rng = np.random.default_rng(0)
 X = rng.integers(-8, 8, (M, N_IN)) / 4.0  # exact in every float, down to float16

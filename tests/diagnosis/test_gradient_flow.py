@@ -18,6 +18,8 @@ from bpnet.diagnosis.gradient_flow import METRICS, flatness
 from bpnet.initializers import Constant
 from bpnet.training import runner
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 rng = np.random.default_rng(2)
 X = rng.normal(size=(60, 3))
 Y = rng.normal(size=(60, 2))

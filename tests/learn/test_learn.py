@@ -21,6 +21,8 @@ from bpnet.learn import architecture as architecture_module
 from bpnet.learn.differences import numerical_gradient, numerical_gradients
 from bpnet.learn.lesson import factor_per_layer
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 SMALL = {
     "vanishing-gradients": {"depths": (1, 3, 5), "width": 8, "networks": 2},
     "initialization": {"depth": 3, "width": 12},

@@ -17,6 +17,8 @@ from bpnet import plot
 from bpnet.diagnosis.gradient_flow import METRICS
 from bpnet.plot.curves import LABELS
 
+pytestmark = pytest.mark.once_on_jax  # it compiles each case
+
 X, Y = bpnet.datasets.make_moons(60, seed=0)
 
 

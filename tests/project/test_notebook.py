@@ -84,6 +84,7 @@ def test_it_runs_and_prints_the_key_numbers(executed):
         assert all(out.get("name") != "stderr" for out in cell.outputs), cell.outputs
 
 
+@pytest.mark.full
 def test_every_backend_has_a_line(executed):
     text = printed(executed)
     for name, info in bpnet.available_backends().items():
@@ -93,6 +94,7 @@ def test_every_backend_has_a_line(executed):
             assert re.search(rf"^{name} +not here$", text, re.MULTILINE)
 
 
+@pytest.mark.full
 def test_gradients_match_pytorch(executed):
     pytest.importorskip("torch")
     assert number(r"difference from PyTorch's gradients: (\S+)", printed(executed)) < 1e-12
