@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import bpnet
-from benchmarks import jax_peer, ours, speed
+from benchmarks import ours, speed
 from benchmarks.cases import Case
 from benchmarks.runner import Column, Options, Row, number, race, ratio
 from benchmarks.timing import Turn
@@ -32,6 +32,8 @@ def scan(options: Options) -> Iterator[list[Row]]:
     """Race `fit` on JAX with a ``jit(lax.scan)`` over the batches, written by hand."""
     found = [backend for backend in options.backends.values() if backend.name == "jax"]
     for backend, case in itertools.product(found, speed.every(options)):
+        from benchmarks import jax_peer
+
         epochs = EPOCHS if case.step_flops < 1e8 else 5
         turns = {
             "bpnet jax": repeated(ours.epoch(case, backend, speed.BATCHES), epochs),

@@ -379,7 +379,7 @@ def test_first_contact(tmp_path, monkeypatch):
 def test_first_contact_tells_what_fails():
     from benchmarks import first_contact
 
-    found = next(first_contact.answers(["torch:cuda:99"], ()))
+    found = next(first_contact.answers(["numpy:cuda:99"], ()))
     assert "cuda:99" in found["error"]
 
 
