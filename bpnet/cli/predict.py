@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -179,16 +180,10 @@ def _writable(out: str, force: bool) -> Path:
 def _write_csv(path: Path, parts: Iterator[Any]) -> int:
     """Write parts one after the other; the file appears when it is complete."""
     n_rows = 0
-    temporary = _temporary(path)
-    try:
-        with open(temporary, "wb") as file:
-            for part in parts:
-                part.write_csv(file, include_header=n_rows == 0)
-                n_rows += part.height
-        if n_rows:
-            os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with _replaced(path) as temporary, open(temporary, "wb") as file:
+        for part in parts:
+            part.write_csv(file, include_header=n_rows == 0)
+            n_rows += part.height
     return n_rows
 
 
@@ -198,13 +193,21 @@ def _write_parquet(path: Path, parts: Iterator[Any]) -> int:
     if not frames:
         return 0
     whole = pl.concat(frames)
+    with _replaced(path) as temporary:
+        whole.write_parquet(temporary)
+    return int(whole.height)
+
+
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[str]:
+    """Yield the name of a file that takes the place of another, unless it stays empty."""
     temporary = _temporary(path)
     try:
-        whole.write_parquet(temporary)
-        os.replace(temporary, path)
+        yield temporary
+        if os.path.getsize(temporary):
+            os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    return int(whole.height)
 
 
 def _temporary(path: Path) -> str:

@@ -99,8 +99,8 @@ def rows_of(results: list[Measured]) -> list[tuple[str, ...]]:
 def main_metric(task: str) -> Callable[[Any, Any], float]:
     """Return the loss by which the importance of columns is measured: lower is better."""
     if task == "classification":
-        return lambda y, p: _classification(y, p)["log loss"]
-    return lambda y, p: _regression(y, p)["RMSE"]
+        return _log_loss
+    return lambda y, predicted: _squared_error(y, predicted) ** 0.5
 
 
 def _classification(y: Any, p: Any) -> dict[str, float]:
@@ -108,13 +108,17 @@ def _classification(y: Any, p: Any) -> dict[str, float]:
     right = chosen == y
     counts = np.bincount(y, minlength=p.shape[1])
     recalls = np.bincount(y, right, p.shape[1])[counts > 0] / counts[counts > 0]
-    of_truth = np.clip(p[np.arange(len(y)), y], _SMALLEST, 1.0)
     return {
         "accuracy": float(np.mean(right)),
         "balanced accuracy": float(np.mean(recalls)),
-        "log loss": float(-np.mean(np.log(of_truth))),
+        "log loss": _log_loss(y, p),
         "ROC AUC": _auc(y, p, bool((counts > 0).all())),
     }
+
+
+def _log_loss(y: Any, p: Any) -> float:
+    of_truth = np.clip(p[np.arange(len(y)), y], _SMALLEST, 1.0)
+    return float(-np.mean(np.log(of_truth)))
 
 
 def _auc(y: Any, p: Any, has_all: bool) -> float:
@@ -136,11 +140,13 @@ def _auc(y: Any, p: Any, has_all: bool) -> float:
 
 
 def _regression(y: Any, predicted: Any) -> dict[str, float]:
-    error = predicted - y
-    variance = float(np.var(y))
-    squared = float(np.mean(error**2))
+    variance, squared = float(np.var(y)), _squared_error(y, predicted)
     return {
         "RMSE": squared**0.5,
-        "MAE": float(np.mean(np.abs(error))),
+        "MAE": float(np.mean(np.abs(predicted - y))),
         "R2": 1.0 - squared / variance if variance > 0.0 else float("nan"),
     }
+
+
+def _squared_error(y: Any, predicted: Any) -> float:
+    return float(np.mean((predicted - y) ** 2))

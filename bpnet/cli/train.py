@@ -150,7 +150,7 @@ def _described(
     n_gaps = sum(column.n_missing for column in gaps)
     kinds = f"{len(plan.features) - n_text} of numbers, {n_text} of categories"
     what = f"{len(np.unique(plan.y))} classes" if plan.task == "classification" else "numbers"
-    n_validation = int(_VALIDATION * len(split.training))
+    n_validation = _n_validation(split)
     limit = f" or {options.time_limit:g} s" if options.time_limit else ""
     rows = [
         ("data", f"{options.data}: {frame.height:,} rows, {frame.width} columns"),
@@ -171,6 +171,11 @@ def _described(
         ("output", str(folder)),
     ]  # fmt: skip
     return rows
+
+
+def _n_validation(split: Split) -> int:
+    """Return how many of the rows to train on choose the best epoch."""
+    return int(_VALIDATION * len(split.training))
 
 
 # --- training ---------------------------------------------------------------------------------
@@ -230,8 +235,7 @@ def _record(
     options: Options, plan: Plan, split: Split, model: Any, predictions: Predictions,
     results: list[Measured], line: ProgressLine, seconds: float,
 ) -> dict[str, Any]:  # fmt: skip
-    history = model.history_
-    n_validation = int(_VALIDATION * len(split.training))
+    history, n_validation = model.history_, _n_validation(split)
     return {
         "target": plan.target, "task": plan.task, "why": plan.why,
         "columns": [

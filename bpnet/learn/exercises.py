@@ -14,8 +14,16 @@ from bpnet.learn.differences import numerical_gradient
 from bpnet.learn.exercise import Answer, Exercise
 from bpnet.learn.grading import Mark, Quantity
 from bpnet.learn.softmax_exercise import SoftmaxError
-from bpnet.learn.trials import IN, OUT, M, drawn, gradient_trial, training_trial
-from bpnet.losses import BinaryCrossentropy, Loss, output_error
+from bpnet.learn.trials import (
+    IN,
+    OUT,
+    M,
+    drawn,
+    gradient_trial,
+    output_error_quantity,
+    training_trial,
+)
+from bpnet.losses import BinaryCrossentropy, Loss
 from bpnet.optimizers import SGD
 
 
@@ -109,9 +117,7 @@ def output_error(z, y):
             "that is the loss, not its derivative": loss.value(np, y, z)[:, None] / M,
             "that is the sum of all examples; each has its own": np.sum(p - y) / M * p**0,
         }
-        numerical = numerical_gradient(lambda z: float(np.mean(loss.value(np, y, z))), z)
-        want = output_error(np, loss.error(np, y, z), None)
-        return [Quantity("delta_L", got, want, numerical, mistakes, M)]
+        return [output_error_quantity(loss, z, y, got, mistakes)]
 
     def trial(self, answer: Answer) -> Mark:
         """Use it as the error of a loss."""

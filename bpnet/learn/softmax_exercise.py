@@ -8,11 +8,10 @@ import numpy as np
 
 from bpnet.backend.typing import Array, Namespace
 from bpnet.layers import Dense
-from bpnet.learn.differences import numerical_gradient
 from bpnet.learn.exercise import Answer, Exercise
 from bpnet.learn.grading import Mark, Quantity
-from bpnet.learn.trials import M, drawn, gradient_trial
-from bpnet.losses import CategoricalCrossentropy, one_hot, output_error
+from bpnet.learn.trials import M, drawn, gradient_trial, output_error_quantity
+from bpnet.losses import CategoricalCrossentropy, one_hot
 
 _K = 3  # classes
 
@@ -63,9 +62,7 @@ def output_error(z, y):
             "that is the loss, not its derivative": -y * np.log(p) / M,
             "that is the sum over the classes, which is 0; each has its own": np.zeros_like(z),
         }
-        numerical = numerical_gradient(lambda z: float(np.mean(loss.value(np, y, z))), z)
-        want = output_error(np, loss.error(np, y, z), None)
-        return [Quantity("delta_L", got, want, numerical, mistakes, M)]
+        return [output_error_quantity(loss, z, y, got, mistakes)]
 
     def trial(self, answer: Answer) -> Mark:
         """Use it as the error of a loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from bpnet import datasets
 from bpnet.activations import Activation
 from bpnet.layers import Dense
+from bpnet.learn.differences import numerical_gradient
 from bpnet.learn.exercise import Exercise
-from bpnet.learn.grading import Mark
-from bpnet.losses import Loss
+from bpnet.learn.grading import Mark, Quantity
+from bpnet.losses import Loss, output_error
 from bpnet.network import Network
 from bpnet.optimizers import Optimizer
 from bpnet.testing.gradcheck import check_gradients
@@ -24,6 +26,15 @@ def drawn(*shapes: tuple[int, ...]) -> list[Any]:
     """Return standard normal arrays of these shapes, the same each time."""
     rng = np.random.default_rng(0)
     return [rng.normal(size=shape) for shape in shapes]
+
+
+def output_error_quantity(
+    loss: Loss, z: Any, y: Any, got: Any, mistakes: Mapping[str, Any]
+) -> Quantity:
+    """Return an answer's delta_L, to compare with finite differences of the mean loss."""
+    numerical = numerical_gradient(lambda z: float(np.mean(loss.value(np, y, z))), z)
+    want = output_error(np, loss.error(np, y, z), None)
+    return Quantity("delta_L", got, want, numerical, mistakes, M)
 
 
 def gradient_trial(

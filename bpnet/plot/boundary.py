@@ -13,7 +13,7 @@ from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_integer
 from bpnet.network import Network
 from bpnet.plot.examples import examples_in_plane, like
-from bpnet.plot.style import COLORS, MARKERS, axes_or_new
+from bpnet.plot.style import COLORS, MARKERS, axes_or_new, with_margin
 
 LEGEND_CLASSES = 12  # a larger legend would hide the plot
 
@@ -97,9 +97,7 @@ def check_resolution(resolution: Any) -> int:
 
 def _limits(values: Any) -> tuple[float, float]:
     """Return the range of values with a margin on both sides."""
-    low, high = float(values.min()), float(values.max())
-    margin = 0.08 * (high - low) or 1.0
-    return low - margin, high + margin
+    return with_margin(float(values.min()), float(values.max()), 0.08)
 
 
 def _shade(ax: Axes, u: Any, v: Any, p: Any) -> None:

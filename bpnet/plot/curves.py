@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bpnet.common.checks import check_choice
 from bpnet.common.history import check_history, metric_values
-from bpnet.plot.style import Metrics, axes_or_new, look
+from bpnet.plot.style import Metrics, axes_or_new, look, needs_log_scale
 
 LEGEND_LAYERS = 6  # a larger legend is placed outside the plot
 
@@ -73,7 +73,7 @@ def history(history: Metrics | Any, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     _draw_curves(ax, curves)
     losses = [loss for values in curves.values() for loss in values if math.isfinite(loss)]
-    if losses and 0.0 < 10.0 * min(losses) < max(losses):
+    if losses and needs_log_scale(min(losses), max(losses)):
         ax.set_yscale("log")
     best = getattr(history, "best_epoch", None)
     if best is not None:

@@ -14,7 +14,7 @@ from bpnet.common.checks import check_integer, check_number
 from bpnet.network import Network, check_network
 from bpnet.plot.boundary import check_resolution
 from bpnet.plot.plane import losses_at, path_plane, random_plane
-from bpnet.plot.style import COLORS, axes_or_new
+from bpnet.plot.style import COLORS, axes_or_new, needs_log_scale, with_margin
 
 _MARGIN = 0.25  # around the path, as a share of its extent
 _LEVELS = 18
@@ -113,8 +113,7 @@ def loss_landscape(
 def _limits(values: Any) -> tuple[float, float]:
     """Return the range of a path and of its end at 0, with a margin on both sides."""
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    margin = _MARGIN * (high - low) or 1.0
-    return low - margin, high + margin
+    return with_margin(low, high, _MARGIN)
 
 
 def _draw(ax: Axes, u: Any, v: Any, losses: Any) -> None:
@@ -126,7 +125,7 @@ def _draw(ax: Axes, u: Any, v: Any, losses: Any) -> None:
             "or pass a smaller span"
         )
     low, high = float(losses.min()), float(losses.max())
-    is_log = 0.0 < 10.0 * low < high
+    is_log = needs_log_scale(low, high)
     if is_log:
         levels, norm = np.geomspace(low, high, _LEVELS), LogNorm(low, high)
     else:

@@ -28,6 +28,17 @@ MARKERS = ("o", "^", "s", "D", "v")
 Metrics = Mapping[str, Sequence[float]]
 
 
+def with_margin(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return a range with a margin on both sides, which is a share of it, or 1 if it is 0."""
+    margin = share * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def needs_log_scale(low: float, high: float) -> bool:
+    """Whether values are positive and span more than a factor of ten."""
+    return 0.0 < 10.0 * low < high
+
+
 def look(k: int, points: int = 1) -> dict[str, Any]:
     """Return color, style and marker of the k-th line, with about a dozen markers."""
     return {
