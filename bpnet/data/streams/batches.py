@@ -140,6 +140,11 @@ class BatchesLoader(Loader):
     _announced = "as it did when it was first read"
 
     def __init__(self, source: Batches) -> None:
+        if not source.labeled:
+            raise ValueError(
+                f"{source.name} must yield (X, y) or (X, y, weights) to train on; its first "
+                f"batch has no targets"
+            )
         self.source = source
         sizes = source.sizes
         super().__init__(
