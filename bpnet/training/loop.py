@@ -345,7 +345,7 @@ class Training(Together, Controls):
         one_by_one = any(self.communicator.all_gather(one_by_one))
         runner.begin_epoch(one_by_one, is_last=self.epoch + 1 >= self.epochs)
         for data, rows, count in runner.runs():
-            if self._is_interrupted(interrupt):
+            if runner.looks and self._is_interrupted(interrupt):
                 return False
             runner.take_steps(data, rows, count)
             self._call("on_batch_end")

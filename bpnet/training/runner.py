@@ -68,6 +68,8 @@ class Runner:
         Held while steps run, which may overwrite the arrays in place.
     one_by_one : bool
         Whether to take single steps in this epoch, so that a callback can look between them.
+    looks : bool
+        Whether all processes look up before the run of steps that begins.
     weights_were_set : bool
         Whether a callback has set parameters.
     """
@@ -81,6 +83,7 @@ class Runner:
         self.eagerly, self.communicator = eagerly, communicator
         self.lock, self._thread = FairLock(), threading.get_ident()
         self._pace, self.one_by_one, self._is_last = Pace(), True, True
+        self.looks = True
         self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
@@ -179,7 +182,7 @@ class Runner:
         n_batches = self.loader.n_batches
         self.steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
         self.values = self._values_of(range(n_batches))
-        self._next = 0
+        self._next = self._look = 0
         self.loader.begin_epoch(self.state.epochs_taken)
 
     def _values_of(self, batches: range) -> dict[str, list[float]]:
@@ -203,7 +206,7 @@ class Runner:
             for rows, batches in itertools.groupby(sizes):
                 left = sum(1 for _ in batches)
                 while left:
-                    count = self._agreed(1 if self.one_by_one else self._pace.next(left))
+                    count = min(left, self._until_look(left))
                     left -= count
                     self._next += count
                     if self.values is not values:  # a callback has set one
@@ -213,9 +216,16 @@ class Runner:
         if not self._is_last:
             self._look_ahead()
 
-    def _agreed(self, count: int) -> int:
-        """Return process 0's number of the next steps, as only its clock may tell."""
-        return int(self.communicator.all_gather(count)[0])
+    def _until_look(self, left: int) -> int:
+        """Return how many steps all processes take until they look up together.
+
+        Process 0 chooses, as only its clock may tell; the runs of others may be shorter.
+        """
+        self.looks = self._next == self._look
+        if self.looks:
+            count = 1 if self.one_by_one else self._pace.next(left)
+            self._look += self.communicator.all_gather(count)[0]
+        return self._look - self._next
 
     def take_steps(self, data: dict[str, Any], rows: int, count: int) -> None:
         """Take consecutive steps, which may reuse the memory of the previous arrays."""

@@ -89,6 +89,8 @@ class Together:
             return
         network, held_out = self.network, self.validation
         examples = {} if self.communicator.shards else {"examples": self.data.fingerprint()}
+        if isinstance(self.data, Dataset):
+            examples["batch_size"] = self.batch_size
         check_agreement(self.communicator, {
             "layers": _described(network.layers), "loss": _described([network.loss]),
             "dtype": network.dtype, "number of features": self.data.n_inputs,
