@@ -126,7 +126,7 @@ def interrupted(folder):
 
 
 def resumable(path, epochs):
-    """Train with a checkpoint of each epoch, or continue from it; print pid, epoch and loss."""
+    """Train with a checkpoint of each epoch, or continue from it; print pids and all losses."""
     import bpnet
 
     class Report(bpnet.Callback):
@@ -136,12 +136,16 @@ def resumable(path, epochs):
         def on_epoch_recorded(self, training):
             time.sleep(0.002)
             if training.communicator.is_main:
-                os.write(1, f"epoch {training.epoch} {training.logs['loss']!r}\n".encode())
+                os.write(1, f"epoch {training.epoch}\n".encode())
 
     net, X, y = network()
     resume = path if os.path.exists(path) else None
     callbacks = [bpnet.Checkpoint(path), Report()]
-    net.fit(X, y, epochs=int(epochs), batch_size=25, callbacks=callbacks, resume_from=resume)
+    history = net.fit(
+        X, y, epochs=int(epochs), batch_size=25, callbacks=callbacks, resume_from=resume
+    )
+    if bpnet.distributed.get_communicator().is_main:
+        print("losses", *history["loss"])
 
 
 def wrong():
