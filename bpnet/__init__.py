@@ -131,6 +131,7 @@ __all__ = [
     "check_gradients",
     "datasets",
     "diagnose",
+    "distributed",
     "find_learning_rate",
     "get_backend",
     "initializers",

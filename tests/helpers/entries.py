@@ -201,6 +201,7 @@ NETWORKS = {
             "resume_from": bad.path(none=True),
             "on_nonfinite": bad.choice(),
             "run_eagerly": bad.flag(),
+            "communicator": bad.communicator(),
         },
     ),
     "Network.fit, loader": Entry(
