@@ -50,27 +50,53 @@ def healthy():
 # --- failing runs, as the benchmark makes them ------------------------------------------------
 
 
-def test_the_benchmark_has_every_illness_and_two_halves_without_a_data_set_in_common():
+def test_the_benchmark_has_every_illness_and_two_halves_without_a_common_data_set():
     from failing_data import NUMBERS, STRONG, WEAK
     from failing_runs import FAILING, RECIPES, runs
 
     assert set(FAILING) == set(ILLNESSES)
-    tuning, test = (list(runs(half)) for half in (True, False))
-    assert len(tuning) + len(test) >= 600
-    assert {recipe for recipe, _, _ in test} == set(RECIPES)
-    assert not {name for _, name, _ in tuning} & {name for _, name, _ in test}
-    assert not {seed for _, _, seed in tuning} & {seed for _, _, seed in test}
+    first, second = (list(runs(half)) for half in (True, False))
+    assert len(first) + len(second) >= 600
+    assert {recipe for recipe, _, _ in second} == set(RECIPES)
+    assert not {name for _, name, _ in first} & {name for _, name, _ in second}
+    assert not {seed for _, _, seed in first} & {seed for _, _, seed in second}
     for half in (True, False):
         assert {name for _, name, _ in runs(half)} <= {*STRONG[half], *WEAK[half]}
         assert set(NUMBERS[half]) <= set(STRONG[half])
+
+
+def test_the_test_runs_share_no_data_set_and_no_seed_with_those_that_rules_were_tuned_on():
+    import drawn_runs
+    import failing_runs
+
+    test, tuned = list(drawn_runs.runs()), [*failing_runs.runs(True), *failing_runs.runs(False)]
+    for place in (1, 2):  # the data set and the seed
+        assert not {run[place] for run in test} & {run[place] for run in tuned}
+    assert sum(kind in ILLNESSES for kind, _, _ in test) >= 200
+    assert sum(kind not in ILLNESSES for kind, _, _ in test) >= 120
+    assert len({name for _, name, _ in test}) >= 12
+    assert set(drawn_runs.COUNTS) == set(drawn_runs.KINDS)
+
+
+@pytest.mark.parametrize(
+    "kind", [*ILLNESSES, "drawn", "drawn noisy", "drawn padded", "drawn rare"]
+)
+def test_every_kind_of_test_run_trains(kind):
+    """That nothing fails is all there is to see: nobody diagnoses them before the test."""
+    from drawn_runs import make
+    from failing_runs import train
+
+    case = make(kind, "sparse" if kind == "unscaled targets" else "clusters", 1)
+    run = train(case._replace(problem=case.problem._replace(epochs=2)))
+    assert run.history.epochs
 
 
 def test_the_benchmark_can_be_stopped_and_continued(tmp_path, monkeypatch, capsys):
     import diagnosis
 
     few = [("plain", "moons", 0), ("one class", "xor", 3)]
-    monkeypatch.setattr(diagnosis, "runs", lambda tuning: few)
-    options = ["--half", "tuning", "--rows", str(tmp_path / "rows"), "--limit", "1"]
+    monkeypatch.setitem(diagnosis.PARTS, "tuning", lambda: few)
+    options = ["--part", "tuning", "--rows", str(tmp_path / "rows"), "--limit", "1"]
     assert diagnosis.main(options) == 0
     assert not capsys.readouterr().out
     assert diagnosis.main([*options, "--out", str(tmp_path / "out")]) == 0
