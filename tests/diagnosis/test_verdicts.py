@@ -288,3 +288,18 @@ def test_one_failure_is_one_line_of_the_doctor():
     texts = [str(warning.message) for warning in caught]
     assert [text.split(" (")[0] for text in texts] == ["dead ReLUs"]
     assert not any("\n" in text for text in texts)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_outcome_is_that_of_the_weights_that_are_kept(is_first):
+    X, y = hinted(300, 0.5)
+    callbacks = [bpnet.GradientFlow(every=1), bpnet.EarlyStopping(patience=3)]
+    net = network(bpnet.Dense(64, "relu"), bpnet.Dense(64, "relu"), loss="mean_squared_error")
+    history = net.fit(
+        X[:150], y[:150], epochs=60, optimizer=bpnet.Adam(0.003),
+        validation_data=(X[150:], y[150:]),
+        callbacks=callbacks if is_first else callbacks[::-1],
+    )  # fmt: skip
+    outcome = history.facts.outcome
+    assert outcome["epoch"] == history.best_epoch < history.epochs
+    assert outcome["loss"] == pytest.approx(net.evaluate(X[:150], y[:150])["loss"])
