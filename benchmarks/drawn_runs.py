@@ -5,17 +5,20 @@ The rule, written down before any of them was trained: each illness is induced 1
 draws one of the data sets that suit its kind, then the change that the kind makes, then all
 other settings: `settings` has their ranges, and each kind those that it changes. Rates, widths
 and the like are drawn log-uniformly. None is discarded, repeated or replaced.
+
+The practice runs are drawn by the same rule, with other seeds, on the data sets of
+``failing_data.py``, so that rules are tuned on settings of these ranges too.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from drawn_data import DRAWN_CLASSES, DRAWN_NUMBERS, DRAWN_WEAK
-from failing_data import problem
+from failing_data import NUMBERS, WEAK, classes, problem
 from failing_runs import (
     ALL,
     BOUNDED,
@@ -32,7 +35,7 @@ import bpnet
 from bpnet import schedules
 from bpnet.initializers import Constant, Normal
 
-FIRST_SEED = 2000
+FIRST_SEED, FIRST_PRACTICE_SEED = 2000, 5000
 COUNTS = dict.fromkeys(FAILING, 16) | {
     "drawn": 72, "drawn weak": 24, "drawn noisy": 20, "drawn padded": 20, "drawn rare": 20,
 }  # fmt: skip
@@ -281,24 +284,37 @@ KINDS: dict[str, Callable[[Case, Any], Case]] = {
 # --- the list ---------------------------------------------------------------------------------
 
 
-def data_sets(kind: str) -> tuple[str, ...]:
-    """Return the data sets that suit a kind."""
-    if kind == "drawn weak":
-        return DRAWN_WEAK
-    if kind == "unscaled targets":
-        return DRAWN_NUMBERS
-    if kind in ("class imbalance", "drawn noisy", "drawn rare"):
-        return DRAWN_CLASSES
-    return DRAWN_CLASSES + DRAWN_NUMBERS
+class Sets(NamedTuple):
+    """Data sets: with classes, with numbers, and with a weak signal."""
+
+    classes: tuple[str, ...]
+    numbers: tuple[str, ...]
+    weak: tuple[str, ...]
+
+    def of(self, kind: str) -> tuple[str, ...]:
+        """Return those that suit a kind."""
+        if kind == "drawn weak":
+            return self.weak
+        if kind == "unscaled targets":
+            return self.numbers
+        if kind in ("class imbalance", "drawn noisy", "drawn rare"):
+            return self.classes
+        return self.classes + self.numbers
 
 
-def runs() -> Iterator[tuple[str, str, int]]:
+TEST = Sets(DRAWN_CLASSES, DRAWN_NUMBERS, DRAWN_WEAK)
+PRACTICE = Sets(
+    classes(True) + classes(False), NUMBERS[True] + NUMBERS[False], WEAK[True] + WEAK[False]
+)
+
+
+def runs(sets: Sets = TEST) -> Iterator[tuple[str, str, int]]:
     """Yield the kind, the data set and the seed of each run."""
-    seeds = itertools.count(FIRST_SEED)
+    seeds = itertools.count(FIRST_SEED if sets is TEST else FIRST_PRACTICE_SEED)
     for kind, count in COUNTS.items():
         for _ in range(count):
             seed = next(seeds)
-            yield kind, one_of(np.random.default_rng([seed, 1]), data_sets(kind)), seed
+            yield kind, one_of(np.random.default_rng([seed, 1]), sets.of(kind)), seed
 
 
 def make(kind: str, name: str, seed: int) -> Case:

@@ -12,6 +12,7 @@ import pytest
 
 import bpnet
 from bpnet.diagnosis import rules
+from bpnet.diagnosis.evidence import Evidence
 from bpnet.diagnosis.report import ILLNESSES, TrainingWarning
 from bpnet.diagnosis.thresholds import THRESHOLDS
 from bpnet.initializers import Constant, Normal
@@ -165,7 +166,7 @@ LIMITS = [
      {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.6}},
      {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.4}}),
     ("symmetric initialisation", {"start": {"spread/1": 1e-4}, "spread__1": 1e-4},
-     {"start": {"spread/1": 1e-4}, "spread__1": 1e-2}),
+     {"start": {"spread/1": 1e-2}, "spread__1": 1e-2}),
     ("dead ReLUs", {"start": {"dead/1": 0.6}, "dead__1": 0.6},
      {"start": {"dead/1": 0.6}, "dead__1": 0.4}),
     ("dead ReLUs", {"dead__1": 0.6, "start": SLOW}, {"dead__1": 0.4, "start": SLOW}),
@@ -173,12 +174,14 @@ LIMITS = [
      {"start": {"saturated/1": 0.6}, "saturated__1": 0.4}),
     ("saturated units", {"saturated__1": 0.6, "gradient_norm__1": 1e-9},
      {"saturated__1": 0.4, "gradient_norm__1": 1e-9}),
-    ("exploding gradients", {"start": gradient(400.0)}, {"start": gradient(300.0)}),
+    ("exploding gradients", {"start": gradient(800.0)}, {"start": gradient(600.0)}),
     ("vanishing gradients", {"start": gradient(1e-3)}, {"start": gradient(3e-2)}),
     ("vanishing gradients", {"start": gradient(1e-2) | {"gradient_norm/2": 1.0}},
      {"start": gradient(1e-2) | {"gradient_norm/2": 1e-2}}),
-    ("learning rate too high", {"start": {"update_ratio/1": 0.3}},
-     {"start": {"update_ratio/1": 0.1}}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.5},
+     {"start": {"update_ratio/1": 0.1}, "loss": 0.5}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.5},
+     {"start": {"update_ratio/1": 0.3}, "loss": 0.03}),  # it still falls
     ("learning rate too high", {"dead__1": 0.6, "start": {"update_ratio/1": 0.03}},
      {"dead__1": 0.4, "start": {"update_ratio/1": 0.03}}),
 ]  # fmt: skip
@@ -228,6 +231,43 @@ def test_steps_of_a_common_length_are_only_too_few():
     found = bpnet.diagnose(train(sound(), epochs=1, rate=1e-3))
     assert [finding.name for finding in found.findings] == ["underfitting"]
     assert found.findings[0].remedy.startswith("more epochs first")
+
+
+@pytest.mark.parametrize(
+    ("rates", "ratios", "travel"),
+    [
+        ([0.1, 0.1, 0.1], [2.0, 2.0, 3.0], 7.0),
+        ([0.1, 0.2, 0.1], [2.0, 2.0, 3.0], 9.0),  # the second epoch was not measured
+        ([0.0, 0.2, 0.1], [0.0, 0.0, 3.0], 9.0),  # nor what steps a rate of 0 stands for
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], np.inf),
+    ],
+)
+def test_steps_that_were_not_measured_follow_the_learning_rate(healthy, rates, ratios, travel):
+    metrics = {"loss": [1.0] * 3, "learning_rate": rates}
+    metrics |= {f"update_ratio/{k}": ratios for k in (1, 2)}
+    found = Evidence(metrics, healthy.facts._replace(n_batches=1), ended=True).travel()
+    assert found == pytest.approx(np.full(2, travel))
+
+
+def test_copies_that_rounding_errors_parted_are_found_where_the_fit_is_bad(healthy):
+    parted = {"start": {"spread/1": 1e-7, "gradient_norm/1": 1e-9}, "spread__1": 0.5}
+    (finding, *others) = bpnet.diagnose(altered(healthy, **parted, **BADLY)).findings
+    assert finding.name == "symmetric initialisation"
+    assert "vanishing gradients" not in [other.name for other in others]
+    assert bpnet.diagnose(altered(healthy, **parted)).healthy
+
+
+def test_a_rare_class_is_not_to_blame_for_a_loss_that_it_cannot_explain(healthy):
+    rare = {"facts": {"class_shares": (0.6, 0.37, 0.03)}, "outcome": {"recall": 0.0}}
+    assert bpnet.diagnose(altered(healthy, **rare, data_loss=0.1)).name == "class imbalance"
+    assert bpnet.diagnose(altered(healthy, **rare, data_loss=0.5)).name == "underfitting"
+
+
+def test_a_network_that_memorized_overfits_whatever_its_first_gradients_were(healthy):
+    start, late = gradient(1e4), {"data_loss": 0.01, "val_loss": 2.0}
+    history = altered(healthy, start=start, **late)
+    history.history["val_loss"] = [2.0] * history.epochs
+    assert bpnet.diagnose(history).name == "overfitting"
 
 
 def test_causes_come_before_their_consequences():
