@@ -169,6 +169,10 @@ class Evidence:
         """Whether the network fits its training data badly."""
         return self.falls_short(limit("shortfall"))
 
+    def is_stuck(self) -> bool:
+        """Whether the fit is bad, and longer training would not help."""
+        return self.is_poor() and not self.is_falling()
+
     def is_harmed(self, margin: float | None = None) -> bool:
         """Whether less was learned than simple models do, of old or of new examples.
 

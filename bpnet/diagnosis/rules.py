@@ -225,16 +225,24 @@ def exploding_gradients(e: Evidence) -> Finding | None:
 
 
 def vanishing_gradients(e: Evidence) -> Finding | None:
-    """The error does not reach a layer, and little was learned."""
-    product = e.weight_gradient_product(e.start)
+    """The error does not reach a layer, and little was learned.
+
+    An output layer that starts at 0, as some recipes ask for, lets none pass before the first
+    step; then the last measurement tells.
+    """
+    when = e.start if e.start("weight_norm")[-1] > 0.0 else e.end
+    product = e.weight_gradient_product(when)
     faint = min(limit("faint_gradient"), limit("faint_ratio") * product.max())
     stuck = e.loss > limit("unlearnt") and product.min() < faint
     if not stuck and not product.min() < limit("weight_gradient_product_low"):
         return None
-    k, norms = int(product.argmin()), e.start("gradient_norm")
+    if when("weight_norm")[-1] == 0.0:  # it never moved
+        return None
+    k, norms = int(product.argmin()), when("gradient_norm")
+    moment = "before the first step" if when == e.start else "at the end"
     return Finding(
         "vanishing gradients", k + 1,
-        f"before the first step the gradient norm was {norms[k]:.1e} here and "
+        f"{moment} the gradient norm was {norms[k]:.1e} here and "
         f"{norms.max():.1e} in layer {int(norms.argmax()) + 1}; steps of a thousandth of the "
         f"weights would lower the loss by {product[k] / 1000.0:.0e} of the baseline, and it is "
         f"still {e.loss:.2f} times the baseline",
@@ -262,7 +270,7 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         evidence = (
             f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
         )
-    elif long and e.is_poor() and not (e.is_falling() and e.loss < limit("nothing_learned")):
+    elif long and (losses[-1] > limit("nothing_learned") or e.is_stuck()):
         evidence = f"the loss is still {worst:.2f} times the baseline"
     elif update.max() > limit("update_deadly") and _over("dead", died) and e.is_poor():
         k = int(died.argmax())

@@ -161,9 +161,9 @@ THRESHOLDS: dict[str, Threshold] = {
         "Smith 2017, Cyclical learning rates, section 3.3; " + _OURS,
     ),
     "travel": Threshold(
-        0.5,
-        "sum of all steps relative to the weights: below this they are still close to their "
-        "initial values; healthy runs had 1.3 and more",
+        1.0,
+        "sum of all steps relative to the weights: below this they are still closer to their "
+        "initial values than to 0; sound runs of many steps had 1.1 and more",
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(
@@ -208,7 +208,7 @@ THRESHOLDS: dict[str, Threshold] = {
         0.15, "below this training loss, relative to the baseline, most is learned", _OURS
     ),
     "shortfall": Threshold(
-        0.08,
+        0.07,
         "training loss, relative to the baseline, in excess of what simple models reach on "
         "examples that they have not seen",
         "Hastie, Tibshirani and Friedman 2009, section 7.10; " + _OURS,

@@ -204,6 +204,8 @@ CERTAIN = [
      {"facts": {"class_shares": (0.89, 0.11)}, "outcome": {"recall": 0.4}}),
     ("learning rate too high", {"data_loss": 2.0}, {"data_loss": 0.1}),
     ("learning rate too high", {"loss": np.inf}, {}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.7},
+     {"start": {"update_ratio/1": 0.1}, "loss": 0.7}),
     ("learning rate too high", {"data_loss": np.nan}, {}),
     ("overfitting", {"val_loss": 0.4}, {"val_loss": 0.15}),
     ("underfitting", {"data_loss": 0.3}, {"data_loss": 0.09}),
