@@ -17,12 +17,12 @@ from bpnet.data.loader import DatasetLoader, Loader, Order
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
-from bpnet.model.parameters import activation_bytes, parameter_bytes
 from bpnet.training import monitors
 from bpnet.training.controls import Controls
 from bpnet.training.hooks import check_hooks
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
+from bpnet.training.needs import needs
 from bpnet.training.runner import Runner
 from bpnet.training.state import TrainingState
 
@@ -37,6 +37,10 @@ class Callback:
         (None: unknown). A name that ends in "*" stands for all that begin so. If all callbacks
         declare it, a monitor that nothing records is refused before the first epoch. None, the
         default, is unknown, or nothing if ``on_epoch_end`` is not overridden.
+    restores : bool
+        Whether ``on_train_end`` puts other weights into the network, such as the best. Those
+        callbacks run first at the end, wherever they are in the list, so that all others see
+        the network as it is left.
 
     Examples
     --------
@@ -50,6 +54,7 @@ class Callback:
     """
 
     adds: Mapping[str, str | None] | None = None
+    restores: bool = False
 
     def setup(self, training: Training) -> None:
         """Check the settings before anything changes; raise to refuse."""
@@ -250,7 +255,10 @@ class Training(Controls):
             After all cleanup, if a NaN or an infinity ended training.
         """
         self._started = time.perf_counter() - self.history.seconds
-        memory = explained(self.backend, self._needs)
+        memory = explained(
+            self.backend,
+            lambda: needs(self.network, self.data, self.batch_size, self.state.optimizer),
+        )
         with self.backend.activate(), memory, Interrupt() as interrupt:
             runner = self._runner = self._begin()
             try:
@@ -260,7 +268,7 @@ class Training(Controls):
                     self._run_epoch(interrupt)
                     if interrupt.requested:
                         self.stop("interrupted")
-                self._call("on_train_end")
+                self._call("on_train_end", sorted(self.callbacks, key=lambda c: not c.restores))
             finally:
                 self._finish(runner)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
@@ -285,19 +293,6 @@ class Training(Controls):
             self._call("teardown")
         finally:
             self.network.take_back(runner)
-
-    def _needs(self) -> dict[str, tuple[int, str]]:
-        """Return the bytes that each part of this run takes, and what lowers them."""
-        network, inputs = self.network, self.data.n_inputs
-        nbytes = self.data.nbytes if isinstance(self.data, Dataset) else 0
-        one = parameter_bytes(network.layers, inputs, network.dtype)
-        batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
-        copies = 3 + 2 * self.state.optimizer.n_state  # with gradients and the last good epoch
-        return {
-            f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
-            "the examples": (nbytes, "the number of examples, or use float32"),
-            "weights, gradients and optimizer state": (copies * one, "the units of the layers"),
-        }
 
     def _begin(self) -> Runner:
         """Move data, parameters and optimizer state to the device."""
