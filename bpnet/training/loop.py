@@ -151,8 +151,7 @@ class Training(Together, Controls):
         Whether the epoch's loss weights a batch by the sum of its weights, or by its number of
         examples, as scikit-learn does.
     communicator : Communicator
-        The processes that train together; those of ``rank`` > 0 leave the hooks of callbacks
-        that are :attr:`Callback.main_only` to process 0.
+        The processes that train together.
 
     Attributes
     ----------
