@@ -70,10 +70,10 @@ def settings(training: Training) -> dict[str, Any]:
     return state.settings
 
 
-def is_describable(state: TrainingState | None) -> bool:
+def is_describable(state: TrainingState) -> bool:
     """Whether the optimizer of a training state can be stored in a file."""
     try:
-        describe(state and state.optimizer)
+        describe(state.optimizer)
     except TypeError:
         return False
     return True

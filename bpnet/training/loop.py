@@ -40,9 +40,12 @@ class Callback:
         (None: unknown). A name that ends in "*" stands for all that begin so. If all callbacks
         declare it, a monitor that nothing records is refused before the first epoch. None, the
         default, is unknown, or nothing if ``on_epoch_end`` is not overridden.
+    restores : bool
+        Whether ``on_train_end`` puts other weights into the network, such as the best. Such
+        callbacks run first at the end, so that all others see the network as it is left.
     main_only : bool
-        If several processes train together, whether the hooks run in process 0 only, as of
-        callbacks that write files; :meth:`setup` runs in all. By default they run in all.
+        Whether the hooks run only in process 0 of several that train together, as those of
+        callbacks that write files do. :meth:`setup` runs in all.
 
     Examples
     --------
@@ -56,7 +59,8 @@ class Callback:
     """
 
     adds: Mapping[str, str | None] | None = None
-    main_only = False
+    restores: bool = False
+    main_only: bool = False
 
     def setup(self, training: Training) -> None:
         """Check the settings before anything changes; raise to refuse."""
@@ -147,8 +151,7 @@ class Training(Together, Controls):
         Whether the epoch's loss weights a batch by the sum of its weights, or by its number of
         examples, as scikit-learn does.
     communicator : Communicator
-        The processes that train together; those of ``rank`` > 0 leave the hooks of callbacks
-        that are :attr:`Callback.main_only` to process 0.
+        The processes that train together.
 
     Attributes
     ----------
@@ -277,7 +280,7 @@ class Training(Together, Controls):
                     self._run_epoch(interrupt)
                     if self._is_interrupted(interrupt):
                         self.stop("interrupted")
-                self._call("on_train_end")
+                self._call("on_train_end", sorted(self.callbacks, key=lambda c: not c.restores))
             finally:
                 self._finish(runner)
         if self.nonfinite is not None and self.on_nonfinite == "raise":

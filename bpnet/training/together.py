@@ -88,7 +88,9 @@ class Together:
         if self.communicator.size == 1:
             return
         network, held_out = self.network, self.validation
-        examples = {} if self.communicator.shards else {"examples": self.data.fingerprint()}
+        examples: dict[str, Any] = (
+            {} if self.communicator.shards else {"examples": self.data.fingerprint()}
+        )
         if isinstance(self.data, Dataset):
             examples["batch_size"] = self.batch_size
         check_agreement(self.communicator, {
