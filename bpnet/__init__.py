@@ -174,6 +174,7 @@ _LAZY = {
     "datasets": "bpnet.datasets",
     "diagnose": "bpnet.diagnosis",
     "diagnosis": "bpnet.diagnosis",
+    "distributed": "bpnet.distributed",
     "find_learning_rate": "bpnet.diagnosis",
     "interchange": "bpnet.interchange",
     "learn": "bpnet.learn",

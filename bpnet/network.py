@@ -6,26 +6,24 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bpnet import backprop, inference, optimizers
+from bpnet import optimizers
 from bpnet.backend import Backend
-from bpnet.backend.transfer import to_input_type
-from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
 from bpnet.common.keywords import methods_explain_keywords
-from bpnet.optimizers import Adam, Optimizer
+from bpnet.model.predictor import Predictor
+from bpnet.optimizers import Optimizer
 from bpnet.serialization.portable import PortableModel
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
+    from bpnet.distributed import Communicator
     from bpnet.metrics.base import Metric
-    from bpnet.model.parameters import Placement
-    from bpnet.model.trace import Trace
+    from bpnet.training.continuation import LastRun
     from bpnet.training.loop import Callback
-    from bpnet.training.state import TrainingState
 
 
 @methods_explain_keywords
-class Network(PortableModel):
+class Network(Predictor, PortableModel):
     """A feed-forward network trained by backpropagation.
 
     The weights are initialized by :meth:`build` or when the network first sees data; if that is
@@ -76,152 +74,9 @@ class Network(PortableModel):
     (200,)
     """
 
-    # The state of the last training run and the weights that it left; `save` writes the state
-    # if they are still the same.
-    _finished: tuple[TrainingState, Placement] | None = None
-    _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_finished": None}
-
-    def forward(self, X: Any, *, backend: str | Backend | None = None) -> Array:
-        """Return the logits z_L, shape (m, n_L), before the link function of the loss.
-
-        Parameters
-        ----------
-        X : array (m, n_0)
-            Finite features.
-        backend : str, Backend or None
-            Where to compute; None as described above.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If X is invalid; the network is left unchanged.
-        """
-        return self._infer(inference.logits, X, backend)
-
-    def predict_proba(self, X: Any, *, backend: str | Backend | None = None) -> Array:
-        """Return the probability of each class, shape (m, n_classes), rows summing to 1.
-
-        With a single output the columns are P(0) and P(1). With several outputs and binary
-        cross-entropy, column k is the probability that label k is set.
-
-        Raises
-        ------
-        ValueError
-            If the loss is not a classification loss, or X is invalid.
-        """
-        if not self.is_classifier:
-            raise ValueError(
-                f"predict_proba needs the loss binary_crossentropy or "
-                f"categorical_crossentropy; the loss of this network is {self.loss.name!r}"
-            )
-        return self._infer(inference.probabilities, X, backend)
-
-    def predict(self, X: Any, *, backend: str | Backend | None = None) -> Array:
-        """Predict classes for a classification loss, otherwise the expected targets.
-
-        Returns
-        -------
-        array
-            For classification int64: classes 0, 1, ... of shape (m,), or with binary
-            cross-entropy and several outputs 0 or 1 per label, shape (m, n_L). For regression
-            shape (m,) with one output, otherwise (m, n_L).
-        """
-        return self._infer(inference.predictions, X, backend)
-
-    def evaluate(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        metrics: str | Metric | Iterable[str | Metric] | None = None,
-        backend: str | Backend | None = None,
-    ) -> dict[str, float]:
-        """Evaluate the network on labeled examples; dropout is inactive.
-
-        `metrics` are names or instances of :mod:`bpnet.metrics`, refused if they do not suit
-        the loss. None is "accuracy" for classification, the weighted fraction of examples with
-        every label correct, else no metric.
-
-        Returns
-        -------
-        dict of str to float
-            "loss", the weighted mean with penalties that training minimizes, and the metrics.
-        """
-        data = self.check_data(X, y, sample_weight)
-        backend = self.choose_backend(backend, data.owner)
-        checked = self.check_metrics(metrics, lambda: data.y, backend)
-        parameters = self.parameters_to_predict(backend, data.X, stacklevel=4)
-        return self.evaluate_data(backend, parameters, data, checked)
-
-    def loss_and_gradients(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        backend: str | Backend | None = None,
-    ) -> tuple[float, Parameters]:
-        """Return the loss and its gradients by backpropagation; dropout is inactive.
-
-        Parameters
-        ----------
-        X, y, sample_weight, backend
-            As in :meth:`fit`; the loss is the weighted mean.
-
-        Returns
-        -------
-        loss : float
-            With penalties.
-        gradients : list of dict of str to array
-            dL/dW and dL/db, structured like :attr:`parameters`, without what is not trained by
-            gradients, such as running statistics.
-        """
-        data = self.check_data(X, y, sample_weight)
-        backend = self.choose_backend(backend, data.owner)
-        parameters = self.parameters_on(backend, data.X)
-        compute = self.compiled(backend, backprop.loss_and_gradients)
-        with backend.activate():
-            loss, gradients = compute(parameters, *data.arrays_on(backend))
-            return float(loss), [
-                {name: to_input_type(g, backend, data.owner) for name, g in layer.items()}
-                for layer, p in zip(gradients, parameters, strict=True)
-                if p
-            ]
-
-    def trace(self, X: Any, y: Any, *, backend: str | Backend | None = None) -> Trace:
-        """Record every z, a, delta, dW and db of one forward and backward pass.
-
-        The layers' own forward and backward run once, as in :meth:`loss_and_gradients`; each
-        quantity comes with its equation and the line of bpnet that computes it.
-
-        Parameters
-        ----------
-        X : array (m, n_0) or (n_0,)
-            Features of several examples, or of one.
-        y : array (m,) or (m, n_L); for one example also a number or (n_L,)
-            Targets.
-        backend : str, Backend or None
-            Where to compute.
-
-        Returns
-        -------
-        Trace
-            A mapping of names, such as "delta1", to arrays; prints as a table.
-
-        Examples
-        --------
-        >>> import bpnet
-        >>> net = bpnet.Network([bpnet.Dense(1)], loss="mean_squared_error", seed=0).build(2)
-        >>> trace = net.trace([1.0, 2.0], 3.0)
-        >>> list(trace)
-        ['z1', 'a1', 'loss', 'dl/da1', 'delta1', 'dW1', 'db1']
-        >>> trace.entries[5].equation, trace.entries[5].line.text
-        ('dW1 = X^T delta1', 'xp.matmul(a_previous.T, delta)')
-        """
-        from bpnet.model.trace import trace
-
-        return trace(self, X, y, backend)
+    # What warm starts continue, and `save` writes if the weights are still the same.
+    _last_run: LastRun | None = None
+    _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_last_run": None}
 
     def fit(
         self,
@@ -241,9 +96,11 @@ class Network(PortableModel):
         callbacks: Iterable[Callback] = (),
         backend: str | Backend | None = None,
         progress: bool = False,
+        warm_start: bool = False,
         resume_from: str | os.PathLike[str] | None = None,
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
+        communicator: str | Communicator | None = "auto",
     ) -> History:
         """Train by gradient descent, starting from the current weights.
 
@@ -261,7 +118,8 @@ class Network(PortableModel):
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : str, Optimizer or None
             "sgd", "adagrad", "rmsprop", "adam" (as for None) or "adamw" with its defaults, or
-            such as ``SGD(0.1, momentum=0.9)``. Its state is initialized in each call.
+            such as ``SGD(0.1, momentum=0.9)``. Its state is initialized in each call without
+            `warm_start`.
         epochs : int, default 100
             Number of passes over the examples.
         batch_size : int or None, default 32
@@ -288,6 +146,12 @@ class Network(PortableModel):
             arrays, a `use_backend` block, the parameters, ``BPNET_BACKEND``, NumPy.
         progress : bool, default False
             Show a progress bar (with tqdm) if stderr is a terminal.
+        warm_start : bool, default False
+            Continue the last call of fit or partial_fit: keep the state of its optimizer and
+            the time of its schedules, so that ten calls with ``epochs=1`` equal one with
+            ``epochs=10`` (without callbacks). The optimizer may be omitted; another one of the
+            same kind, such as with a new learning rate, keeps the state, too. Files and copies
+            have no last call; see `resume_from`.
         resume_from : path or None
             A file written by :class:`bpnet.Checkpoint`. Training continues, up to `epochs` in
             total, as if it had never stopped: bit for bit if the other arguments are the same.
@@ -302,6 +166,11 @@ class Network(PortableModel):
         run_eagerly : bool, default False
             Run each operation of a step as written, with nothing compiled, fused or replayed:
             slower, but arrays are visible to a debugger or print. As in Keras.
+        communicator : "auto", Communicator or None, default "auto"
+            The processes that train together (:mod:`bpnet.distributed`). "auto" is all that a
+            launcher of MPI has started, such as ``mpiexec -n 4 python train.py``: each takes
+            its part of every batch, and all have the result of a single process. None trains
+            in this process alone.
 
         Returns
         -------
@@ -328,15 +197,19 @@ class Network(PortableModel):
         from bpnet.callbacks.progress import with_progress
         from bpnet.data.loader import Shuffled, in_order
         from bpnet.serialization.training_state import Resumption
+        from bpnet.training.continuation import LastRun, continued
         from bpnet.training.examples import examples_of
         from bpnet.training.loop import Training
-        from bpnet.training.state import TrainingState
+        from bpnet.training.together import connected
 
         self.check_idle("fit")
+        group = connected(self, communicator)
         rule = None if optimizer is None else optimizers.get(optimizer)
+        last = self._last_run if check_flag("warm_start", warm_start) else None
+        if warm_start and resume_from is not None:
+            raise ValueError("pass either warm_start=True or resume_from, not both")
         resumed = None if resume_from is None else Resumption(self, resume_from, rule)
-        fresh = TrainingState(rule or Adam(), self.steps_taken, self.epochs_taken, self.layers)
-        state = resumed.state if resumed else fresh
+        state = resumed.state if resumed else continued(self, last, rule)
         shuffle = check_flag("shuffle", shuffle)
         data, validation, names = examples_of(
             self, X, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
@@ -349,14 +222,54 @@ class Network(PortableModel):
             epochs=epochs, batch_size=batch_size, on_nonfinite=on_nonfinite,
             order=Shuffled(self.seed) if shuffle else in_order,
             shuffle=shuffle, callbacks=with_progress(callbacks, progress), backend=backend,
-            state=state, run_eagerly=run_eagerly,
+            state=state, run_eagerly=run_eagerly, communicator=group,
         )  # fmt: skip
         if resumed:
             resumed.apply_to(training)
         training.callbacks.append(names)
-        history = training.run()
-        self._finished = (state, self.placement) if training.is_resumable else None
-        return history
+        is_complete = False
+        try:
+            history = training.run()
+            is_complete = training.is_resumable
+            return history
+        finally:
+            if self.is_built:
+                self._last_run = LastRun(state, self.placement, is_complete)
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        optimizer: str | Optimizer | None = None,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        backend: str | Backend | None = None,
+        on_nonfinite: str = "raise",
+    ) -> History:
+        """Train for one epoch on these examples, continuing the last call.
+
+        For examples that arrive in parts: each part is an epoch for schedules and shuffling.
+        Equal to ``fit(..., epochs=1, warm_start=True)``, whose parameters, results and errors
+        these are.
+
+        Examples
+        --------
+        >>> import bpnet
+        >>> net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+        >>> for part in range(3):
+        ...     X, y = bpnet.datasets.make_moons(200, seed=part)
+        ...     history = net.partial_fit(X, y, optimizer=bpnet.Adam(0.01))
+        >>> net.epochs_taken, net.steps_taken
+        (3, 21)
+        """
+        return self.fit(
+            X, y,
+            sample_weight=sample_weight, optimizer=optimizer, batch_size=batch_size,
+            shuffle=shuffle, backend=backend, on_nonfinite=on_nonfinite,
+            epochs=1, warm_start=True,
+        )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and weights to a file, for :func:`bpnet.load`.
@@ -389,28 +302,10 @@ class Network(PortableModel):
         from bpnet.serialization.safetensors_file import encode, write
 
         path = check_path("path", path)
-        state, placement = self._finished or (None, None)
-        if placement is not self.placement or not training_state.is_describable(state):
-            state = None
+        state, last = None, self._last_run
+        if last and last.is_complete and last.placement is self.placement:
+            state = last.state if training_state.is_describable(last.state) else None
         write(path, encode(*training_state.contents(self, state)))
-
-    def summary(self) -> str:
-        """Return a table of the layers with output shapes and parameter counts.
-
-        Examples
-        --------
-        >>> import bpnet
-        >>> net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)],
-        ...                     loss="binary_crossentropy", seed=0).build(2)
-        >>> print(net.summary())
-        layer                     output     parameters
-        1  Dense(3, 'tanh')       (m, 3)     9  W (2, 3), b (3,)
-        2  Dense(1, 'identity')   (m, 1)     4  W (3, 1), b (1,)
-        loss binary_crossentropy, float32 on numpy:cpu, 13 parameters
-        """
-        from bpnet.model.summary import summary
-
-        return summary(self)
 
 
 def check_network(net: Any) -> Network:

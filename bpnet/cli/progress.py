@@ -29,6 +29,7 @@ class ProgressLine(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    main_only = True
 
     def __init__(self) -> None:
         self._progress: Any = None

@@ -14,6 +14,7 @@ from bpnet.common.history import History
 from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Shuffled
+from bpnet.distributed import Communicator
 from bpnet.estimators.tabular.architecture import layers_of, optimizer_of
 from bpnet.estimators.tabular.callbacks import BestEpoch, Deadline, Report
 from bpnet.estimators.tabular.examples import Examples
@@ -92,6 +93,8 @@ class Plan(NamedTuple):
         Of the network.
     backend : Backend
         Where to train.
+    communicator : Communicator
+        The processes that train together.
     """
 
     settings: Settings
@@ -107,6 +110,7 @@ class Plan(NamedTuple):
     callbacks: Sequence[Callback]
     dtype: str
     backend: Backend
+    communicator: Communicator
 
     def train(
         self, training: Examples, validation: Examples | None, seed: int, seconds: float | None
@@ -136,7 +140,8 @@ class Plan(NamedTuple):
         epochs = self.n_epochs
         if deadline is not None and epochs > _TRIAL:
             self._run(inputs, data, held_out, seed, _TRIAL, deadline, quiet=True)
-            epochs = min(epochs, affordable(deadline.seconds, deadline.left))
+            some = min(epochs, affordable(deadline.seconds, deadline.left))
+            epochs = int(self.communicator.all_gather(some)[0])
         return self._run(inputs, data, held_out, seed, epochs, deadline)
 
     def _run(
@@ -159,7 +164,7 @@ class Plan(NamedTuple):
             callbacks=self._callbacks(metric if validation else None, deadline, quiet),
             backend=self.backend, state=TrainingState(optimizer, layers=network.layers),
             loss_weighting="rows",  # the batches of an epoch are not all examples
-            on_nonfinite="restore",
+            on_nonfinite="restore", communicator=self.communicator,
         )  # fmt: skip
         return Member(preprocessing, network, training.run(), scale)
 

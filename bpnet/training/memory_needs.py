@@ -1,4 +1,4 @@
-"""The memory that a training run needs, for the error that explains its lack."""
+"""The memory that the parts of a training run take."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader
 from bpnet.model.model import Model
 from bpnet.model.parameters import activation_bytes, parameter_bytes
-from bpnet.optimizers import Optimizer
 
 
-def needs(
-    network: Model, data: Dataset | Loader, batch_size: int, optimizer: Optimizer
+def memory_needs(
+    network: Model, data: Dataset | Loader, batch_size: int, n_state: int
 ) -> dict[str, tuple[int, str]]:
-    """Return the bytes that each part of a training run takes, and what lowers them."""
+    """Return the bytes that each part of a run takes, and what lowers them.
+
+    `n_state` is the number of state arrays that the optimizer has for each parameter.
+    """
     nbytes = data.nbytes if isinstance(data, Dataset) else 0
     one = parameter_bytes(network.layers, data.n_inputs, network.dtype)
     batch = activation_bytes(network.layers, data.n_inputs, batch_size, network.dtype)
-    copies = 3 + 2 * optimizer.n_state  # with gradients and the last good epoch
+    copies = 3 + 2 * n_state  # with gradients and the last good epoch
     return {
         f"the activations of a batch of {batch_size:,}": (batch, "batch_size"),
         "the examples": (nbytes, "the number of examples, or use float32"),
