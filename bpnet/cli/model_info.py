@@ -82,7 +82,7 @@ def diagnosis(path: str, as_json: bool) -> int:
     """
     output, loaded = Output(as_json), read(path)
     found = loaded.record.get("diagnosis")
-    history = getattr(loaded.model, "history_", None)
+    history: Any = getattr(loaded.model, "history_", None)
     if found is None and getattr(history, "facts", None) is not None:
         found = described(history)
     if not isinstance(found, dict):

@@ -24,7 +24,9 @@ def profile_from(parts: Any) -> DataProfile:
         If it is malformed, naming the entry.
     """
     agreement = _checked(Agreement, parts.get("agreement"), "its agreement")
-    profile = _checked(DataProfile, parts | {"agreement": agreement}, "the data profile")
+    profile: DataProfile = _checked(
+        DataProfile, parts | {"agreement": agreement}, "the data profile"
+    )
     layers = range(1, len(profile.activations) + 1)
     due = {"data_loss"} | {f"{name}/{k}" for name in METRICS for k in layers}
     if set(profile.start) != due:
