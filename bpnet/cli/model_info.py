@@ -8,6 +8,8 @@ from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output, number
 from bpnet.cli.results import Measured, rows_of
+from bpnet.common.history import History
+from bpnet.diagnosis.report import diagnose
 
 
 def info(path: str, as_json: bool) -> int:
@@ -64,6 +66,12 @@ def _head(path: str, loaded: Loaded) -> list[tuple[str, str]]:
     return rows
 
 
+def described(history: History) -> dict[str, Any]:
+    """Return the diagnosis of a run as the record of a model holds it."""
+    found = diagnose(history)
+    return {"name": found.name, "text": str(found)}
+
+
 def diagnosis(path: str, as_json: bool) -> int:
     """Print what was wrong with a model's training; the exit status is 1 if something was.
 
@@ -74,6 +82,9 @@ def diagnosis(path: str, as_json: bool) -> int:
     """
     output, loaded = Output(as_json), read(path)
     found = loaded.record.get("diagnosis")
+    history: Any = getattr(loaded.model, "history_", None)
+    if found is None and getattr(history, "facts", None) is not None:
+        found = described(history)
     if not isinstance(found, dict):
         command = loaded.record.get("command")
         how = f"{command} --diagnose" if command else (

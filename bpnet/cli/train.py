@@ -14,6 +14,7 @@ import numpy as np
 from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
 from bpnet.cli.failures import CommandError, UserError
+from bpnet.cli.model_info import described
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
 from bpnet.cli.processes import connected, prepared, speaking
@@ -24,7 +25,6 @@ from bpnet.cli.split import Split, split_of
 from bpnet.cli.surroundings import environment
 from bpnet.common.streams import one_line
 from bpnet.diagnosis.gradient_flow import GradientFlow
-from bpnet.diagnosis.report import diagnose
 from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.serialization import safetensors_file
@@ -275,16 +275,11 @@ def _record(
             "parameters": model.network_.n_parameters,
         },
         "test": [one._asdict() for one in results],
-        "diagnosis": _diagnosis(history) if options.diagnose else None,
+        "diagnosis": described(history) if options.diagnose else None,
         "command": reproduction(options, line.planned),
         "environment": environment(options.backend),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-
-
-def _diagnosis(history: Any) -> dict[str, Any]:
-    found = diagnose(history)
-    return {"name": found.name, "text": str(found)}
 
 
 def reproduction(options: Options, planned: int) -> str:
