@@ -76,7 +76,7 @@ def diagnosis(path: str, as_json: bool) -> int:
     found = loaded.record.get("diagnosis")
     if not isinstance(found, dict):
         command = loaded.record.get("command")
-        how = f"{command} --diagnose" if command else (
+        how = command.replace(" --no-diagnose", "") if command else (
             "in Python, pass callbacks=[bpnet.GradientFlow()], and the history to "
             "bpnet.diagnose"
         )  # fmt: skip
