@@ -12,14 +12,14 @@ from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
 from bpnet.common.keywords import methods_explain_keywords
 from bpnet.model.predictor import Predictor
-from bpnet.optimizers import Adam, Optimizer
+from bpnet.optimizers import Optimizer
 from bpnet.serialization.portable import PortableModel
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
+    from bpnet.distributed import Communicator
     from bpnet.metrics.base import Metric
-    from bpnet.model.parameters import Placement
+    from bpnet.training.continuation import LastRun
     from bpnet.training.loop import Callback
-    from bpnet.training.state import TrainingState
 
 
 @methods_explain_keywords
@@ -74,10 +74,9 @@ class Network(Predictor, PortableModel):
     (200,)
     """
 
-    # The state of the last training run and the weights that it left; `save` writes the state
-    # if they are still the same.
-    _finished: tuple[TrainingState, Placement] | None = None
-    _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_finished": None}
+    # What warm starts continue, and `save` writes if the weights are still the same.
+    _last_run: LastRun | None = None
+    _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_last_run": None}
 
     def fit(
         self,
@@ -97,9 +96,11 @@ class Network(Predictor, PortableModel):
         callbacks: Iterable[Callback] = (),
         backend: str | Backend | None = None,
         progress: bool = False,
+        warm_start: bool = False,
         resume_from: str | os.PathLike[str] | None = None,
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
+        communicator: str | Communicator | None = "auto",
     ) -> History:
         """Train by gradient descent, starting from the current weights.
 
@@ -120,7 +121,8 @@ class Network(Predictor, PortableModel):
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : str, Optimizer or None
             "sgd", "adagrad", "rmsprop", "adam" (as for None) or "adamw" with its defaults, or
-            such as ``SGD(0.1, momentum=0.9)``. Its state is initialized in each call.
+            such as ``SGD(0.1, momentum=0.9)``. Its state is initialized in each call without
+            `warm_start`.
         epochs : int, default 100
             Number of passes over the examples.
         batch_size : int or None, default 32
@@ -148,6 +150,12 @@ class Network(Predictor, PortableModel):
             arrays, a `use_backend` block, the parameters, ``BPNET_BACKEND``, NumPy.
         progress : bool, default False
             Show a progress bar (with tqdm) if stderr is a terminal.
+        warm_start : bool, default False
+            Continue the last call of fit or partial_fit: keep the state of its optimizer and
+            the time of its schedules, so that ten calls with ``epochs=1`` equal one with
+            ``epochs=10`` (without callbacks). The optimizer may be omitted; another one of the
+            same kind, such as with a new learning rate, keeps the state, too. Files and copies
+            have no last call; see `resume_from`.
         resume_from : path or None
             A file written by :class:`bpnet.Checkpoint`. Training continues, up to `epochs` in
             total, as if it had never stopped: bit for bit if the other arguments are the same.
@@ -162,6 +170,11 @@ class Network(Predictor, PortableModel):
         run_eagerly : bool, default False
             Run each operation of a step as written, with nothing compiled, fused or replayed:
             slower, but arrays are visible to a debugger or print. As in Keras.
+        communicator : "auto", Communicator or None, default "auto"
+            The processes that train together (:mod:`bpnet.distributed`). "auto" is all that a
+            launcher of MPI has started, such as ``mpiexec -n 4 python train.py``: each takes
+            its part of every batch, and all have the result of a single process. None trains
+            in this process alone.
 
         Returns
         -------
@@ -188,15 +201,19 @@ class Network(Predictor, PortableModel):
         from bpnet.callbacks.progress import with_progress
         from bpnet.data.loader import Shuffled, in_order
         from bpnet.serialization.training_state import Resumption
+        from bpnet.training.continuation import LastRun, continued
         from bpnet.training.examples import examples_of
         from bpnet.training.loop import Training
-        from bpnet.training.state import TrainingState
+        from bpnet.training.together import connected
 
         self.check_idle("fit")
+        group = connected(self, communicator)
         rule = None if optimizer is None else optimizers.get(optimizer)
+        last = self._last_run if check_flag("warm_start", warm_start) else None
+        if warm_start and resume_from is not None:
+            raise ValueError("pass either warm_start=True or resume_from, not both")
         resumed = None if resume_from is None else Resumption(self, resume_from, rule)
-        fresh = TrainingState(rule or Adam(), self.steps_taken, self.epochs_taken, self.layers)
-        state = resumed.state if resumed else fresh
+        state = resumed.state if resumed else continued(self, last, rule)
         shuffle = check_flag("shuffle", shuffle)
         data, validation, names = examples_of(
             self, X, y=y, sample_weight=sample_weight, batch_size=batch_size, shuffle=shuffle,
@@ -209,14 +226,54 @@ class Network(Predictor, PortableModel):
             epochs=epochs, batch_size=batch_size, on_nonfinite=on_nonfinite,
             order=Shuffled(self.seed) if shuffle else in_order,
             shuffle=shuffle, callbacks=with_progress(callbacks, progress), backend=backend,
-            state=state, run_eagerly=run_eagerly,
+            state=state, run_eagerly=run_eagerly, communicator=group,
         )  # fmt: skip
         if resumed:
             resumed.apply_to(training)
         training.callbacks.append(names)
-        history = training.run()
-        self._finished = (state, self.placement) if training.is_resumable else None
-        return history
+        is_complete = False
+        try:
+            history = training.run()
+            is_complete = training.is_resumable
+            return history
+        finally:
+            if self.is_built:
+                self._last_run = LastRun(state, self.placement, is_complete)
+
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        optimizer: str | Optimizer | None = None,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        backend: str | Backend | None = None,
+        on_nonfinite: str = "raise",
+    ) -> History:
+        """Train for one epoch on these examples, continuing the last call.
+
+        For examples that arrive in parts: each part is an epoch for schedules and shuffling.
+        Equal to ``fit(..., epochs=1, warm_start=True)``, whose parameters, results and errors
+        these are.
+
+        Examples
+        --------
+        >>> import bpnet
+        >>> net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+        >>> for part in range(3):
+        ...     X, y = bpnet.datasets.make_moons(200, seed=part)
+        ...     history = net.partial_fit(X, y, optimizer=bpnet.Adam(0.01))
+        >>> net.epochs_taken, net.steps_taken
+        (3, 21)
+        """
+        return self.fit(
+            X, y,
+            sample_weight=sample_weight, optimizer=optimizer, batch_size=batch_size,
+            shuffle=shuffle, backend=backend, on_nonfinite=on_nonfinite,
+            epochs=1, warm_start=True,
+        )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write architecture and weights to a file, for :func:`bpnet.load`.
@@ -249,9 +306,9 @@ class Network(Predictor, PortableModel):
         from bpnet.serialization.safetensors_file import encode, write
 
         path = check_path("path", path)
-        state, placement = self._finished or (None, None)
-        if placement is not self.placement or not training_state.is_describable(state):
-            state = None
+        state, last = None, self._last_run
+        if last and last.is_complete and last.placement is self.placement:
+            state = last.state if training_state.is_describable(last.state) else None
         write(path, encode(*training_state.contents(self, state)))
 
 

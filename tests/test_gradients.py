@@ -168,6 +168,7 @@ def test_gradients_are_those_of_autograd_with_every_loss(
                 assert error < tolerance, f"{loss}, {name} {host.shape}"
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("loss", LOSS_CASES)
 def test_the_networks_own_gradients_are_those_of_its_pure_function(loss, backend):
     """`loss_and_gradients`: compiled, without dropout, as NumPy arrays."""
@@ -211,6 +212,7 @@ names = list(ACTIVATION_CASES)
 PAIRS = list(zip(names[::2], names[1::2], LOSS_CASES, strict=False))
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize(("first", "second", "loss"), [*PAIRS, (*names[2:4], "poisson")])
 def test_gradients_are_those_of_finite_differences_everywhere(first, second, loss, backend):
     loss, y = LOSS_CASES[loss]

@@ -139,6 +139,7 @@ def test_predict_proba_of_a_regression_is_refused(case):
     assert not net.is_classifier
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("case", CASES)
 def test_evaluate_and_gradients(case, weights, backend):

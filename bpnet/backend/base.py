@@ -260,6 +260,24 @@ class Backend(ABC):
     def synchronize(self) -> None:
         """Wait until the device has finished all queued work."""
 
+    def device_group(self, rank: int, size: int, share: Callable[[Any], Any]) -> Any:
+        """Return what connects this device with those of other processes, None if nothing does.
+
+        Parameters
+        ----------
+        rank, size : int
+            The number of this process, and of all, which call this at once.
+        share : callable
+            ``share(value)`` returns the value of process 0.
+
+        Returns
+        -------
+        group or None
+            ``group.all_reduce(array)`` returns the sum of the arrays (n,) of all processes,
+            ``group.broadcast(array)`` that of process 0; both may overwrite the array.
+        """
+        return None
+
     # --- identity -------------------------------------------------------------------------
 
     @property

@@ -14,8 +14,11 @@ import numpy as np
 from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
 from bpnet.cli.failures import CommandError, UserError
+from bpnet.cli.memory import check_memory
+from bpnet.cli.model_info import described
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
+from bpnet.cli.processes import connected, prepared, speaking
 from bpnet.cli.progress import ProgressLine
 from bpnet.cli.results import Measured, Predictions, measured, rows_of
 from bpnet.cli.run import Options, Run
@@ -23,7 +26,8 @@ from bpnet.cli.split import Split, split_of
 from bpnet.cli.surroundings import environment
 from bpnet.common.streams import one_line
 from bpnet.diagnosis.gradient_flow import GradientFlow
-from bpnet.diagnosis.report import diagnose
+from bpnet.diagnosis.report import Diagnosis, diagnose
+from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.serialization import safetensors_file
 
@@ -43,24 +47,41 @@ def train(options: Options) -> int:
     UserError, CommandError, bpnet.BackendError, OSError
         If something about the options or the data is wrong; or if training failed.
     """
-    output = Output(options.as_json)
+    group = connected()
+    output = Output(options.as_json, is_silent=not group.is_main)
+    return speaking(group, lambda: _train(options, group, output))
+
+
+def _train(options: Options, group: Communicator, output: Output) -> int:
+    plan, split, folder = prepared(group, lambda: _planned(options, group, output))
+    line = ProgressLine(options.time_limit)
+    model, seconds = _fitted(options, plan, split, group, line, output)
+    if not group.is_main:  # it has the same model
+        return 0
+    predictions = predicted(model, plan, split)
+    results = measured(predictions, options.seed)
+    diagnosis = diagnose(model.history_) if options.diagnose else None
+    record = _record(
+        options, plan, split, model, predictions, results, diagnosis, line, seconds
+    )
+    run = Run(options, plan, split, model, predictions, results, diagnosis, record)
+    return _finished(run, folder, output)
+
+
+def _planned(options: Options, group: Communicator, output: Output) -> tuple[Plan, Split, Path]:
+    """Read the data, say what will be done with it, and make the folder of the output."""
     backend = get_backend(options.backend)
     source = data_files.source_of(options.data, options.separator, options.encoding)
     folder = _folder(options)
-    frame = data_files.read(source)
+    frame, total = _read(source, options)
     plan = plan_of(frame, options.choices)
     split = split_of(plan, options.test_size, options.seed)
-    _make(folder)
-    output.table(_described(options, frame, plan, split, backend.spec, folder))
+    if group.is_main:
+        _make(folder)
+    output.table(_described(options, frame, total, plan, split, backend.spec, folder))
     for note in plan.notes:
         output.note(f"note: {note}")
-    line = ProgressLine()
-    model, seconds = _fitted(options, plan, split, line, output)
-    predictions = predicted(model, plan, split)
-    results = measured(predictions, options.seed)
-    record = _record(options, plan, split, model, predictions, results, line, seconds)
-    run = Run(options, plan, split, model, predictions, results, record)
-    return _finished(run, folder, output)
+    return plan, split, folder
 
 
 def _finished(run: Run, folder: Path, output: Output) -> int:
@@ -79,6 +100,7 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
         [
             ("trained", f"{history.epochs} of {trained['planned_epochs']} epochs in "
              f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{stopped}"),
+            *_diagnosed(run),
             ("model", str(folder / MODEL)),
             ("report", str(folder / REPORT)),
         ]
@@ -90,6 +112,14 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
         output.note("bpnet train: interrupted; the best epoch so far was saved")
         return 130
     return 0
+
+
+def _diagnosed(run: Run) -> list[tuple[str, str]]:
+    """Return the row that names the failures of training."""
+    if run.diagnosis is None:
+        return []
+    names = ", ".join(dict.fromkeys(one.name for one in run.diagnosis.findings))
+    return [("diagnosis", f"{names} (see the report)" if names else "healthy")]
 
 
 def _advice(run: Run) -> list[str]:
@@ -141,8 +171,23 @@ def _make(folder: Path) -> None:
         ) from None
 
 
+def _read(source: data_files.Source, options: Options) -> tuple[Any, int]:
+    """Return the table to learn from, and the number of rows in the file."""
+    if options.sample is None:
+        check_memory(source)
+        frame = data_files.read(source)
+        return frame, frame.height
+    return data_files.sample(source, options.sample, options.seed)
+
+
 def _described(
-    options: Options, frame: Any, plan: Plan, split: Split, backend: str, folder: Path
+    options: Options,
+    frame: Any,
+    total: int,
+    plan: Plan,
+    split: Split,
+    backend: str,
+    folder: Path,
 ) -> list[tuple[str, str]]:
     """Return the plan in words."""
     n_text = sum(column.kind != "number" for column in plan.features)
@@ -152,8 +197,9 @@ def _described(
     what = f"{len(np.unique(plan.y))} classes" if plan.task == "classification" else "numbers"
     n_validation = _n_validation(split)
     limit = f" or {options.time_limit:g} s" if options.time_limit else ""
+    drawn = f"{frame.height:,} of " if frame.height < total else ""
     rows = [
-        ("data", f"{options.data}: {frame.height:,} rows, {frame.width} columns"),
+        ("data", f"{options.data}: {drawn}{total:,} rows, {frame.width} columns"),
         ("target", f"{plan.target}: {plan.task} of {what}, as {plan.why} (see --task)"),
         ("columns", f"{len(plan.features)}: {kinds}"),
         ("numbers", _NUMBERS),
@@ -182,8 +228,9 @@ def _n_validation(split: Split) -> int:
 
 
 def _fitted(
-    options: Options, plan: Plan, split: Split, line: ProgressLine, output: Output
-) -> tuple[Any, float]:
+    options: Options, plan: Plan, split: Split, group: Communicator, line: ProgressLine,
+    output: Output,
+) -> tuple[Any, float]:  # fmt: skip
     """Return the trained model, and the seconds that it took."""
     kind = TabularClassifier if plan.task == "classification" else TabularRegressor
     model = kind(
@@ -194,12 +241,13 @@ def _fitted(
         early_stopping=options.early_stopping,
         validation_fraction=_VALIDATION,
         backend=options.backend,
+        communicator=group,
         callbacks=[line, *([GradientFlow()] if options.diagnose else [])],
     )
     start = time.perf_counter()
     rows = split.training
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, line:
             warnings.simplefilter("always")
             model.fit(plan.table[rows], plan.y[rows])
     except MemoryError as error:
@@ -233,7 +281,8 @@ def predicted(model: Any, plan: Plan, split: Split) -> Predictions:
 
 def _record(
     options: Options, plan: Plan, split: Split, model: Any, predictions: Predictions,
-    results: list[Measured], line: ProgressLine, seconds: float,
+    results: list[Measured], diagnosis: Diagnosis | None, line: ProgressLine,
+    seconds: float,
 ) -> dict[str, Any]:  # fmt: skip
     history, n_validation = model.history_, _n_validation(split)
     return {
@@ -257,16 +306,11 @@ def _record(
             "parameters": model.network_.n_parameters,
         },
         "test": [one._asdict() for one in results],
-        "diagnosis": _diagnosis(history) if options.diagnose else None,
+        "diagnosis": diagnosis and described(diagnosis),
         "command": reproduction(options, line.planned),
         "environment": environment(options.backend),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-
-
-def _diagnosis(history: Any) -> dict[str, Any]:
-    found = diagnose(history)
-    return {"name": found.name, "text": str(found)}
 
 
 def reproduction(options: Options, planned: int) -> str:
@@ -283,7 +327,9 @@ def reproduction(options: Options, planned: int) -> str:
     for name in ("separator", "encoding", "backend"):
         if getattr(options, name) is not None:
             words += [f"--{name}", getattr(options, name)]
+    words += [] if options.sample is None else ["--sample", str(options.sample)]
     words += ["--test-size", f"{options.test_size:g}", "--preset", options.preset]
     words += ["--epochs", str(planned), "--time-limit", "0", "--seed", str(options.seed)]
     words += ["--early-stopping"] if options.early_stopping else []
+    words += [] if options.diagnose else ["--no-diagnose"]
     return shlex.join(words)

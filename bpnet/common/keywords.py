@@ -161,7 +161,8 @@ _ANSWERS: dict[str, dict[str, str]] = {
     "use_bias": {"": _BIAS},
     "validation_data": {
         "": "pass it to fit: net.fit(X, y, validation_data=(X_val, y_val))",
-        "partial_fit": "score between the calls, estimator.score(X_val, y_val), or call fit",
+        "partial_fit": "evaluate between the calls, net.evaluate(X_val, y_val) or "
+        "estimator.score(X_val, y_val), or call fit",
     },
     "verbose": {"": "only fit shows anything: net.fit(X, y, progress=True)"},
     "weight_decay": {

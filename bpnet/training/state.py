@@ -45,6 +45,8 @@ class TrainingState:
 
     Attributes
     ----------
+    given : Optimizer
+        The update rule before its schedules were prepared.
     values : dict of str to ScheduledValue
         The schedules with their memory: "learning_rate", perhaps "weight_decay" and rates of
         layers such as "layers.1.rate".
@@ -70,7 +72,7 @@ class TrainingState:
         layers: Sequence[Layer] = (),
     ) -> None:
         check_description(optimizer)
-        self.optimizer = optimizer
+        self.optimizer = self.given = optimizer
         self.values = scheduled_values(optimizer, layers)
         self.optimizer_state: OptimizerState | None = None
         self.step = self.epoch = 0

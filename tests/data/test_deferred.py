@@ -101,6 +101,7 @@ def plain(backend):
     return of
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_trains_to_the_same_bits(form, plain, backend, tmp_path, request):
     features = FORMS[form](X, tmp_path)
@@ -109,6 +110,7 @@ def test_every_form_trains_to_the_same_bits(form, plain, backend, tmp_path, requ
     assert_same(results(features, backend), expected)
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize(
     "settings",
     [

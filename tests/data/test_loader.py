@@ -100,6 +100,7 @@ def assert_same(backend, result, expected):
 # --- training ---------------------------------------------------------------------------------
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize(
     ("nbytes", "pieces"),
     [

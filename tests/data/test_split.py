@@ -84,6 +84,7 @@ X = np.arange(60.0)[:, None] / 60.0
 LABELS = np.repeat([0, 1, 2], [36, 18, 6])
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("form", ["labels", "one-hot", "column"])
 def test_the_classes_are_in_proportion(form, seed, backend):

@@ -33,6 +33,7 @@ def kind(array):
 # --- arrays of a device -----------------------------------------------------------------------
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_classifying_arrays_where_they_live(backend, dtype, solver):

@@ -198,9 +198,23 @@ NETWORKS = {
             "training_metrics": bad.flag(),
             "callbacks": CALLBACKS,
             "progress": bad.flag(),
+            "warm_start": bad.flag(),
             "resume_from": bad.path(none=True),
             "on_nonfinite": bad.choice(),
             "run_eagerly": bad.flag(),
+            "communicator": bad.communicator(),
+        },
+    ),
+    "Network.partial_fit": method(
+        "partial_fit",
+        EXAMPLES,
+        XYW_ALL
+        | HERE
+        | {
+            "optimizer": bad.optimizer(),
+            "batch_size": BATCH,
+            "shuffle": bad.flag(),
+            "on_nonfinite": bad.choice(),
         },
     ),
     "Network.fit, loader": Entry(

@@ -500,7 +500,7 @@ def test_a_copy_is_saved_without_the_training(path, duplicate):
     net = network()
     train(net, epochs=2)
     twin = duplicate(net)
-    assert twin._finished is None
+    assert twin._last_run is None
     twin.save(path)
     assert_equal(bpnet.load(path), net)
     with pytest.raises(bpnet.ModelFileError, match="without a training run"):

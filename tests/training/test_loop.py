@@ -97,6 +97,7 @@ def reference_fit(parameters, rule, schedule, w, epochs, batch_size, shuffle):
     return parameters, losses, rates
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize(
     ("make", "rule", "schedule", "w", "batch_size", "shuffle"),
     [
@@ -418,6 +419,7 @@ def fit_and_look(X, y, w, backend=None):
 fit_host_arrays = functools.cache(lambda backend: fit_and_look(X, Y, W, backend))
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("on_host", ["", "yw", "X"])
 def test_arrays_of_a_device_are_trained_on_where_they_live(on_host, backend):
     values = {"X": X, "y": Y, "w": W}

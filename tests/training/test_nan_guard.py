@@ -57,6 +57,7 @@ def raised(net, backend="numpy", **settings):
 # --- where it began ---------------------------------------------------------------------------
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("batch", [3, 4, 8])
 @pytest.mark.parametrize("optimizer", [bpnet.SGD, bpnet.Adam])
 def test_the_first_bad_step_is_named(optimizer, batch, backend):
@@ -71,6 +72,7 @@ def test_the_first_bad_step_is_named(optimizer, batch, backend):
     assert str(found) in str(error)
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize(
     ("settings", "layer", "quantity", "value", "cause"),
     [
@@ -127,6 +129,7 @@ def test_what_a_callback_sets_is_blamed_on_it(backend):
 # --- what is kept -----------------------------------------------------------------------------
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("on_nonfinite", ["raise", "restore"])
 @pytest.mark.parametrize("good", [0, 1, 2])
 def test_the_network_is_what_it_was_after_the_last_good_epoch(good, on_nonfinite, backend):

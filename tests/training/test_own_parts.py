@@ -56,6 +56,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("eagerly", [False, True])
 @pytest.mark.parametrize("case", OPTIMIZERS)
 def test_an_optimizer_is_named(case, eagerly, backend):

@@ -52,6 +52,7 @@ def test_a_shared_penalty_is_divided_by_the_weights(w):
     assert bpnet.check_gradients(shared, X, LABELS, w).max_relative_error < 1e-7
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("name", LOSSES)
 def test_value_and_error_together_are_both(name, xp, backend):
     loss = LOSSES[name]

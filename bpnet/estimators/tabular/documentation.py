@@ -79,9 +79,10 @@ early_stopping : bool, default False
     Stop at the first epoch after 20 + 2 times the best one. It spoils the end of a schedule.
 time_budget : float or None, default None
     Seconds that `fit` may take. The number of epochs, at most `n_epochs`, and with it the
-    length of all schedules is chosen by the duration of two trial epochs, which start anew
-    then; and training ends with the epoch in which the time ends. Results then depend on the
-    speed of the machine.
+    length of all schedules is chosen by the duration of two trial epochs of up to 8 batches;
+    training starts anew then, and ends with the epoch in which the time ends. If there is no
+    time for an epoch, a random part of the examples is trained on, each once, and a UserWarning
+    says how many. Results then depend on the speed of the machine.
 n_ensemble : int, default 1
     Number of networks, whose predictions are averaged.
 ensemble : {"seed", "bag"}, default "seed"
@@ -95,6 +96,9 @@ dtype : {"float32", "float64"}, default "float32"
 backend : str, Backend or None, default None
     Where to compute, such as "jax", "cupy:0" or "torch:cuda:0". None is where X lives, else
     the default backend.
+communicator : "auto", Communicator or None, default None
+    The processes that train each network together, as in :meth:`bpnet.Network.fit`; all call
+    `fit` with the same examples. None trains in this process alone, as a grid search needs.
 progress : bool, default False
     Show a progress bar (with tqdm).
 callbacks : Callback, sequence of Callback or None, default None
