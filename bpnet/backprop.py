@@ -90,7 +90,7 @@ def training_pass(
     return loss, gradients, _updated(xp, model, parameters, caches)
 
 
-def training_pass_without_penalties(
+def part_of_training_pass(
     xp: Namespace,
     model: ModelSpec,
     parameters: Parameters,
@@ -98,10 +98,17 @@ def training_pass_without_penalties(
     y: Array,
     w: Array | None,
     contexts: Sequence[Context],
+    share: Array | float,
 ) -> tuple[Array, Parameters, Parameters]:
-    """Compute what :func:`training_pass` does, for :func:`add_penalties` to complete."""
-    loss, gradients, caches = _data_pass(xp, model, parameters, X, y, w, contexts)
-    return loss, gradients, _updated(xp, model, parameters, caches)
+    """Compute what :func:`training_pass` does of a part of a batch, without penalties.
+
+    Loss and gradients are multiplied by its `share` in the batch: delta_L is, once.
+    """
+    z, caches = forward(xp, model, parameters, X, contexts)
+    values, errors = model.loss.value_and_error(xp, y, z)
+    gradients = backward(xp, model, parameters, caches, share * output_error(xp, errors, w))
+    updated = _updated(xp, model, parameters, caches)
+    return share * mean_loss(xp, values, w), gradients, updated
 
 
 def data_loss_and_gradients(

@@ -8,8 +8,7 @@ from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output, number
 from bpnet.cli.results import Measured, rows_of
-from bpnet.common.history import History
-from bpnet.diagnosis.report import diagnose
+from bpnet.diagnosis.report import Diagnosis, diagnose
 
 
 def info(path: str, as_json: bool) -> int:
@@ -66,9 +65,8 @@ def _head(path: str, loaded: Loaded) -> list[tuple[str, str]]:
     return rows
 
 
-def described(history: History) -> dict[str, Any]:
-    """Return the diagnosis of a run as the record of a model holds it."""
-    found = diagnose(history)
+def described(found: Diagnosis) -> dict[str, Any]:
+    """Return a diagnosis as the record of a model holds it."""
     return {"name": found.name, "text": str(found)}
 
 
@@ -84,10 +82,10 @@ def diagnosis(path: str, as_json: bool) -> int:
     found = loaded.record.get("diagnosis")
     history: Any = getattr(loaded.model, "history_", None)
     if found is None and getattr(history, "facts", None) is not None:
-        found = described(history)
+        found = described(diagnose(history))
     if not isinstance(found, dict):
         command = loaded.record.get("command")
-        how = f"{command} --diagnose" if command else (
+        how = command.replace(" --no-diagnose", "") if command else (
             "in Python, pass callbacks=[bpnet.GradientFlow()], and the history to "
             "bpnet.diagnose"
         )  # fmt: skip

@@ -9,6 +9,7 @@ started, :class:`NCCL` for CuPy's GPUs, or one of your own. ``fit(communicator=.
 from bpnet.distributed.base import Communicator
 from bpnet.distributed.choice import get_communicator
 from bpnet.distributed.mpi import MPI
+from bpnet.distributed.nccl import NCCL
 from bpnet.distributed.single import SingleProcess
 
-__all__ = ["MPI", "Communicator", "SingleProcess", "get_communicator"]
+__all__ = ["MPI", "NCCL", "Communicator", "SingleProcess", "get_communicator"]

@@ -311,7 +311,7 @@ class Runner:
             part, first = slice(0, rows), loader.first_row
         return make_shared_step, (
             loader.batch_size, rows, group, part.start, part.stop, first + part.start,
-            self.eagerly,
+            group.shards, self.eagerly,
         )  # fmt: skip
 
     def release_steps(self) -> None:

@@ -2,12 +2,14 @@
 
 The first half computes the gradients of this process' rows of the batch, as one flat array; the
 second takes the step with the sum over all processes. Both are pure functions, which the
-backend compiles. With the rows k = 1, 2, ... of the processes, their share s_k in the epoch (by
-weight or number), and the mean loss L_k of each, the loss of the batch and its gradient are
+backend compiles. With the rows k = 1, 2, ... of the processes, the sum W_k of their weights (or
+their number), and the mean loss L_k of each, the loss of the batch and its gradient are
 
-    L = (sum_k s_k L_k) / (sum_k s_k),    dL/dp = (sum_k s_k dL_k/dp) / (sum_k s_k)
+    s_k = W_k / sum_j W_j,    L = sum_k s_k L_k,    dL/dp = sum_k s_k dL_k/dp
 
-Penalties, clipping and the update follow in the second half, as for a single process.
+If each process has rows of its own, it does not know the weights of the others: s_k then is
+W_k over the weight of the epoch, and the second half divides by the sum of these. Penalties,
+clipping and the update follow in the second half, as for a single process.
 
 The flat array
 --------------
@@ -16,8 +18,8 @@ gradients
 statistics
     m_k times the change of each other parameter, such as a running mean, where m_k is the
     number of rows.
-loss, share, rows
-    s_k L_k, s_k and m_k.
+loss, weight, rows
+    s_k L_k, W_k over the weight of the epoch, and m_k.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from typing import Any
 from bpnet.backend import Backend
 from bpnet.backend.compat import device
 from bpnet.backend.typing import Array, Namespace, Parameters
-from bpnet.backprop import ModelSpec, add_penalties, training_pass_without_penalties
+from bpnet.backprop import ModelSpec, add_penalties, part_of_training_pass
 from bpnet.distributed.base import Communicator
 from bpnet.optimizers import Optimizer
 from bpnet.training.step import (
@@ -46,7 +48,8 @@ from bpnet.training.step import (
 
 def make_shared_step(
     backend: Backend, model: ModelSpec, optimizer: Optimizer, batch_size: int, rows: int,
-    communicator: Communicator, start: int, stop: int, first_row: int, eagerly: bool = False,
+    communicator: Communicator, start: int, stop: int, first_row: int, shards: bool,
+    eagerly: bool = False,
 ) -> SharedStep:  # fmt: skip
     """Return the step for a batch of `rows` examples, of which this process takes a part.
 
@@ -60,6 +63,8 @@ def make_shared_step(
         The part of this process, within these rows.
     first_row : int
         The number of its first row in the batch of all processes.
+    shards : bool
+        Whether the data of this process has none of the rows of others.
     """
     part, taken = slice(start, stop), stop - start
     update = make_update(backend, model, optimizer, eagerly)
@@ -69,26 +74,28 @@ def make_shared_step(
         values = values_now(xp, data, data["batch"])
         weights = point(optimizer, model, data["parameters"], data["optimizer_state"])
         passed = contexts(xp, model, data["keys"], data["step"], values, first_row)
-        loss, g, new = training_pass_without_penalties(xp, model, weights, X, y, w, passed)
-        share = share_of(xp, w, taken, data["total"])
+        weight = share_of(xp, w, taken, data["total"])
+        share = weight if shards else weight / _of_batch(xp, data, batch_size, rows)
+        loss, g, new = part_of_training_pass(xp, model, weights, X, y, w, passed, share)
         parts = [
-            share * g[k][name] if is_trained else taken * _change(xp, p, new[k].get(name))
+            g[k][name] if is_trained else taken * _change(xp, p, new[k].get(name))
             for k, name, p, is_trained in _named(model, data["parameters"])
         ]
         parts = [xp.reshape(part, (-1,)) for part in parts]
-        numbers = xp.stack([share * loss, share, xp.full_like(share, float(taken))])
+        numbers = xp.stack([loss, weight, xp.full_like(weight, float(taken))])
         return {"sums": xp.concat([*parts, numbers])}
 
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         sums = data["sums"]
-        share, rows = xp.reshape(sums[-2:-1], ()), xp.reshape(sums[-1:], ())
-        divisor = xp.where(share > 0.0, share, xp.ones_like(share))  # all weights may be 0
+        weight, rows = xp.reshape(sums[-2:-1], ()), xp.reshape(sums[-1:], ())
+        some = xp.where(weight > 0.0, weight, xp.ones_like(weight))  # all weights may be 0
+        divisor = some if shards else None
         g, statistics = _split(xp, model, state["parameters"], sums, divisor, rows)
         weights = point(optimizer, model, state["parameters"], state["optimizer_state"])
-        loss = xp.reshape(sums[-3:-2], ()) / divisor
-        loss, g = add_penalties(xp, model, weights, loss, g, divisor * data["total"])
+        loss = _divided(xp.reshape(sums[-3:-2], ()), divisor)
+        loss, g = add_penalties(xp, model, weights, loss, g, some * data["total"])
         values = values_now(xp, data, state["batch"])
-        return update(xp, state, values, g, statistics, loss * share)
+        return update(xp, state, values, g, statistics, loss * weight)
 
     def nothing(state: StepState, data: dict[str, Any]) -> StepState:
         return {"sums": backend.xp.zeros_like(state["sums"])}
@@ -152,8 +159,8 @@ def _named(model: ModelSpec, parameters: Parameters) -> Iterator[tuple[int, str,
 
 
 def _split(
-    xp: Namespace, model: ModelSpec, parameters: Parameters, sums: Array, share: Array,
-    rows: Array,
+    xp: Namespace, model: ModelSpec, parameters: Parameters, sums: Array,
+    divisor: Array | None, rows: Array,
 ) -> tuple[Parameters, Parameters]:  # fmt: skip
     """Return the gradients of the batch, and the new values of what is not trained."""
     start = 0
@@ -163,11 +170,27 @@ def _split(
         stop = start + math.prod(p.shape)
         of_all = xp.reshape(sums[start:stop], p.shape)
         if is_trained:
-            gradients[number][name] = of_all / share
+            gradients[number][name] = _divided(of_all, divisor)
         else:
             statistics[number][name] = p + of_all / rows
         start = stop
     return gradients, statistics
+
+
+def _of_batch(xp: Namespace, data: dict[str, Any], batch_size: int, rows: int) -> Array:
+    """Return the share of all rows of a batch in the epoch; 1 if all their weights are 0."""
+    w, order = data["w"], data["order"]
+    if w is not None and order is not None:
+        places = data["batch"] * batch_size + xp.arange(
+            rows, dtype=xp.int64, device=device(order)
+        )
+        w = xp.take(w, xp.take(order, places))
+    share = share_of(xp, w, rows, data["total"])
+    return xp.where(share > 0.0, share, xp.ones_like(share))
+
+
+def _divided(a: Array, divisor: Array | None) -> Array:
+    return a if divisor is None else a / divisor
 
 
 def _change(xp: Namespace, old: Array, new: Array | None) -> Array:

@@ -72,7 +72,7 @@ def test_the_command_in_the_record_trains_the_same_model(trained, model, people,
     command = json.loads(capsys.readouterr().out)["record"]["command"]
     words = command.split()
     assert words[:3] == ["bpnet", "train", people]
-    assert main([*words[1:], "--diagnose", "--out", "again"]) == 0
+    assert main([*words[1:], "--out", "again"]) == 0
     first, again = bpnet.load(model), bpnet.load("again/model.safetensors")
     for ours, other in zip(first.network_.parameters, again.network_.parameters, strict=True):
         for name in ours:
