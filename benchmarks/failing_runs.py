@@ -158,13 +158,15 @@ def batches(case: Case, rng: Any) -> Case:
 def noisy(case: Case, rng: Any) -> Case:
     """10 to 20 % wrong labels, in training and held-out examples; stopped early."""
     data, share = case.problem, one_of(rng, (0.1, 0.2))
-
-    def spoilt(y: Any) -> Any:
-        wrong = rng.random(len(y)) < share
-        return np.where(wrong, rng.integers(0, int(data.y.max()) + 1, len(y)), y)
-
-    data = data._replace(y=spoilt(data.y), y_val=spoilt(data.y_val))
+    y, y_val = (noisy_labels(y, share, rng) for y in (data.y, data.y_val))
+    data = data._replace(y=y, y_val=y_val)
     return stopping(plain(case._replace(problem=data), rng))
+
+
+def noisy_labels(y: Any, share: float, rng: Any) -> Any:
+    """Draw a share of the labels at random."""
+    wrong = rng.random(len(y)) < share
+    return np.where(wrong, rng.integers(0, int(y.max()) + 1, len(y)), y)
 
 
 def pixels(case: Case, rng: Any) -> Case:
@@ -177,16 +179,18 @@ def rare_but_known(case: Case, rng: Any) -> Case:
 
 def padded(case: Case, rng: Any) -> Case:
     """Constant columns and linear functions of others, a few of each."""
-    data, n = case.problem, case.problem.X.shape[1]
+    return plain(case._replace(problem=widened(case.problem, rng)), rng)
+
+
+def widened(data: Problem, rng: Any) -> Problem:
+    """Add one to three constant columns or linear functions of others."""
     extra = int(rng.integers(1, 4))
-    chosen = rng.integers(0, n, extra)
+    chosen = rng.integers(0, data.X.shape[1], extra)
     slope, offset = rng.choice((0.0, 1.0, -1.0), extra), rng.choice((0.0, 1.0), extra)
-
-    def widened(X: Any) -> Any:
-        return np.column_stack([X, X[:, chosen] * slope + offset])
-
-    data = data._replace(X=widened(data.X), X_val=widened(data.X_val))
-    return plain(case._replace(problem=data), rng)
+    X, X_val = (
+        np.column_stack([X, X[:, chosen] * slope + offset]) for X in (data.X, data.X_val)
+    )
+    return data._replace(X=X, X_val=X_val)
 
 
 # --- runs with an induced failure -----------------------------------------------------------

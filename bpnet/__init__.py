@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Snapshots,
         TensorBoardLogger,
     )
+    from bpnet.data import streams
     from bpnet.data.loader import Loader
     from bpnet.diagnosis import (
         Diagnosis,
@@ -131,6 +132,7 @@ __all__ = [
     "check_gradients",
     "datasets",
     "diagnose",
+    "distributed",
     "find_learning_rate",
     "get_backend",
     "initializers",
@@ -143,6 +145,7 @@ __all__ = [
     "parity",
     "sanity",
     "schedules",
+    "streams",
     "use_backend",
 ]
 
@@ -174,6 +177,7 @@ _LAZY = {
     "datasets": "bpnet.datasets",
     "diagnose": "bpnet.diagnosis",
     "diagnosis": "bpnet.diagnosis",
+    "distributed": "bpnet.distributed",
     "find_learning_rate": "bpnet.diagnosis",
     "interchange": "bpnet.interchange",
     "learn": "bpnet.learn",
@@ -183,6 +187,7 @@ _LAZY = {
     "parity": "bpnet.testing.parity",
     "plot": "bpnet.plot",
     "sanity": "bpnet.diagnosis.sanity",
+    "streams": "bpnet.data.streams",
 }
 
 # Deprecated names of public modules, and their new names.

@@ -87,8 +87,28 @@ def training_pass(
     loss, gradients = add_penalties(
         xp, model, parameters, loss, gradients, sum_of_weights(xp, X, w)
     )
-    by_layer = zip(model.layers, parameters, caches, strict=True)
-    return loss, gradients, [layer.updated(xp, p, cache) for layer, p, cache in by_layer]
+    return loss, gradients, _updated(xp, model, parameters, caches)
+
+
+def part_of_training_pass(
+    xp: Namespace,
+    model: ModelSpec,
+    parameters: Parameters,
+    X: Array,
+    y: Array,
+    w: Array | None,
+    contexts: Sequence[Context],
+    share: Array | float,
+) -> tuple[Array, Parameters, Parameters]:
+    """Compute what :func:`training_pass` does of a part of a batch, without penalties.
+
+    Loss and gradients are multiplied by its `share` in the batch: delta_L is, once.
+    """
+    z, caches = forward(xp, model, parameters, X, contexts)
+    values, errors = model.loss.value_and_error(xp, y, z)
+    gradients = backward(xp, model, parameters, caches, share * output_error(xp, errors, w))
+    updated = _updated(xp, model, parameters, caches)
+    return share * mean_loss(xp, values, w), gradients, updated
 
 
 def data_loss_and_gradients(
@@ -119,6 +139,14 @@ def _data_pass(
     values, errors = model.loss.value_and_error(xp, y, z)
     delta = output_error(xp, errors, w)
     return mean_loss(xp, values, w), backward(xp, model, parameters, caches, delta), caches
+
+
+def _updated(
+    xp: Namespace, model: ModelSpec, parameters: Parameters, caches: Sequence[Any]
+) -> Parameters:
+    """Return what changes without a gradient, by layer."""
+    by_layer = zip(model.layers, parameters, caches, strict=True)
+    return [layer.updated(xp, p, cache) for layer, p, cache in by_layer]
 
 
 def add_penalties(

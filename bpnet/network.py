@@ -17,6 +17,7 @@ from bpnet.optimizers import Optimizer
 from bpnet.serialization.portable import PortableModel
 
 if TYPE_CHECKING:  # the methods import these lazily, to keep `import bpnet` light
+    from bpnet.distributed import Communicator
     from bpnet.metrics.base import Metric
     from bpnet.training.continuation import LastRun
     from bpnet.training.loop import Callback
@@ -106,6 +107,7 @@ class Network(Predictor, PortableModel):
         resume_from: str | os.PathLike[str] | None = None,
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
+        communicator: str | Communicator | None = "auto",
     ) -> History:
         """Train by gradient descent, starting from the current weights.
 
@@ -171,6 +173,11 @@ class Network(Predictor, PortableModel):
         run_eagerly : bool, default False
             Run each operation of a step as written, with nothing compiled, fused or replayed:
             slower, but arrays are visible to a debugger or print. As in Keras.
+        communicator : "auto", Communicator or None, default "auto"
+            The processes that train together (:mod:`bpnet.distributed`). "auto" is all that a
+            launcher of MPI has started, such as ``mpiexec -n 4 python train.py``: each takes
+            its part of every batch, and all have the result of a single process. None trains
+            in this process alone.
 
         Returns
         -------
@@ -200,8 +207,10 @@ class Network(Predictor, PortableModel):
         from bpnet.training.continuation import LastRun, continued
         from bpnet.training.examples import examples_of
         from bpnet.training.loop import Training
+        from bpnet.training.together import connected
 
         self.check_idle("fit")
+        group = connected(self, communicator)
         rule = None if optimizer is None else optimizers.get(optimizer)
         last = self._last_run if check_flag("warm_start", warm_start) else None
         if warm_start and resume_from is not None:
@@ -220,7 +229,7 @@ class Network(Predictor, PortableModel):
             epochs=epochs, batch_size=batch_size, on_nonfinite=on_nonfinite,
             order=Shuffled(self.seed) if shuffle else in_order,
             shuffle=shuffle, callbacks=with_progress(callbacks, progress), backend=backend,
-            state=state, run_eagerly=run_eagerly,
+            state=state, run_eagerly=run_eagerly, communicator=group,
         )  # fmt: skip
         if resumed:
             resumed.apply_to(training)

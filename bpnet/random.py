@@ -63,7 +63,9 @@ def fresh_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
-def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int | Array, step: Array) -> Array:
+def uniform_bits(
+    xp: Namespace, shape: tuple[int, int], key: int | Array, step: Array, first_row: int = 0
+) -> Array:
     """Hash the counters (key, step, row, column) to 32 uniform bits each.
 
     Parameters
@@ -76,6 +78,8 @@ def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int | Array, step: 
         32-bit key of the stream.
     step : 0-d integer array
         Training step; the result is on its device.
+    first_row : int, default 0
+        The number of the first row, if the rows are part of a larger batch.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def uniform_bits(xp: Namespace, shape: tuple[int, int], key: int | Array, step: 
     """
     # Hashing rows and columns separately leaves one round of mixing for the full matrix.
     where = device(step)
-    rows = xp.arange(shape[0], dtype=xp.int64, device=where)
+    rows = xp.arange(first_row, first_row + shape[0], dtype=xp.int64, device=where)
     columns = xp.arange(shape[1], dtype=xp.int64, device=where)
     stream = _mix(xp.astype(xp.reshape(step, (1,)), xp.int64) ^ key)
     rows = _mix(_mix(rows) ^ stream)

@@ -197,6 +197,23 @@ class Backend(ABC):
         """
         return {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
 
+    def begin_transfer(self, host_arrays: dict[str, Any]) -> Callable[[], dict[str, Array]]:
+        """Begin to move host arrays to the device, while it computes.
+
+        Parameters
+        ----------
+        host_arrays : dict of str to numpy.ndarray or None
+            They do not change until the result has been used. None stays None.
+
+        Returns
+        -------
+        callable
+            Returns the arrays on the device; what is computed next waits for the move. By
+            default they are moved at once.
+        """
+        moved = {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
+        return lambda: moved
+
     def snapshot(
         self, arrays: Sequence[Array], memory: Array | None = None
     ) -> tuple[Array, Array]:
@@ -242,6 +259,24 @@ class Backend(ABC):
 
     def synchronize(self) -> None:
         """Wait until the device has finished all queued work."""
+
+    def device_group(self, rank: int, size: int, share: Callable[[Any], Any]) -> Any:
+        """Return what connects this device with those of other processes, None if nothing does.
+
+        Parameters
+        ----------
+        rank, size : int
+            The number of this process, and of all, which call this at once.
+        share : callable
+            ``share(value)`` returns the value of process 0.
+
+        Returns
+        -------
+        group or None
+            ``group.all_reduce(array)`` returns the sum of the arrays (n,) of all processes,
+            ``group.broadcast(array)`` that of process 0; both may overwrite the array.
+        """
+        return None
 
     # --- identity -------------------------------------------------------------------------
 

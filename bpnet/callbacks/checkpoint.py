@@ -72,6 +72,9 @@ class Checkpoint(Callback):
     Estimators are not supported, because files of networks cannot represent scikit-learn's
     losses. Save the fitted estimator, by its method `save`.
 
+    If several processes train together, process 0 alone writes files. To resume, each of them
+    reads the file, so it must be where all can read it; their number may differ.
+
     Files include the :meth:`bpnet.Callback.state` and the :meth:`bpnet.Callback.settings` of
     callbacks such as early stopping. Snapshots have none; they start over.
 
@@ -102,6 +105,7 @@ class Checkpoint(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    main_only = True
 
     @explains_keywords
     def __init__(
@@ -144,8 +148,9 @@ class Checkpoint(Callback):
         self._check_others(training.callbacks)
         architecture(training.network)
         describe(training.state.optimizer)
-        for epoch in (1, training.epochs):  # the shortest and the longest name
-            safetensors_file.check_writable(self._name(epoch))
+        if training.communicator.is_main:
+            for epoch in (1, training.epochs):  # the shortest and the longest name
+                safetensors_file.check_writable(self._name(epoch))
 
     def _check_others(self, callbacks: list[Callback]) -> None:
         """Refuse another checkpoint of the same file, unless both save all that is due."""

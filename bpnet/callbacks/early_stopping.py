@@ -65,6 +65,7 @@ class EarlyStopping(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    restores = True
 
     @explains_keywords
     def __init__(

@@ -39,7 +39,8 @@ class LogFile(Tracker):
 
     def setup(self, training: Training) -> None:
         """Check that the file can be written."""
-        check_writable(self.path)
+        if training.communicator.is_main:
+            check_writable(self.path)
 
     def begin(self, training: Training) -> int:
         """Replace the file by one without epochs."""

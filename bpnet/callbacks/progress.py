@@ -20,6 +20,7 @@ class ProgressBar(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    main_only = True
 
     def __init__(self) -> None:
         try:

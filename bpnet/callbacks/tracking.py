@@ -19,6 +19,7 @@ class Tracker(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    main_only = True
     _written: int | None = None  # epochs; None before the first begins
 
     @abstractmethod

@@ -122,6 +122,8 @@ def train(
     Gaps, categories and scales are taken care of; ids and dates are left out, and said. A part
     of the rows is never trained on, and tells how good the model is.
 
+    `mpiexec -n 4 bpnet train ...` trains in 4 processes, which share each batch.
+
     Exit status: 0; 1 if it failed; 2 for a mistake in options or data; 130 after Ctrl-C, which
     saves the best epoch so far.
     """

@@ -19,13 +19,17 @@ class Output:
     ----------
     as_json : bool
         Whether stdout is for one JSON document; everything else then goes to stderr.
+    is_silent : bool, default False
+        Whether to print nothing, as another process of the same command does.
     """
 
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
+    def __init__(self, as_json: bool, is_silent: bool = False) -> None:
+        self.as_json, self.is_silent = as_json, is_silent
 
     def say(self, text: str = "") -> None:
         """Print text for people."""
+        if self.is_silent:
+            return
         if not self.as_json:
             print(text, flush=True)
         elif sys.stderr is not None:
@@ -38,7 +42,8 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print one line on stderr."""
-        complain(text)
+        if not self.is_silent:
+            complain(text)
 
     def document(self, value: Any) -> None:
         """Print the JSON document, if it is asked for."""

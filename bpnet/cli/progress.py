@@ -36,6 +36,7 @@ class ProgressLine(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    main_only = True
 
     def __init__(self, limit: float = 0.0) -> None:
         self.limit = limit

@@ -15,8 +15,10 @@ from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
 from bpnet.cli.failures import CommandError, UserError
 from bpnet.cli.memory import check_categories, check_memory
+from bpnet.cli.model_info import described
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
+from bpnet.cli.processes import connected, prepared, speaking
 from bpnet.cli.progress import ProgressLine
 from bpnet.cli.results import Measured, Predictions, measured, rows_of
 from bpnet.cli.run import Options, Run
@@ -25,6 +27,7 @@ from bpnet.cli.surroundings import environment
 from bpnet.common.streams import one_line
 from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.diagnosis.report import Diagnosis, diagnose
+from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.serialization import safetensors_file
 
@@ -44,20 +47,17 @@ def train(options: Options) -> int:
     UserError, CommandError, bpnet.BackendError, OSError
         If something about the options or the data is wrong; or if training failed.
     """
-    output = Output(options.as_json)
-    backend = get_backend(options.backend)
-    source = data_files.source_of(options.data, options.separator, options.encoding)
-    folder = _folder(options)
-    frame, total = _read(source, options)
-    plan = plan_of(frame, options.choices)
-    check_categories(plan, options.preset)
-    split = split_of(plan, options.test_size, options.seed)
-    _make(folder)
-    output.table(_described(options, frame, total, plan, split, backend.spec, folder))
-    for note in plan.notes:
-        output.note(f"note: {note}")
+    group = connected()
+    output = Output(options.as_json, is_silent=not group.is_main)
+    return speaking(group, lambda: _train(options, group, output))
+
+
+def _train(options: Options, group: Communicator, output: Output) -> int:
+    plan, split, folder = prepared(group, lambda: _planned(options, group, output))
     line = ProgressLine(options.time_limit)
-    model, seconds = _fitted(options, plan, split, line, output)
+    model, seconds = _fitted(options, plan, split, group, line, output)
+    if not group.is_main:  # it has the same model
+        return 0
     predictions = predicted(model, plan, split)
     results = measured(predictions, options.seed)
     diagnosis = diagnose(model.history_) if options.diagnose else None
@@ -66,6 +66,23 @@ def train(options: Options) -> int:
     )
     run = Run(options, plan, split, model, predictions, results, diagnosis, record)
     return _finished(run, folder, output)
+
+
+def _planned(options: Options, group: Communicator, output: Output) -> tuple[Plan, Split, Path]:
+    """Read the data, say what will be done with it, and make the folder of the output."""
+    backend = get_backend(options.backend)
+    source = data_files.source_of(options.data, options.separator, options.encoding)
+    folder = _folder(options)
+    frame, total = _read(source, options)
+    plan = plan_of(frame, options.choices)
+    check_categories(plan, options.preset)
+    split = split_of(plan, options.test_size, options.seed)
+    if group.is_main:
+        _make(folder)
+    output.table(_described(options, frame, total, plan, split, backend.spec, folder))
+    for note in plan.notes:
+        output.note(f"note: {note}")
+    return plan, split, folder
 
 
 def _finished(run: Run, folder: Path, output: Output) -> int:
@@ -212,8 +229,9 @@ def _n_validation(split: Split) -> int:
 
 
 def _fitted(
-    options: Options, plan: Plan, split: Split, line: ProgressLine, output: Output
-) -> tuple[Any, float]:
+    options: Options, plan: Plan, split: Split, group: Communicator, line: ProgressLine,
+    output: Output,
+) -> tuple[Any, float]:  # fmt: skip
     """Return the trained model, and the seconds that it took."""
     kind = TabularClassifier if plan.task == "classification" else TabularRegressor
     model = kind(
@@ -224,6 +242,7 @@ def _fitted(
         early_stopping=options.early_stopping,
         validation_fraction=_VALIDATION,
         backend=options.backend,
+        communicator=group,
         callbacks=[line, *([GradientFlow()] if options.diagnose else [])],
     )
     start = time.perf_counter()
@@ -288,7 +307,7 @@ def _record(
             "parameters": model.network_.n_parameters,
         },
         "test": [one._asdict() for one in results],
-        "diagnosis": diagnosis and {"name": diagnosis.name, "text": str(diagnosis)},
+        "diagnosis": diagnosis and described(diagnosis),
         "command": reproduction(options, line.planned),
         "environment": environment(options.backend),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

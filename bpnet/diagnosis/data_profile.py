@@ -141,12 +141,18 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
     )
 
 
+def in_memory(examples: Any) -> Dataset:
+    """Return a Dataset; of a stream, its first examples."""
+    return examples if isinstance(examples, Dataset) else examples.sample(ROWS)
+
+
 def _held_out_loss(training: Training, sample: Dataset) -> float:
     """Return the loss of the training examples' best constant on the validation examples."""
     if training.validation is None:
         return math.nan
     kind, n_outputs = training.network.loss, training.network.n_outputs
-    y, w = (_to_host(training.validation, a) for a in training.validation[1:3])
+    held_out = in_memory(training.validation)
+    y, w = (_to_host(held_out, a) for a in held_out[1:3])
     losses = (
         (constant_loss(kind, sample.y, sample.w, z), z)
         for z in _constants(kind, sample.y, sample.w, n_outputs)
@@ -168,7 +174,8 @@ def _signals(
         }
     signal, noise = simple_models.neighbor_signal(X[:few], T[:few])
     reach = simple_models.within_reach(kind, X, T, sample.y, sample.w)
-    if (held_out := training.validation) is not None:
+    if training.validation is not None:
+        held_out = in_memory(training.validation)
         rows = np.linspace(0, held_out.n_rows - 1, min(ROWS, held_out.n_rows)).astype(np.int64)
         other = held_out.take(rows).to_host()
         X = np.vstack([X, np.delete(_dense(other.X), repeated, axis=1)])

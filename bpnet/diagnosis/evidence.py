@@ -80,8 +80,19 @@ class Evidence:
         return np.array([self.metrics[f"{name}/{k}"] for k in self._layers()]).T
 
     def travel(self) -> Any:
-        """Return the sum of all steps of each layer, relative to its weights."""
-        return np.sum(self.course("update_ratio"), axis=0) * self.facts.n_batches
+        """Return the sum of all steps of each layer, relative to its weights.
+
+        In epochs that were not measured, the steps are those of the last measured epoch, in
+        proportion to the learning rate. Infinite if it was never measured at a rate above 0.
+        """
+        ratios, rates = self.course("update_ratio"), np.array(self.metrics["learning_rate"])
+        is_new = np.any(np.diff(ratios, axis=0, prepend=math.nan) != 0.0, axis=1)
+        measured = np.flatnonzero(is_new & (rates > 0.0))
+        if not measured.size:
+            return np.full(self.depth, math.inf)
+        last = np.searchsorted(measured, np.arange(self.epochs), side="right") - 1
+        of = measured[np.maximum(last, 0)]
+        return np.sum(ratios[of] * (rates / rates[of])[:, None], axis=0) * self.facts.n_batches
 
     def weight_gradient_product(self, when: Callable[[str], Any]) -> Any:
         """Return the norm of dL/dW times the norm of W, relative to the baseline."""
@@ -149,9 +160,18 @@ class Evidence:
             return loss > max(reach + margin, limit("good_fit"))
         return self.epochs >= 5 and loss > max(reach + margin, limit("nothing_learned"))
 
+    def is_falling(self) -> bool:
+        """Whether the training loss still fell by 5 % in the last quarter of the epochs."""
+        losses = self.losses("loss")
+        return bool(losses[-1] < 0.95 * losses[3 * len(losses) // 4])
+
     def is_poor(self) -> bool:
         """Whether the network fits its training data badly."""
         return self.falls_short(limit("shortfall"))
+
+    def is_stuck(self) -> bool:
+        """Whether the fit is bad, and longer training would not help."""
+        return self.is_poor() and not self.is_falling()
 
     def is_harmed(self, margin: float | None = None) -> bool:
         """Whether less was learned than simple models do, of old or of new examples.
@@ -165,7 +185,7 @@ class Evidence:
         if not self.ended or not len(held_out) or not math.isfinite(self.reach):
             return False
         best = float(held_out.min())
-        memorized = self.loss < limit("memorized") and best < 1.0  # that is overfitting
+        memorized = self.loss < limit("memorized")  # that is overfitting
         margin = limit("held_out_harm") if margin is None else margin
         return not memorized and best > self.reach + margin
 

@@ -119,8 +119,16 @@ def class_imbalance(e: Evidence) -> Finding | None:
 
 
 def rare_class_is_missed(e: Evidence) -> bool:
-    """Whether the network recognizes little of the rarest class."""
-    return bool(e.facts.outcome.get("recall", math.nan) < limit("recall"))
+    """Whether the network recognizes little of the rarest class, and fits the others.
+
+    Taken for a constant, the class contributes its share -p ln p of the baseline, the entropy;
+    a loss that falls short by more is not of that class alone.
+    """
+    shares = np.array(e.facts.class_shares)
+    entropies = -shares * np.log(np.maximum(shares, 1e-300))
+    cost = float(entropies[shares.argmin()] / entropies.sum())
+    missed = e.facts.outcome.get("recall", math.nan) < limit("recall")
+    return bool(missed and not e.falls_short(cost + limit("shortfall")))
 
 
 def useless_features(e: Evidence) -> Finding | None:
@@ -157,15 +165,15 @@ def useless_features_dominate(e: Evidence) -> bool:
 
 
 def symmetric_initialisation(e: Evidence) -> Finding | None:
-    """The units of a hidden layer started as copies, and still are."""
+    """The units of a hidden layer started as copies."""
     started, now = e.start("spread")[:-1], e.end("spread")[:-1]
-    copies = np.flatnonzero((started < limit("spread")) & (now < limit("spread")))
+    copies = np.flatnonzero(started < limit("spread"))
     if not copies.size:
         return None
     k = int(copies[0])
     return Finding(
         "symmetric initialisation", k + 1,
-        f"the columns of W in hidden layer(s) {_some(copies + 1)} are equal: they differ by "
+        f"the columns of W in hidden layer(s) {_some(copies + 1)} were equal; they differ by "
         f"{now[k]:.1g} of their norm, random ones by about 1",
         "draw the weights at random: leave Dense(init=None), or he_normal for relu, "
         "glorot_uniform for tanh and sigmoid; only biases may start at 0",
@@ -173,7 +181,13 @@ def symmetric_initialisation(e: Evidence) -> Finding | None:
 
 
 def copies_are_too_few(e: Evidence) -> bool:
-    """Whether units that are copies fit less than simple models; assumed before the end."""
+    """Whether units that are copies fit less than simple models; assumed before the end.
+
+    Rounding errors may part them, late; those harm as any failure does.
+    """
+    started, now = e.start("spread")[:-1], e.end("spread")[:-1]
+    if np.all(now[started < limit("spread")] >= limit("spread")):
+        return e.is_poor()
     return not e.ended or e.falls_short(0.0)
 
 
@@ -211,16 +225,24 @@ def exploding_gradients(e: Evidence) -> Finding | None:
 
 
 def vanishing_gradients(e: Evidence) -> Finding | None:
-    """The error does not reach a layer, and little was learned."""
-    product = e.weight_gradient_product(e.start)
+    """The error does not reach a layer, and little was learned.
+
+    An output layer that starts at 0, as some recipes ask for, lets none pass before the first
+    step; then the last measurement tells.
+    """
+    when = e.start if e.start("weight_norm")[-1] > 0.0 else e.end
+    product = e.weight_gradient_product(when)
     faint = min(limit("faint_gradient"), limit("faint_ratio") * product.max())
     stuck = e.loss > limit("unlearnt") and product.min() < faint
     if not stuck and not product.min() < limit("weight_gradient_product_low"):
         return None
-    k, norms = int(product.argmin()), e.start("gradient_norm")
+    if when("weight_norm")[-1] == 0.0:  # it never moved
+        return None
+    k, norms = int(product.argmin()), when("gradient_norm")
+    moment = "before the first step" if when == e.start else "at the end"
     return Finding(
         "vanishing gradients", k + 1,
-        f"before the first step the gradient norm was {norms[k]:.1e} here and "
+        f"{moment} the gradient norm was {norms[k]:.1e} here and "
         f"{norms.max():.1e} in layer {int(norms.argmax()) + 1}; steps of a thousandth of the "
         f"weights would lower the loss by {product[k] / 1000.0:.0e} of the baseline, and it is "
         f"still {e.loss:.2f} times the baseline",
@@ -248,7 +270,7 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         evidence = (
             f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
         )
-    elif long and e.is_poor():
+    elif long and (losses[-1] > limit("nothing_learned") or e.is_stuck()):
         evidence = f"the loss is still {worst:.2f} times the baseline"
     elif update.max() > limit("update_deadly") and _over("dead", died) and e.is_poor():
         k = int(died.argmax())
@@ -321,10 +343,8 @@ def underfitting(e: Evidence) -> Finding | None:
     """The network fits its training data worse than simple models fit new examples."""
     if not (e.loss > limit("underfit") and math.isfinite(e.reach)):
         return None
-    losses = e.losses("loss")
-    falling = losses[-1] < 0.95 * losses[3 * len(losses) // 4]  # over the last quarter
-    still = " and still falling" if falling else ""
-    short = falling or e.travel().max() < limit("travel")
+    still = " and still falling" if e.is_falling() else ""
+    short = e.is_falling() or e.travel().max() < limit("travel")
     larger = "more units or another hidden layer, less l1, l2, weight decay and dropout"
     return Finding(
         "underfitting", None,

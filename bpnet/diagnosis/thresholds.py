@@ -20,7 +20,7 @@ class Threshold(NamedTuple):
     source: str
 
 
-_OURS = "the tuning half of benchmarks/diagnosis.py"
+_OURS = "the tuning runs of benchmarks/diagnosis.py"
 
 THRESHOLDS: dict[str, Threshold] = {
     # --- data -------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ THRESHOLDS: dict[str, Threshold] = {
         "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
     ),
     "power": Threshold(
-        2.5,
+        2.0,
         "standard deviations by which a weak signal must be expected to show, to conclude from "
         "its absence that there is none",
         "Cohen 1988, Statistical Power Analysis; " + _OURS,
@@ -81,8 +81,9 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "useless_share": Threshold(
-        0.5,
-        "share of useless features in the mean square of X that outweighs the others",
+        0.6,
+        "share of useless features in the mean square of X that outweighs the others; a copy "
+        "of every feature has 0.5",
         _OURS,
     ),
     "target_rms_low": Threshold(
@@ -106,8 +107,9 @@ THRESHOLDS: dict[str, Threshold] = {
         "Goodfellow, Bengio and Courville 2016, Deep Learning, section 8.4",
     ),
     "weight_gradient_product_high": Threshold(
-        500.0,
-        "a step of 1e-3 would change the loss by half the baseline loss; no step is small",
+        1000.0,
+        "a step of 1e-3 would change the loss by the baseline loss, so no step is small; sound "
+        "networks had 480, if they were large",
         "Pascanu, Mikolov and Bengio 2013, section 2; CS231n; " + _OURS,
     ),
     "weight_gradient_product_low": Threshold(
@@ -160,9 +162,9 @@ THRESHOLDS: dict[str, Threshold] = {
         "Smith 2017, Cyclical learning rates, section 3.3; " + _OURS,
     ),
     "travel": Threshold(
-        0.5,
-        "sum of all steps relative to the weights: below this they are still close to their "
-        "initial values; healthy runs had 1.3 and more",
+        1.0,
+        "sum of all steps relative to the weights: below this they are still closer to their "
+        "initial values than to 0; sound runs of many steps had 1.1 and more",
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(
@@ -193,7 +195,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "harm": Threshold(
-        0.05,
+        0.06,
         "the same for failures of data and initial weights, which are plain to see",
         _OURS,
     ),
@@ -207,7 +209,7 @@ THRESHOLDS: dict[str, Threshold] = {
         0.15, "below this training loss, relative to the baseline, most is learned", _OURS
     ),
     "shortfall": Threshold(
-        0.08,
+        0.07,
         "training loss, relative to the baseline, in excess of what simple models reach on "
         "examples that they have not seen",
         "Hastie, Tibshirani and Friedman 2009, section 7.10; " + _OURS,

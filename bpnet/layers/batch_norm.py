@@ -66,6 +66,11 @@ class BatchNorm(Layer):
     therefore normalized by the running statistics, which it leaves as they are. (PyTorch raises
     an error; Keras returns beta for any such row.)
 
+    If several processes share a batch (:mod:`bpnet.distributed`), each normalizes its part by
+    the mean and variance of that part, as PyTorch's DistributedDataParallel does by default.
+    The running statistics are means of those of the processes, weighted by their numbers of
+    rows, so that they are the same in all.
+
     As in PyTorch, the running variance is that of unbiased estimates (the paper's algorithm 2);
     Keras' is that of the biased ones. Sample weights do not enter the statistics.
 

@@ -51,7 +51,7 @@ class Dropout(Layer):
         """Multiply by a mask of 0 and 1 / (1 - rate) in training; do nothing otherwise."""
         if context.step is None or self.rate == 0.0:
             return a_previous, None
-        bits = uniform_bits(xp, a_previous.shape, context.key, context.step)
+        bits = uniform_bits(xp, a_previous.shape, context.key, context.step, context.first_row)
         if isinstance(self.rate, Schedule):
             if "rate" not in context.values:
                 raise ComponentError(

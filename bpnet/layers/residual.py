@@ -135,7 +135,7 @@ class Residual(Layer):
         if context.step is None:
             return [context] * len(self.layers)
         return [
-            Context(nested_key(context.key, number), context.step, values)
+            context._replace(key=nested_key(context.key, number), values=values)
             for number, values in enumerate(self._split(context.values))
         ]
 

@@ -66,6 +66,11 @@ class Description:
         """Set `average_penalty` of the description, before anything is computed."""
         self.__dict__["spec"] = self.spec._replace(average_penalty=average_penalty)
 
+    def set_seed(self, seed: int) -> None:
+        """Set the seed, and with it the keys of random masks; weights that exist stay."""
+        self.__dict__["seed"] = seed
+        self.__dict__["keys"] = tuple(mask_key(seed, k) for k in range(len(self.layers)))
+
     @property
     def n_outputs(self) -> int:
         """Number of units n_L of the last layer."""

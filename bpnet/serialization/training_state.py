@@ -37,7 +37,8 @@ from bpnet.training.loop import Training
 from bpnet.training.scheduled import ScheduledValue, prepared
 from bpnet.training.state import TrainingState
 
-# What Network.save writes for the examples, which it no longer has; what older files lack.
+# What Network.save writes for the examples, which it no longer has, and what is written for
+# those of several processes, of which none has all; what older files lack.
 _UNKNOWN = "unknown"
 # The settings as named in errors.
 _LABELS = {
@@ -63,7 +64,7 @@ def settings(training: Training) -> dict[str, Any]:
     if "data" not in state.settings:
         state.settings = training.settings | {
             "optimizer": describe(state.optimizer),
-            "data": training.data.fingerprint(),
+            "data": _UNKNOWN if training.communicator.shards else training.data.fingerprint(),
             "validation": None if validation is None else validation.fingerprint(),
         }
     return state.settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from bpnet.common.checks import fits
@@ -73,3 +74,20 @@ def _meant(name: str, hooks: list[str]) -> str:
     """Return the hook that a name stands for in another library or is like, or ""."""
     close = difflib.get_close_matches(name, hooks, 1, ALIKE)
     return _ELSEWHERE.get(name) or next(iter(close), "")
+
+
+def defines(callback: Any, hook: str, base: type) -> bool:
+    """Whether a callback overrides a hook that does nothing by default."""
+    inherited = getattr(type(callback), hook) is getattr(base, hook)
+    return hook == "teardown" or not inherited or hook in vars(callback)
+
+
+def as_callbacks(callbacks: Any, base: type) -> list[Any]:
+    """Return callbacks as a list; a single callback becomes a one-element list."""
+    if isinstance(callbacks, base) or not isinstance(callbacks, Iterable):
+        callbacks = [callbacks]
+    found = list(callbacks)
+    for callback in found:
+        if not isinstance(callback, base):
+            raise TypeError(f"callbacks must be bpnet callbacks, got {callback!r}")
+    return found

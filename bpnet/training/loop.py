@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from bpnet.backend import Backend
@@ -11,20 +12,22 @@ from bpnet.backend.memory import explained
 from bpnet.common.checks import check_choice, check_flag, check_integer
 from bpnet.common.deprecation import warn_renamed
 from bpnet.common.history import History
-from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import DatasetLoader, Loader, Order
+from bpnet.distributed.base import Communicator
+from bpnet.distributed.single import ALONE
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
-from bpnet.model.parameters import activation_bytes, parameter_bytes
 from bpnet.training import monitors
 from bpnet.training.controls import Controls
-from bpnet.training.hooks import check_hooks
+from bpnet.training.hooks import as_callbacks, check_hooks, defines
 from bpnet.training.interrupt import Interrupt
+from bpnet.training.memory_needs import memory_needs
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Runner
 from bpnet.training.state import TrainingState
+from bpnet.training.together import Together
 
 
 class Callback:
@@ -37,6 +40,12 @@ class Callback:
         (None: unknown). A name that ends in "*" stands for all that begin so. If all callbacks
         declare it, a monitor that nothing records is refused before the first epoch. None, the
         default, is unknown, or nothing if ``on_epoch_end`` is not overridden.
+    restores : bool
+        Whether ``on_train_end`` puts other weights into the network, such as the best. Such
+        callbacks run first at the end, so that all others see the network as it is left.
+    main_only : bool
+        Whether the hooks run only in process 0 of several that train together, as those of
+        callbacks that write files do. :meth:`setup` runs in all.
 
     Examples
     --------
@@ -50,6 +59,8 @@ class Callback:
     """
 
     adds: Mapping[str, str | None] | None = None
+    restores: bool = False
+    main_only: bool = False
 
     def setup(self, training: Training) -> None:
         """Check the settings before anything changes; raise to refuse."""
@@ -114,7 +125,7 @@ class Callback:
         """Restore a :meth:`state`: called before training, to check it, and at its start."""
 
 
-class Training(Controls):
+class Training(Together, Controls):
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks receive this object. The next step may overwrite its current parameters, so
@@ -139,6 +150,8 @@ class Training(Controls):
     loss_weighting : {"weight", "rows"}
         Whether the epoch's loss weights a batch by the sum of its weights, or by its number of
         examples, as scikit-learn does.
+    communicator : Communicator
+        The processes that train together.
 
     Attributes
     ----------
@@ -181,7 +194,9 @@ class Training(Controls):
         loss_weighting: str = "weight",
         on_nonfinite: str = "raise",
         run_eagerly: bool = False,
+        communicator: Communicator = ALONE,
     ) -> None:
+        self.communicator = communicator
         self.network, self.data, self.validation = network, data, validation
         self.order, self.shuffle = order, shuffle
         self.state, self.loss_weighting = state, loss_weighting
@@ -196,14 +211,14 @@ class Training(Controls):
         rows = data.n_rows
         batch_size = data.batch_size if isinstance(data, Loader) else batch_size
         limit = rows if batch_size is None else check_integer("batch_size", batch_size, 1)
-        self.batch_size = min(limit, rows)
-        owner = data.owner if isinstance(data, Dataset) else None
-        self.backend = network.choose_backend(backend, owner)
+        self.batch_size = limit if communicator.shards else min(limit, rows)
+        self.training_metrics = check_flag("training_metrics", training_metrics)
+        self._check_parts()
+        self.backend = self._own_backend(backend)
         self.metrics = network.check_metrics(
             metrics, lambda: data.y if isinstance(data, Dataset) else data.sample(2)[1],
             self.backend,
         )  # fmt: skip
-        self.training_metrics = check_flag("training_metrics", training_metrics)
         if self.training_metrics and not isinstance(data, Dataset):
             raise ValueError(
                 "training_metrics must be False if X is a loader, whose batches would have to "
@@ -250,17 +265,22 @@ class Training(Controls):
             After all cleanup, if a NaN or an infinity ended training.
         """
         self._started = time.perf_counter() - self.history.seconds
-        memory = explained(self.backend, self._needs)
-        with self.backend.activate(), memory, Interrupt() as interrupt:
+        self._check_same()
+        needs = partial(
+            memory_needs, self.network, self.data, self.batch_size,
+            self.state.optimizer.n_state,
+        )  # fmt: skip
+        memory, together = explained(self.backend, needs), self.communicator.aborting()
+        with together, self.backend.activate(), memory, Interrupt() as interrupt:
             runner = self._runner = self._begin()
             try:
                 self.network.lend(runner)
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
                     self._run_epoch(interrupt)
-                    if interrupt.requested:
+                    if self._is_interrupted(interrupt):
                         self.stop("interrupted")
-                self._call("on_train_end")
+                self._call("on_train_end", sorted(self.callbacks, key=lambda c: not c.restores))
             finally:
                 self._finish(runner)
         if self.nonfinite is not None and self.on_nonfinite == "raise":
@@ -286,29 +306,13 @@ class Training(Controls):
         finally:
             self.network.take_back(runner)
 
-    def _needs(self) -> dict[str, tuple[int, str]]:
-        """Return the bytes that each part of this run takes, and what lowers them."""
-        network, inputs = self.network, self.data.n_inputs
-        nbytes = self.data.nbytes if isinstance(self.data, Dataset) else 0
-        one = parameter_bytes(network.layers, inputs, network.dtype)
-        batch = activation_bytes(network.layers, inputs, self.batch_size, network.dtype)
-        copies = 3 + 2 * self.state.optimizer.n_state  # with gradients and the last good epoch
-        return {
-            f"the activations of a batch of {self.batch_size:,}": (batch, "batch_size"),
-            "the examples": (nbytes, "the number of examples, or use float32"),
-            "weights, gradients and optimizer state": (copies * one, "the units of the layers"),
-        }
-
     def _begin(self) -> Runner:
         """Move data, parameters and optimizer state to the device."""
-        network, backend, held_out = self.network, self.backend, self.validation
-        loader = self.data
-        if isinstance(loader, Dataset):
-            loader = loader_for(loader, backend, self.batch_size, self.order, network.seed)
-        start = network.parameters_for(backend, loader.n_inputs)
+        backend, held_out, loader = self.backend, self.validation, self._own_loader()
+        start = self._first_parameters(loader.n_inputs)
         runner = Runner(
-            network, start, loader, backend, self.state, self.epoch, self.run_eagerly,
-            self.loss_weighting,
+            self.network, start, loader, backend, self.state, self.epoch, self.run_eagerly,
+            self.loss_weighting, self.communicator,
         )  # fmt: skip
         if held_out and not held_out.is_sparse and held_out.fits(backend):
             self.validation = held_out.to_device(backend)
@@ -340,10 +344,11 @@ class Training(Controls):
     def _run_batches(self, interrupt: Interrupt) -> bool:
         """Take the steps of one epoch without synchronizing; False if Ctrl-C cut it short."""
         runner = self.runner
-        one_by_one = any(_defines(c, "on_batch_end") for c in self.callbacks)
+        one_by_one = any(self._is_due(c, "on_batch_end") for c in self.callbacks)
+        one_by_one = any(self.communicator.all_gather(one_by_one))
         runner.begin_epoch(one_by_one, is_last=self.epoch + 1 >= self.epochs)
         for data, rows, count in runner.runs():
-            if interrupt.requested:
+            if runner.looks and self._is_interrupted(interrupt):
                 return False
             runner.take_steps(data, rows, count)
             self._call("on_batch_end")
@@ -362,10 +367,12 @@ class Training(Controls):
         if self.validation is not None:
             measured = self._evaluate(self.validation)
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
+        self._agree()
         for callback in self.callbacks:
             before = list(self.logs)
             self._call("on_epoch_end", [callback])
             self.logs = monitors.as_numbers(self.logs, before, callback)
+        self._agree()
         self.history.append(self.logs)
         self.state.observe(self.logs)
         if self._guard is not None:
@@ -398,23 +405,16 @@ class Training(Controls):
     def _call(self, hook: str, callbacks: Iterable[Callback] | None = None) -> None:
         """Run a hook of some callbacks, by default all, that define it."""
         for callback in self.callbacks if callbacks is None else callbacks:
-            if _defines(callback, hook):
+            if self._is_due(callback, hook):
                 with self.runner.kept_form():
                     getattr(callback, hook)(self)
 
-
-def _defines(callback: Callback, hook: str) -> bool:
-    """Whether a callback overrides a hook that does nothing by default."""
-    inherited = getattr(type(callback), hook) is getattr(Callback, hook)
-    return hook == "teardown" or not inherited or hook in vars(callback)
+    def _is_due(self, callback: Callback, hook: str) -> bool:
+        """Whether a callback defines a hook, and runs it in this process."""
+        is_here = self.communicator.is_main or not callback.main_only
+        return is_here and defines(callback, hook, Callback)
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
     """Return callbacks as a list; a single callback becomes a one-element list."""
-    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
-        callbacks = [callbacks]
-    callbacks = list(callbacks)
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks must be bpnet callbacks, got {callback!r}")
-    return callbacks
+    return as_callbacks(callbacks, Callback)

@@ -16,6 +16,10 @@ from bpnet.backend.typing import Array, Namespace, Parameters
 from bpnet.common.locks import FairLock
 from bpnet.data.array_loaders import ResidentLoader
 from bpnet.data.loader import Loader
+from bpnet.distributed.base import Communicator
+from bpnet.distributed.parts import part_of
+from bpnet.distributed.shards import ShardLoader
+from bpnet.distributed.single import ALONE
 from bpnet.errors import ComponentError
 from bpnet.layers import trained_parameters
 from bpnet.model.compiled import FUNCTIONS
@@ -25,6 +29,7 @@ from bpnet.optimizers import Optimizer
 from bpnet.training.own_optimizer import is_own_optimizer
 from bpnet.training.pace import Pace
 from bpnet.training.scheduled import LEARNING_RATE
+from bpnet.training.shared_step import make_shared_step
 from bpnet.training.state import TrainingState
 from bpnet.training.step import StepState, make_step
 
@@ -48,6 +53,8 @@ class Runner:
         As `run_eagerly` of ``Network.fit``.
     loss_weighting : {"weight", "rows"}
         As in :class:`bpnet.training.loop.Training`.
+    communicator : Communicator
+        The processes that share each batch.
 
     Attributes
     ----------
@@ -61,6 +68,8 @@ class Runner:
         Held while steps run, which may overwrite the arrays in place.
     one_by_one : bool
         Whether to take single steps in this epoch, so that a callback can look between them.
+    looks : bool
+        Whether all processes look up before the run of steps that begins.
     weights_were_set : bool
         Whether a callback has set parameters.
     """
@@ -68,11 +77,13 @@ class Runner:
     def __init__(
         self, model: Model, parameters: Parameters, loader: Loader, backend: Backend,
         state: TrainingState, epoch: int, eagerly: bool, loss_weighting: str,
+        communicator: Communicator = ALONE,
     ) -> None:  # fmt: skip
         self.model, self.loader, self.backend, self.state = model, loader, backend, state
-        self.eagerly = eagerly
+        self.eagerly, self.communicator = eagerly, communicator
         self.lock, self._thread = FairLock(), threading.get_ident()
         self._pace, self.one_by_one, self._is_last = Pace(), True, True
+        self.looks = True
         self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
@@ -171,7 +182,7 @@ class Runner:
         n_batches = self.loader.n_batches
         self.steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
         self.values = self._values_of(range(n_batches))
-        self._next = 0
+        self._next = self._look = 0
         self.loader.begin_epoch(self.state.epochs_taken)
 
     def _values_of(self, batches: range) -> dict[str, list[float]]:
@@ -195,7 +206,7 @@ class Runner:
             for rows, batches in itertools.groupby(sizes):
                 left = sum(1 for _ in batches)
                 while left:
-                    count = 1 if self.one_by_one else self._pace.next(left)
+                    count = min(left, self._until_look(left))
                     left -= count
                     self._next += count
                     if self.values is not values:  # a callback has set one
@@ -204,6 +215,17 @@ class Runner:
                     yield data, rows, count
         if not self._is_last:
             self._look_ahead()
+
+    def _until_look(self, left: int) -> int:
+        """Return how many steps all processes take until they look up together.
+
+        Process 0 chooses, as only its clock may tell; the runs of others may be shorter.
+        """
+        self.looks = self._next == self._look
+        if self.looks:
+            count = 1 if self.one_by_one else self._pace.next(left)
+            self._look += self.communicator.all_gather(count)[0]
+        return self._look - self._next
 
     def take_steps(self, data: dict[str, Any], rows: int, count: int) -> None:
         """Take consecutive steps, which may reuse the memory of the previous arrays."""
@@ -268,16 +290,29 @@ class Runner:
         short = (rows, wanted_precision())  # a CUDA graph keeps the precision of its capture
         if short not in self._borrowed:
             model, optimizer = self.model, self.state.optimizer
-            details = (self.loader.batch_size, rows, self.by_weight, self.eagerly)
+            make, details = self._making(rows)
             shared = (model.spec, optimizer.settings, model.sharing([optimizer]))
             key = (self.backend, shared, short, details)
             self._borrowed[short] = (
                 key,
                 FUNCTIONS.borrow(
-                    key, lambda: make_step(self.backend, model.spec, optimizer, *details)
+                    key, lambda: make(self.backend, model.spec, optimizer, *details)
                 ),
             )
         return self._borrowed[short][1]
+
+    def _making(self, rows: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return what makes a step for batches of so many rows, and its last arguments."""
+        loader, group = self.loader, self.communicator
+        if group.size == 1:
+            return make_step, (loader.batch_size, rows, self.by_weight, self.eagerly)
+        part, first = part_of(rows, group.rank, group.size), 0
+        if isinstance(loader, ShardLoader):
+            part, first = slice(0, rows), loader.first_row
+        return make_shared_step, (
+            loader.batch_size, rows, group, part.start, part.stop, first + part.start,
+            group.shards, self.eagerly,
+        )  # fmt: skip
 
     def release_steps(self) -> None:
         """Free the memory of the compiled steps, and give them back to be used by others."""

@@ -70,12 +70,7 @@ def make_step(
     eagerly : bool, default False
         Whether to run each operation as written, with nothing compiled or fused.
     """
-    fuse = (lambda rule: rule) if eagerly else backend.fuse
-    rule = fuse(optimizer.decayed_rule)
-
-    @functools.cache
-    def special(names: tuple[tuple[str, ...], ...]) -> dict[str, SpecialRules]:
-        return special_rules(optimizer, model.layers, names, fuse)
+    update = make_update(backend, model, optimizer, eagerly)
 
     def step(xp: Namespace, state: StepState, data: dict[str, Any]) -> StepState:
         X, y, w = gather(xp, data, state["batch"], batch_size, rows)
@@ -85,29 +80,66 @@ def make_step(
             xp, model, weights, X, y, w,
             contexts(xp, model, data["keys"], state["step"], values),
         )  # fmt: skip
+        share = share_of(xp, w if by_weight else None, rows, data["total"])
+        return update(xp, state, values, gradients, statistics, loss * share)
+
+    return compiled(backend, step, model, optimizer, eagerly)
+
+
+def make_update(
+    backend: Backend, model: ModelSpec, optimizer: Optimizer, eagerly: bool
+) -> Callable[..., StepState]:
+    """Return what a step does with gradients, its rules fused by the backend.
+
+    ``update(xp, state, values, gradients, statistics, loss) -> state``; the loss is added to
+    that of the epoch.
+    """
+    fuse = (lambda rule: rule) if eagerly else backend.fuse
+    rule = fuse(optimizer.decayed_rule)
+
+    @functools.cache
+    def special(names: tuple[tuple[str, ...], ...]) -> dict[str, SpecialRules]:
+        return special_rules(optimizer, model.layers, names, fuse)
+
+    def update(
+        xp: Namespace, state: StepState, values: Mapping[str, Array],
+        gradients: Parameters, statistics: Parameters, loss: Array,
+    ) -> StepState:  # fmt: skip
         trained = trained_parameters(model.layers, state["parameters"])
         t = state["t"] + 1
         scheduled = (values[WEIGHT_DECAY],) if WEIGHT_DECAY in values else ()
         updated = optimizer.update(
             xp, rule, trained, gradients, state["optimizer_state"],
-            values[LEARNING_RATE], xp.astype(t, X.dtype), *scheduled,
+            values[LEARNING_RATE], xp.astype(t, loss.dtype), *scheduled,
             **special(tuple(map(tuple, trained))),
         )  # fmt: skip
         check_update(optimizer, (trained, state["optimizer_state"]), updated)
         moved, optimizer_state = updated
-        share = (xp.sum(w) if by_weight else rows) / data["total"]
         return {
             "parameters": _changed(_changed(state["parameters"], moved), statistics),
             "optimizer_state": optimizer_state,
             "step": state["step"] + 1,
             "t": t,
             "batch": state["batch"] + 1,
-            "loss": state["loss"] + loss * share,
+            "loss": state["loss"] + loss,
         }
 
+    return update
+
+
+def compiled(
+    backend: Backend, step: Callable[..., Any], model: ModelSpec, optimizer: Optimizer,
+    eagerly: bool,
+) -> Callable[..., Any]:  # fmt: skip
+    """Return a step, or a half of one, as the backend runs it."""
     if eagerly:
         return functools.partial(step, backend.xp)
     return backend.compile(step, own=all(map(is_own, _parts(model, optimizer))))
+
+
+def share_of(xp: Namespace, w: Array | None, rows: int, total: Array) -> Array:
+    """Return the share of some examples in an epoch, by weight or, without, by number."""
+    return (rows if w is None else xp.sum(w)) / total
 
 
 def point(
@@ -136,11 +168,14 @@ def values_now(xp: Namespace, data: dict[str, Any], batch: Array) -> dict[str, A
 
 
 def contexts(
-    xp: Namespace, model: ModelSpec, keys: Array, step: Array, values: Mapping[str, Array]
-) -> list[Context]:
+    xp: Namespace, model: ModelSpec, keys: Array, step: Array, values: Mapping[str, Array],
+    first_row: int = 0,
+) -> list[Context]:  # fmt: skip
     """Return what each layer knows in a training step."""
     return [
-        Context(xp.reshape(keys[number : number + 1], ()), step, of_layer(values, number))
+        Context(
+            xp.reshape(keys[number : number + 1], ()), step, of_layer(values, number), first_row
+        )
         for number in range(len(model.layers))
     ]
 
@@ -152,13 +187,19 @@ def of_layer(values: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def gather(
-    xp: Namespace, data: dict[str, Any], batch: Array, batch_size: int, rows: int
-) -> tuple[Array, Array, Array | None]:
-    """Return the examples of one batch, gathered on the device."""
+    xp: Namespace, data: dict[str, Any], batch: Array, batch_size: int, rows: int,
+    part: slice | None = None,
+) -> tuple[Array, Array, Array | None]:  # fmt: skip
+    """Return the examples of one batch, or of a part of it, gathered on the device."""
     X, y, w, order = data["X"], data["y"], data["w"], data["order"]
     if order is None:
-        return X, y, w
-    places = batch * batch_size + xp.arange(rows, dtype=xp.int64, device=device(order))
+        if part is None:
+            return X, y, w
+        return X[part, ...], y[part, ...], None if w is None else w[part]
+    within = range(rows) if part is None else range(part.start, part.stop)
+    places = batch * batch_size + xp.arange(
+        within.start, within.stop, dtype=xp.int64, device=device(order)
+    )
     index = xp.take(order, places)
     return (
         xp.take(X, index, axis=0),

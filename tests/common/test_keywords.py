@@ -69,7 +69,7 @@ def test_a_class_that_takes_any_keyword_is_left_alone():
 def test_the_signature_stays(name):
     method = getattr(bpnet.Network, name)
     assert method.__doc__
-    assert method.__qualname__ == f"Network.{name}"
+    assert method.__qualname__ in (f"Network.{name}", f"Predictor.{name}")
     assert "self" in inspect.signature(method).parameters
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import bpnet
 from bpnet.diagnosis import rules
+from bpnet.diagnosis.evidence import Evidence
 from bpnet.diagnosis.report import ILLNESSES, TrainingWarning
 from bpnet.diagnosis.thresholds import THRESHOLDS
 from bpnet.initializers import Constant, Normal
@@ -50,27 +51,53 @@ def healthy():
 # --- failing runs, as the benchmark makes them ------------------------------------------------
 
 
-def test_the_benchmark_has_every_illness_and_two_halves_without_a_data_set_in_common():
+def test_the_benchmark_has_every_illness_and_two_halves_without_a_common_data_set():
     from failing_data import NUMBERS, STRONG, WEAK
     from failing_runs import FAILING, RECIPES, runs
 
     assert set(FAILING) == set(ILLNESSES)
-    tuning, test = (list(runs(half)) for half in (True, False))
-    assert len(tuning) + len(test) >= 600
-    assert {recipe for recipe, _, _ in test} == set(RECIPES)
-    assert not {name for _, name, _ in tuning} & {name for _, name, _ in test}
-    assert not {seed for _, _, seed in tuning} & {seed for _, _, seed in test}
+    first, second = (list(runs(half)) for half in (True, False))
+    assert len(first) + len(second) >= 600
+    assert {recipe for recipe, _, _ in second} == set(RECIPES)
+    assert not {name for _, name, _ in first} & {name for _, name, _ in second}
+    assert not {seed for _, _, seed in first} & {seed for _, _, seed in second}
     for half in (True, False):
         assert {name for _, name, _ in runs(half)} <= {*STRONG[half], *WEAK[half]}
         assert set(NUMBERS[half]) <= set(STRONG[half])
+
+
+def test_the_test_runs_share_no_data_set_and_no_seed_with_those_that_rules_were_tuned_on():
+    import drawn_runs
+    import failing_runs
+
+    test, tuned = list(drawn_runs.runs()), [*failing_runs.runs(True), *failing_runs.runs(False)]
+    for place in (1, 2):  # the data set and the seed
+        assert not {run[place] for run in test} & {run[place] for run in tuned}
+    assert sum(kind in ILLNESSES for kind, _, _ in test) >= 200
+    assert sum(kind not in ILLNESSES for kind, _, _ in test) >= 120
+    assert len({name for _, name, _ in test}) >= 12
+    assert set(drawn_runs.COUNTS) == set(drawn_runs.KINDS)
+
+
+@pytest.mark.parametrize(
+    "kind", [*ILLNESSES, "drawn", "drawn noisy", "drawn padded", "drawn rare"]
+)
+def test_every_kind_of_test_run_trains(kind):
+    """That nothing fails is all there is to see: nobody diagnoses them before the test."""
+    from drawn_runs import make
+    from failing_runs import train
+
+    case = make(kind, "sparse" if kind == "unscaled targets" else "clusters", 1)
+    run = train(case._replace(problem=case.problem._replace(epochs=2)))
+    assert run.history.epochs
 
 
 def test_the_benchmark_can_be_stopped_and_continued(tmp_path, monkeypatch, capsys):
     import diagnosis
 
     few = [("plain", "moons", 0), ("one class", "xor", 3)]
-    monkeypatch.setattr(diagnosis, "runs", lambda tuning: few)
-    options = ["--half", "tuning", "--rows", str(tmp_path / "rows"), "--limit", "1"]
+    monkeypatch.setitem(diagnosis.PARTS, "tuning", lambda: few)
+    options = ["--part", "tuning", "--rows", str(tmp_path / "rows"), "--limit", "1"]
     assert diagnosis.main(options) == 0
     assert not capsys.readouterr().out
     assert diagnosis.main([*options, "--out", str(tmp_path / "out")]) == 0
@@ -133,13 +160,13 @@ LIMITS = [
     ("unscaled targets", {"facts": {"target_rms": 11.0}}, {"facts": {"target_rms": 9.0}}),
     ("unscaled targets", {"facts": {"target_rms": 0.04}}, {"facts": {"target_rms": 0.06}}),
     ("constant or duplicate features",
-     {"facts": {"constant_features": (1,), "useless_share": 0.6}},
-     {"facts": {"constant_features": (1,), "useless_share": 0.4}}),
+     {"facts": {"constant_features": (1,), "useless_share": 0.7}},
+     {"facts": {"constant_features": (1,), "useless_share": 0.5}}),
     ("constant or duplicate features",
-     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.6}},
-     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.4}}),
+     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.7}},
+     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.5}}),
     ("symmetric initialisation", {"start": {"spread/1": 1e-4}, "spread__1": 1e-4},
-     {"start": {"spread/1": 1e-4}, "spread__1": 1e-2}),
+     {"start": {"spread/1": 1e-2}, "spread__1": 1e-2}),
     ("dead ReLUs", {"start": {"dead/1": 0.6}, "dead__1": 0.6},
      {"start": {"dead/1": 0.6}, "dead__1": 0.4}),
     ("dead ReLUs", {"dead__1": 0.6, "start": SLOW}, {"dead__1": 0.4, "start": SLOW}),
@@ -147,12 +174,14 @@ LIMITS = [
      {"start": {"saturated/1": 0.6}, "saturated__1": 0.4}),
     ("saturated units", {"saturated__1": 0.6, "gradient_norm__1": 1e-9},
      {"saturated__1": 0.4, "gradient_norm__1": 1e-9}),
-    ("exploding gradients", {"start": gradient(400.0)}, {"start": gradient(300.0)}),
+    ("exploding gradients", {"start": gradient(800.0)}, {"start": gradient(600.0)}),
     ("vanishing gradients", {"start": gradient(1e-3)}, {"start": gradient(3e-2)}),
     ("vanishing gradients", {"start": gradient(1e-2) | {"gradient_norm/2": 1.0}},
      {"start": gradient(1e-2) | {"gradient_norm/2": 1e-2}}),
-    ("learning rate too high", {"start": {"update_ratio/1": 0.3}},
-     {"start": {"update_ratio/1": 0.1}}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.5},
+     {"start": {"update_ratio/1": 0.1}, "loss": 0.5}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.5},
+     {"start": {"update_ratio/1": 0.3}, "loss": 0.03}),  # it still falls
     ("learning rate too high", {"dead__1": 0.6, "start": {"update_ratio/1": 0.03}},
      {"dead__1": 0.4, "start": {"update_ratio/1": 0.03}}),
 ]  # fmt: skip
@@ -175,6 +204,8 @@ CERTAIN = [
      {"facts": {"class_shares": (0.89, 0.11)}, "outcome": {"recall": 0.4}}),
     ("learning rate too high", {"data_loss": 2.0}, {"data_loss": 0.1}),
     ("learning rate too high", {"loss": np.inf}, {}),
+    ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.7},
+     {"start": {"update_ratio/1": 0.1}, "loss": 0.7}),
     ("learning rate too high", {"data_loss": np.nan}, {}),
     ("overfitting", {"val_loss": 0.4}, {"val_loss": 0.15}),
     ("underfitting", {"data_loss": 0.3}, {"data_loss": 0.09}),
@@ -202,6 +233,43 @@ def test_steps_of_a_common_length_are_only_too_few():
     found = bpnet.diagnose(train(sound(), epochs=1, rate=1e-3))
     assert [finding.name for finding in found.findings] == ["underfitting"]
     assert found.findings[0].remedy.startswith("more epochs first")
+
+
+@pytest.mark.parametrize(
+    ("rates", "ratios", "travel"),
+    [
+        ([0.1, 0.1, 0.1], [2.0, 2.0, 3.0], 7.0),
+        ([0.1, 0.2, 0.1], [2.0, 2.0, 3.0], 9.0),  # the second epoch was not measured
+        ([0.0, 0.2, 0.1], [0.0, 0.0, 3.0], 9.0),  # nor what steps a rate of 0 stands for
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], np.inf),
+    ],
+)
+def test_steps_that_were_not_measured_follow_the_learning_rate(healthy, rates, ratios, travel):
+    metrics = {"loss": [1.0] * 3, "learning_rate": rates}
+    metrics |= {f"update_ratio/{k}": ratios for k in (1, 2)}
+    found = Evidence(metrics, healthy.facts._replace(n_batches=1), ended=True).travel()
+    assert found == pytest.approx(np.full(2, travel))
+
+
+def test_copies_that_rounding_errors_parted_are_found_where_the_fit_is_bad(healthy):
+    parted = {"start": {"spread/1": 1e-7, "gradient_norm/1": 1e-9}, "spread__1": 0.5}
+    (finding, *others) = bpnet.diagnose(altered(healthy, **parted, **BADLY)).findings
+    assert finding.name == "symmetric initialisation"
+    assert "vanishing gradients" not in [other.name for other in others]
+    assert bpnet.diagnose(altered(healthy, **parted)).healthy
+
+
+def test_a_rare_class_is_not_to_blame_for_a_loss_that_it_cannot_explain(healthy):
+    rare = {"facts": {"class_shares": (0.6, 0.37, 0.03)}, "outcome": {"recall": 0.0}}
+    assert bpnet.diagnose(altered(healthy, **rare, data_loss=0.1)).name == "class imbalance"
+    assert bpnet.diagnose(altered(healthy, **rare, data_loss=0.5)).name == "underfitting"
+
+
+def test_a_network_that_memorized_overfits_whatever_its_first_gradients_were(healthy):
+    start, late = gradient(1e4), {"data_loss": 0.01, "val_loss": 2.0}
+    history = altered(healthy, start=start, **late)
+    history.history["val_loss"] = [2.0] * history.epochs
+    assert bpnet.diagnose(history).name == "overfitting"
 
 
 def test_causes_come_before_their_consequences():

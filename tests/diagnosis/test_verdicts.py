@@ -288,3 +288,40 @@ def test_one_failure_is_one_line_of_the_doctor():
     texts = [str(warning.message) for warning in caught]
     assert [text.split(" (")[0] for text in texts] == ["dead ReLUs"]
     assert not any("\n" in text for text in texts)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_outcome_is_that_of_the_weights_that_are_kept(is_first):
+    X, y = hinted(300, 0.5)
+    callbacks = [bpnet.GradientFlow(every=1), bpnet.EarlyStopping(patience=3)]
+    net = network(bpnet.Dense(64, "relu"), bpnet.Dense(64, "relu"), loss="mean_squared_error")
+    history = net.fit(
+        X[:150], y[:150], epochs=60, optimizer=bpnet.Adam(0.003),
+        validation_data=(X[150:], y[150:]),
+        callbacks=callbacks if is_first else callbacks[::-1],
+    )  # fmt: skip
+    outcome = history.facts.outcome
+    assert outcome["epoch"] == history.best_epoch < history.epochs
+    assert outcome["loss"] == pytest.approx(net.evaluate(X[:150], y[:150])["loss"])
+
+
+@pytest.mark.parametrize("preset", ["td", "td-s"])
+def test_estimators_for_tables_that_trained_too_briefly_underfit(preset):
+    """Their schedule begins at a rate of 0, and the output layer of "td-s" starts at 0."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 10))
+    y = (X[:, 0] * X[:, 1] + X[:, 2] > 0.0).astype(int)
+    estimator = bpnet.TabularClassifier(
+        preset, n_epochs=1, callbacks=[bpnet.GradientFlow()], random_state=0
+    )
+    found = bpnet.diagnose(estimator.fit(X, y))
+    assert names(found) == ["underfitting"], str(found)
+
+
+def test_gradients_that_an_output_layer_of_zeros_does_not_pass_yet_do_not_vanish():
+    X, y = hinted(400, 0.9)
+    net = bpnet.Network(
+        [bpnet.Dense(16, "tanh"), bpnet.Dense(1, init="zeros")], "mean_squared_error", seed=0
+    )
+    found = diagnosed(net, X, y, epochs=2)
+    assert names(found) == ["underfitting"], str(found)

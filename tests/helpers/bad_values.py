@@ -162,6 +162,13 @@ def backend(*, none=True):
     }
 
 
+def communicator():
+    """Return what connects no processes; the argument may be called `spec`."""
+    message = r"\bcommunicator must be 'auto', None or a bpnet.distributed.Communicator, got"
+    wrong = {"number": 2, "flag": True, "class": bpnet.distributed.SingleProcess}
+    return each(wrong, TypeError, message) | each({"word": "mpi"}, ValueError, message)
+
+
 def mapping():
     wrong = {"None": None, "number": 3, "text": "loss", "list": [0.1], "array": np.ones(2)}
     return each(wrong, TypeError, r"^history must be what fit returned.*got")

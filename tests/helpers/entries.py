@@ -202,6 +202,7 @@ NETWORKS = {
             "resume_from": bad.path(none=True),
             "on_nonfinite": bad.choice(),
             "run_eagerly": bad.flag(),
+            "communicator": bad.communicator(),
         },
     ),
     "Network.partial_fit": method(

@@ -429,6 +429,9 @@ CUSTOM = {
 
 REST = {
     "get_backend": Entry(bpnet.get_backend, {}, {"spec": bad.backend()}),
+    "distributed.get_communicator": Entry(
+        bpnet.distributed.get_communicator, {}, {"spec": bad.communicator()}
+    ),
     "use_backend": Entry(
         lambda spec: bpnet.use_backend(spec).__enter__(),
         {},

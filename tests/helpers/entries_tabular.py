@@ -95,6 +95,7 @@ PARAMETERS = {
     "dtype": one(unknown="float16", number=3, NumPys=np.float32, none=None),
     "backend": one(number=3)
     | each("unknown", "nonsense", "^unknown backend 'nonsense'; known backends:"),
+    "communicator": one(number=3, unknown="mpi"),
     "progress": FLAG | NOT_NONE,
     "callbacks": each("function", print, "^The 'callbacks' parameter|^callbacks must be")
     | each("among", [print], "^callbacks must be bpnet callbacks, got")

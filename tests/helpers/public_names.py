@@ -14,8 +14,8 @@ import bpnet
 MODULES = {
     name: f"bpnet.{name}"
     for name in (
-        "activations", "cli", "datasets", "initializers", "interchange", "learn", "losses",
-        "metrics", "optimizers", "plot", "random", "schedules",
+        "activations", "cli", "datasets", "distributed", "initializers", "interchange", "learn",
+        "losses", "metrics", "optimizers", "plot", "random", "schedules",
     )
 } | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
 
@@ -38,8 +38,13 @@ EXEMPT = {
         "schedules.*.__call__",  # called before each step with the time
         "initializers.*.__call__", "initializers.zeros", "initializers.glorot_*",
         "initializers.he_*", "initializers.lecun_*", "initializers.orthogonal",
-        "History.append", "metrics.*.check", "metrics.*.sums", "metrics.*.result",
-        "metrics.*.values",
+        "distributed.*.all_reduce", "distributed.*.broadcast", "distributed.*.all_gather",
+        "distributed.*.abort", "distributed.*.aborting", "distributed.*.barrier",
+        "History.append", "metrics.*.check", "metrics.*.sums",
+        "metrics.*.result", "metrics.*.values",
+    ),
+    "starts MPI in this process: tests/distributed/test_mpi.py passes values in others": (
+        "distributed.MPI", "distributed.NCCL",
     ),
     "a part of a compiled step, which sees arrays and no user": (
         "losses.mean_loss", "losses.output_error", "losses.sum_of_weights", "losses.one_hot",
@@ -52,7 +57,7 @@ EXEMPT = {
         "Network.set_parameters", "Network.lend", "Network.take_back",
         "Network.choose_backend", "Network.parameters_on", "Network.parameters_for",
         "Network.compiled", "Network.compiled_inference", "Network.contexts",
-        "Network.set_average_penalty",
+        "Network.set_average_penalty", "Network.set_seed",
         "Network.sharing", "Network.shared", "Network.infer",
         "Network.check_names", "Network.remember_names", "Network.check_idle",
         "Network.check_inputs",

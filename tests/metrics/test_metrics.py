@@ -138,6 +138,7 @@ def compare(case, w, dtype, backend):
         assert_allclose(value, expected[name], rtol=RTOL[dtype], err_msg=name)
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("case", CASES)
 def test_every_metric_is_scikit_learns_on_every_backend(case, backend):
     dtype = "float64" if case.endswith(("soft", "output", "counts")) else "float32"

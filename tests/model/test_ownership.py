@@ -86,6 +86,7 @@ FORBIDDEN = {
 }
 
 
+@pytest.mark.once_on_jax
 @pytest.mark.parametrize("method", FORBIDDEN)
 @pytest.mark.parametrize("hook", ["on_train_begin", "on_batch_end", "on_epoch_end"])
 def test_what_would_interfere_with_training_is_refused(method, hook, backend):

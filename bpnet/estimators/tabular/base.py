@@ -130,14 +130,17 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
         examples = self._examples(X, y, sample_weight, reset=True)
         self.n_outputs_ = self._count_outputs(examples.y)
         validation = self._validation_examples(validation_data)
+        group = self._processes()
         settings = settings_of(self._presets[self.preset], self.get_params(deep=False))
         plan = Plan(
             settings, self._loss(settings), self.metric or self._default_metric,
             self.n_outputs_, self.n_epochs, self.batch_size, self.missing_indicator,
             self.early_stopping, self.progress, bool(self.verbose), self._callback_list(),
             self.dtype, get_backend(self.backend) if self.backend else owner or get_backend(),
+            group,
         )  # fmt: skip
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = int(group.all_gather(seed)[0])
         parts = self._parts(examples, validation, seed)
         self._members = []
         for number, (training, held) in enumerate(parts):

@@ -24,6 +24,7 @@ class BestEpoch(Callback):
     """
 
     adds: Mapping[str, str | None] = {}
+    restores = True
 
     def __init__(self, monitor: str, stops: bool) -> None:
         self.monitor, self.stops = monitor, stops

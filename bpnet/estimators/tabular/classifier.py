@@ -16,6 +16,7 @@ from bpnet.backend import Backend
 from bpnet.backend.graph import Graph
 from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
+from bpnet.distributed import Communicator
 from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators._onnx import label_of
@@ -123,6 +124,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         random_state: Any = None,
         dtype: str = "float32",
         backend: str | Backend | None = None,
+        communicator: str | Communicator | None = None,
         progress: bool = False,
         callbacks: Any = None,
         verbose: bool | int = False,

@@ -96,6 +96,9 @@ dtype : {"float32", "float64"}, default "float32"
 backend : str, Backend or None, default None
     Where to compute, such as "jax", "cupy:0" or "torch:cuda:0". None is where X lives, else
     the default backend.
+communicator : "auto", Communicator or None, default None
+    The processes that train each network together, as in :meth:`bpnet.Network.fit`; all call
+    `fit` with the same examples. None trains in this process alone, as a grid search needs.
 progress : bool, default False
     Show a progress bar (with tqdm).
 callbacks : Callback, sequence of Callback or None, default None

@@ -15,6 +15,7 @@ from bpnet.common.history import History
 from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Shuffled
+from bpnet.distributed import Communicator
 from bpnet.estimators.tabular.architecture import layers_of, optimizer_of
 from bpnet.estimators.tabular.callbacks import BestEpoch, Deadline, Report
 from bpnet.estimators.tabular.examples import Examples
@@ -99,6 +100,8 @@ class Plan(NamedTuple):
         Of the network.
     backend : Backend
         Where to train.
+    communicator : Communicator
+        The processes that train together.
     """
 
     settings: Settings
@@ -114,6 +117,7 @@ class Plan(NamedTuple):
     callbacks: Sequence[Callback]
     dtype: str
     backend: Backend
+    communicator: Communicator
 
     def train(
         self, training: Examples, validation: Examples | None, seed: int, seconds: float | None
@@ -162,7 +166,8 @@ class Plan(NamedTuple):
             data = _part(data, share, seed)
             validation = None if validation is None else _part(validation, share, seed)
         self._run(inputs, data, validation, seed, _TRIAL, deadline, quiet=True)
-        return affordable(deadline.seconds, _PLANNED * deadline.left, share)
+        found = affordable(deadline.seconds, _PLANNED * deadline.left, share)
+        return float(self.communicator.all_gather(found)[0])
 
     def _run(
         self, inputs: Inputs, data: Dataset, validation: Dataset | None,
@@ -184,7 +189,7 @@ class Plan(NamedTuple):
             callbacks=self._callbacks(metric if validation else None, deadline, quiet),
             backend=self.backend, state=TrainingState(optimizer, layers=network.layers),
             loss_weighting="rows",  # the batches of an epoch are not all examples
-            on_nonfinite="restore",
+            on_nonfinite="restore", communicator=self.communicator,
         )  # fmt: skip
         return Member(preprocessing, network, training.run(), scale)
 

@@ -13,6 +13,7 @@ from bpnet.activations import Activation
 from bpnet.backend import Backend
 from bpnet.common.checks import check_integer
 from bpnet.common.suggestions import did_you_mean
+from bpnet.distributed import Communicator, get_communicator
 from bpnet.estimators._files import StoredEstimator
 from bpnet.estimators.tabular.presets import SCHEDULES
 from bpnet.metrics.base import Metric
@@ -28,7 +29,7 @@ _SCHEDULE = [StrOptions(set(SCHEDULES)), None]
 class TabularParameters(StoredEstimator):
     """Base class that declares and validates the parameters."""
 
-    not_in_files = ("callbacks", "backend")
+    not_in_files = ("callbacks", "backend", "communicator")
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "preset": [StrOptions({"td", "td-s", "plain"})],
@@ -74,6 +75,7 @@ class TabularParameters(StoredEstimator):
         "random_state": ["random_state"],
         "dtype": [StrOptions({"float32", "float64"})],
         "backend": [str, Backend, None],
+        "communicator": [StrOptions({"auto"}), Communicator, None],
         "progress": ["boolean"],
         "callbacks": [Callback, "array-like", None],
         "verbose": ["verbose"],
@@ -85,6 +87,7 @@ class TabularParameters(StoredEstimator):
     ensemble: str
     preset: str
     callbacks: Any
+    communicator: str | Communicator | None
 
     def _validate_params(self) -> None:
         """Check each parameter, and those that depend on each other."""
@@ -111,6 +114,17 @@ class TabularParameters(StoredEstimator):
             if f"'{name}'" in str(error) and isinstance(value, str):
                 return did_you_mean(value, known)
         return ""
+
+    def _processes(self) -> Communicator:
+        """Return the processes that train together."""
+        found = get_communicator(self.communicator)
+        if found.shards:
+            raise ValueError(
+                "communicator must be one without shards: all processes pass the same examples "
+                "to fit, as they are prepared by what all of them have in common; got "
+                f"{found!r}"
+            )
+        return found
 
     def _callback_list(self) -> Sequence[Callback]:
         return check_callbacks(() if self.callbacks is None else self.callbacks)

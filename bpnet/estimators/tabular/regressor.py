@@ -15,6 +15,7 @@ from bpnet.backend.graph import Graph
 from bpnet.backend.typing import Array
 from bpnet.common.checks import check_flag
 from bpnet.common.keywords import explains_keywords
+from bpnet.distributed import Communicator
 from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
 from bpnet.estimators.tabular.base import BaseTabular, in_type_of
@@ -122,6 +123,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         random_state: Any = None,
         dtype: str = "float32",
         backend: str | Backend | None = None,
+        communicator: str | Communicator | None = None,
         progress: bool = False,
         callbacks: Any = None,
         verbose: bool | int = False,
