@@ -104,7 +104,9 @@ class TorchBackend(Backend):
         copies = _copy_stream(self.device)
         with self._without_modes(), torch.cuda.stream(copies):
             pinned = {
-                k: a if a is None else torch.from_numpy(np.require(a, None, "CW")).pin_memory()
+                k: a
+                if a is None
+                else torch.from_numpy(np.require(a, None, ["C", "W"])).pin_memory()
                 for k, a in host_arrays.items()
             }
             moved = {

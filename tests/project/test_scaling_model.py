@@ -15,7 +15,8 @@ def times(size):
     """Return the measured times of a machine that is as the model says."""
     total = sum_time(size, 4 * N_WEIGHTS, BANDWIDTH, LATENCY)
     return {
-        "step": FIXED + COMPUTE / size + total, "large step": FIXED + 4 * COMPUTE / size + total,
+        "step": FIXED + COMPUTE / size + total,
+        "large step": FIXED + 4 * COMPUTE / size + total,
         "half step": FIXED + COMPUTE / 2, "sum": total, "small sum": 2 * LATENCY,
     }  # fmt: skip
 
