@@ -29,8 +29,8 @@ class Predictor(Model):
 
         Parameters
         ----------
-        X : array (m, n_0)
-            Finite features.
+        X : array (m, n_0), stream, or iterable of batches
+            Finite features; all but an array are read block by block, without targets.
         backend : str, Backend or None
             Where to compute; None as described above.
 
@@ -81,6 +81,9 @@ class Predictor(Model):
         backend: str | Backend | None = None,
     ) -> dict[str, float]:
         """Evaluate the network on labeled examples; dropout is inactive.
+
+        A stream in the place of X includes the targets and weights (:mod:`bpnet.streams`), and
+        so does an iterable of batches. They are evaluated block by block.
 
         `metrics` are names or instances of :mod:`bpnet.metrics`, refused if they do not suit
         the loss. None is "accuracy" for classification, the weighted fraction of examples with

@@ -109,9 +109,9 @@ def examples_of(
         default, reason = _DEFAULTS[name]
         if type(value) is not type(default) or value != default:
             shown = kind_of(value) if default is None else repr(value)
+            what = X._described if isinstance(X, BatchesLoader) else "a loader"
             raise ValueError(
-                f"{name} must be left at {default!r} if X is {X._described}, as {reason}; got "
-                f"{shown}"
+                f"{name} must be left at {default!r} if X is {what}, as {reason}; got {shown}"
             )
     loader = _checked(network, X, names)
     held_out = None

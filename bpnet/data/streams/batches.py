@@ -42,7 +42,8 @@ class Batches(Source):
                 f"X must be an iterable that can be read again in each epoch, such as a list "
                 f"of batches, a torch DataLoader, or an object whose __iter__ yields them; got "
                 f"{kind_of(iterable)}, which can be read only once. Wrap the function that "
-                f"makes it in a class with the method __iter__"
+                f"makes it in a class with the method __iter__; if it fits into memory, pass "
+                f"list(...) of it"
             )
         first = next(iterator, None)
         if first is None:
@@ -140,6 +141,11 @@ class BatchesLoader(Loader):
     _announced = "as it did when it was first read"
 
     def __init__(self, source: Batches) -> None:
+        if not source.labeled:
+            raise ValueError(
+                f"{source.name} must yield (X, y) or (X, y, weights) to train on; its first "
+                f"batch has no targets"
+            )
         self.source = source
         sizes = source.sizes
         super().__init__(

@@ -19,8 +19,8 @@ from bpnet.data.streams.read_ahead import read_ahead
 class StreamLoader(Loader):
     """Batches of a stream, which a thread reads, checks, shuffles and cuts ahead of the steps.
 
-    A piece is as many whole batches as take about 8 MiB. On the host, each is copied into the
-    same arrays; to a device, the next one moves while the device computes.
+    A piece is as many whole batches as take about 8 MiB, or a block. On the host, each is
+    copied into the same arrays; to a device, the next one moves while the device computes.
 
     Parameters
     ----------
@@ -81,9 +81,11 @@ class StreamLoader(Loader):
 
     @property
     def _rows(self) -> int:
-        """Rows of a piece: whole batches."""
-        bytes_per_batch = self.batch_size * self.stream.bytes_per_row
-        return self.batch_size * batches_of(PIECE, bytes_per_batch, self.n_batches)
+        """Rows of a piece: whole batches, of at most a block if that has some."""
+        stream = self.stream
+        most = min(PIECE, max(stream.source.sizes) * stream.bytes_per_row)
+        bytes_per_batch = self.batch_size * stream.bytes_per_row
+        return self.batch_size * batches_of(most, bytes_per_batch, self.n_batches)
 
     @property
     def _ahead(self) -> int:

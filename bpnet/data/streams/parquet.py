@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from bpnet.common.checks import check_sequence, check_text
+from bpnet.common.checks import check_path, check_sequence, check_text
 from bpnet.data import frames
 from bpnet.data.streams.source import BUFFER, Source
 
@@ -178,7 +178,7 @@ def _found(path: Any, filesystem: Any) -> tuple[Any, list[str]]:
     except ImportError as error:
         raise ImportError(_NEEDS.format(name="pyarrow")) from error
     several = isinstance(path, list | tuple)
-    names = [os.fspath(one) for one in (path if several else [path])]
+    names = [check_path("path", one) for one in (path if several else [path])]
     if filesystem is None and any("://" in name for name in names):
         filesystem, names = _at_urls(names)
     try:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.checks import check_flag, check_integer, check_sequence
 
 # Bytes of a block, if nothing else determines its rows. From 2**22 to 2**25 an epoch takes as
 # long.
@@ -20,7 +20,8 @@ class Source(ABC):
 
     ``fit`` reads blocks in a background thread, and checks each like X and y. It holds up to
     ``2 * buffer_blocks + 2`` of them in memory: those whose rows are being shuffled together,
-    as many that wait for the steps, and those being read and trained on.
+    as many that wait for the steps, and those being read and trained on; and at least three
+    batches.
 
     A subclass passes the numbers below to ``super().__init__``, and defines :meth:`read`.
 
@@ -81,7 +82,8 @@ class Source(ABC):
         checked = check_sequence("sizes", sizes, lambda name, n: check_integer(name, n, 1))
         self.sizes = tuple(checked)
         self.n_inputs = check_integer("n_inputs", n_inputs, 1)
-        self.labeled, self.weighted = labeled, weighted
+        self.labeled = check_flag("labeled", labeled)
+        self.weighted = check_flag("weighted", weighted)
         self.buffer_blocks = check_integer("buffer_blocks", buffer_blocks, 1)
 
     @property
