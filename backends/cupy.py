@@ -69,6 +69,32 @@ class CupyBackend(Backend):
         with self._current():
             return cupy.asarray(host_array, dtype, order="C")
 
+    def begin_transfer(self, host_arrays: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+        """Move arrays from pinned memory, in a stream of their own."""
+        with self._current():
+            copies = _copy_stream(self.device)
+            # Allocated in the stream that uses them, which then also frees them in order.
+            pinned = {k: a if a is None else _pinned(a) for k, a in host_arrays.items()}
+            moved = {
+                k: a if a is None else cupy.empty(a.shape, a.dtype) for k, a in pinned.items()
+            }
+            # Their memory may still be read by what was queued before.
+            copies.wait_event(cupy.cuda.get_current_stream().record())
+            for k, a in pinned.items():
+                if a is not None:
+                    moved[k].set(a, stream=copies)
+            arrived = copies.record()
+
+        def arrays() -> dict[str, Any]:
+            """Let the current stream wait for the copies."""
+            with self._current():
+                cupy.cuda.get_current_stream().wait_event(arrived)
+                arrived.synchronize()  # before the pinned memory is given back
+            pinned.clear()
+            return moved
+
+        return arrays
+
     def to_numpy(self, array: Any) -> Any:
         """Copy the array to the host."""
         with self._current():
@@ -116,6 +142,20 @@ class CupyBackend(Backend):
 
     def _current(self) -> AbstractContextManager[Any]:
         return cupy.cuda.Device(int(self.device))  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _copy_stream(device: str) -> Any:
+    """Return the stream of a GPU, which is current, that moves arrays to it."""
+    return cupy.cuda.Stream(non_blocking=True)
+
+
+def _pinned(array: Any) -> Any:
+    """Return a copy of a host array in pinned memory."""
+    memory = cupy.cuda.alloc_pinned_memory(array.nbytes)
+    copy = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def _change(precision: str) -> Callable[[], Any]:

@@ -97,6 +97,34 @@ class TorchBackend(Backend):
         with self._without_modes():
             return torch.asarray(host, dtype=kind, device=self.device)
 
+    def begin_transfer(self, host_arrays: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+        """Move arrays to a CUDA device from pinned memory, in a stream of their own."""
+        if not self.device.startswith("cuda"):
+            return super().begin_transfer(host_arrays)
+        copies = _copy_stream(self.device)
+        with self._without_modes(), torch.cuda.stream(copies):
+            pinned = {
+                k: a if a is None else torch.from_numpy(np.require(a, None, "CW")).pin_memory()
+                for k, a in host_arrays.items()
+            }
+            moved = {
+                k: a if a is None else a.to(self.device, non_blocking=True)
+                for k, a in pinned.items()
+            }
+            arrived = copies.record_event()
+
+        def arrays() -> dict[str, Any]:
+            """Let the current stream wait for the copies, and keep their memory for it."""
+            now = torch.cuda.current_stream(self.device)
+            now.wait_event(arrived)
+            for a in moved.values():
+                if a is not None:
+                    a.record_stream(now)  # else its memory may be used again too early
+            pinned.clear()  # torch keeps pinned memory until its copy has ended
+            return moved
+
+        return arrays
+
     def to_numpy(self, array: Any) -> Any:
         """Return a host array; that of a CPU tensor shares its memory."""
         with self._without_modes():
@@ -147,6 +175,12 @@ _set_precision = torch._C._set_fp32_precision_setter
 # Torch's names for the precisions of products, each at least as exact as wanted.
 _CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
 _CPU = _CUDA | {"medium": "bf16"}
+
+
+@functools.cache
+def _copy_stream(device: str) -> Any:
+    """Return the stream that moves arrays to a device."""
+    return torch.cuda.Stream(device)
 
 
 def _change(precision: str) -> Callable[[], Any]:

@@ -2,7 +2,7 @@
 
 The contestants take turns, so other load on the machine affects all of them alike; compare
 ratios of medians, not times. Sections that need a fresh process (import, first, memory, host,
-shared) start one for each measurement.
+shared, streams) start one for each measurement.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ SECTIONS = {
     "first": "cold_start.measure",
     "memory": "memory.measure",
     "host": "host_memory.measure",
+    "streams": "streams.measure",
     "sparse": "estimators.sparse",
     "regressor": "estimators.regressor",
 }
+# Only by name: they write many GB.
+LARGE = {"streams"}
 NETWORKS = ("small", "middle", "large")
 BACKENDS = ("numpy", "torch", "jax", "cupy")
 PACKAGES = (
@@ -63,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description=__doc__.partition("\n")[0]
     )
     add = parser.add_argument
-    add("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; default all")
+    named = f"{', '.join(SECTIONS)}; default all but {', '.join(LARGE)}"
+    add("sections", nargs="*", metavar="SECTION", help=named)
     add("--networks", nargs="+", choices=("tiny", *NETWORKS), default=NETWORKS)
     add("--backends", nargs="+", metavar="SPEC", help="such as numpy torch:cuda:0; default: "
         f"the available ones of {', '.join(BACKENDS)}, each on its best device")  # fmt: skip
@@ -107,7 +111,7 @@ def _measure(parser: argparse.ArgumentParser, options: argparse.Namespace) -> di
     print("\n".join(f"{name}: {value}" for name, value in about.items()), end="\n\n")
 
     rows = []
-    for name in options.sections or SECTIONS:
+    for name in options.sections or [n for n in SECTIONS if n not in LARGE]:
         module, _, function = SECTIONS[name].partition(".")
         section: Any = importlib.import_module(f"benchmarks.{module}")
         columns = getattr(section, f"{function.upper()}_COLUMNS", None) or section.COLUMNS

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Snapshots,
         TensorBoardLogger,
     )
+    from bpnet.data import streams
     from bpnet.data.loader import Loader
     from bpnet.diagnosis import (
         Diagnosis,
@@ -144,6 +145,7 @@ __all__ = [
     "parity",
     "sanity",
     "schedules",
+    "streams",
     "use_backend",
 ]
 
@@ -185,6 +187,7 @@ _LAZY = {
     "parity": "bpnet.testing.parity",
     "plot": "bpnet.plot",
     "sanity": "bpnet.diagnosis.sanity",
+    "streams": "bpnet.data.streams",
 }
 
 # Deprecated names of public modules, and their new names.

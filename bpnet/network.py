@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bpnet import optimizers
 from bpnet.backend import Backend
+from bpnet.common.attributes import OF_NETWORKS, missing
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
 from bpnet.common.keywords import methods_explain_keywords
@@ -78,6 +79,12 @@ class Network(Predictor, PortableModel):
     _last_run: LastRun | None = None
     _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_last_run": None}
 
+    if not TYPE_CHECKING:  # mypy would accept any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what an attribute of another library's models is called here."""
+            raise missing(self, name, OF_NETWORKS)
+
     def fit(
         self,
         X: Any,
@@ -88,7 +95,7 @@ class Network(Predictor, PortableModel):
         batch_size: int | None = 32,
         shuffle: bool = True,
         sample_weight: Any = None,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         stratify: bool = False,
         metrics: str | Metric | Iterable[str | Metric] | None = None,
@@ -111,9 +118,12 @@ class Network(Predictor, PortableModel):
 
         Parameters
         ----------
-        X : array or data frame (m, n_0), or Loader
-            Finite features; or a :class:`bpnet.Loader`, which yields the batches: y,
-            batch_size, shuffle, sample_weight, validation_split, stratify keep their defaults.
+        X : array or data frame (m, n_0), stream, iterable of batches, or Loader
+            Finite features. A stream (:class:`bpnet.streams.Source`) has the targets and
+            weights, too, and is read block by block; arrays of HDF5 or Zarr larger than 64 MiB
+            become one. An iterable of (X, y) or (X, y, weights), such as a torch DataLoader,
+            and a :class:`bpnet.Loader` yield the batches: y, batch_size, shuffle,
+            sample_weight, validation_split, stratify keep their defaults.
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : str, Optimizer or None
@@ -125,11 +135,12 @@ class Network(Predictor, PortableModel):
         batch_size : int or None, default 32
             Examples per step; None, or more than m, uses all. The last batch may be smaller.
         shuffle : bool, default True
-            Shuffle the examples in each epoch.
+            Shuffle the examples in each epoch; those of a stream as
+            :func:`bpnet.streams.row_order` says.
         sample_weight : array (m,) or None
             Weights >= 0 of the examples.
-        validation_data : tuple (X, y) or (X, y, sample_weight) or None
-            Examples to evaluate after each epoch.
+        validation_data : tuple (X, y) or (X, y, sample_weight), stream, iterable, or None
+            Examples to evaluate after each epoch, block by block if they are a stream.
         validation_split : float, default 0.0
             Fraction of the examples to hold out at random instead, among those of weight > 0.
         stratify : bool, default False

@@ -197,6 +197,23 @@ class Backend(ABC):
         """
         return {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
 
+    def begin_transfer(self, host_arrays: dict[str, Any]) -> Callable[[], dict[str, Array]]:
+        """Begin to move host arrays to the device, while it computes.
+
+        Parameters
+        ----------
+        host_arrays : dict of str to numpy.ndarray or None
+            They do not change until the result has been used. None stays None.
+
+        Returns
+        -------
+        callable
+            Returns the arrays on the device; what is computed next waits for the move. By
+            default they are moved at once.
+        """
+        moved = {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
+        return lambda: moved
+
     def snapshot(
         self, arrays: Sequence[Array], memory: Array | None = None
     ) -> tuple[Array, Array]:

@@ -75,6 +75,11 @@ def train(
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Read numbers as categories, such as zip codes."),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=10, metavar="ROWS", help="Learn from so many rows, drawn at random: "
+                     "the way to train on a file that is larger than memory."),
+    ] = None,
     test_size: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of the rows to test on.")
     ] = 0.2,
@@ -98,8 +103,9 @@ def train(
     ] = False,
     diagnose: Annotated[
         bool,
-        typer.Option("--diagnose", help="Record gradients, for `bpnet diagnose`; slower."),
-    ] = False,
+        typer.Option("--diagnose/--no-diagnose", help="Record gradients, for the report and "
+                     "`bpnet diagnose`; without it, training is some percent faster."),
+    ] = True,
     backend: BackendName = None,
     separator: Separator = None,
     encoding: Encoding = None,
@@ -132,8 +138,8 @@ def train(
                       tuple(categorical or ()), time_column)  # fmt: skip
     return run_train(
         Options(
-            data, choices, separator, encoding, test_size, preset, epochs, time_limit, seed,
-            early_stopping, diagnose, backend, out, force, as_json,
+            data, choices, separator, encoding, sample, test_size, preset, epochs,
+            time_limit, seed, early_stopping, diagnose, backend, out, force, as_json,
         )
     )  # fmt: skip
 
@@ -215,7 +221,7 @@ def info(model: Model, as_json: Json = False) -> int:
 
 
 def diagnose(model: Model, as_json: Json = False) -> int:
-    """Show what was wrong with the training of a model, from `train --diagnose`.
+    """Show what was wrong with the training of a model, as `train` recorded it.
 
     Exit status: 0 if nothing was, 1 if something was.
     """

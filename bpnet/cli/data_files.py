@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from bpnet.cli import array_files, csv_files
@@ -22,6 +23,8 @@ KINDS = {
     ".parquet": "Parquet", ".pq": "Parquet", ".npy": "npy", ".npz": "npz",
     ".svm": "libsvm", ".libsvm": "libsvm", ".svmlight": "libsvm",
 }  # fmt: skip
+# Rows that are read at a time.
+_BLOCK = 50_000
 # The first bytes of files that are often named otherwise.
 _MAGIC = ((b"PAR1", "Parquet"), (b"\x93NUMPY", "npy"), (b"PK\x03\x04", "npz"))
 _HINTS = {
@@ -135,6 +138,28 @@ def batches(source: Source, rows: int, needed: tuple[str, ...] = ()) -> Iterator
             raise _malformed(source, error) from None
     else:
         yield from read(source, needed).iter_slices(rows)
+
+
+def sample(source: Source, rows: int, seed: int) -> tuple[Any, int]:
+    """Return random rows of a table in their order, and how many the table has.
+
+    CSV in UTF-8 and Parquet are streamed twice, so that only these rows are held in memory.
+
+    Raises
+    ------
+    UserError
+        As :func:`read`.
+    """
+    total = sum(frame.height for frame in batches(source, _BLOCK))
+    if total <= rows:
+        return read(source), total
+    chosen = np.sort(np.random.default_rng(seed).choice(total, rows, replace=False))
+    parts, first = [], 0
+    for frame in batches(source, _BLOCK):
+        start, stop = np.searchsorted(chosen, [first, first + frame.height])
+        parts.append(frame[chosen[start:stop] - first])
+        first += frame.height
+    return pl.concat(parts), total
 
 
 def _malformed(source: Source, error: Exception) -> UserError:

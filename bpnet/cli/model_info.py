@@ -8,6 +8,7 @@ from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output, number
 from bpnet.cli.results import Measured, rows_of
+from bpnet.diagnosis.report import Diagnosis, diagnose
 
 
 def info(path: str, as_json: bool) -> int:
@@ -64,6 +65,11 @@ def _head(path: str, loaded: Loaded) -> list[tuple[str, str]]:
     return rows
 
 
+def described(found: Diagnosis) -> dict[str, Any]:
+    """Return a diagnosis as the record of a model holds it."""
+    return {"name": found.name, "text": str(found)}
+
+
 def diagnosis(path: str, as_json: bool) -> int:
     """Print what was wrong with a model's training; the exit status is 1 if something was.
 
@@ -74,9 +80,12 @@ def diagnosis(path: str, as_json: bool) -> int:
     """
     output, loaded = Output(as_json), read(path)
     found = loaded.record.get("diagnosis")
+    history: Any = getattr(loaded.model, "history_", None)
+    if found is None and getattr(history, "facts", None) is not None:
+        found = described(diagnose(history))
     if not isinstance(found, dict):
         command = loaded.record.get("command")
-        how = f"{command} --diagnose" if command else (
+        how = command.replace(" --no-diagnose", "") if command else (
             "in Python, pass callbacks=[bpnet.GradientFlow()], and the history to "
             "bpnet.diagnose"
         )  # fmt: skip

@@ -78,10 +78,7 @@ def evaluate(options: Options, target: str | None) -> int:
             f"bpnet.load({options.model!r}).evaluate(X, y)"
         )
     source = data_files.source_of(options.data, options.separator, options.encoding)
-    frame = data_files.read(source, tuple(loaded.features))
-    if name not in frame.columns:
-        raise UserError(f"the table has no column {name!r} with the targets; pass --target")
-    predictions, n_without = _of_known(loaded, frame, name)
+    predictions, n_without = _of_table(loaded, source, name)
     if n_without:
         output.note(f"note: rows without a target, which are left out: {n_without:,}")
     results = measured(predictions)
@@ -91,41 +88,57 @@ def evaluate(options: Options, target: str | None) -> int:
     return 0
 
 
-def _of_known(loaded: Loaded, frame: Any, name: str) -> tuple[Predictions, int]:
+def _of_table(loaded: Loaded, source: data_files.Source, name: str) -> tuple[Predictions, int]:
     """Return the predictions of the rows with a target, and the number of others."""
-    model = loaded.model
-    if not loaded.is_classifier:
-        values = column_of(frame[name], "number").values
-        is_known = values.is_not_null()
-        y = values.filter(is_known).to_numpy()
-        _check_some(len(y), name)
-        X = loaded.table(frame.filter(is_known))
-        constant = float(loaded.record.get("constant", np.mean(y)))
-        return Predictions(y, np.ravel(loaded.predict(X)), constant, None), frame.height - len(
-            y
-        )
-    labels = model.classes_.tolist()
-    kind = "number" if model.classes_.dtype.kind in "iuf" else "text"
+    n_rows, targets, outputs = 0, [], []
+    for frame in data_files.batches(source, CHUNK, tuple(loaded.features)):
+        if name not in frame.columns:
+            raise UserError(f"the table has no column {name!r} with the targets; pass --target")
+        of_part = _classes if loaded.is_classifier else _numbers
+        y, is_known = of_part(loaded, frame[name], n_rows)
+        if len(y):
+            X = loaded.table(frame, n_rows).filter(is_known)
+            outputs.append(loaded.probabilities(X) if loaded.is_classifier
+                           else np.ravel(loaded.predict(X)))  # fmt: skip
+            targets.append(y)
+        n_rows += frame.height
+    if not n_rows:
+        raise UserError(f"{source.path!r} has no row below its column names")
+    if not targets:
+        raise UserError(f"column {name!r} is empty, so there is nothing to compare with")
+    y = np.concatenate(targets)
+    labels = loaded.model.classes_.tolist() if loaded.is_classifier else None
+    constant = loaded.record.get("constant")
+    if constant is None:
+        shares = None if labels is None else np.bincount(y, minlength=len(labels)) / len(y)
+        constant = np.mean(y) if shares is None else shares
+    found = Predictions(y, np.concatenate(outputs), np.asarray(constant), labels)
+    return found, n_rows - len(y)
+
+
+def _numbers(loaded: Loaded, series: Any, first_row: int) -> tuple[Any, Any]:
+    """Return the targets of a regression that are known, and where."""
+    values = column_of(series, "number", first_row).values
+    is_known = values.is_not_null()
+    return values.filter(is_known).to_numpy(), is_known
+
+
+def _classes(loaded: Loaded, series: Any, first_row: int) -> tuple[Any, Any]:
+    """Return the codes of the classes that are known, and where."""
+    classes = loaded.model.classes_
+    labels = classes.tolist()
+    kind = "number" if classes.dtype.kind in "iuf" else "text"
     kind = "bool" if set(labels) <= set(TRUTH) else kind
-    column = column_of(frame[name], kind)
+    column = column_of(series, kind, first_row)
     codes = {label: code for code, label in enumerate(labels)}
     found = np.array([codes.get(value, -1) for value in column.values.to_list()])
     unknown = column.values.filter((found < 0) & column.values.is_not_null().to_numpy())
     if len(unknown):
         raise UserError(
-            f"column {name!r} has the class {unknown[0]!r}, which the model does not know; it "
-            f"has {', '.join(map(repr, labels[:8]))}"
+            f"column {series.name!r} has the class {unknown[0]!r}, which the model does not "
+            f"know; it has {', '.join(map(repr, labels[:8]))}"
         )
-    y = found[found >= 0]
-    _check_some(len(y), name)
-    p = loaded.probabilities(loaded.table(frame.filter(found >= 0)))
-    shares = loaded.record.get("constant", np.bincount(y, minlength=len(labels)) / len(y))
-    return Predictions(y, p, np.asarray(shares), labels), frame.height - len(y)
-
-
-def _check_some(n_rows: int, name: str) -> None:
-    if not n_rows:
-        raise UserError(f"column {name!r} is empty, so there is nothing to compare with")
+    return found[found >= 0], pl.Series(found >= 0)
 
 
 # --- predicting in parts ----------------------------------------------------------------------

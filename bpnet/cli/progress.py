@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +20,14 @@ _PAUSE = 10.0
 class ProgressLine(Callback):
     """Epoch, loss, validation metric, rows per second and time left.
 
-    On a terminal it is one line that changes; elsewhere a line now and then.
+    On a terminal it is one line that changes; elsewhere a line now and then. It begins before
+    training, with what an estimator does first: preprocessing, and trial epochs that tell how
+    many there is time for.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds that training may take; 0 is no limit.
 
     Attributes
     ----------
@@ -31,44 +38,53 @@ class ProgressLine(Callback):
     adds: Mapping[str, str | None] = {}
     main_only = True
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float = 0.0) -> None:
+        self.limit = limit
         self._progress: Any = None
         self.planned = 0
 
-    def on_train_begin(self, training: Training) -> None:
+    def __enter__(self) -> Self:
         """Show the line."""
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._progress = Progress(
+                TextColumn("{task.fields[epoch]}"),
+                BarColumn(20),
+                TextColumn("{task.description}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            epoch = f"preparing, of {self.limit:g} s" if self.limit else "preparing"
+            self._task = self._progress.add_task("", total=None, epoch=epoch)
+            self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove it."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def on_train_begin(self, training: Training) -> None:
+        """Count epochs from now on."""
         self.planned = training.epochs
         self._start = self._said = time.perf_counter()
-        if sys.stderr is None or not sys.stderr.isatty():
-            return
-        self._progress = Progress(
-            TextColumn("epoch {task.completed}/{task.total}"),
-            BarColumn(20),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=training.epochs)
-        self._progress.start()
+        if self._progress is not None:
+            self._progress.reset(
+                self._task, total=training.epochs, epoch=f"epoch 0/{training.epochs}"
+            )
 
     def on_epoch_end(self, training: Training) -> None:
         """Update it."""
         now = time.perf_counter()
         text = described(training, now - self._start)
         if self._progress is not None:
-            self._progress.update(self._task, advance=1, description=text)
+            epoch = f"epoch {training.epoch}/{training.epochs}"
+            self._progress.update(self._task, advance=1, description=text, epoch=epoch)
         elif now - self._said >= _PAUSE:
             self._said = now
             left = (now - self._start) / training.epoch * (training.epochs - training.epoch)
             complain(f"epoch {training.epoch}/{training.epochs}: {text}, {left:.0f} s left")
-
-    def teardown(self, training: Training) -> None:
-        """Remove it."""
-        super().teardown(training)
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
 
 def described(training: Training, seconds: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from bpnet.cli.plan import Choices, Plan
 from bpnet.cli.results import Measured, Predictions
 from bpnet.cli.split import Split
+from bpnet.diagnosis.report import Diagnosis
 
 
 class Options(NamedTuple):
@@ -16,6 +17,7 @@ class Options(NamedTuple):
     choices: Choices
     separator: str | None
     encoding: str | None
+    sample: int | None
     test_size: float
     preset: str
     epochs: int
@@ -46,6 +48,8 @@ class Run(NamedTuple):
         Of the test rows.
     results : list of Measured
         Its metrics.
+    diagnosis : Diagnosis or None
+        Of the training, if gradients were recorded.
     record : dict
         What the model file says about all that.
     """
@@ -56,4 +60,5 @@ class Run(NamedTuple):
     model: Any
     predictions: Predictions
     results: list[Measured]
+    diagnosis: Diagnosis | None
     record: dict[str, Any]

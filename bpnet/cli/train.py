@@ -14,6 +14,8 @@ import numpy as np
 from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
 from bpnet.cli.failures import CommandError, UserError
+from bpnet.cli.memory import check_categories, check_memory
+from bpnet.cli.model_info import described
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
 from bpnet.cli.processes import connected, prepared, speaking
@@ -24,7 +26,7 @@ from bpnet.cli.split import Split, split_of
 from bpnet.cli.surroundings import environment
 from bpnet.common.streams import one_line
 from bpnet.diagnosis.gradient_flow import GradientFlow
-from bpnet.diagnosis.report import diagnose
+from bpnet.diagnosis.report import Diagnosis, diagnose
 from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.serialization import safetensors_file
@@ -52,14 +54,17 @@ def train(options: Options) -> int:
 
 def _train(options: Options, group: Communicator, output: Output) -> int:
     plan, split, folder = prepared(group, lambda: _planned(options, group, output))
-    line = ProgressLine()
+    line = ProgressLine(options.time_limit)
     model, seconds = _fitted(options, plan, split, group, line, output)
     if not group.is_main:  # it has the same model
         return 0
     predictions = predicted(model, plan, split)
     results = measured(predictions, options.seed)
-    record = _record(options, plan, split, model, predictions, results, line, seconds)
-    run = Run(options, plan, split, model, predictions, results, record)
+    diagnosis = diagnose(model.history_) if options.diagnose else None
+    record = _record(
+        options, plan, split, model, predictions, results, diagnosis, line, seconds
+    )
+    run = Run(options, plan, split, model, predictions, results, diagnosis, record)
     return _finished(run, folder, output)
 
 
@@ -68,12 +73,13 @@ def _planned(options: Options, group: Communicator, output: Output) -> tuple[Pla
     backend = get_backend(options.backend)
     source = data_files.source_of(options.data, options.separator, options.encoding)
     folder = _folder(options)
-    frame = data_files.read(source)
+    frame, total = _read(source, options)
     plan = plan_of(frame, options.choices)
+    check_categories(plan, options.preset)
     split = split_of(plan, options.test_size, options.seed)
     if group.is_main:
         _make(folder)
-    output.table(_described(options, frame, plan, split, backend.spec, folder))
+    output.table(_described(options, frame, total, plan, split, backend.spec, folder))
     for note in plan.notes:
         output.note(f"note: {note}")
     return plan, split, folder
@@ -95,6 +101,7 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
         [
             ("trained", f"{history.epochs} of {trained['planned_epochs']} epochs in "
              f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{stopped}"),
+            *_diagnosed(run),
             ("model", str(folder / MODEL)),
             ("report", str(folder / REPORT)),
         ]
@@ -106,6 +113,14 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
         output.note("bpnet train: interrupted; the best epoch so far was saved")
         return 130
     return 0
+
+
+def _diagnosed(run: Run) -> list[tuple[str, str]]:
+    """Return the row that names the failures of training."""
+    if run.diagnosis is None:
+        return []
+    names = ", ".join(dict.fromkeys(one.name for one in run.diagnosis.findings))
+    return [("diagnosis", f"{names} (see the report)" if names else "healthy")]
 
 
 def _advice(run: Run) -> list[str]:
@@ -157,8 +172,23 @@ def _make(folder: Path) -> None:
         ) from None
 
 
+def _read(source: data_files.Source, options: Options) -> tuple[Any, int]:
+    """Return the table to learn from, and the number of rows in the file."""
+    if options.sample is None:
+        check_memory(source)
+        frame = data_files.read(source)
+        return frame, frame.height
+    return data_files.sample(source, options.sample, options.seed)
+
+
 def _described(
-    options: Options, frame: Any, plan: Plan, split: Split, backend: str, folder: Path
+    options: Options,
+    frame: Any,
+    total: int,
+    plan: Plan,
+    split: Split,
+    backend: str,
+    folder: Path,
 ) -> list[tuple[str, str]]:
     """Return the plan in words."""
     n_text = sum(column.kind != "number" for column in plan.features)
@@ -168,8 +198,9 @@ def _described(
     what = f"{len(np.unique(plan.y))} classes" if plan.task == "classification" else "numbers"
     n_validation = _n_validation(split)
     limit = f" or {options.time_limit:g} s" if options.time_limit else ""
+    drawn = f"{frame.height:,} of " if frame.height < total else ""
     rows = [
-        ("data", f"{options.data}: {frame.height:,} rows, {frame.width} columns"),
+        ("data", f"{options.data}: {drawn}{total:,} rows, {frame.width} columns"),
         ("target", f"{plan.target}: {plan.task} of {what}, as {plan.why} (see --task)"),
         ("columns", f"{len(plan.features)}: {kinds}"),
         ("numbers", _NUMBERS),
@@ -217,7 +248,7 @@ def _fitted(
     start = time.perf_counter()
     rows = split.training
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, line:
             warnings.simplefilter("always")
             model.fit(plan.table[rows], plan.y[rows])
     except MemoryError as error:
@@ -251,7 +282,8 @@ def predicted(model: Any, plan: Plan, split: Split) -> Predictions:
 
 def _record(
     options: Options, plan: Plan, split: Split, model: Any, predictions: Predictions,
-    results: list[Measured], line: ProgressLine, seconds: float,
+    results: list[Measured], diagnosis: Diagnosis | None, line: ProgressLine,
+    seconds: float,
 ) -> dict[str, Any]:  # fmt: skip
     history, n_validation = model.history_, _n_validation(split)
     return {
@@ -275,16 +307,11 @@ def _record(
             "parameters": model.network_.n_parameters,
         },
         "test": [one._asdict() for one in results],
-        "diagnosis": _diagnosis(history) if options.diagnose else None,
+        "diagnosis": diagnosis and described(diagnosis),
         "command": reproduction(options, line.planned),
         "environment": environment(options.backend),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
-
-
-def _diagnosis(history: Any) -> dict[str, Any]:
-    found = diagnose(history)
-    return {"name": found.name, "text": str(found)}
 
 
 def reproduction(options: Options, planned: int) -> str:
@@ -301,7 +328,9 @@ def reproduction(options: Options, planned: int) -> str:
     for name in ("separator", "encoding", "backend"):
         if getattr(options, name) is not None:
             words += [f"--{name}", getattr(options, name)]
+    words += [] if options.sample is None else ["--sample", str(options.sample)]
     words += ["--test-size", f"{options.test_size:g}", "--preset", options.preset]
     words += ["--epochs", str(planned), "--time-limit", "0", "--seed", str(options.seed)]
     words += ["--early-stopping"] if options.early_stopping else []
+    words += [] if options.diagnose else ["--no-diagnose"]
     return shlex.join(words)

@@ -58,7 +58,7 @@ class PiecewiseLoader(DatasetLoader):
         batches = self.n_batches
         bytes_per_batch = self.data.nbytes * self.batch_size / self.n_rows
         if self.data.is_sparse:
-            batches = _batches_of(PIECE, bytes_per_batch, batches)
+            batches = batches_of(PIECE, bytes_per_batch, batches)
         while batches > 1 and not backend.fits(int(batches * bytes_per_batch)):
             batches = -(-batches // 2)
         return batches * self.batch_size
@@ -88,7 +88,7 @@ class BufferedLoader(DatasetLoader):
     def _allocate(self, backend: Backend) -> None:
         """Make the buffers, and arrays of the backend that share their memory."""
         data, rows = self.data, self.batch_size
-        rows *= _batches_of(PIECE, data.nbytes * rows / data.n_rows, self.n_batches)
+        rows *= batches_of(PIECE, data.nbytes * rows / data.n_rows, self.n_batches)
         self._buffers = tuple(
             None if a is None else np.empty((rows, *a.shape[1:]), a.dtype) for a in data[:3]
         )
@@ -121,7 +121,7 @@ def loader_for(
     return kind(data.to_host(), batch_size, order, seed, drop_last)
 
 
-def _batches_of(nbytes: int, bytes_per_batch: float, n_batches: int) -> int:
+def batches_of(nbytes: int, bytes_per_batch: float, n_batches: int) -> int:
     """Return how many batches make up about so many bytes, without a remainder if possible.
 
     A last piece of fewer batches takes the step another trace.

@@ -45,7 +45,7 @@ class CheckedLoader(Loader):
         self, loader: Loader, check: Check, feature_names: tuple[str, ...] | None = None
     ) -> None:
         self.loader, self.check, self.feature_names = loader, check, feature_names
-        self.name = f"the loader {type(loader).__name__}"
+        self.name = loader._described
         kind = type(loader)
         if kind.batches is Loader.batches and kind.pieces is Loader.pieces:
             raise ComponentError(f"{self.name} must define batches(epoch)")
@@ -175,7 +175,7 @@ class CheckedLoader(Loader):
     def _refuse_numbers(self, got: str) -> None:
         raise ComponentError(
             f"{self.name} must yield {self.n_batches} batches with {self.n_rows} examples in "
-            f"each epoch, as given in __init__; got {got} in epoch {self._epoch}"
+            f"each epoch, {self.loader._announced}; got {got} in epoch {self._epoch}"
         )
 
     def _order_on(self, backend: Backend, rows: int) -> Array | None:

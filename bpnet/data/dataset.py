@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +116,10 @@ class Dataset(NamedTuple):
             step = max(1, _BLOCK // (8 * math.prod(array.shape[1:])))
             for start in range(0, self.n_rows, step):
                 yield slice(start, min(start + step, self.n_rows))
+
+    def parts(self, rows: int) -> Generator[Dataset, None, None]:
+        """Yield these examples, as a stream yields its own in parts of such a multiple."""
+        yield self
 
     def arrays_on(
         self, backend: Backend, rows: slice | None = None

@@ -145,6 +145,15 @@ def take(X: Any, indices: Any) -> Any:
     return X.take(indices) if isinstance(X, Deferred) else X[indices]
 
 
+def copied_if_mapped(array: Any, rows: slice) -> Any:
+    """Return rows of a host array; of a memory map a copy, after which its pages are free."""
+    if (mapped := _map_of(array)) is None:
+        return array[rows]
+    copy = np.array(array[rows])
+    mapped.madvise(mmap.MADV_DONTNEED)
+    return copy
+
+
 def read(X: Any, rows: Any, out: Any) -> None:
     """Write rows of deferred features or of a sparse matrix into an array in C order."""
     if isinstance(X, Deferred):

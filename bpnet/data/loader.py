@@ -128,6 +128,7 @@ class Loader:
     """
 
     _epoch = 0
+    _announced = "as given in __init__"
 
     def __init__(
         self,
@@ -178,7 +179,7 @@ class Loader:
         until the epoch ends.
         """
         raise NotImplementedError(
-            f"the loader {type(self).__name__} must define batches(epoch), or else both pieces "
+            f"{self._described} must define batches(epoch), or else both pieces "
             f"and sample, which use it"
         )
 
@@ -225,19 +226,24 @@ class Loader:
         digest = hashlib.sha256(json.dumps(numbers).encode()).hexdigest()
         return [self.n_rows, self.n_inputs, digest]
 
+    @property
+    def _described(self) -> str:
+        """How errors name the loader."""
+        return f"the loader {type(self).__name__}"
+
     def _batches(self, epoch: int) -> Iterator[tuple[Any, ...]]:
         """Yield the batches of an epoch, which must be tuples of two or three."""
         batches = self.batches(epoch)
         if not isinstance(batches, Iterable):
             raise ComponentError(
-                f"batches(epoch) of the loader {type(self).__name__} must yield batches; got "
+                f"batches(epoch) of {self._described} must yield batches; got "
                 f"{kind_of(batches)}. Is a yield missing?"
             )
         for number, batch in enumerate(batches):
             if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
                 parts = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
                 raise ComponentError(
-                    f"the loader {type(self).__name__} must yield (X, y) or (X, y, weights); "
+                    f"{self._described} must yield (X, y) or (X, y, weights); "
                     f"got {kind_of(batch)}{parts} as batch {number} in epoch {epoch} (both "
                     f"from 0)"
                 )

@@ -17,7 +17,7 @@ import numpy as np
 from bpnet.data.dataset import Dataset
 from bpnet.diagnosis import simple_models
 from bpnet.diagnosis.simple_models import constant_loss, logits
-from bpnet.layers import Dense, trained_parameters
+from bpnet.layers import Dense, Embedding, PeriodicEmbedding, trained_parameters
 from bpnet.losses import Loss, Quantile
 from bpnet.model.parameters import has_weights
 from bpnet.training.loop import Training
@@ -47,7 +47,8 @@ class DataProfile(NamedTuple):
     start : dict of str to float
         The metrics of :mod:`bpnet.diagnosis.gradient_flow`.
     feature_rms, feature_rms_of : float, int
-        Largest root mean square of a feature, and the index of that feature.
+        Largest root mean square of a feature, and the index of that feature; codes of an
+        :class:`bpnet.Embedding` count in neither this nor the range. NaN if all are codes.
     feature_range : float
         Largest over smallest maximum deviation of a feature from its mean, over the features
         that are not constant.
@@ -129,7 +130,7 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
         baseline_loss=baseline_loss(kind, sample.y, sample.w, n_outputs),
         best_loss=best_loss(kind, sample.y, sample.w, n_outputs),
         start=start,
-        **_scale(X),
+        **_scale(X, _codes(training)),
         **useless,
         class_shares=class_shares(kind, every_y, every_w, n_outputs),
         target_rms=_rms(every_y) if kind.targets == "real" else math.nan,
@@ -140,12 +141,18 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
     )
 
 
+def in_memory(examples: Any) -> Dataset:
+    """Return a Dataset; of a stream, its first examples."""
+    return examples if isinstance(examples, Dataset) else examples.sample(ROWS)
+
+
 def _held_out_loss(training: Training, sample: Dataset) -> float:
     """Return the loss of the training examples' best constant on the validation examples."""
     if training.validation is None:
         return math.nan
     kind, n_outputs = training.network.loss, training.network.n_outputs
-    y, w = (_to_host(training.validation, a) for a in training.validation[1:3])
+    held_out = in_memory(training.validation)
+    y, w = (_to_host(held_out, a) for a in held_out[1:3])
     losses = (
         (constant_loss(kind, sample.y, sample.w, z), z)
         for z in _constants(kind, sample.y, sample.w, n_outputs)
@@ -167,7 +174,8 @@ def _signals(
         }
     signal, noise = simple_models.neighbor_signal(X[:few], T[:few])
     reach = simple_models.within_reach(kind, X, T, sample.y, sample.w)
-    if (held_out := training.validation) is not None:
+    if training.validation is not None:
+        held_out = in_memory(training.validation)
         rows = np.linspace(0, held_out.n_rows - 1, min(ROWS, held_out.n_rows)).astype(np.int64)
         other = held_out.take(rows).to_host()
         X = np.vstack([X, np.delete(_dense(other.X), repeated, axis=1)])
@@ -243,14 +251,28 @@ def _rms(y: Any) -> float:
     return float(np.sqrt(np.mean(np.square(y, dtype=np.float64))))
 
 
-def _scale(X: Any) -> dict[str, Any]:
+def _codes(training: Training) -> list[int]:
+    """Return the features that are codes of categories, whose size says nothing."""
+    for layer in training.network.layers:
+        if isinstance(layer, Embedding):
+            return [column for column, _ in layer.sizes]
+        if not isinstance(layer, PeriodicEmbedding):  # which keeps the columns in their places
+            break
+    return []
+
+
+def _scale(X: Any, codes: Sequence[int]) -> dict[str, Any]:
     """Return the largest feature RMS, and the ratio of ranges of non-constant features."""
+    numbers = np.delete(np.arange(X.shape[1]), codes)
+    if not len(numbers):
+        return {"feature_rms": math.nan, "feature_rms_of": 0, "feature_range": 1.0}
+    X = X[:, numbers]
     rms = np.sqrt(np.mean(X * X, axis=0))
     reach = np.max(np.abs(X - X.mean(axis=0)), axis=0)
     reach = reach[np.ptp(X, axis=0) > 0.0]
     return {
         "feature_rms": float(rms.max()),
-        "feature_rms_of": int(rms.argmax()),
+        "feature_rms_of": int(numbers[rms.argmax()]),
         "feature_range": float(reach.max() / reach.min()) if reach.size else 1.0,
     }
 

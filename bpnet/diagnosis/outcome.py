@@ -8,7 +8,7 @@ import numpy as np
 
 from bpnet.backprop import penalty
 from bpnet.data.dataset import Dataset
-from bpnet.diagnosis.data_profile import DataProfile
+from bpnet.diagnosis.data_profile import DataProfile, in_memory
 from bpnet.metrics.classification import Accuracy
 from bpnet.training.loop import Training
 
@@ -35,7 +35,8 @@ def outcome(training: Training, facts: DataProfile) -> dict[str, float]:
 
 def _recall(training: Training, sample: Dataset, rare: int) -> dict[str, float]:
     """Measure the recall of a class, of held-out examples if there are enough."""
-    data, held_out = training.data, training.validation
+    data = training.data
+    held_out = training.validation and in_memory(training.validation)
     seen = data if isinstance(data, Dataset) else sample
     rows = _rows_of(seen, rare)
     if held_out is not None and len(found := _rows_of(held_out, rare)) >= FEW:

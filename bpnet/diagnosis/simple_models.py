@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from bpnet.losses import Loss, mean_loss
@@ -43,13 +42,13 @@ def standardized(X: Any) -> Any:
 def constant_loss(kind: Loss, y: Any, w: Any, z: Any) -> float:
     """Return the mean loss for the logits z, (n_L,) or one row per example."""
     y = y if y.ndim == 1 else np.asarray(y, np.float64)
-    values = kind.value(xp, y, np.broadcast_to(z, (len(y), z.shape[-1])))
-    return float(mean_loss(xp, values, w))
+    values = kind.value(np, y, np.broadcast_to(z, (len(y), z.shape[-1])))
+    return float(mean_loss(np, values, w))
 
 
 def logits(kind: Loss, expected: Any) -> Any:
     """Return the logits that predict these targets, finite even where 0 or 1 is certain."""
-    expected = kind.best_predictions(xp, expected)
+    expected = kind.best_predictions(np, expected)
     if kind.targets == "real":
         return expected
     log = np.log(np.maximum(expected, _TINY))
@@ -106,7 +105,7 @@ def _held_out_predictions(Z: Any, T: Any) -> Iterator[Any]:
 def _candidates(kind: Loss, predicted: Any, T: Any) -> Iterator[Any]:
     """Yield logits for predicted targets: for classes, with more or less confidence."""
     if kind.targets == "real":
-        yield kind.best_predictions(xp, predicted)
+        yield kind.best_predictions(np, predicted)
         return
     mean = T.mean(axis=0)
     if kind.targets == "counts":

@@ -57,7 +57,7 @@ THRESHOLDS: dict[str, Threshold] = {
         "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
     ),
     "power": Threshold(
-        2.5,
+        2.0,
         "standard deviations by which a weak signal must be expected to show, to conclude from "
         "its absence that there is none",
         "Cohen 1988, Statistical Power Analysis; " + _OURS,
@@ -81,8 +81,9 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "useless_share": Threshold(
-        0.5,
-        "share of useless features in the mean square of X that outweighs the others",
+        0.6,
+        "share of useless features in the mean square of X that outweighs the others; a copy "
+        "of every feature has 0.5",
         _OURS,
     ),
     "target_rms_low": Threshold(
@@ -194,7 +195,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "harm": Threshold(
-        0.05,
+        0.06,
         "the same for failures of data and initial weights, which are plain to see",
         _OURS,
     ),

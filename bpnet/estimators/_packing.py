@@ -161,10 +161,15 @@ def _random_state(value: np.random.RandomState) -> Any:
 
 
 def _history(value: History) -> Any:
-    return {
+    parts = {
         "metrics": value.history, "stopped": value.stopped, "best_epoch": value.best_epoch,
         "seconds": float(value.seconds),
     }  # fmt: skip
+    if value.facts is None:
+        return parts
+    from bpnet.diagnosis.profile_file import described
+
+    return parts | {"facts": described(value.facts)}
 
 
 def _network(network: Network, tensors: Tensors, name: str) -> Plain:
@@ -272,7 +277,9 @@ def _unpacked_random_state(
     return found
 
 
-def _unpacked_history(metrics: Any, stopped: Any, best_epoch: Any, seconds: Any) -> History:
+def _unpacked_history(
+    metrics: Any, stopped: Any, best_epoch: Any, seconds: Any, facts: Any = None
+) -> History:
     history = History()
     for name, values in metrics.items():
         if not isinstance(values, list) or not all(type(value) is float for value in values):
@@ -283,6 +290,10 @@ def _unpacked_history(metrics: Any, stopped: Any, best_epoch: Any, seconds: Any)
     if best_epoch is not None:
         history.best_epoch = check_integer("best_epoch", best_epoch, 1)
     history.seconds = check_number("seconds", seconds, 0.0)
+    if facts is not None:
+        from bpnet.diagnosis.profile_file import profile_from
+
+        history.facts = profile_from(facts)
     return history
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,9 +29,12 @@ from bpnet.common.deprecation import renamed_property
 from bpnet.common.keywords import explains_keywords
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
+from bpnet.data.streams.checked import CheckedStream
+from bpnet.data.streams.recognize import as_source
 from bpnet.data.validation import check_data, check_features, plain_features
 from bpnet.layers import Layer
 from bpnet.losses import Loss
+from bpnet.model.blockwise import infer_blocks, inputs_stream, sums_over
 from bpnet.model.compiled import Compiling
 from bpnet.model.description import FROZEN
 from bpnet.model.feature_names import FeatureNames
@@ -238,7 +242,9 @@ class Model(FeatureNames, Compiling):
         """Return the parameters on a backend; build the network for X if necessary."""
         return self.parameters_for(backend, int(X.shape[1]))
 
-    def parameters_to_predict(self, backend: Backend, X: Array, stacklevel: int) -> Parameters:
+    def parameters_to_predict(
+        self, backend: Backend, n_inputs: int, stacklevel: int
+    ) -> Parameters:
         """Return the parameters on a backend; warn if they must be drawn first."""
         if (placement := self._weights.placement) is not None:
             return placement.moved(backend).parameters
@@ -247,7 +253,7 @@ class Model(FeatureNames, Compiling):
             "weights. Call fit first; to use initial weights on purpose, call build(n_inputs)",
             stacklevel=stacklevel,
         )
-        return self.parameters_on(backend, X)
+        return self.parameters_for(backend, n_inputs)
 
     def parameters_for(self, backend: Backend, n_inputs: int) -> Parameters:
         """Return the parameters on a backend; build the network if necessary."""
@@ -307,7 +313,7 @@ class Model(FeatureNames, Compiling):
         self,
         backend: Backend,
         parameters: Parameters,
-        data: Dataset,
+        data: Dataset | CheckedStream,
         metrics: Mapping[str, Metric],
     ) -> dict[str, float]:
         """Return loss and metrics of validated examples, summed in blocks on the device.
@@ -322,22 +328,17 @@ class Model(FeatureNames, Compiling):
             lambda: Evaluation(backend, self.spec, self.loss, chosen),
             chosen,
         )
-        shape = data.X.shape
         data, factor = data.with_moderate_weights()
         with (
             backend.activate(),
-            explained(backend, lambda: self._needs(*map(int, shape[::-1]))),
+            explained(backend, lambda: self._needs(data.n_inputs, data.n_rows)),
         ):
-            totals, logits = None, []
-            for rows in inference.row_blocks(data.n_rows, data.is_sparse):
-                part, z = compute(parameters, *data.arrays_on(backend, rows))
-                totals = part if totals is None else totals + part
-                logits.append(z)
+            totals, *rows = sums_over(compute, data, backend, parameters)
             sums = backend.to_numpy(totals).astype("float64")
             total_weight, total_loss = float(sums[0]), float(sums[1])
             total = total_weight / factor
             penalty = float(backprop.penalty(backend.xp, self.spec, parameters, total))
-            results = compute.results(sums, logits, data.y, data.w)
+            results = compute.results(sums, *rows)
         return {"loss": total_loss / total_weight + penalty} | dict(
             zip(metrics, results, strict=True)
         )
@@ -345,9 +346,14 @@ class Model(FeatureNames, Compiling):
     def _infer(
         self, function: Callable[..., Any], X: Any, backend: str | Backend | None
     ) -> Array:
-        X, owner = self.check_inputs(X)
+        if (source := as_source(X)) is None:
+            X, owner = self.check_inputs(X)
+        else:
+            X, owner = inputs_stream(self, source), None
         backend = self.choose_backend(backend, owner)
-        parameters = self.parameters_to_predict(backend, X, stacklevel=5)
+        parameters = self.parameters_to_predict(backend, int(X.shape[1]), stacklevel=5)
+        if source is not None:
+            return infer_blocks(functools.partial(self.infer, function), X, backend, parameters)
         return self.infer(function, X, owner, backend, parameters)
 
     def infer(

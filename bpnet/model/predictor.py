@@ -10,6 +10,9 @@ from bpnet.backend import Backend
 from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.keywords import methods_explain_keywords
+from bpnet.data.dataset import Dataset
+from bpnet.data.streams.recognize import as_source
+from bpnet.model.blockwise import examples_stream
 from bpnet.model.model import Model
 
 if TYPE_CHECKING:  # imported when they are used, to keep `import bpnet` light
@@ -26,8 +29,8 @@ class Predictor(Model):
 
         Parameters
         ----------
-        X : array (m, n_0)
-            Finite features.
+        X : array (m, n_0), stream, or iterable of batches
+            Finite features; all but an array are read block by block, without targets.
         backend : str, Backend or None
             Where to compute; None as described above.
 
@@ -71,13 +74,16 @@ class Predictor(Model):
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         metrics: str | Metric | Iterable[str | Metric] | None = None,
         backend: str | Backend | None = None,
     ) -> dict[str, float]:
         """Evaluate the network on labeled examples; dropout is inactive.
+
+        A stream in the place of X includes the targets and weights (:mod:`bpnet.streams`), and
+        so does an iterable of batches. They are evaluated block by block.
 
         `metrics` are names or instances of :mod:`bpnet.metrics`, refused if they do not suit
         the loss. None is "accuracy" for classification, the weighted fraction of examples with
@@ -88,10 +94,17 @@ class Predictor(Model):
         dict of str to float
             "loss", the weighted mean with penalties that training minimizes, and the metrics.
         """
-        data = self.check_data(X, y, sample_weight)
+        source = as_source(X, y, sample_weight)
+        data = (
+            self.check_data(X, y, sample_weight)
+            if source is None
+            else examples_stream(self, source)
+        )
         backend = self.choose_backend(backend, data.owner)
-        checked = self.check_metrics(metrics, lambda: data.y, backend)
-        parameters = self.parameters_to_predict(backend, data.X, stacklevel=4)
+        checked = self.check_metrics(
+            metrics, lambda: data.y if isinstance(data, Dataset) else data.sample(2).y, backend
+        )
+        parameters = self.parameters_to_predict(backend, data.n_inputs, stacklevel=4)
         return self.evaluate_data(backend, parameters, data, checked)
 
     def loss_and_gradients(

@@ -6,15 +6,20 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bpnet.common.checks import kind_of
+from bpnet.common.checks import check_integer, kind_of
 from bpnet.data.checked_loader import CheckedLoader
 from bpnet.data.dataset import Dataset
 from bpnet.data.frames import column_names
 from bpnet.data.loader import Loader
+from bpnet.data.streams.batches import Batches, BatchesLoader
+from bpnet.data.streams.loader import StreamLoader
+from bpnet.data.streams.recognize import as_source
+from bpnet.data.streams.source import Source
 from bpnet.data.validation import check_data
+from bpnet.model.blockwise import examples_stream
 from bpnet.model.model import Model
 from bpnet.training.loop import Callback, Training
-from bpnet.training.validation_split import hold_out, validation_examples
+from bpnet.training.validation_split import hold_out, names_of, validation_examples
 
 # What else a loader determines: the defaults of fit, and why others cannot be passed.
 _DEFAULTS: dict[str, tuple[Any, str]] = {
@@ -31,12 +36,19 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 
 
 class NamesFeatures(Callback):
-    """Lets the network remember the names of the features, those too that batches bring."""
+    """Lets the network remember the names of the features, those too that batches bring.
+
+    At the end, it closes what reads the batches.
+    """
 
     adds: Mapping[str, str | None] = {}
 
-    def __init__(self, known: Callable[[], tuple[str, ...] | None]) -> None:
-        self.known = known
+    def __init__(
+        self,
+        known: Callable[[], tuple[str, ...] | None],
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.known, self.close = known, close
 
     def on_train_begin(self, training: Training) -> None:
         """Remember the names."""
@@ -46,6 +58,12 @@ class NamesFeatures(Callback):
         """Remember the names."""
         training.network.remember_names(self.known())
 
+    def teardown(self, training: Training) -> None:
+        """End the thread that reads ahead, if there is one."""
+        if self.close is not None:
+            self.close()
+        super().teardown(training)
+
 
 def examples_of(
     network: Model,
@@ -54,8 +72,10 @@ def examples_of(
     validation_data: tuple[Any, ...] | None,
     feature_names: tuple[str, ...] | None = None,
     **given: Any,
-) -> tuple[Dataset | Loader, Dataset | None, Callback]:
+) -> tuple[Dataset | Loader, Any, Callback]:
     """Return the checked training examples, or their loader, and the validation examples.
+
+    The latter are a Dataset, a CheckedStream, which takes its place, or None.
 
     The callback stores the names of their features in the network.
 
@@ -74,6 +94,11 @@ def examples_of(
         If one is invalid, or passed although a loader determines it.
     """
     names = feature_names or network.feature_names
+    source = None if isinstance(X, Loader) else as_source(X, given["y"], given["sample_weight"])
+    if isinstance(source, Batches):
+        X = BatchesLoader(source)
+    elif source is not None:
+        return _streamed(network, source, validation_data, names, given)
     if not isinstance(X, Loader):
         data = network.check_data(X, given["y"], given["sample_weight"], feature_names=names)
         names = column_names(X) or names
@@ -84,15 +109,45 @@ def examples_of(
         default, reason = _DEFAULTS[name]
         if type(value) is not type(default) or value != default:
             shown = kind_of(value) if default is None else repr(value)
+            what = X._described if isinstance(X, BatchesLoader) else "a loader"
             raise ValueError(
-                f"{name} must be left at {default!r} if X is a loader, as {reason}; got {shown}"
+                f"{name} must be left at {default!r} if X is {what}, as {reason}; got {shown}"
             )
     loader = _checked(network, X, names)
     held_out = None
     if validation_data is not None:
         held_out = validation_examples(network, validation_data, loader.n_inputs, names)
-        loader.feature_names = names or column_names(validation_data[0])
-    return loader, held_out, NamesFeatures(lambda: loader.feature_names)
+        loader.feature_names = names or names_of(validation_data)
+    close = getattr(X, "close", None) if isinstance(X, BatchesLoader) else None
+    return loader, held_out, NamesFeatures(lambda: loader.feature_names, close)
+
+
+def _streamed(
+    network: Model,
+    source: Source,
+    validation_data: Any,
+    names: tuple[str, ...] | None,
+    given: Mapping[str, Any],
+) -> tuple[Loader, Any, Callback]:
+    """Return the loader of a source, of which the first block is checked."""
+    for name in ("validation_split", "stratify"):
+        if given[name]:
+            raise ValueError(
+                f"{name} must be left at {_DEFAULTS[name][0]!r} if X is a stream, which is not "
+                f"read twice; pass other examples, or another stream, as validation_data; got "
+                f"{given[name]!r}"
+            )
+    stream = examples_stream(network, source, feature_names=names)
+    first = next(stream.blocks())
+    size = given["batch_size"]
+    rows = stream.n_rows if size is None else check_integer("batch_size", size, 1)
+    loader = StreamLoader(stream, rows, network.seed if given["shuffle"] else None)
+    held_out = None
+    if validation_data is not None:
+        known = names or stream.feature_names
+        held_out = validation_examples(network, validation_data, first.n_inputs, known)
+        stream.feature_names = known or names_of(validation_data)
+    return loader, held_out, NamesFeatures(lambda: stream.feature_names, loader.close)
 
 
 def _checked(network: Model, loader: Loader, names: tuple[str, ...] | None) -> CheckedLoader:

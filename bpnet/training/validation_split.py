@@ -9,7 +9,11 @@ import numpy as np
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_flag, check_number
 from bpnet.data.dataset import Dataset
+from bpnet.data.frames import column_names
 from bpnet.data.split import counted, first_of_each, number_to_hold_out, split_rows
+from bpnet.data.streams.checked import CheckedStream
+from bpnet.data.streams.recognize import as_source
+from bpnet.model.blockwise import examples_stream
 from bpnet.model.model import Model
 from bpnet.random import generator
 
@@ -21,9 +25,10 @@ def hold_out(
     validation_split: float,
     feature_names: tuple[str, ...] | None = None,
     stratify: bool = False,
-) -> tuple[Dataset, Dataset | None]:
+) -> tuple[Dataset, Any]:
     """Return training and validation examples, passed in or held out at random.
 
+    The latter are a Dataset, a CheckedStream, which takes its place, or None.
     Those passed in must have the names of features of those to train on, if they have names.
     Rows of weight 0 are not held out. With `stratify`, the held-out rows have the same
     proportion of classes as all rows that count.
@@ -97,20 +102,36 @@ def _check_classes(classes: Any) -> None:
 
 def validation_examples(
     network: Model,
-    validation_data: tuple[Any, ...],
+    validation_data: Any,
     n_inputs: int,
     feature_names: tuple[str, ...] | None = None,
-) -> Dataset:
+) -> Dataset | CheckedStream:
     """Return the checked examples of the argument `validation_data`."""
+    suffix = " of validation_data"
+    parts = validation_data
+    if (source := as_source(parts)) is None:
+        parts = parts_of(parts)
+        source = as_source(*parts, suffix)
+    if source is not None:
+        return examples_stream(
+            network, source, suffix=suffix, n_inputs=n_inputs, feature_names=feature_names
+        )
     return network.check_data(
-        *parts_of(validation_data),
-        suffix=" of validation_data", n_inputs=n_inputs, feature_names=feature_names,
-    )  # fmt: skip
+        *parts, suffix=suffix, n_inputs=n_inputs, feature_names=feature_names
+    )
+
+
+def names_of(validation_data: Any) -> tuple[str, ...] | None:
+    """Return the names of the features of an argument `validation_data`, if they have any."""
+    is_pair = isinstance(validation_data, tuple | list)
+    return column_names(validation_data[0] if is_pair else validation_data)
 
 
 def parts_of(validation_data: Any) -> tuple[Any, Any, Any]:
     """Return X, y and the weights or None of an argument `validation_data`."""
     if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-        raise TypeError("validation_data must be a tuple (X, y) or (X, y, sample_weight)")
+        raise TypeError(
+            "validation_data must be a tuple (X, y) or (X, y, sample_weight), or a stream"
+        )
     X, y, *w = validation_data
     return X, y, w[0] if w else None

@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         argv = ["train", str(folder / "people.csv"), "--target", "buys", "--drop", "spent"]
-        status = main([*argv, "--diagnose", "--out", str(folder / "model"), *QUICK])
+        status = main([*argv, "--out", str(folder / "model"), *QUICK])
     assert status == 0, err.getvalue()
     (folder / "out").write_text(out.getvalue(), encoding="utf-8")
     (folder / "err").write_text(err.getvalue(), encoding="utf-8")

@@ -241,8 +241,18 @@ def test_the_diagnosis_that_was_recorded(model, capsys):
     assert status == (0 if "diagnosis: healthy" in out else 1)
 
 
+def test_a_model_that_python_saved_is_diagnosed_from_its_history(model, capsys):
+    main(["diagnose", model])
+    recorded = capsys.readouterr().out
+    bpnet.load(model).save("python.safetensors")
+    status = main(["diagnose", "python.safetensors"])
+    assert capsys.readouterr().out == recorded
+    assert status == (0 if "diagnosis: healthy" in recorded else 1)
+
+
 def test_without_a_record_of_gradients_diagnose_says_what_to_do(model, capsys):
     estimator = bpnet.load(model)
+    estimator.history_.facts = None
     for record, words in (({}, "bpnet.GradientFlow()"), ({"command": "bpnet x"}, "bpnet x")):
         model_file.save(estimator, record, "plain.safetensors")
         assert main(["diagnose", "plain.safetensors"]) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bpnet.cli.report import figures
-from bpnet.cli.report.html import Markup, table
+from bpnet.cli.report.html import SHADE, Markup, table
 from bpnet.cli.report.importance import importance_of
 from bpnet.cli.report.style import CSS
 from bpnet.cli.results import Predictions
@@ -81,7 +81,8 @@ def test_it_is_accessible(text):
 
 @pytest.mark.parametrize(
     "words",
-    ["Summary", "Confusion matrix", "Calibration", "Permutation importance", "Data",
+    ["Summary", "Confusion matrix", "Calibration", "Permutation importance", "Gradient flow",
+     "layer 1", "Diagnosis", "Data",
      "Configuration", "Environment", "bpnet train", "best epoch", "key", "an id", "numpy:cpu",
      "prefers-color-scheme: dark", "@media print"],
 )  # fmt: skip
@@ -111,12 +112,16 @@ def test_the_colors_have_contrast():
     for css in (light, dark, printed):
         found = colors(css)
         for name in ("ink", "soft", "first", "second"):
-            assert contrast(found[name], found["paper"]) >= 4.5, name
-        assert contrast(found["ink"], found["panel"]) >= 4.5
-        shade = [0.45 * int(found["first"][k : k + 2], 16)
-                 + 0.55 * int(found["paper"][k : k + 2], 16) for k in (1, 3, 5)]  # fmt: skip
+            least = 7.0 if name in ("ink", "soft") else 3.0  # text, and what is drawn
+            assert contrast(found[name], found["paper"]) >= least, name
+        assert contrast(found["ink"], found["panel"]) >= 7.0
+        first, paper = (
+            np.array([int(found[name][k : k + 2], 16) for k in (1, 3, 5)])
+            for name in ("first", "paper")
+        )
+        shade = SHADE / 100.0 * first + (1.0 - SHADE / 100.0) * paper
         darkest = "#" + "".join(f"{round(part):02x}" for part in shade)
-        assert contrast(found["ink"], darkest) >= 4.5
+        assert contrast(found["ink"], darkest) >= 7.0
 
 
 def test_names_from_a_file_cannot_be_markup():

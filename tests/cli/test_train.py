@@ -72,7 +72,7 @@ def test_the_command_in_the_record_trains_the_same_model(trained, model, people,
     command = json.loads(capsys.readouterr().out)["record"]["command"]
     words = command.split()
     assert words[:3] == ["bpnet", "train", people]
-    assert main([*words[1:], "--diagnose", "--out", "again"]) == 0
+    assert main([*words[1:], "--out", "again"]) == 0
     first, again = bpnet.load(model), bpnet.load("again/model.safetensors")
     for ours, other in zip(first.network_.parameters, again.network_.parameters, strict=True):
         for name in ours:
@@ -156,7 +156,7 @@ def test_a_progress_line_on_a_terminal(people, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     assert main(["train", people, "--target", "buys", "--out", "p", *QUICK]) == 0
     shown = terminal.getvalue()
-    for words in ("epoch", "loss", "val_accuracy", "rows/s"):
+    for words in ("preparing", "epoch 2/2", "loss", "val_accuracy", "rows/s"):
         assert words in shown
 
 

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 import bpnet
+from bpnet.diagnosis.profile_file import described, profile_from
 from bpnet.estimators import _files
 from bpnet.estimators._files import FileState, StoredEstimator
 from bpnet.estimators._packing import pack, unpack
@@ -117,6 +118,38 @@ def test_histories_are_the_same():
     assert dict(found) == dict(history)
     assert found.seconds == history.seconds
     assert (found.stopped, found.best_epoch) == (history.stopped, history.best_epoch)
+
+
+@pytest.fixture(scope="module")
+def diagnosed():
+    """A history with a data profile: of classes, with a constant and a repeated feature."""
+    net = bpnet.Network([bpnet.Dense(3)], "categorical_crossentropy", seed=0)
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    rows = np.column_stack([rows, rows[:, 0], np.ones(60)])
+    return net.fit(rows, np.arange(60) % 3, epochs=2, callbacks=[bpnet.GradientFlow()])
+
+
+def test_the_data_profile_of_a_history_is_the_same(diagnosed):
+    found = there_and_back(diagnosed)
+    assert type(found.facts) is type(diagnosed.facts)
+    assert_same(found.facts._asdict(), diagnosed.facts._asdict())
+    assert str(bpnet.diagnose(found)) == str(bpnet.diagnose(diagnosed))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_rows": 60.0}, {"class_shares": (1,)}, {"class_shares": [0.5, 0.5]},
+        {"duplicate_features": ((0, 1, 2),)}, {"outcome": {"loss": "low"}},
+        {"start": {"data_loss": 1.0}}, {"agreement": {"linear": 0.0}}, {"one_target": 0},
+        {"other": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_malformed_data_profile_is_refused(diagnosed, change):
+    assert profile_from(described(diagnosed.facts))
+    with pytest.raises(ValueError, match=r"data profile|agreement"):
+        profile_from(described(diagnosed.facts) | change)
 
 
 def test_arrays_of_any_library_are_numpy_arrays(backend):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import bad_values as bad
+import entries_streams
 import numpy as np
 from bad_data import X, Y
 from bad_values import Bad
@@ -277,6 +278,7 @@ DESCRIPTIONS = {
             },
         },
     ),
+    **entries_streams.ENTRIES,
     "Network": Entry(
         bpnet.Network,
         {"layers": [bpnet.Dense(2)], "loss": "categorical_crossentropy"},

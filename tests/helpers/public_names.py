@@ -17,7 +17,7 @@ MODULES = {
         "activations", "cli", "datasets", "distributed", "initializers", "interchange", "learn",
         "losses", "metrics", "optimizers", "plot", "random", "schedules",
     )
-} | {"sanity": "bpnet.diagnosis.sanity"}  # fmt: skip
+} | {"sanity": "bpnet.diagnosis.sanity", "streams": "bpnet.data.streams"}  # fmt: skip
 
 # Public names that are not in `__all__`, as they need scikit-learn.
 ESTIMATORS = ("MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor")
@@ -31,7 +31,10 @@ EXEMPT = {
         "*Logger.begin", "*Logger.write", "*Logger.end", "*Logger.head", "*Logger.line",
         "Layer.*", "Dense.*", "Dropout.*", "Embedding.*", "ParametricActivation.*",
         "PeriodicEmbedding.*", "Scale.*", "LayerNorm.*", "BatchNorm.*", "Residual.*",
-        "Frozen.*", "Loader.*", "*.link", "*.value", "*.error",
+        "Frozen.*", "Loader.*",
+        "streams.*.read", "streams.*.weights", "streams.*.where", "streams.*.first",
+        "streams.*.failure", "streams.*.in_order",
+        "*.link", "*.value", "*.error",
         "*.value_and_error", "*.n_targets", "*.best_predictions",
         "optimizers.Optimizer", "optimizers.special_rules", "*.rule", "*.scalars", "*.init",
         "*.decayed_rule", "*.update", "*.point", "*.restarted", "*.observe", "*.prepared",

@@ -10,6 +10,7 @@ import html
 import io
 import re
 import warnings
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -90,11 +91,35 @@ def learning_curves(history: Any, names: list[str], label: str, name: str) -> st
                                label=f"best epoch ({best})")  # fmt: skip
         picture.ax.set(xlabel="epoch", ylabel=label)
         picture.ax.set_xlim(0.5, history.epochs + 0.5)
-        picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         picture.ax.legend()
     return picture.svg(
         f"{label.capitalize()} by epoch", f"Over {history.epochs} epochs: {', '.join(words)}."
     )
+
+
+def gradient_norms(history: Any) -> str:
+    """Return the norm of each layer's gradient by epoch."""
+    picture = Picture("gradients")
+    curves = [
+        np.array(values)
+        for name, values in history.items()
+        if name.startswith("gradient_norm/")
+    ]
+    looks = [(color, style) for style in ("-", "--", ":", "-.") for color in (_FIRST, _SECOND)]
+    with mpl.rc_context(_STYLE):
+        for number, (values, (color, style)) in enumerate(zip(curves, cycle(looks)), 1):
+            picture.ax.plot(range(1, len(values) + 1), np.where(values > 0.0, values, np.nan),
+                            style, color=color, label=f"layer {number}", linewidth=1.4,
+                            marker="o" if len(values) == 1 else None)  # fmt: skip
+        picture.ax.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
+        picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        picture.ax.legend(fontsize=8.5, ncols=2)
+    first, last = float(curves[0][-1]), float(curves[-1][-1])
+    return picture.svg(
+        "Gradients by epoch", f"In the last epoch {first:.2g} in the first layer and "
+        f"{last:.2g} in the last of {len(curves)}."
+    )  # fmt: skip
 
 
 def reliability(predictions: Predictions) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from bpnet.cli.report.style import CSS
 
+# Percent of the color in the darkest cell: more would lessen the contrast of its number.
+SHADE = 35.0
 # Cells that stand on the right.
 _NUMBER = re.compile(r"-?[\d,.]+(e[-+]\d+)?( \(<?\d+%\))?|-")
 
@@ -84,7 +86,7 @@ def table(
 def _shade(shades: Sequence[Sequence[float]] | None, row: int, cell: int) -> str:
     if shades is None or shades[row][cell] <= 0.0:
         return ""
-    return f' style="--share:{45.0 * shades[row][cell]:.0f}%"'
+    return f' style="--share:{SHADE * shades[row][cell]:.0f}%"'
 
 
 def document(title: str, sections: Sequence[Markup]) -> str:

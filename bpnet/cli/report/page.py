@@ -23,7 +23,7 @@ def report(run: Run) -> str:
     """Return the report of a training run as an HTML document."""
     parts = [
         _summary(run), _curves(run), _errors(run), _calibration(run), _importance(run),
-        _data(run), _configuration(run), _environment(run),
+        _gradients(run), _diagnosis(run), _data(run), _configuration(run), _environment(run),
     ]  # fmt: skip
     name = run.options.data.replace("\\", "/").rpartition("/")[2]
     return document(f"{run.plan.target} in {name}", [part for part in parts if part])
@@ -152,6 +152,41 @@ def _importance(run: Run) -> Markup:
     text += f" {rest} less important columns are not shown." if rest else ""
     text += f" {found.skipped} columns were not measured, for time." if found.skipped else ""
     return section("Permutation importance", paragraph(text), figure_row([picture]))
+
+
+def _gradients(run: Run) -> Markup | None:
+    """Return how the gradients went; None if they were not recorded."""
+    if run.diagnosis is None:
+        return None
+    text = (
+        "Norm of the loss's gradient by the weights W of each layer, numbered from the input, "
+        "on a sample of the training rows. A first layer many powers of ten below the last "
+        "one hardly learns."
+    )
+    picture = figures.gradient_norms(run.model.history_)
+    return section("Gradient flow", paragraph(text), figure_row([picture]))
+
+
+def _diagnosis(run: Run) -> Markup | None:
+    """Return what was wrong with the training; None if gradients were not recorded."""
+    found = run.diagnosis
+    if found is None:
+        return None
+    parts = [paragraph("Healthy: no failure of training was found.")]
+    if found.findings:
+        rows = [
+            (one.name, str(one.layer or "-"), one.evidence, one.remedy)
+            for one in found.findings
+        ]
+        parts = [
+            table("Failures of training, causes first",
+                  ("failure", "layer", "evidence", "remedy"), rows)
+        ]  # fmt: skip
+    parts += [paragraph(f"Note: {note}.") for note in found.notes]
+    parts += [
+        paragraph(f"Not checked: {name}, as {why}.") for name, why in found.not_examined.items()
+    ]
+    return section("Diagnosis", *parts)
 
 
 def _data(run: Run) -> Markup:

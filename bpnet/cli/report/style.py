@@ -22,6 +22,7 @@ h2 { margin: 2.5rem 0 0.75rem; padding-bottom: 0.25rem; font-size: 1.25rem;
 h3 { margin: 1.5rem 0 0.5rem; font-size: 1rem; }
 p { max-width: 44rem; margin: 0.5rem 0; }
 .lead { font-size: 1.125rem; }
+p:has(+ .figures) { break-after: avoid; }
 .figures { display: grid; gap: 1.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
 figure { margin: 0.5rem 0; max-width: 30rem; }
@@ -52,5 +53,6 @@ pre { margin: 0; padding: 0.75rem 1rem; background: var(--panel); white-space: p
 @media print { :root { --paper: #ffffff; --ink: #000000; --soft: #333333; --faint: #bbbbbb;
   --panel: #f2f2f2; --first: #0062a3; --second: #b34700; }
   body { max-width: none; padding: 0; font-size: 10.5pt; } h2 { break-after: avoid; }
-  figure, tr, dl div { break-inside: avoid; } .table { overflow: visible; } }
+  figure, tr, dl div { break-inside: avoid; } .table { overflow: visible; }
+  .figures { grid-template-columns: 1fr 1fr; } }
 """

@@ -79,9 +79,10 @@ early_stopping : bool, default False
     Stop at the first epoch after 20 + 2 times the best one. It spoils the end of a schedule.
 time_budget : float or None, default None
     Seconds that `fit` may take. The number of epochs, at most `n_epochs`, and with it the
-    length of all schedules is chosen by the duration of two trial epochs, which start anew
-    then; and training ends with the epoch in which the time ends. Results then depend on the
-    speed of the machine.
+    length of all schedules is chosen by the duration of two trial epochs of up to 8 batches;
+    training starts anew then, and ends with the epoch in which the time ends. If there is no
+    time for an epoch, a random part of the examples is trained on, each once, and a UserWarning
+    says how many. Results then depend on the speed of the machine.
 n_ensemble : int, default 1
     Number of networks, whose predictions are averaged.
 ensemble : {"seed", "bag"}, default "seed"

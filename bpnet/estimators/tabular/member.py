@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -30,11 +31,17 @@ from bpnet.estimators.tabular.targets import (
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric
 from bpnet.network import Network
+from bpnet.random import generator
 from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
 # Epochs after which the time of an epoch is known; compiling is part of the first.
 _TRIAL = 2
+# Steps of an epoch of the trial at most, so that it is short where an epoch is not.
+_TRIAL_STEPS = 8
+# Share of the time that is left for which epochs are planned: the rest is for what takes longer
+# than in the trial, as the schedules end with the last epoch.
+_PLANNED = 0.9
 
 
 class Member(NamedTuple):
@@ -138,11 +145,29 @@ class Plan(NamedTuple):
         data = self._dataset(inputs, training)
         held_out = None if validation is None else self._dataset(inputs, validation)
         epochs = self.n_epochs
-        if deadline is not None and epochs > _TRIAL:
-            self._run(inputs, data, held_out, seed, _TRIAL, deadline, quiet=True)
-            some = min(epochs, affordable(deadline.seconds, deadline.left))
-            epochs = int(self.communicator.all_gather(some)[0])
+        if deadline is not None and epochs > 1:
+            planned = self._affordable(inputs, data, held_out, seed, deadline)
+            epochs = min(epochs, max(1, int(planned)))
+            if planned < 1.0:
+                data = _part(data, planned, seed)
+                warnings.warn(
+                    f"the time is too short for one epoch: trained on {data.n_rows:,} of the "
+                    f"{training.n_rows:,} examples, each once", stacklevel=2,
+                )  # fmt: skip
         return self._run(inputs, data, held_out, seed, epochs, deadline)
+
+    def _affordable(
+        self, inputs: Inputs, data: Dataset, validation: Dataset | None, seed: int,
+        deadline: Deadline,
+    ) -> float:  # fmt: skip
+        """Return how many epochs there is time for, by a trial on some of the examples."""
+        share = min(1.0, _TRIAL_STEPS * self.batch_size / data.n_rows)
+        if share < 1.0:
+            data = _part(data, share, seed)
+            validation = None if validation is None else _part(validation, share, seed)
+        self._run(inputs, data, validation, seed, _TRIAL, deadline, quiet=True)
+        found = affordable(deadline.seconds, _PLANNED * deadline.left, share)
+        return float(self.communicator.all_gather(found)[0])
 
     def _run(
         self, inputs: Inputs, data: Dataset, validation: Dataset | None,
@@ -199,10 +224,17 @@ class Plan(NamedTuple):
         return Dataset(X, y, w, None, self.dtype)
 
 
-def affordable(trial: Sequence[float], left: float) -> int:
-    """Return how many epochs fit into the time that is left, at least one.
+def _part(data: Dataset, share: float, seed: int) -> Dataset:
+    """Return a random share of some examples, at least one, in their order."""
+    n = max(1, int(share * data.n_rows))
+    rows = generator(seed, "sample").permutation(data.n_rows)[:n]
+    return data.take(np.sort(rows))
 
-    The first epoch of a run takes as long as that of the trial, as it compiles again.
+
+def affordable(trial: Sequence[float], left: float, share: float = 1.0) -> float:
+    """Return how many epochs fit into the time that is left, at least that of the trial.
+
+    The first epoch of a run takes longer, by as much as that of the trial: it compiles again.
 
     Parameters
     ----------
@@ -210,7 +242,9 @@ def affordable(trial: Sequence[float], left: float) -> int:
         The seconds of each epoch of the trial, fewer than `_TRIAL` if it was all spent.
     left : float
         Seconds.
+    share : float, default 1.0
+        The share of the examples that the trial was made with.
     """
     if len(trial) < _TRIAL:
-        return 1
-    return max(1, 1 + int((left - trial[0]) / trial[-1]))
+        return share
+    return max(share, share * (1.0 + (left - trial[0]) / trial[-1]))

@@ -402,7 +402,24 @@ def test_a_time_budget_limits_the_epochs_and_the_schedules():
     [((5.0, 0.1), 8.0, 31), ((0.1, 0.1), 1.05, 10), ((5.0, 0.1), 2.0, 1), ((9.0,), 1.0, 1)],
 )
 def test_the_epochs_that_a_trial_allows_compile_once_more(trial, left, epochs):
-    assert affordable(trial, left) == epochs
+    assert int(affordable(trial, left)) == epochs
+
+
+def test_a_trial_on_some_examples_tells_of_an_epoch_of_all():
+    assert affordable((2.0, 1.0), 11.0, 0.1) == pytest.approx(1.0)
+    assert affordable((2.0, 1.0), 6.0, 0.1) == pytest.approx(0.5)
+    assert affordable((2.0, 1.0), -5.0, 0.1) == affordable((2.0,), 9.0, 0.1) == 0.1
+
+
+def test_too_short_a_time_for_an_epoch_is_spent_on_some_examples(monkeypatch):
+    monkeypatch.setattr("bpnet.estimators.tabular.member._TRIAL_STEPS", 2)
+    clf = classifier(time_budget=1e-9, batch_size=16)
+    with pytest.warns(UserWarning, match=r"trained on 32 of the \d+ examples, each once"):
+        clf.fit(table(), labels())
+    assert clf.history_.epochs == 1
+    large = classifier(time_budget=1e6, batch_size=16).fit(table(), labels())
+    plain = classifier(batch_size=16).fit(table(), labels())
+    assert_array_equal(large.predict_proba(table()), plain.predict_proba(table()))
 
 
 def test_a_large_time_budget_changes_nothing():

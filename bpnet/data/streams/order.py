@@ -1,0 +1,81 @@
+"""The order of shuffled rows: blocks at random, and within some consecutive ones, rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpnet.common.checks import check_integer, check_sequence
+from bpnet.data.streams.source import BUFFER
+from bpnet.random import generator
+
+
+class Window(NamedTuple):
+    """Blocks whose rows are shuffled together.
+
+    Attributes
+    ----------
+    blocks : list of int
+        Their numbers, as they follow one another in memory.
+    order : int array
+        The order of their rows there.
+    """
+
+    blocks: list[int]
+    order: Any
+
+
+def windows(
+    sizes: Sequence[int], seed: int, epoch: int, buffer_blocks: int
+) -> Iterator[Window]:
+    """Yield the windows of an epoch."""
+    blocks = generator(seed, "shuffle", epoch).permutation(len(sizes)).tolist()
+    for number, start in enumerate(range(0, len(blocks), buffer_blocks)):
+        some = blocks[start : start + buffer_blocks]
+        rows = sum(sizes[block] for block in some)
+        yield Window(some, generator(seed, "shuffle", epoch, number).permutation(rows))
+
+
+def row_order(sizes: Sequence[int], seed: int, epoch: int, buffer_blocks: int = BUFFER) -> Any:
+    """Return the order in which ``fit(..., shuffle=True)`` takes the rows of a stream.
+
+    The blocks are permuted, and cut into groups of `buffer_blocks`; the rows of each group are
+    permuted. The batches of an epoch are consecutive rows of the result. It depends on these
+    arguments alone, so that a run can be repeated on arrays, whatever was read when.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Rows of each block.
+    seed : int
+        The seed of the network.
+    epoch : int
+        Counted from 0 over all training runs of the network.
+    buffer_blocks : int, default 4
+        As in :class:`Source`.
+
+    Returns
+    -------
+    numpy.ndarray (m,) of int64
+        Row numbers, counted over all blocks from 0.
+
+    Examples
+    --------
+    >>> import bpnet
+    >>> bpnet.streams.row_order([3, 3, 2], seed=0, epoch=0, buffer_blocks=2)
+    array([7, 4, 6, 3, 5, 2, 1, 0])
+    """
+    checked = check_sequence("sizes", sizes, lambda name, n: check_integer(name, n, 1))
+    seed, epoch = check_integer("seed", seed, 0), check_integer("epoch", epoch, 0)
+    count = check_integer("buffer_blocks", buffer_blocks, 1)
+    starts = np.cumsum([0, *checked])
+    return np.concatenate(
+        [
+            np.concatenate([np.arange(starts[b], starts[b + 1]) for b in window.blocks])[
+                window.order
+            ]
+            for window in windows(checked, seed, epoch, count)
+        ]
+    )

@@ -1,0 +1,72 @@
+"""Which arguments are streams, and which are arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import numpy as np
+
+from bpnet.common.checks import kind_of
+from bpnet.data.deferred import WHOLE
+from bpnet.data.frames import is_tabular
+from bpnet.data.streams.arrays import Arrays, is_sliceable, nbytes
+from bpnet.data.streams.batches import Batches
+from bpnet.data.streams.examples import Examples
+from bpnet.data.streams.source import Source
+
+
+def as_source(
+    X: Any, y: Any = None, sample_weight: Any = None, suffix: str = ""
+) -> Source | None:
+    """Return the source that X is, or that X, y and the weights are; None for arrays.
+
+    Arrays of files are a source if X takes more than 64 MiB; smaller ones are read at once.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If targets or weights are passed beside a source, or an iterable of batches is no good.
+    """
+    if type(X) is np.ndarray:
+        return None
+    if is_sliceable(X):
+        return Arrays(X, y, sample_weight) if nbytes(X) > WHOLE else None
+    source = X if isinstance(X, Source) else None
+    if source is None and y is None and sample_weight is None:
+        if _is_batches(X):
+            return Batches(X)
+        source = Examples(X) if _is_torch_dataset(X) else None
+    if source is not None:
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}{suffix} must be None if X is a stream, whose blocks include the "
+                    f"targets and weights; got {kind_of(value)}"
+                )
+    return source
+
+
+def _is_batches(value: Any) -> bool:
+    """Whether a value is an iterable of batches, and no array, frame or other collection."""
+    kind = type(value)
+    if isinstance(value, list | tuple):
+        first: Any = value[0] if value else None
+        is_pair = isinstance(first, list | tuple) and len(first) in (2, 3)
+        return is_pair and len(getattr(first[0], "shape", ())) == 2
+    if _is_torch_dataset(value):
+        return hasattr(kind, "__iter__")
+    looks_alike = hasattr(kind, "__getitem__") or hasattr(kind, "__array__")
+    return (
+        hasattr(kind, "__iter__")
+        and not looks_alike
+        and not is_tabular(value)
+        and not isinstance(value, Mapping | Set | str | bytes)
+    )
+
+
+def _is_torch_dataset(value: Any) -> bool:
+    return any(
+        base.__module__.startswith("torch.utils.data") and base.__name__ == "Dataset"
+        for base in type(value).__mro__
+    )

@@ -1,0 +1,140 @@
+"""Which arguments are streams: large arrays of files, torch's data sets, iterables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bpnet
+from bpnet.data.streams import recognize
+
+M, N = 120, 3
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((M, N)).astype("float32")
+Y = RNG.integers(0, 2, M)
+
+
+class Sliceable:
+    """What HDF5, Zarr and others have in common."""
+
+    def __init__(self, array):
+        self.array, self.reads = array, []
+
+    shape = property(lambda self: self.array.shape)
+    dtype = property(lambda self: self.array.dtype)
+
+    def __getitem__(self, rows):
+        self.reads.append(rows)
+        return self.array[rows]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array, dtype)
+
+
+def network():
+    return bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "bce", seed=0)
+
+
+def trained(*data, **settings):
+    net = network()
+    net.fit(*data, epochs=2, **settings)
+    return net.get_weights()
+
+
+def assert_same(a, b):
+    for p, q in zip(a, b, strict=True):
+        np.testing.assert_array_equal(p, q)
+
+
+def test_small_arrays_of_files_are_read_at_once():
+    assert_same(trained(Sliceable(X), Sliceable(Y)), trained(X, Y))
+
+
+def test_large_arrays_of_files_are_read_in_blocks(monkeypatch):
+    monkeypatch.setattr(recognize, "WHOLE", 100)
+    monkeypatch.setattr("bpnet.data.streams.source.BLOCK", 40 * 4 * N)
+    large, y = Sliceable(X), Sliceable(Y)
+    due = trained(X, Y, shuffle=False)
+    assert_same(trained(large, y, shuffle=False), due)
+    assert {(r.start, r.stop) for r in large.reads} == {(0, 40), (40, 80), (80, 120)}
+    held_out = network().fit(X, Y, epochs=1, validation_data=(large, y))
+    assert (
+        held_out["val_loss"]
+        == network().fit(X, Y, epochs=1, validation_data=(X, Y))["val_loss"]
+    )
+    net = network().build(N)
+    np.testing.assert_array_equal(net.predict_proba(large), net.predict_proba(X))
+    assert net.evaluate(large, y) == net.evaluate(X, Y)
+    with pytest.raises(ValueError, match="X must have targets"):
+        net.fit(large)
+
+
+def test_blocks_are_whole_chunks(monkeypatch):
+    monkeypatch.setattr("bpnet.data.streams.source.BLOCK", 50 * 4 * N)
+    array = Sliceable(X)
+    array.chunks = (20, N)
+    assert bpnet.streams.Arrays(array).sizes == (40, 40, 40)
+
+
+@pytest.mark.parametrize("shape", [(M,), (M, N, 1), (0, N)])
+def test_arrays_of_another_shape(shape):
+    with pytest.raises(ValueError, match="X must be 2-D"):
+        bpnet.streams.Arrays(np.zeros(shape))
+
+
+def test_arrays_of_other_lengths():
+    with pytest.raises(ValueError, match="y must have one entry for each of 120"):
+        bpnet.streams.Arrays(X, Y[:-1])
+    with pytest.raises(ValueError, match="sample_weight must have one entry"):
+        bpnet.streams.Arrays(X, Y, Y[:-1])
+
+
+@pytest.mark.parametrize(
+    "value", [X.tolist(), [[1.0, 2.0], [3.0, 4.0]], {"a": 1}, {1, 2}, "text", None, 3.0]
+)
+def test_other_data_is_no_stream(value):
+    assert recognize.as_source(value) is None
+
+
+def test_data_frames_are_no_stream():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    assert recognize.as_source(pandas.DataFrame(X)) is None
+    assert recognize.as_source(polars.DataFrame(X)) is None
+
+
+def test_torch_data():
+    torch = pytest.importorskip("torch")
+    from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+    dataset = TensorDataset(torch.asarray(X), torch.asarray(Y))
+    due = trained(X, Y, shuffle=False, batch_size=16)
+    assert_same(trained(DataLoader(dataset, batch_size=16)), due)
+    assert_same(trained(dataset, shuffle=False, batch_size=16), due)
+    history = network().fit(DataLoader(dataset, 16, shuffle=True), epochs=2)
+    assert len(history["loss"]) == 2
+
+    class Singles(IterableDataset):
+        def __iter__(self):
+            return iter(dataset)
+
+    with pytest.raises(ValueError, match=r"must be 2-D .* DataLoader"):
+        network().fit(Singles())
+
+
+def test_examples_that_are_malformed():
+    with pytest.raises(TypeError, match="dataset must have len"):
+        bpnet.streams.Examples(iter([]))
+    with pytest.raises(ValueError, match="at least one example"):
+        bpnet.streams.Examples([])
+    with pytest.raises(ValueError, match=r"x of shape \(n_0,\)"):
+        bpnet.streams.Examples([(X, 1)])
+    with pytest.raises(ValueError, match="of 4"):
+        bpnet.streams.Examples([(X[0], 1, 1, 1)])
+
+
+def test_doctor_and_logs_take_streams(tmp_path):
+    stream = bpnet.streams.Arrays(X, (X[:, 0] > 0).astype(int), block_rows=50)
+    doctor = bpnet.Doctor()
+    log = bpnet.CSVLogger(tmp_path / "log.csv")
+    network().fit(stream, epochs=3, validation_data=stream, callbacks=[doctor, log])
+    assert "val_loss" in (tmp_path / "log.csv").read_text()
