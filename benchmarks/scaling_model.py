@@ -112,7 +112,7 @@ def reduce_time(size: int) -> float:
 def measure(path: Path) -> None:
     """Add what this number of processes takes to a file, or what is less than there.
 
-    The pages that a process gets make products up to seven times slower, so run it some times.
+    Times on a shared machine vary by a factor of two, so run it several times.
     """
     communicator = get_communicator()
     found = {"step": step_time(BATCH), "large step": step_time(LARGE_BATCH)}
@@ -220,13 +220,13 @@ def draw(measured, predict, curves, path: Path) -> None:
     for name, (gpus, efficiency) in curves.items():
         right.plot(gpus, efficiency, "o-", label=name)
     right.set(
-        xscale="log", xlabel="H100 GPUs, 8 in a machine", ylabel="efficiency", ylim=(0, 1.05),
+        xscale="log", xlabel="H100 GPUs, 8 in a machine", ylabel="efficiency", ylim=(0, 1.4),
         title="extrapolated, from published figures",
     )  # fmt: skip
     right.set_xticks([1, 8, 64, 256, 1024], ["1", "8", "64", "256", "1024"])
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="upper left" if axes is left else "upper right")
     figure.savefig(path, dpi=120)
 
 
