@@ -104,7 +104,7 @@ class TorchBackend(Backend):
         copies = _copy_stream(self.device)
         with self._without_modes(), torch.cuda.stream(copies):
             pinned = {
-                k: a if a is None else torch.from_numpy(np.require(a, None, "CW")).pin_memory()
+                k: a if a is None else torch.from_numpy(_writable(a)).pin_memory()
                 for k, a in host_arrays.items()
             }
             moved = {
@@ -175,6 +175,11 @@ _set_precision = torch._C._set_fp32_precision_setter
 # Torch's names for the precisions of products, each at least as exact as wanted.
 _CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
 _CPU = _CUDA | {"medium": "bf16"}
+
+
+def _writable(host: Any) -> Any:
+    """Return a NumPy array in C order that PyTorch takes without a warning."""
+    return np.require(host, None, ["C", "W"])
 
 
 @functools.cache
