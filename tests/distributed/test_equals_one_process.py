@@ -111,6 +111,19 @@ def test_batches_of_a_loader(spec):
             assert_allclose(got, due, **CLOSE)
 
 
+def test_batches_of_a_stream():
+    make = CASES["dropout, also in a residual block"][0]
+
+    def run(group):
+        stream = bpnet.streams.Arrays(X, Y, block_rows=40)
+        return trained(make, stream, batch_size=34, communicator=group)[0]
+
+    expected = run(None)
+    for arrays in run_together(2, run):
+        for got, due in zip(arrays, expected, strict=True):
+            assert_allclose(got, due, **CLOSE)
+
+
 @pytest.mark.parametrize("spec", available("numpy", "array_api_strict:device1"))
 def test_eagerly(spec):
     make, X, y, _ = CASES["plain"]

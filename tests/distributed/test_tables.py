@@ -46,7 +46,7 @@ def test_drawn_seeds_and_times_are_those_of_one_process(monkeypatch):
     from bpnet.estimators.tabular import member
 
     epochs = iter([3, 2])
-    monkeypatch.setattr(member, "affordable", lambda seconds, left: next(epochs))
+    monkeypatch.setattr(member, "affordable", lambda *given: next(epochs))
 
     def fit(group):
         model = bpnet.TabularClassifier("plain", n_epochs=9, time_budget=60, communicator=group)
