@@ -75,7 +75,7 @@ class CupyBackend(Backend):
             copies = _copy_stream(self.device)
             # Allocated in the stream that uses them, which then also frees them in order.
             pinned = {k: a if a is None else _pinned(a) for k, a in host_arrays.items()}
-            moved = {
+            moved: dict[str, Any] = {
                 k: a if a is None else cupy.empty(a.shape, a.dtype) for k, a in pinned.items()
             }
             # Their memory may still be read by what was queued before.

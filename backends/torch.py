@@ -103,10 +103,7 @@ class TorchBackend(Backend):
             return super().begin_transfer(host_arrays)
         copies = _copy_stream(self.device)
         with self._without_modes(), torch.cuda.stream(copies):
-            pinned = {
-                k: a if a is None else torch.from_numpy(np.require(a, None, "CW")).pin_memory()
-                for k, a in host_arrays.items()
-            }
+            pinned = {k: a if a is None else _pinned(a) for k, a in host_arrays.items()}
             moved = {
                 k: a if a is None else a.to(self.device, non_blocking=True)
                 for k, a in pinned.items()
@@ -175,6 +172,11 @@ _set_precision = torch._C._set_fp32_precision_setter
 # Torch's names for the precisions of products, each at least as exact as wanted.
 _CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
 _CPU = _CUDA | {"medium": "bf16"}
+
+
+def _pinned(array: Any) -> Any:
+    """Return a copy of a host array in pinned memory."""
+    return torch.from_numpy(np.require(array, None, ["C", "W"])).pin_memory()
 
 
 @functools.cache
