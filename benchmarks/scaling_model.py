@@ -36,7 +36,7 @@ import bpnet
 from bpnet.distributed import get_communicator
 
 WIDTHS = (784, 512, 512, 10)
-BATCH, LARGE_BATCH, STEPS, EPOCHS = 256, 1024, 30, 6
+BATCH, LARGE_BATCH, STEPS, EPOCHS = 256, 1024, 10, 10
 N_WEIGHTS = sum((n + 1) * m for n, m in itertools.pairwise(WIDTHS))
 
 # Published figures. NVIDIA's H100 SXM (data sheet, 2023): 67 TFLOP/s of float32 outside of the
@@ -78,7 +78,10 @@ class StepTimes(bpnet.Callback):
 
 
 def step_time(batch_size: int) -> float:
-    """Return the median seconds of a step, with momentum, after a warm-up."""
+    """Return the seconds of a step, with momentum, in the fastest epoch.
+
+    What else runs on the machine only makes epochs slower.
+    """
     rng = np.random.default_rng(0)
     X = rng.normal(size=(batch_size * STEPS, WIDTHS[0])).astype("float32")
     y = rng.integers(0, WIDTHS[-1], len(X))
@@ -90,11 +93,11 @@ def step_time(batch_size: int) -> float:
         X, y, optimizer=optimizer, batch_size=batch_size, epochs=EPOCHS, callbacks=[times],
         on_nonfinite="ignore",
     )  # fmt: skip
-    return median(times.seconds[2:])
+    return min(times.seconds)
 
 
 def reduce_time(size: int) -> float:
-    """Return the median seconds of an all-reduce of so many float32."""
+    """Return the seconds of an all-reduce of so many float32, as they mostly are."""
     communicator, backend = get_communicator(), bpnet.get_backend("numpy")
     array, seconds = np.zeros(size, "float32"), []
     for _ in range(60):
@@ -106,7 +109,10 @@ def reduce_time(size: int) -> float:
 
 
 def measure(path: Path) -> None:
-    """Add what this number of processes takes to a file."""
+    """Add what this number of processes takes to a file, or what is less than there.
+
+    The pages that a process gets make products up to seven times slower, so run it some times.
+    """
     communicator = get_communicator()
     found = {"step": step_time(BATCH), "large step": step_time(LARGE_BATCH)}
     if communicator.size == 1:
@@ -115,7 +121,9 @@ def measure(path: Path) -> None:
         found |= {"small sum": reduce_time(2), "sum": reduce_time(N_WEIGHTS)}
     if communicator.is_main:
         known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps(known | {str(communicator.size): found}, indent=1) + "\n")
+        before = known.get(str(communicator.size), found)
+        known[str(communicator.size)] = {k: min(t, before[k]) for k, t in found.items()}
+        path.write_text(json.dumps(known, indent=1) + "\n")
 
 
 # --- the model --------------------------------------------------------------------------------

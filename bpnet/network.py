@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bpnet import optimizers
 from bpnet.backend import Backend
+from bpnet.common.attributes import OF_NETWORKS, missing
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
 from bpnet.common.keywords import methods_explain_keywords
@@ -77,6 +78,12 @@ class Network(Predictor, PortableModel):
     # What warm starts continue, and `save` writes if the weights are still the same.
     _last_run: LastRun | None = None
     _NOT_COPIED: ClassVar[dict[str, Any]] = PortableModel._NOT_COPIED | {"_last_run": None}
+
+    if not TYPE_CHECKING:  # mypy would accept any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what an attribute of another library's models is called here."""
+            raise missing(self, name, OF_NETWORKS)
 
     def fit(
         self,

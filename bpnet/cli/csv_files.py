@@ -18,6 +18,8 @@ from bpnet.common.streams import one_line
 _SEPARATORS = (",", ";", "\t", "|")
 # Bytes in which the header must end.
 _HEAD = 2**20
+# Lines of one row; a row with more has lost a quote.
+_MOST_LINES = 50
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -103,6 +105,11 @@ def _first_line(path: str, encoding: str | None) -> str:
             raise UserError(f"cannot decompress {path!r}: {error}") from None
     if line.startswith(_UTF16):
         raise UserError(f"{path!r} is encoded as UTF-16; pass --encoding utf-16")
+    if b"\r" in line.rstrip(b"\r\n"):
+        raise UserError(
+            f"{path!r} ends its lines with a carriage return alone, as old Macs did; save it "
+            f"with the line ends of Unix or Windows"
+        )
     if b"\0" in line:
         raise UserError(f"{path!r} is no text, but binary data; a table ends in .csv, ...")
     try:
@@ -144,8 +151,14 @@ def _explained(
                 except UnicodeDecodeError as found:
                     return _not_utf8(path, number, line[found.start])
     with io.TextIOWrapper(_opened(path), encoding or "utf-8", errors="replace") as text:
-        reader = csv.reader(text, delimiter=separator)
+        reader, last = csv.reader(text, delimiter=separator), 0
         for row in reader:
+            if reader.line_num > last + _MOST_LINES:
+                return UserError(
+                    f"line {last + 1} of {path!r} has a quote that is not closed; double it, "
+                    f"or remove it"
+                )
+            last = reader.line_num
             if len(row) > width:
                 return UserError(
                     f"line {reader.line_num} of {path!r} has {len(row)} fields, but the first "

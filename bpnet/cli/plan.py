@@ -123,6 +123,7 @@ def plan_of(frame: Any, choices: Choices) -> Plan:
             continue
         as_text = "text" if name in choices.categorical else None
         column = column_of(frame[name], as_text)
+        notes += _doubts(column, choices)
         if name == choices.time:
             time = _time(column.take(is_known))
             left_out.append(LeftOut(name, "it orders the rows for the split"))
@@ -263,6 +264,21 @@ def _numbers_the_rows(column: Column, known: int) -> bool:
         return False
     in_a_row = known == len(column.values) and (values.diff().drop_nulls() == 1).all()
     return in_a_row or _ID_NAME.search(column.name) is not None
+
+
+def _doubts(column: Column, choices: Choices) -> list[str]:
+    """Return a note on text that is mostly numbers."""
+    if column.kind != "text" or column.name in (*choices.drop, *choices.categorical):
+        return []
+    known = column.values.drop_nulls()
+    numbers = known.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    if 2 * numbers.null_count() >= len(known):
+        return []
+    wrong = known.filter(known.cast(pl.Float64, strict=False).is_null())[0]
+    return [
+        f"column {column.name!r} is text, as it has {wrong!r}, but most of its values are "
+        f"numbers; write these with a point, and gaps as nothing"
+    ]
 
 
 def _notes(column: Column, target: Column) -> list[str]:

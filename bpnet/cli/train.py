@@ -14,7 +14,7 @@ import numpy as np
 from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
 from bpnet.cli.failures import CommandError, UserError
-from bpnet.cli.memory import check_memory
+from bpnet.cli.memory import check_categories, check_memory
 from bpnet.cli.model_info import described
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
@@ -75,6 +75,7 @@ def _planned(options: Options, group: Communicator, output: Output) -> tuple[Pla
     folder = _folder(options)
     frame, total = _read(source, options)
     plan = plan_of(frame, options.choices)
+    check_categories(plan, options.preset)
     split = split_of(plan, options.test_size, options.seed)
     if group.is_main:
         _make(folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bpnet import initializers
 from bpnet.backend.typing import Array, LayerParameters, Namespace
+from bpnet.common.attributes import OF_LAYERS, missing
 from bpnet.common.checks import check_number
 from bpnet.common.component import Component, attributes
 from bpnet.layers.factors import Factors, check_factors
@@ -53,6 +54,12 @@ class Layer(Component):
     learning_rate_factors: Factors = ()
     weight_decay_factors: Factors = ()
     bias_names: tuple[str, ...] = ("b",)  # which a weight decay may spare
+
+    if not TYPE_CHECKING:  # mypy would accept any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say where arrays are that layers of other libraries hold."""
+            raise missing(self, name, OF_LAYERS)
 
     def n_outputs(self, n_inputs: int) -> int:
         """Return the width of the output."""

@@ -40,6 +40,9 @@ BAD_DATA = {
     "no names": ("t.csv", "1.5,2.5\n" + many("{x},{even}"), [], "holds numbers.*not names"),
     "twice": ("t.csv", "x,x,y\n" + many("1,{k},{even}"), [], "2 columns named 'x'"),
     "ragged": ("t.csv", "x,y\n1,2\n1,2,3\n", [], "line 3 of 't.csv' has 3 fields"),
+    "open quote": ("t.csv", 'x,y\n1,2\n"3,1\n' + many("{k},{even}", 99), [],
+                   "line 3 of 't.csv' has a quote that is not closed"),
+    "old Mac": ("t.csv", GOOD.replace("\n", "\r"), [], "a carriage return alone"),
     "latin-1": ("t.csv", "x,y\n1,ä\n".encode("latin-1"), [], "not encoded as UTF-8.*line 2"),
     "latin-1 names": ("t.csv", "ä,y\n1,2\n".encode("latin-1"), [], "0xe4 in line 1"),
     "utf-16": ("t.csv", GOOD.encode("utf-16"), [], "UTF-16; pass --encoding utf-16"),
@@ -264,3 +267,14 @@ def test_evaluations_that_cannot_be_made(text, message, model, tmp_path, capsys)
 )
 def test_bad_arguments_of_other_commands(argv, message, capsys):
     assert re.search(message, rejected(argv, capsys))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"), [("0,{k}", "as it has '0,0'"), ("{k}.5", None), ("a{k}", None)]
+)
+def test_text_that_is_mostly_numbers_is_told(values, words):
+    texts = [values.format(k=k % 7) for k in range(60)]
+    frame = pl.DataFrame({"x": texts, "z": ["u", "v", "w"] * 20, "y": ["a", "b"] * 30})
+    notes = plan_of(frame, Choices("y", "auto", (), (), (), None)).notes
+    assert [words in note for note in notes] == [True] * (words is not None)
+    assert plan_of(frame, Choices("y", "auto", (), (), ("x",), None)).notes == []

@@ -58,6 +58,15 @@ def test_a_table_that_does_not_fit_into_memory_is_refused_at_once(people, monkey
     memory.check_memory(source_of(people))
 
 
+def test_categories_of_too_many_levels_for_a_preset_are_refused(people, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "_MOST_ONE_HOT", 8 * 90 * 2)
+    argv = ["train", people, "--target", "buys", "--epochs", "1", "--time-limit", "0"]
+    assert main([*argv, "--preset", "td-s", "--out", "m"]) == 2
+    assert "'city' has 3 categories" in (line := capsys.readouterr().err)
+    assert "--drop city" in line
+    assert main([*argv, "--preset", "td-s", "--drop", "city", "--out", "m"]) == 0
+
+
 def test_free_memory_is_known_where_the_system_tells():
     free = memory.available()
     assert free is None or free > 1e6

@@ -156,7 +156,7 @@ def test_a_progress_line_on_a_terminal(people, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     assert main(["train", people, "--target", "buys", "--out", "p", *QUICK]) == 0
     shown = terminal.getvalue()
-    for words in ("epoch", "loss", "val_accuracy", "rows/s"):
+    for words in ("preparing", "epoch 2/2", "loss", "val_accuracy", "rows/s"):
         assert words in shown
 
 

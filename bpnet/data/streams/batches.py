@@ -42,7 +42,8 @@ class Batches(Source):
                 f"X must be an iterable that can be read again in each epoch, such as a list "
                 f"of batches, a torch DataLoader, or an object whose __iter__ yields them; got "
                 f"{kind_of(iterable)}, which can be read only once. Wrap the function that "
-                f"makes it in a class with the method __iter__"
+                f"makes it in a class with the method __iter__; if it fits into memory, pass "
+                f"list(...) of it"
             )
         first = next(iterator, None)
         if first is None:
