@@ -165,10 +165,11 @@ def as_numbers(name: str, value: Any, dtype: str | None = None) -> Any:
     array = np.empty(value.shape, dtype or common)
     with np.errstate(over="ignore"):  # an overflow shows as an infinity
         for start in range(0, len(columns), _TOGETHER):
-            some = [_numbers(c).astype(common, copy=False) for c in columns[start:][:_TOGETHER]]
+            some = [_numbers(column) for column in columns[start : start + _TOGETHER]]
             for row in range(0, len(array), _ROWS):
-                part = np.stack([column[row : row + _ROWS] for column in some], axis=1)
-                array[row : row + _ROWS, start : start + _TOGETHER] = part
+                rows = slice(row, row + _ROWS)
+                part = np.stack([c[rows] for c in some], 1, dtype=common, casting="unsafe")
+                array[rows, start : start + _TOGETHER] = part
     return array
 
 
