@@ -103,10 +103,7 @@ class TorchBackend(Backend):
             return super().begin_transfer(host_arrays)
         copies = _copy_stream(self.device)
         with self._without_modes(), torch.cuda.stream(copies):
-            pinned = {
-                k: a if a is None else torch.from_numpy(_writable(a)).pin_memory()
-                for k, a in host_arrays.items()
-            }
+            pinned = {k: a if a is None else _pinned(a) for k, a in host_arrays.items()}
             moved = {
                 k: a if a is None else a.to(self.device, non_blocking=True)
                 for k, a in pinned.items()
@@ -177,9 +174,9 @@ _CUDA = {"highest": "ieee", "high": "tf32", "medium": "tf32"}
 _CPU = _CUDA | {"medium": "bf16"}
 
 
-def _writable(host: Any) -> Any:
-    """Return a NumPy array in C order that PyTorch takes without a warning."""
-    return np.require(host, None, ["C", "W"])
+def _pinned(array: Any) -> Any:
+    """Return a copy of a host array in pinned memory."""
+    return torch.from_numpy(np.require(array, None, ["C", "W"])).pin_memory()
 
 
 @functools.cache

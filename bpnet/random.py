@@ -64,8 +64,9 @@ def fresh_seed() -> int:
 
 
 def uniform_bits(
-    xp: Namespace, shape: tuple[int, int], key: int | Array, step: Array, first_row: int = 0
-) -> Array:
+    xp: Namespace, shape: tuple[int, int], key: int | Array, step: Array,
+    first_row: int | None = None,
+) -> Array:  # fmt: skip
     """Hash the counters (key, step, row, column) to 32 uniform bits each.
 
     Parameters
@@ -78,8 +79,8 @@ def uniform_bits(
         32-bit key of the stream.
     step : 0-d integer array
         Training step; the result is on its device.
-    first_row : int, default 0
-        The number of the first row, if the rows are part of a larger batch.
+    first_row : int or None, default None
+        The number of the first row, if the rows are part of a larger batch; None is 0.
 
     Returns
     -------
@@ -88,7 +89,8 @@ def uniform_bits(
     """
     # Hashing rows and columns separately leaves one round of mixing for the full matrix.
     where = device(step)
-    rows = xp.arange(first_row, first_row + shape[0], dtype=xp.int64, device=where)
+    start = first_row or 0
+    rows = xp.arange(start, start + shape[0], dtype=xp.int64, device=where)
     columns = xp.arange(shape[1], dtype=xp.int64, device=where)
     stream = _mix(xp.astype(xp.reshape(step, (1,)), xp.int64) ^ key)
     rows = _mix(_mix(rows) ^ stream)

@@ -32,15 +32,16 @@ class Context(NamedTuple):
         Training step; None outside of training, where layers such as dropout do nothing.
     values : mapping of str to 0-d array
         The current values of the layer's schedules, by attribute; empty outside of training.
-    first_row : int
-        The number of the first row in the batch: not 0 if several processes share the batch
-        and others have the rows before. Random masks depend on it.
+    first_row : int or None
+        The number of the first row in the batch, if several processes share the batch and
+        others have the rows before; None is 0, which JAX must not trace. Random masks depend
+        on it.
     """
 
     key: Array = 0
     step: Array | None = None
     values: Mapping[str, Array] = {}
-    first_row: int = 0
+    first_row: int | None = None
 
 
 class Layer(Component):

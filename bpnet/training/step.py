@@ -169,7 +169,7 @@ def values_now(xp: Namespace, data: dict[str, Any], batch: Array) -> dict[str, A
 
 def contexts(
     xp: Namespace, model: ModelSpec, keys: Array, step: Array, values: Mapping[str, Array],
-    first_row: int = 0,
+    first_row: int | None = None,
 ) -> list[Context]:  # fmt: skip
     """Return what each layer knows in a training step."""
     return [

@@ -59,18 +59,18 @@ ENTRIES = {
         {"X": X, "y": Y},
         {
             "X": {
-                "number": Bad(3, TypeError, "^X must be an array of numbers, got"),
+                "number": Bad(3, ValueError, "^X must be 2-D"),
                 "None": Bad(None, TypeError, "^X must be an array, got None"),
                 "1-D": Bad(X[0], ValueError, "^X must be 2-D .*, got shape"),
                 "text": Bad([["a"]], TypeError, "^X must hold real numbers, got"),
             },
             "y": {
                 "short": Bad(Y[:-1], ValueError, "^y must have one entry for each of 6"),
-                "number": Bad(3, TypeError, "^y must be an array of numbers"),
+                "number": Bad(3, ValueError, "^y must have one entry for each of 6"),
             },
             "sample_weight": {
                 "short": Bad(Y[:-1], ValueError, "^sample_weight must have one entry"),
-                "number": Bad(3, TypeError, "^sample_weight must be an array of numbers"),
+                "number": Bad(3, ValueError, "^sample_weight must have one entry"),
             },
         }
         | ROWS,

@@ -283,6 +283,16 @@ def test_host_memory(tmp_path, monkeypatch):
         assert all(0 <= row["bytes"] < 0.5 * row["X"] for row in rows.values())
 
 
+@pytest.mark.full
+def test_streams(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("benchmarks.streams.ROWS", 3000)
+    ((case, rows),) = cases(measure(tmp_path, "streams", backends=["numpy"])["rows"]).items()
+    assert case.startswith("3,000 x 50 float32")
+    assert list(rows) == ["in memory", ".npy", "Parquet"]
+    assert all(row["rows"] == 3000 and row["threads"] == 0 for row in rows.values())
+
+
 def test_lower_bounds_match_a_count_by_hand():
     from benchmarks.cases import Case
 

@@ -127,7 +127,15 @@ def test_error_of_a_callback_ends_the_thread():
     assert not [t for t in threading.enumerate() if t.name.startswith("bpnet-stream")]
 
 
-@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs signals")
+@pytest.fixture
+def own_interrupts():
+    """Handle Ctrl-C as in a shell's foreground, whatever has started the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("own_interrupts")
 def test_interrupt_ends_training():
     def interrupt(block, X, y, w):
         if len(stream.reads) == 7:

@@ -132,6 +132,7 @@ def test_examples_that_are_malformed():
         bpnet.streams.Examples([(X[0], 1, 1, 1)])
 
 
+@pytest.mark.filterwarnings("ignore::bpnet.diagnosis.TrainingWarning")
 def test_doctor_and_logs_take_streams(tmp_path):
     stream = bpnet.streams.Arrays(X, (X[:, 0] > 0).astype(int), block_rows=50)
     doctor = bpnet.Doctor()
