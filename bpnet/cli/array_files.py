@@ -39,7 +39,8 @@ def _read_npz(path: str, needed: tuple[str, ...]) -> Any:
     if isinstance(arrays, np.ndarray):
         raise UserError(f"{path!r} is no .npz file, but a single array; name it .npy")
     try:
-        found = {name: arrays[name] for name in arrays.files}
+        with arrays:
+            found = {name: arrays[name] for name in arrays.files}
     except (ValueError, zipfile.BadZipFile, OSError) as error:
         raise _unreadable(path, error) from None
     sizes = {name: len(array) for name, array in found.items() if array.ndim in (1, 2)}

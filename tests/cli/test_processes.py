@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mpi_jobs import WHY_NOT, run
 from thread_group import run_together
 
 pytest.importorskip("typer")
@@ -77,3 +78,26 @@ def test_a_silent_output_prints_nothing(capsys, as_json):
 
 def test_a_process_alone_is_the_main_one():
     assert processes.speaking(SingleProcess(), lambda: 0) == 0
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
+def test_a_launcher_trains_one_model(people, tmp_path):
+    words = [
+        "train",
+        people,
+        "--target",
+        "buys",
+        "--drop",
+        "spent",
+        "--epochs",
+        "2",
+        "--preset",
+        "plain",
+    ]
+    words += ["--no-diagnose", "--out", tmp_path / "model"]
+    status, output = run(2, "command", *words, "--time-limit", "0")
+    assert (status, output.count("training in 2 processes")) == (0, 1), output
+    assert output.count("constant prediction") == 1
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+    status, output = run(2, "command", *words)
+    assert (status, output.count("exists already")) == (2, 1), output

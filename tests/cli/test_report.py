@@ -79,6 +79,19 @@ def test_it_is_accessible(text):
             assert name in ids
 
 
+def test_axes_have_numbers_and_no_markup_of_tex(text):
+    assert "mathdefault" not in text
+    history = {"gradient_norm/1": [0.001, 0.002], "gradient_norm/2": [0.5, 10.0]}
+    assert ">0.001</text>" in figures.gradient_norms(history)
+
+
+def test_headings_are_in_order(text):
+    levels = [int(tag[1]) for tag, _ in Page(text).found if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert max(np.diff(levels)) == 1
+
+
 @pytest.mark.parametrize(
     "words",
     ["Summary", "Confusion matrix", "Calibration", "Permutation importance", "Gradient flow",

@@ -244,6 +244,23 @@ def test_scales_and_class_shares_are_measured():
     share = 4.0 * LABELS.sum() / np.sum(1.0 + 3.0 * LABELS)
     assert found.class_shares == pytest.approx((1.0 - share, share))
     assert not found.one_target
+
+
+def test_codes_of_categories_have_no_scale():
+    features = np.column_stack([X, np.arange(len(X)) % 40])
+    layers = [
+        bpnet.PeriodicEmbedding(columns=3), bpnet.Embedding({3: 40}, 2), bpnet.Dense(1),
+    ]  # fmt: skip
+    for chosen, scaled in ((layers, X), (layers[2:], features)):
+        net = network(*chosen, loss="binary_crossentropy")
+        found = net.fit(features, LABELS, epochs=1, callbacks=[bpnet.GradientFlow()]).facts
+        expected = np.sqrt(np.mean(scaled**2, axis=0)).max()
+        assert found.feature_rms == pytest.approx(expected, rel=1e-5)
+    codes = [bpnet.Embedding({0: 40}, 2), bpnet.Dense(1)]
+    net = network(*codes, loss="binary_crossentropy")
+    found = net.fit(features[:, 3:], LABELS, epochs=1, callbacks=[bpnet.GradientFlow()]).facts
+    assert np.isnan(found.feature_rms)
+    assert found.feature_range == 1.0
     assert facts_of(X, np.ones(60)).one_target
     three = facts_of(X, np.arange(60) % 3, "categorical_crossentropy", 3)
     assert three.class_shares == pytest.approx((1 / 3, 1 / 3, 1 / 3))

@@ -133,7 +133,7 @@ def test_without_a_launcher_a_process_is_alone(monkeypatch):
     assert get_communicator(alone := SingleProcess()) is alone
     monkeypatch.setenv("PMI_SIZE", "3")
     assert launch() == (3, "PMI_SIZE")
-    monkeypatch.setattr("multiprocessing.parent_process", object)
+    monkeypatch.setattr("multiprocessing.process.parent_process", object)
     assert launch().size == 1  # a worker of a pool inherits the variables
 
 

@@ -155,6 +155,13 @@ def wrong():
     MPI(5)
 
 
+def command(*arguments):
+    """Run the command ``bpnet``."""
+    from bpnet.cli import main
+
+    sys.exit(main(arguments))
+
+
 def signal_when_ready(folder, size, number, pid=None):
     """Wait until all processes train, then send a signal to one of them, or to another."""
     files = [Path(folder) / str(rank) for rank in range(size)]
@@ -166,6 +173,6 @@ def signal_when_ready(folder, size, number, pid=None):
 
 
 if __name__ == "__main__":
-    programs = (train, fail, interrupted, resumable, wrong)
+    programs = (train, command, fail, interrupted, resumable, wrong)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])

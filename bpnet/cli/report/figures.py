@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from sklearn.calibration import calibration_curve
 
 from bpnet.cli.results import Predictions
@@ -113,6 +113,8 @@ def gradient_norms(history: Any) -> str:
                             style, color=color, label=f"layer {number}", linewidth=1.4,
                             marker="o" if len(values) == 1 else None)  # fmt: skip
         picture.ax.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
+        picture.ax.yaxis.set_major_formatter("{x:g}")  # mathematical text is not parsed
+        picture.ax.yaxis.set_minor_formatter(NullFormatter())
         picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         picture.ax.legend(fontsize=8.5, ncols=2)
     first, last = float(curves[0][-1]), float(curves[-1][-1])
