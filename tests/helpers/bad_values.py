@@ -266,7 +266,10 @@ def no_numbers(X):
         "dict": Bad({"a": X}, TypeError, NO_ARRAY + "dict"),
         "set": Bad({1, 2}, TypeError, NO_ARRAY + "set"),
         "generator": Bad(
-            (row for row in X), TypeError, NO_ARRAY + r"generator; collect its rows .* list\("
+            (row for row in X),
+            TypeError,
+            NO_ARRAY + r"generator; collect its rows .* list\(|"
+            r"^X must be an iterable that can be read again .* got generator, .* list\(",
         ),
         "string": Bad("balanced", TypeError, NO_ARRAY + "str"),
         "bytes": Bad(b"abc", TypeError, NO_ARRAY + "bytes"),
