@@ -1,15 +1,15 @@
 """Shared test setup: available backends, quick and full runs, hypothesis.
 
 A test that takes `backend` runs once on every available backend of `SPECS`; a test that takes
-`xp` runs inside that backend's context. Tests marked `full` run only with ``--full``, and of
-those marked `once_on_jax` all cases on JAX but the first. The last lines of the output list
-what was not run, one line per reason.
+`xp` runs inside that backend's context. Tests marked `full` run only with ``--full``, and so do
+all cases on JAX but the first of tests marked `once_on_jax`, and two of three cases on JAX of
+modules marked `few_on_jax`. The last lines of the output list what was not run, one line per
+reason.
 """
 
 from __future__ import annotations
 
 import collections
-import gc
 import os
 import sys
 import tempfile
@@ -117,30 +117,32 @@ def pytest_configure(config):
         "once_on_jax: of its cases on JAX, which compiles each, only the first runs without "
         "--full",
     )
+    config.addinivalue_line(
+        "markers",
+        "few_on_jax: of the module's cases on JAX only each third runs without --full",
+    )
 
 
 def pytest_collection_modifyitems(config, items):
     """Deselect tests marked `full`, and further cases on JAX, unless --full is passed."""
     if config.getoption("--full"):
         return
-    first, kept, deselected = set(), [], []
+    first, numbers, kept, deselected = set(), collections.Counter(), [], []
     for item in items:
         function = item.nodeid.partition("[")[0]
-        is_on_jax = getattr(item, "callspec", None) and item.callspec.params.get("backend")
-        is_repeated = item.get_closest_marker("once_on_jax") and is_on_jax == "jax"
+        callspec = getattr(item, "callspec", None)
+        is_on_jax = callspec is not None and callspec.params.get("backend") == "jax"
+        is_repeated = is_on_jax and item.get_closest_marker("once_on_jax")
         is_left_out = item.get_closest_marker("full") or (is_repeated and function in first)
-        (deselected if is_left_out else kept).append(item)
         if is_repeated:
             first.add(function)
+        if is_on_jax and not is_left_out and item.get_closest_marker("few_on_jax"):
+            is_left_out = numbers[item.path] % 3
+            numbers[item.path] += 1
+        (deselected if is_left_out else kept).append(item)
     if deselected:
         config.hook.pytest_deselected(items=deselected)
         items[:] = kept
-
-
-def pytest_collection_finish(session):
-    """Spare the garbage collector the collected tests, which are 800,000 objects."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -12,7 +12,7 @@ from bpnet.schedules import Exponential
 
 torch = pytest.importorskip("torch")
 
-pytestmark = pytest.mark.once_on_jax
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]
 
 EPOCHS = 20
 rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import bpnet
 from bpnet import losses
 from bpnet.losses import Masked, Quantile
 
-pytestmark = pytest.mark.once_on_jax
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]
 
 M, N = 24, 3
 NAN = math.nan

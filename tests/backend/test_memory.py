@@ -12,6 +12,8 @@ import pytest
 import bpnet
 from bpnet.backend.memory import in_units
 
+pytestmark = pytest.mark.few_on_jax
+
 WIDE = 2**21
 ROWS = 2**21  # together 2**42 activations: 16 TiB in float32
 

@@ -19,7 +19,7 @@ from bpnet.callbacks.progress import ProgressBar
 from bpnet.random import generator
 from bpnet.schedules import ReduceOnPlateau
 
-pytestmark = pytest.mark.once_on_jax  # it compiles each case
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]  # it compiles each case
 
 M, BATCH = 10, 4  # three batches in an epoch
 RNG = np.random.default_rng(0)

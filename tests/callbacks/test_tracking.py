@@ -14,6 +14,8 @@ import pytest
 import bpnet
 from bpnet.callbacks.tracking import Tracker
 
+pytestmark = pytest.mark.few_on_jax
+
 X, Y = bpnet.datasets.make_spiral(60, seed=0)
 
 

@@ -15,6 +15,8 @@ import bpnet
 from bpnet.data.loader import Piece
 from bpnet.random import generator
 
+pytestmark = pytest.mark.few_on_jax
+
 M, N, BATCH, EPOCHS, SEED = 26, 5, 4, 3, 1  # 6 batches of 4, and one of 2
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((M, N))

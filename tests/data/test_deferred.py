@@ -14,6 +14,8 @@ import bpnet
 from bpnet.data import array_loaders, deferred
 from bpnet.data.deferred import Deferred
 
+pytestmark = pytest.mark.few_on_jax
+
 M, N, BATCH = 90, 7, 8
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(M, N))

@@ -16,6 +16,8 @@ from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Shuffled
 
+pytestmark = pytest.mark.few_on_jax
+
 M, N, BATCH, EPOCHS = 26, 5, 4, 3  # 6 batches of 4, and one of 2
 ROW = 8 * (N + 2)  # bytes of one example: features, target (or label), weight
 RNG = np.random.default_rng(0)

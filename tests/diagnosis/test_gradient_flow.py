@@ -18,7 +18,7 @@ from bpnet.diagnosis.gradient_flow import METRICS, flatness
 from bpnet.initializers import Constant
 from bpnet.training import runner
 
-pytestmark = pytest.mark.once_on_jax  # it compiles each case
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]  # it compiles each case
 
 rng = np.random.default_rng(2)
 X = rng.normal(size=(60, 3))

@@ -14,6 +14,8 @@ import bpnet
 from bpnet import Dense, Dropout, Network
 from bpnet.distributed.parts import part_of
 
+pytestmark = pytest.mark.few_on_jax
+
 # Of sums in another order, in float64.
 CLOSE = {"rtol": 1e-10, "atol": 1e-13}
 

@@ -13,6 +13,8 @@ import bpnet
 from bpnet import Dense, Network
 from bpnet.training.interrupt import Interrupt
 
+pytestmark = pytest.mark.few_on_jax
+
 X, Y = bpnet.datasets.make_spiral(64, seed=0)
 
 

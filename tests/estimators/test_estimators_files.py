@@ -25,6 +25,7 @@ from bpnet.estimators import _files
 from bpnet.serialization import safetensors_file
 
 pytestmark = [
+    pytest.mark.few_on_jax,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.once_on_jax,
 ]

@@ -18,7 +18,7 @@ from bpnet import Dense, Embedding, LayerNorm, ParametricActivation, PeriodicEmb
 from bpnet.activations import ACTIVATIONS
 from bpnet.layers import Context
 
-pytestmark = pytest.mark.once_on_jax
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]
 
 M = 7
 rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import bpnet
 from bpnet import BatchNorm, Dense, LayerNorm
 from bpnet.layers import Context
 
-pytestmark = pytest.mark.once_on_jax
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]
 
 M, N = 8, 5
 rng = np.random.default_rng(0)

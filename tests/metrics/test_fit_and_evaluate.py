@@ -9,6 +9,8 @@ from refusals import Unchanged
 import bpnet
 from bpnet.metrics import TopKAccuracy
 
+pytestmark = pytest.mark.few_on_jax
+
 X, Y = bpnet.datasets.make_spiral(60, 3, seed=0)
 W = np.linspace(0.5, 1.5, 60)
 CCE = "categorical_crossentropy"

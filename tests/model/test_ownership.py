@@ -12,6 +12,8 @@ from available import available
 
 import bpnet
 
+pytestmark = pytest.mark.few_on_jax
+
 X, Y = bpnet.datasets.make_spiral(120, seed=0)
 QUESTIONS = {
     "forward": lambda net: net.forward(X),

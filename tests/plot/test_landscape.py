@@ -9,6 +9,8 @@ import bpnet
 from bpnet import plot
 from bpnet.plot.plane import flat, losses_at, path_plane, random_plane
 
+pytestmark = pytest.mark.few_on_jax
+
 X, Y = bpnet.datasets.make_moons(60, seed=0)
 
 

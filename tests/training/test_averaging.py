@@ -10,7 +10,7 @@ from own_components import Sign
 import bpnet
 from bpnet import MovingAverage, schedules
 
-pytestmark = pytest.mark.once_on_jax
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]
 
 M, BATCH, EPOCHS = 22, 8, 4
 rng = np.random.default_rng(0)

@@ -15,6 +15,8 @@ import bpnet
 from bpnet.random import generator
 from bpnet.schedules import Constant, Exponential
 
+pytestmark = pytest.mark.few_on_jax
+
 SEED, M, BATCH = 5, 23, 8
 L1, L2 = 0.002, 0.03
 RNG = np.random.default_rng(0)

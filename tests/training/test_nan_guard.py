@@ -15,6 +15,8 @@ from on_host import assert_same, flat
 import bpnet
 from bpnet.cli.main import main
 
+pytestmark = pytest.mark.few_on_jax
+
 M, BATCH = 10, 4  # three batches in an epoch
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((M, 3))

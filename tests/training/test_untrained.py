@@ -15,7 +15,7 @@ import bpnet
 from bpnet import BatchNorm, Dense, Dropout, Frozen, LayerNorm, ParametricActivation, Residual
 from bpnet.errors import ComponentError
 
-pytestmark = pytest.mark.once_on_jax
+pytestmark = [pytest.mark.few_on_jax, pytest.mark.once_on_jax]
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(70, 3))

@@ -10,6 +10,8 @@ from numpy.testing import assert_array_equal
 
 import bpnet
 
+pytestmark = pytest.mark.few_on_jax
+
 M, N, BATCH = 230, 5, 16
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((M, N)).astype("float32")
