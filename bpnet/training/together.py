@@ -126,8 +126,10 @@ class Together:
 
     def _is_interrupted(self, interrupt: Interrupt) -> bool:
         """Whether Ctrl-C has reached any process: all stop after the same step."""
-        interrupt.requested = any(self.communicator.all_gather(interrupt.requested))
-        return interrupt.requested
+        requested = any(self.communicator.all_gather(interrupt.requested))
+        if requested:  # else leave one that came meanwhile for the next time
+            interrupt.requested = True
+        return requested
 
     def _agree(self) -> None:
         """Let all processes have the metrics of process 0, and stop if one of them does."""

@@ -300,3 +300,20 @@ def test_running_statistics_are_the_means_over_processes(backend):
         assert np.array_equal(parameters[1]["W"], start[1]["W"])  # frozen
         for layer, other in zip(parameters, every[0], strict=True):
             assert all(np.array_equal(layer[name], other[name]) for name in layer)
+
+
+def test_a_ctrl_c_that_comes_while_all_are_asked_is_not_lost():
+    from types import SimpleNamespace
+
+    from bpnet.training.together import Together
+
+    interrupt = SimpleNamespace(requested=False)
+
+    def all_gather(value):
+        interrupt.requested = True  # as the handler of the signal does
+        return [value, False]
+
+    run = Together()
+    run.communicator = SimpleNamespace(all_gather=all_gather)
+    assert not run._is_interrupted(interrupt)
+    assert run._is_interrupted(interrupt)
