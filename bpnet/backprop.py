@@ -104,11 +104,8 @@ def part_of_training_pass(
 
     Loss and gradients are multiplied by its `share` in the batch: delta_L is, once.
     """
-    z, caches = forward(xp, model, parameters, X, contexts)
-    values, errors = model.loss.value_and_error(xp, y, z)
-    gradients = backward(xp, model, parameters, caches, share * output_error(xp, errors, w))
-    updated = _updated(xp, model, parameters, caches)
-    return share * mean_loss(xp, values, w), gradients, updated
+    loss, gradients, caches = _data_pass(xp, model, parameters, X, y, w, contexts, share)
+    return share * loss, gradients, _updated(xp, model, parameters, caches)
 
 
 def data_loss_and_gradients(
@@ -133,11 +130,13 @@ def _data_pass(
     y: Array,
     w: Array | None,
     contexts: Sequence[Context] | None,
+    share: Array | float | None = None,
 ) -> tuple[Array, Parameters, Sequence[Any]]:
-    """Compute the loss without penalties, its gradients, and the caches."""
+    """Compute the loss without penalties, its gradients, times a share, and the caches."""
     z, caches = forward(xp, model, parameters, X, contexts)
     values, errors = model.loss.value_and_error(xp, y, z)
     delta = output_error(xp, errors, w)
+    delta = delta if share is None else share * delta
     return mean_loss(xp, values, w), backward(xp, model, parameters, caches, delta), caches
 
 

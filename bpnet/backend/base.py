@@ -209,9 +209,9 @@ class Backend(ABC):
         -------
         callable
             Returns the arrays on the device; what is computed next waits for the move. By
-            default they are moved at once.
+            default they are moved at once, by :meth:`refresh`.
         """
-        moved = {k: a if a is None else self.asarray(a) for k, a in host_arrays.items()}
+        moved = self.refresh(host_arrays)
         return lambda: moved
 
     def snapshot(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,9 +92,7 @@ class BufferedLoader(DatasetLoader):
         self._buffers = tuple(
             None if a is None else np.empty((rows, *a.shape[1:]), a.dtype) for a in data[:3]
         )
-        order = np.arange(rows, dtype=np.int64)
-        on_backend = [b if b is None else backend.asarray(b) for b in (*self._buffers, order)]
-        self._arrays = dict(zip(("X", "y", "w", "order"), on_backend, strict=True))
+        self._arrays = arrays_over(self._buffers, backend)
 
     def _fill(self, chosen: Any) -> None:
         X, *others = (None if b is None else b[: len(chosen)] for b in self._buffers)
@@ -119,6 +117,13 @@ def loader_for(
     in_parts = backend.on_host and data.is_read_in_parts(backend)
     kind = BufferedLoader if in_parts else PiecewiseLoader
     return kind(data.to_host(), batch_size, order, seed, drop_last)
+
+
+def arrays_over(buffers: Sequence[Any], backend: Backend) -> dict[str, Any]:
+    """Return arrays of a backend on the host over buffers of X, y and w, with their order."""
+    order = np.arange(len(buffers[0]), dtype=np.int64)
+    arrays = [b if b is None else backend.asarray(b) for b in (*buffers, order)]
+    return dict(zip(("X", "y", "w", "order"), arrays, strict=True))
 
 
 def batches_of(nbytes: int, bytes_per_batch: float, n_batches: int) -> int:

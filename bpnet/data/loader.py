@@ -211,7 +211,7 @@ class Loader:
         parts: list[tuple[Any, ...]] = []
         left = rows
         for batch in self._batches(0):
-            parts.append(tuple(_on_host(part)[:left] for part in batch if part is not None))
+            parts.append(tuple(on_host(part)[:left] for part in batch if part is not None))
             left -= len(parts[-1][0])
             if left <= 0:
                 break
@@ -248,6 +248,11 @@ class Loader:
                     f"from 0)"
                 )
             yield tuple(batch)
+
+    def _sizes_of(self, rows: int) -> list[int]:
+        """Return the sizes of the batches of so many consecutive rows."""
+        whole, rest = divmod(rows, self.batch_size)
+        return [self.batch_size] * whole + ([rest] if rest else [])
 
 
 class DatasetLoader(Loader):
@@ -313,13 +318,8 @@ class DatasetLoader(Loader):
         """Return the fingerprint of the examples."""
         return self.data.fingerprint()
 
-    def _sizes_of(self, rows: int) -> list[int]:
-        """Return the sizes of the batches of so many consecutive rows."""
-        whole, rest = divmod(rows, self.batch_size)
-        return [self.batch_size] * whole + ([rest] if rest else [])
 
-
-def _on_host(part: Any) -> Any:
+def on_host(part: Any) -> Any:
     """Return an array or a frame as a NumPy array."""
     return as_numbers("a batch", part) if is_tabular(part) else to_host(part)
 

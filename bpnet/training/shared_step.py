@@ -39,6 +39,7 @@ from bpnet.training.step import (
     compiled,
     contexts,
     gather,
+    index_of,
     make_update,
     point,
     share_of,
@@ -181,10 +182,7 @@ def _of_batch(xp: Namespace, data: dict[str, Any], batch_size: int, rows: int) -
     """Return the share of all rows of a batch in the epoch; 1 if all their weights are 0."""
     w, order = data["w"], data["order"]
     if w is not None and order is not None:
-        places = data["batch"] * batch_size + xp.arange(
-            rows, dtype=xp.int64, device=device(order)
-        )
-        w = xp.take(w, xp.take(order, places))
+        w = xp.take(w, index_of(xp, order, data["batch"], batch_size, range(rows)))
     share = share_of(xp, w, rows, data["total"])
     return xp.where(share > 0.0, share, xp.ones_like(share))
 

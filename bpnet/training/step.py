@@ -197,12 +197,19 @@ def gather(
             return X, y, w
         return X[part, ...], y[part, ...], None if w is None else w[part]
     within = range(rows) if part is None else range(part.start, part.stop)
-    places = batch * batch_size + xp.arange(
-        within.start, within.stop, dtype=xp.int64, device=device(order)
-    )
-    index = xp.take(order, places)
+    index = index_of(xp, order, batch, batch_size, within)
     return (
         xp.take(X, index, axis=0),
         xp.take(y, index, axis=0),
         None if w is None else xp.take(w, index),
     )
+
+
+def index_of(
+    xp: Namespace, order: Array, batch: Array, batch_size: int, within: range
+) -> Array:
+    """Return the numbers of the examples in consecutive places of a batch."""
+    places = batch * batch_size + xp.arange(
+        within.start, within.stop, dtype=xp.int64, device=device(order)
+    )
+    return xp.take(order, places)

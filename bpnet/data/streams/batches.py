@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bpnet.backend.transfer import to_host
 from bpnet.common.checks import kind_of
-from bpnet.data.frames import as_numbers, is_tabular
-from bpnet.data.loader import Loader
+from bpnet.data.loader import Loader, on_host
 from bpnet.data.streams.read_ahead import read_ahead
 from bpnet.data.streams.source import Source
 
@@ -175,8 +173,3 @@ class BatchesLoader(Loader):
         """End the thread."""
         if self._reader is not None:
             self._reader.close()
-
-
-def on_host(array: Any) -> Any:
-    """Return an array or a frame as a NumPy array."""
-    return as_numbers("a batch", array) if is_tabular(array) else to_host(array)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.backend.transfer import to_host
+from bpnet.data.array_loaders import PIECE
 from bpnet.data.dataset import Dataset
 from bpnet.data.frames import check_names, column_names
 from bpnet.data.streams.batches import Batches
@@ -24,8 +25,6 @@ from bpnet.data.validation import as_array, as_features, as_weights
 
 # check(X, y, w, suffix=...) returns validated examples.
 Check = Callable[..., Dataset]
-# Bytes of rows that are moved, evaluated or predicted at once.
-PIECE = 2**23
 
 
 class CheckedStream:

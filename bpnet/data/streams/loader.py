@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.backend import Backend
-from bpnet.data.array_loaders import PIECE, batches_of
+from bpnet.data.array_loaders import PIECE, arrays_over, batches_of
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import Loader, Piece
 from bpnet.data.streams.checked import CheckedStream
@@ -100,9 +100,7 @@ class StreamLoader(Loader):
         for data in self._reader:
             if not buffers:
                 buffers = [None if a is None else np.empty_like(a) for a in data[:3]]
-                order = np.arange(data.n_rows, dtype=np.int64)
-                on_backend = [b if b is None else backend.asarray(b) for b in (*buffers, order)]
-                arrays = dict(zip(("X", "y", "w", "order"), on_backend, strict=True))
+                arrays = arrays_over(buffers, backend)
             for buffer, array in zip(buffers, data[:3], strict=True):
                 if buffer is not None:
                     buffer[: data.n_rows] = array
@@ -122,8 +120,3 @@ class StreamLoader(Loader):
 
     def _arrived(self, arrays: Any, rows: int) -> Piece:
         return Piece(arrays(), self._sizes_of(rows))
-
-    def _sizes_of(self, rows: int) -> list[int]:
-        """Return the sizes of the batches of so many consecutive rows."""
-        whole, rest = divmod(rows, self.batch_size)
-        return [self.batch_size] * whole + ([rest] if rest else [])
