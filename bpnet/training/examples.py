@@ -138,7 +138,7 @@ def _streamed(
                 f"{given[name]!r}"
             )
     stream = examples_stream(network, source, feature_names=names)
-    first = next(stream.blocks())
+    first = stream.block(0)
     size = given["batch_size"]
     rows = stream.n_rows if size is None else check_integer("batch_size", size, 1)
     loader = StreamLoader(stream, rows, network.seed if given["shuffle"] else None)

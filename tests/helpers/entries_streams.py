@@ -42,6 +42,13 @@ def parquet(**given):
         return streams.Parquet(**({"path": file.name} | given))
 
 
+def dask(X, **given):
+    """Return a source of a dask array."""
+    import dask.array
+
+    return streams.Dask(dask.array.from_array(X), **given)
+
+
 ENTRIES = {
     "streams.Source": Entry(
         Ones,
@@ -74,6 +81,26 @@ ENTRIES = {
             },
         }
         | ROWS,
+    ),
+    "streams.Dask": Entry(
+        dask,
+        {"X": X, "y": Y},
+        {
+            "X": {
+                "1-D": Bad(X[0], ValueError, "^X must be 2-D .* of 1 dimension"),
+                "no column": Bad(X[:, :0], ValueError, "^X must be 2-D .* have features"),
+                "no row": Bad(X[:0], ValueError, "^X must have at least one row"),
+            },
+            "y": {
+                "short": Bad(Y[:-1], ValueError, "^y must have one entry for each of 6"),
+                "number": Bad(3, ValueError, "^y must have one entry for each of 6"),
+            },
+            "sample_weight": {
+                "short": Bad(Y[:-1], ValueError, "^sample_weight must have one entry"),
+                "number": Bad(3, ValueError, "^sample_weight must have one entry"),
+            },
+        }
+        | BLOCKS,
     ),
     "streams.Examples": Entry(
         streams.Examples,

@@ -33,7 +33,7 @@ EXEMPT = {
         "PeriodicEmbedding.*", "Scale.*", "LayerNorm.*", "BatchNorm.*", "Residual.*",
         "Frozen.*", "Loader.*",
         "streams.*.read", "streams.*.weights", "streams.*.where", "streams.*.first",
-        "streams.*.failure", "streams.*.in_order",
+        "streams.*.failure", "streams.*.read_blocks",
         "*.link", "*.value", "*.error",
         "*.value_and_error", "*.n_targets", "*.best_predictions",
         "optimizers.Optimizer", "optimizers.special_rules", "*.rule", "*.scalars", "*.init",

@@ -5,6 +5,7 @@ Pass one of these to ``fit``, ``evaluate`` or ``predict`` in the place of X:
 =================== ======================================================================
 :class:`Arrays`     arrays that can be sliced: HDF5, Zarr, memory maps
 :class:`Parquet`    one or more Parquet files, local or at a URL
+:class:`Dask`       dask arrays and data frames
 :class:`Examples`   single examples by number, such as those of a torch Dataset
 =================== ======================================================================
 
@@ -13,9 +14,10 @@ own, derive from :class:`Source`. :func:`row_order` is the order in which rows a
 """
 
 from bpnet.data.streams.arrays import Arrays
+from bpnet.data.streams.dask_collections import Dask
 from bpnet.data.streams.examples import Examples
 from bpnet.data.streams.order import row_order
 from bpnet.data.streams.parquet import Parquet
 from bpnet.data.streams.source import Source
 
-__all__ = ["Arrays", "Examples", "Parquet", "Source", "row_order"]
+__all__ = ["Arrays", "Dask", "Examples", "Parquet", "Source", "row_order"]

@@ -64,15 +64,15 @@ class Arrays(Source):
         buffer_blocks: int = BUFFER,
     ) -> None:
         self.feature_names = frames.column_names(X)
-        self.X = _sliceable("X", X)
+        self.X = sliceable("X", X)
         if len(self.X.shape) != 2 or 0 in self.X.shape:
             raise ValueError(
                 f"X must be 2-D (examples, features) and not empty, got shape "
                 f"{tuple(self.X.shape)}"
             )
         rows, n_inputs = map(int, self.X.shape)
-        self.y = None if y is None else _sliceable("y", y)
-        self.w = None if sample_weight is None else _sliceable("sample_weight", sample_weight)
+        self.y = None if y is None else sliceable("y", y)
+        self.w = None if sample_weight is None else sliceable("sample_weight", sample_weight)
         for name, array in (("y", self.y), ("sample_weight", self.w)):
             if array is not None and array.shape[:1] != (rows,):
                 raise ValueError(
@@ -93,12 +93,12 @@ class Arrays(Source):
         """Return the rows of a block."""
         start = block * self.block_rows
         rows = slice(start, start + self.sizes[block])
-        return _read(self.X, rows), _read(self.y, rows), _read(self.w, rows)
+        return read_rows(self.X, rows), read_rows(self.y, rows), read_rows(self.w, rows)
 
     def weights(self, block: int) -> Any:
         """Return the weights of a block."""
         start = block * self.block_rows
-        return _read(self.w, slice(start, start + self.sizes[block]))
+        return read_rows(self.w, slice(start, start + self.sizes[block]))
 
 
 def is_sliceable(value: Any) -> bool:
@@ -115,14 +115,14 @@ def nbytes(value: Any) -> int:
     return int(math.prod(value.shape)) * int(np.dtype(value.dtype).itemsize)
 
 
-def _sliceable(name: str, value: Any) -> Any:
+def sliceable(name: str, value: Any) -> Any:
     """Return what can be sliced; all other data as a NumPy array."""
     if isinstance(value, type) or value is None:
         raise TypeError(f"{name} must be an array, got {kind_of(value)}")
     return value if is_sliceable(value) else to_host(as_array(name, value))
 
 
-def _read(array: Any, rows: slice) -> Any:
+def read_rows(array: Any, rows: slice) -> Any:
     """Return rows of an array as a NumPy array; of a memory map, a copy."""
     if array is None:
         return None

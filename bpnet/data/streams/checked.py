@@ -108,25 +108,16 @@ class CheckedStream:
 
     def blocks(self) -> Iterator[Dataset]:
         """Yield the blocks in order."""
-        raw = self.source.in_order()
-        for number in itertools.count():
-            with self._reading(number):
-                block = next(raw, None)
-            if block is None:
-                return
-            yield self._checked(number, *block)
+        source = self.source
+        if not isinstance(source, Batches):
+            yield from self._numbered(range(len(source.sizes)))
+            return
+        for number, batch in enumerate(source.in_order()):
+            yield self._checked(number, *batch)
 
     def block(self, number: int) -> Dataset:
         """Return a block by its number."""
-        with self._reading(number):
-            raw = self.source.read(number)
-        data = self._checked(number, *raw)
-        if data.n_rows != (due := self.source.sizes[number]):
-            raise ValueError(
-                f"{self.source.where(number)} must have {due} rows, as when the stream was "
-                f"opened; got {data.n_rows}. Open it again"
-            )
-        return data
+        return next(self._numbered([number]))
 
     def pieces(
         self, rows: int, plan: Iterable[Window] | None = None
@@ -142,7 +133,9 @@ class CheckedStream:
         """
         if plan is None:
             return cut(((data, None) for data in self.blocks()), rows)
-        return cut(((self._window(w.blocks), w.order) for w in plan), rows)
+        plan, ahead = itertools.tee(plan)
+        blocks = self._numbered(number for window in ahead for number in window.blocks)
+        return cut(((self._window(w.blocks, blocks), w.order) for w in plan), rows)
 
     def parts(self, rows: int) -> Generator[Dataset, None, None]:
         """Yield a multiple of so many rows at a time, in order, read ahead by a thread."""
@@ -173,13 +166,27 @@ class CheckedStream:
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         return [self.n_rows, self.n_inputs, f"sha256:{digest}"]
 
-    def _window(self, numbers: list[int]) -> Dataset:
-        """Return blocks one after another, without holding all of them twice."""
+    def _numbered(self, numbers: Iterable[int]) -> Iterator[Dataset]:
+        """Yield blocks by their numbers."""
+        numbers, asked = itertools.tee(numbers)
+        raw = self.source.read_blocks(asked)
+        for number in numbers:
+            with self._reading(number):
+                block = next(raw)
+            data = self._checked(number, *block)
+            if data.n_rows != (due := self.source.sizes[number]):
+                raise ValueError(
+                    f"{self.source.where(number)} must have {due} rows, as when the stream was "
+                    f"opened; got {data.n_rows}. Open it again"
+                )
+            yield data
+
+    def _window(self, numbers: list[int], blocks: Iterator[Dataset]) -> Dataset:
+        """Return the next blocks one after another, without holding all of them twice."""
         rows = sum(self.source.sizes[number] for number in numbers)
         whole: list[Any] = []
         start = 0
-        for number in numbers:
-            data = self.block(number)
+        for data in itertools.islice(blocks, len(numbers)):
             whole = whole or [
                 None if a is None else np.empty((rows, *a.shape[1:]), a.dtype) for a in data[:3]
             ]

@@ -99,7 +99,9 @@ class StreamLoader(Loader):
         arrays: dict[str, Any] = {}
         for data in self._reader:
             if not buffers:
-                buffers = [None if a is None else np.empty_like(a) for a in data[:3]]
+                buffers = [  # in C order, as others would be copied to a backend
+                    None if a is None else np.empty(a.shape, a.dtype) for a in data[:3]
+                ]
                 arrays = arrays_over(buffers, backend)
             for buffer, array in zip(buffers, data[:3], strict=True):
                 if buffer is not None:

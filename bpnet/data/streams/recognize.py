@@ -12,6 +12,7 @@ from bpnet.data.deferred import WHOLE
 from bpnet.data.frames import is_tabular
 from bpnet.data.streams.arrays import Arrays, is_sliceable, nbytes
 from bpnet.data.streams.batches import Batches
+from bpnet.data.streams.dask_collections import Dask, is_dask
 from bpnet.data.streams.examples import Examples
 from bpnet.data.streams.source import Source
 
@@ -22,6 +23,7 @@ def as_source(
     """Return the source that X is, or that X, y and the weights are; None for arrays.
 
     Arrays of files are a source if X takes more than 64 MiB; smaller ones are read at once.
+    What dask computes is one, whatever its size.
 
     Raises
     ------
@@ -30,6 +32,8 @@ def as_source(
     """
     if type(X) is np.ndarray:
         return None
+    if is_dask(X):
+        return Dask(X, y, sample_weight)
     if is_sliceable(X):
         return Arrays(X, y, sample_weight) if nbytes(X) > WHOLE else None
     source = X if isinstance(X, Source) else None

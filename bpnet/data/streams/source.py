@@ -108,9 +108,17 @@ class Source(ABC):
         """Return the weights of a block; by default they are read with all else."""
         return self.read(block)[2]
 
-    def in_order(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Yield the blocks in their order."""
-        return map(self.read, range(len(self.sizes)))
+    def read_blocks(self, numbers: Iterable[int]) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield blocks by their numbers; by default, each is read when it is asked for.
+
+        A source that can read several at once may begin with those that follow.
+
+        Parameters
+        ----------
+        numbers : iterable of int
+            Which blocks, in which order.
+        """
+        return map(self.read, numbers)
 
     def first(self, block: int) -> int:
         """Return the number of the first row of a block."""

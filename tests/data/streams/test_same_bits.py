@@ -85,6 +85,21 @@ def examples(folder):
     return bpnet.streams.Examples(Rows(), block_rows=33)
 
 
+class Columns(bpnet.streams.Source):
+    """Blocks in Fortran order, as frames of pandas have them."""
+
+    def __init__(self):
+        super().__init__([23] * 10, N, weighted=True)
+
+    def read(self, block):
+        rows = slice(23 * block, 23 * (block + 1))
+        return np.asfortranarray(X[rows]), Y[rows], W[rows]
+
+
+def columns(folder):
+    return Columns()
+
+
 def iterable(folder):
     return Batched(X, Y, W)
 
@@ -93,7 +108,7 @@ def batches(folder):
     return list(Batched(X, Y, W))
 
 
-KINDS = [npy, hdf5, zarr, parquet, parquet_files, examples, iterable, batches]
+KINDS = [npy, hdf5, zarr, parquet, parquet_files, examples, columns, iterable, batches]
 BLOCKS = [kind for kind in KINDS if kind not in (iterable, batches)]
 
 
