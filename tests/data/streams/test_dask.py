@@ -242,14 +242,18 @@ def with_another(chunk):
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def workers():
     distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(workers):
+    """Let the workers compute what dask is asked for."""
+    with workers.get_client() as client:
         yield client
 
 
