@@ -67,6 +67,16 @@ def test_real_data():
     assert digits >= 97.0
 
 
+@pytest.mark.full
+def test_search_on_a_cluster():
+    pytest.importorskip("distributed")
+    pytest.importorskip("sklearn")
+    status, out, err = run("search_on_a_cluster.py")
+    assert (status, err) == (0, "")
+    assert "6 settings, each fitted to 3 parts" in out
+    assert percentages(out)[-1] >= 93.0
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_every_example_documents_its_command_and_is_tested(path):
     assert f"Run with: python examples/{path.name}" in path.read_text()

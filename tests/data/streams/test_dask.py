@@ -245,7 +245,7 @@ def with_another(chunk):
 def workers():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        n_workers=2, threads_per_worker=4, processes=False, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
