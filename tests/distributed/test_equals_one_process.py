@@ -67,7 +67,7 @@ def trained(make, X, y=None, **options):
 
 
 @pytest.mark.once_on_jax
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("case", CASES)
 def test_weights_and_history(backend, case, size):
     """Batches of 34 and a last one of 1, of which all processes but one have no row."""
