@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import signal
 import sys
 import time
 
 import numpy as np
 import pytest
-from mpi_jobs import LIMIT, WHY_NOT, Job, network, run, signal_when_ready
+from mpi_jobs import LIMIT, WHY_NOT, Job, network, run, signal_when_ready, write_files
 from numpy.testing import assert_allclose
 
 import bpnet
@@ -26,18 +27,68 @@ EPOCHS, SEED = 60 * (KILLS + 2), 0
 
 
 @needs_mpi
-def test_the_launcher_suffices(tmp_path):
-    status, output = run(2, "train", tmp_path)
-    assert (status, output.count("training in 2 processes")) == (0, 1), output
+@pytest.mark.parametrize("lengths", [(70, 50), (50, 40, 25, 5)])
+def test_the_launcher_suffices(tmp_path, lengths):
+    """Of arrays, of a stream that all read, and of shards, whose last batches are empty."""
+    pytest.importorskip("pyarrow")
+    write_files(tmp_path, lengths)
+    size = len(lengths)
+    status, output = run(size, "train", tmp_path)
+    assert (status, output.count(f"training in {size} processes")) == (0, 1), output
     net, X, y = network()
-    history = net.fit(X, y, epochs=3, batch_size=25, validation_split=0.2)
-    expected = [p for layer in net.parameters for p in layer.values()]
-    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in range(2))
-    for name in first.files:
-        assert np.array_equal(first[name], second[name])
-    assert_allclose(first["loss"], history["val_loss"], rtol=1e-10)
-    for k, due in enumerate(expected):
-        assert_allclose(first[f"arr_{k}"], due, rtol=1e-10)
+    assert_ends(tmp_path, "arrays", net, X, y, batch_size=26, validation_split=0.2)
+    net, *_ = network()
+    whole = bpnet.streams.Parquet(tmp_path / "all.parquet", "y", buffer_blocks=2)
+    assert_ends(tmp_path, "all", net, whole, batch_size=26)
+    net, *_ = network(dropout=0.0)
+    assert_ends(tmp_path, "own", net, Shards(X, y, lengths))
+
+
+class Shards(bpnet.Loader):
+    """Batches of the next 8 rows of each shard, in the order of its stream."""
+
+    def __init__(self, X, y, lengths):
+        self.X, self.y, self.lengths = X, y, lengths
+        rows = [len(batch) for batch in self.orders(0)]
+        super().__init__(len(X), 2, max(rows), sizes=set(rows), n_batches=len(rows))
+
+    def orders(self, epoch):
+        start, pieces = 0, []
+        for rows in self.lengths:
+            sizes = [min(16, rows - k) for k in range(0, rows, 16)]
+            order = start + bpnet.streams.row_order(sizes, 1, epoch, buffer_blocks=2)
+            pieces.append([order[k : k + 8] for k in range(0, rows, 8)])
+            start += rows
+        return [
+            np.concatenate([batch for batch in batches if batch is not None])
+            for batches in itertools.zip_longest(*pieces)
+        ]
+
+    def batches(self, epoch):
+        return ((self.X[rows], self.y[rows]) for rows in self.orders(epoch))
+
+
+def assert_ends(folder, kind, net, *data, **settings):
+    """Check that all processes have the weights and losses of this one, to rounding."""
+    losses = net.fit(*data, epochs=3, **settings)["loss"]
+    due = [p for layer in net.parameters for p in layer.values()]
+    first, *others = (np.load(path) for path in folder.glob(f"{kind}-*.npz"))
+    for other in others:
+        assert all(np.array_equal(first[name], other[name]) for name in first.files)
+    assert_allclose(first["loss"], losses, rtol=1e-10)
+    for k, expected in enumerate(due):
+        assert_allclose(first[f"arr_{k}"], expected, rtol=1e-10)
+
+
+@needs_mpi
+@pytest.mark.parametrize("how", ["vanish", "truncate"])
+def test_a_file_that_one_process_loses_ends_the_job(tmp_path, how):
+    pytest.importorskip("pyarrow")
+    write_files(tmp_path, (70, 50))
+    with Job(2, "spoil", tmp_path, how) as job:
+        assert job.wait(LIMIT) != 0
+    assert "process 1 of 2 on" in job.output, job.output
+    assert re.search(r"OSError: block \d \(.*\) of .*1\.parquet cannot be read", job.output)
 
 
 @needs_mpi

@@ -70,23 +70,66 @@ def run(size, program, *arguments, **environment):
 # --- programs ---------------------------------------------------------------------------------
 
 
-def network():
+def network(dropout=0.1):
     """Return a network and examples for it."""
     import bpnet
 
     X, y = bpnet.datasets.make_spiral(120, seed=0)
-    layers = [bpnet.Dense(8, "tanh"), bpnet.Dropout(0.1), bpnet.Dense(1)]
+    layers = [bpnet.Dense(8, "tanh"), bpnet.Dropout(dropout), bpnet.Dense(1)]
     return bpnet.Network(layers, "bce", seed=1, dtype="float64"), X, y
 
 
-def train(folder):
-    """Train, and write weights and history of each process."""
-    from bpnet.distributed import get_communicator
+def write_files(folder, lengths):
+    """Write the examples as one Parquet file, and some of them for each process."""
+    import pyarrow
+    from pyarrow import parquet
 
-    net, X, y = network()
-    history = net.fit(X, y, epochs=3, batch_size=25, validation_split=0.2)
-    arrays = [p for layer in net.parameters for p in layer.values()]
-    np.savez(Path(folder) / f"{get_communicator().rank}.npz", *arrays, loss=history["val_loss"])
+    _, X, y = network()
+    table = pyarrow.table([*X.T, y], names=["x0", "x1", "y"])
+    starts = np.cumsum([0, *lengths])
+    parts = {rank: table.slice(starts[rank], rows) for rank, rows in enumerate(lengths)}
+    for name, part in ({"all": table} | parts).items():
+        parquet.write_table(part, Path(folder) / f"{name}.parquet", row_group_size=16)
+
+
+def train(folder):
+    """Train on arrays, on a file that all read, and on one of each process; write the ends."""
+    import bpnet
+
+    class Slow(bpnet.streams.Parquet):
+        """Of which process 1 is slow to read its blocks."""
+
+        def read(self, block):
+            time.sleep(0.01 * (mine.rank == 1))
+            return super().read(block)
+
+    mine = bpnet.distributed.MPI(shards=True)
+    for name, communicator in (("arrays", "auto"), ("all", "auto"), (mine.rank, mine)):
+        net, *data = network(dropout=0.0 if name == mine.rank else 0.1)
+        if name != "arrays":
+            data = [Slow(Path(folder) / f"{name}.parquet", "y", buffer_blocks=2)]
+        settings = {"batch_size": 8 if name == mine.rank else 26}
+        if name == "arrays":
+            settings["validation_split"] = 0.2
+        history = net.fit(*data, epochs=3, communicator=communicator, **settings)
+        kind = "own" if name == mine.rank else name
+        arrays = [p for layer in net.parameters for p in layer.values()]
+        np.savez(Path(folder) / f"{kind}-{mine.rank}.npz", *arrays, loss=history["loss"])
+
+
+def spoil(folder, how):
+    """Train on a file of each process, of which process 1 loses its own after an epoch."""
+    import bpnet
+
+    class Spoil(bpnet.Callback):
+        def on_epoch_end(self, training):
+            if training.communicator.rank == 1:
+                path.unlink() if how == "vanish" else os.truncate(path, 500)
+
+    mine = bpnet.distributed.MPI(shards=True)
+    path = Path(folder) / f"{mine.rank}.parquet"
+    stream = bpnet.streams.Parquet(path, "y", buffer_blocks=2)
+    network()[0].fit(stream, epochs=1000, communicator=mine, callbacks=[Spoil()])
 
 
 def fail(where):
@@ -173,6 +216,6 @@ def signal_when_ready(folder, size, number, pid=None):
 
 
 if __name__ == "__main__":
-    programs = (train, command, fail, interrupted, resumable, wrong)
+    programs = (train, command, fail, interrupted, resumable, spoil, wrong)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])
