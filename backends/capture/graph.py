@@ -119,6 +119,7 @@ class Graph:
         self.operations = fused.operations
         self.donated, self.parts, self._fused_of = fused.donated, fused.parts, fused.of
         self.storage: dict[int, int | Buffer | Part] = dict(fused.parts)
+        self._only_read = set(range(n_inputs)).difference(self.donated.values(), self.parts)
         self._lay_out()
 
     def _root(self, index: int) -> int:
@@ -168,9 +169,13 @@ class Graph:
         return shape.shape if by_blocks else op.result
 
     def _can_split(self, index: int, shape: Shape) -> bool:
-        """Whether an operand is a scalar or can be split into blocks."""
+        """Whether an operand is a scalar or can be split into blocks.
+
+        A view can if nothing is written where it lies.
+        """
         operand = self.shapes[index]
-        same = operand.shape == shape.shape and operand.c_ordered and index not in self._roots
+        is_apart = index not in self._roots or self._root(index) in self._only_read
+        same = operand.shape == shape.shape and operand.c_ordered and is_apart
         return same or not operand.shape
 
     # --- memory -----------------------------------------------------------------------------

@@ -170,7 +170,7 @@ class Trace:
             any(self.ops.may_share_memory(array, a) for a in arrays if self.ops.is_array(a)),
         )
         if operation.is_view:
-            result = self._new(array, shape)
+            result = self._new(array, shape._replace(c_ordered=self._is_run(operation, shape)))
         else:
             if not any(isinstance(v, TracedArray) for v in options.values()):
                 operation = self._try_in_place(operation, arrays, array)
@@ -178,6 +178,13 @@ class Trace:
             self.shapes[-1] = shape._replace(c_ordered=True)  # replayed into its own memory
         self.operations.append(operation)
         return result
+
+    def _is_run(self, view: Operation, shape: Shape) -> bool:
+        """Whether a view is in C order, be it one of what a placeholder stands for."""
+        key = view.arguments[-1]
+        rows = isinstance(key, slice) and key.step in (None, 1)
+        keeps_order = view.name == "reshape" or (view.name == "getitem" and rows)
+        return shape.c_ordered or (keeps_order and self.shapes[view.operands[0]].c_ordered)
 
     def _try_in_place(
         self, op: Operation, arrays: tuple[Any, ...], expected: Array

@@ -427,3 +427,29 @@ def test_a_fit_leaves_no_arrays_behind(nothing_compiled):
         assert not executable.arrays
         assert not executable.calls
         assert executable.bound is None
+
+
+def test_views_are_read_by_blocks_unless_something_is_written_there(backend):
+    """The gradients are parts of one array; the sums are read where new ones are written."""
+    n = 2**18
+
+    def step(xp, state, data):
+        sums, p = state["sums"], state["p"]
+        g = xp.reshape(data["flat"][5 : 5 + n], (2, n // 2))
+        shifted = xp.reshape(sums[1:], (2, n // 2))
+        return {"p": p - 0.1 * g * g + shifted, "sums": sums * 0.5}
+
+    rng = np.random.default_rng(0)
+    host = {"p": rng.normal(size=(2, n // 2)), "sums": rng.normal(size=n + 1)}
+    flat = rng.normal(size=n + 9)
+    compiled = backend.compile(step)
+    state = {name: backend.asarray(a.copy()) for name, a in host.items()}
+    for _ in range(3):
+        state = compiled(state, {"flat": backend.asarray(flat)})
+        host = step(np, host, {"flat": flat})
+        for name, due in host.items():
+            assert_array_equal(backend.to_numpy(state[name]), due)
+    (executable,) = executables_of([compiled])
+    split = [op.name for by_blocks, group in executable.graph._groups() if by_blocks
+             for op in group if op.name != "copy"]  # fmt: skip
+    assert len(split) == 4  # all but the sum with the shifted
