@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ class Arrays(Source):
     Parameters
     ----------
     X : array (m, n_0)
-        Anything with ``shape``, ``dtype`` and slices of rows that NumPy can read.
+        Anything whose slices of rows NumPy can read, with ``shape`` and ``dtype``, or with
+        ``len``.
     y : array (m,) or (m, n_L), or None
         Targets, sliced in the same way or in memory.
     sample_weight : array (m,) or None
@@ -119,7 +121,29 @@ def sliceable(name: str, value: Any) -> Any:
     """Return what can be sliced; all other data as a NumPy array."""
     if isinstance(value, type) or value is None:
         raise TypeError(f"{name} must be an array, got {kind_of(value)}")
+    if _has_rows_only(value):
+        return _Rows(value)
     return value if is_sliceable(value) else to_host(as_array(name, value))
+
+
+def _has_rows_only(value: Any) -> bool:
+    """Whether a value has a length and can be sliced, and is no array, frame or sequence."""
+    kind = type(value)
+    looks_alike = any(hasattr(kind, name) for name in ("shape", "__array__", "keys"))
+    is_rows = hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
+    return is_rows and not looks_alike and not isinstance(value, Sequence)
+
+
+class _Rows:
+    """Rows of an object that has no shape: that of the first one tells it."""
+
+    def __init__(self, rows: Any) -> None:
+        first = np.asarray(rows[:1])
+        self.rows, self.dtype = rows, first.dtype
+        self.shape = (len(rows), *first.shape[1:])
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.rows[rows]
 
 
 def read_rows(array: Any, rows: slice) -> Any:

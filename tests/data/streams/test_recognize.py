@@ -76,6 +76,27 @@ def test_blocks_are_whole_chunks(monkeypatch):
     assert bpnet.streams.Arrays(array).sizes == (40, 40, 40)
 
 
+class Rows:
+    """What only has a length, and slices."""
+
+    def __init__(self, array):
+        self.array, self.reads = array, []
+
+    def __len__(self):
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        self.reads.append(rows)
+        return self.array[rows]
+
+
+def test_rows_without_a_shape_are_read_in_blocks():
+    rows = Rows(X)
+    stream = bpnet.streams.Arrays(rows, Rows(Y), block_rows=40)
+    assert_same(trained(stream, shuffle=False), trained(X, Y, shuffle=False))
+    assert {(r.start, r.stop) for r in rows.reads[1:]} == {(0, 40), (40, 80), (80, 120)}
+
+
 @pytest.mark.parametrize("shape", [(M,), (M, N, 1), (0, N)])
 def test_arrays_of_another_shape(shape):
     with pytest.raises(ValueError, match="X must be 2-D"):
