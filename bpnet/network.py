@@ -121,9 +121,10 @@ class Network(Predictor, PortableModel):
         X : array or data frame (m, n_0), stream, iterable of batches, or Loader
             Finite features. A stream (:class:`bpnet.streams.Source`) has the targets and
             weights, too, and is read block by block; arrays of HDF5 or Zarr larger than 64 MiB
-            become one. An iterable of (X, y) or (X, y, weights), such as a torch DataLoader,
-            and a :class:`bpnet.Loader` yield the batches: y, batch_size, shuffle,
-            sample_weight, validation_split, stratify keep their defaults.
+            become one, and so do dask's arrays and frames. An iterable of (X, y) or (X, y,
+            weights), such as a torch DataLoader, and a :class:`bpnet.Loader` yield the batches:
+            y, batch_size, shuffle, sample_weight, validation_split, stratify keep their
+            defaults.
         y : array (m,) or (m, n_L)
             Targets: labels 0, 1, ... for cross-entropies (or rows of probabilities).
         optimizer : str, Optimizer or None
