@@ -23,10 +23,10 @@ class Dask(Source):
     several calls, as the rows of its partitions are counted here: that computes one column.
 
     A block has whole chunks of rows or partitions of X: as many as take up to 16 MiB, or one
-    that is larger. Chunks of 1 to 64 MiB are good; ``X.rechunk`` and
-    ``X.repartition`` make others. If a ``distributed.Client`` is active, its workers compute up
-    to `buffer_blocks` blocks beyond the one that is read; else dask's local scheduler computes
-    one at a time. Requires dask: ``pip install "bpnet-array-api[dask]"``.
+    that is larger. Chunks of 1 to 64 MiB are good; ``X.rechunk`` and ``X.repartition`` make
+    others. If a ``distributed.Client`` is active, its workers compute up to `buffer_blocks`
+    blocks beyond the one that is read; else dask's local scheduler computes one at a time.
+    Requires dask: ``pip install "bpnet-array-api[dask]"``.
 
     Parameters
     ----------
