@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from failing_data import Problem, problem
-from failing_runs import FAILING, Run, train
+from failing_runs import FAILING, Case, Run, train
 
 import bpnet
 
@@ -42,6 +42,8 @@ def true_name(run: Run) -> str:
     recipe = run.case.recipe
     if recipe in FAILING and is_present(run, recipe):
         return recipe
+    if diverged(run):
+        return "learning rate too high"
     if recipe == "tiny_targets" and harms(run):
         return "unscaled targets"
     if rare_class_is_missed(run):
@@ -53,19 +55,34 @@ def true_name(run: Run) -> str:
     return f"harmless: {recipe}"
 
 
+def diverged(run: Run) -> bool:
+    """Return whether the loss became infinite; early stopping may have kept a sound net."""
+    return not np.all(np.isfinite(run.history["loss"]))
+
+
 def cause(run: Run) -> str:
-    """Return why a sound recipe does harm: because of its rate, if a tenth of it does none."""
-    rule = run.case.fit["optimizer"]
-    slower = rule.replace(learning_rate=slowed(rule.learning_rate))
-    slow = train(run.case._replace(fit=run.case.fit | {"optimizer": slower}))
-    return "underfitting" if harms(slow) else "learning rate too high"
+    """Return why a sound recipe does harm: by its rate, if a tenth or ten times it does none.
+
+    If both do none, the rate is not to blame.
+    """
+    slow, fast = (not harms(train(at_rate(run.case, factor))) for factor in (0.1, 10.0))
+    if slow == fast:
+        return "underfitting"
+    return "learning rate too high" if slow else "learning rate too low"
 
 
-def slowed(schedule: Any) -> Any:
-    """Return a schedule with a tenth of the rates."""
+def at_rate(case: Case, factor: float) -> Case:
+    """Return the same run with so many times the learning rate."""
+    rule = case.fit["optimizer"]
+    scaled_rule = rule.replace(learning_rate=scaled(rule.learning_rate, factor))
+    return case._replace(fit=case.fit | {"optimizer": scaled_rule})
+
+
+def scaled(schedule: Any, factor: float) -> Any:
+    """Return a schedule with so many times the rates."""
     if isinstance(schedule, bpnet.schedules.WarmUp):
-        return schedule.replace(schedule=slowed(schedule.schedule))
-    return schedule.replace(learning_rate=0.1 * schedule.learning_rate)
+        return schedule.replace(schedule=scaled(schedule.schedule, factor))
+    return schedule.replace(learning_rate=factor * schedule.learning_rate)
 
 
 def is_present(run: Run, failure: str) -> bool:
