@@ -1,14 +1,14 @@
 """The test runs of ``benchmarks/diagnosis.py``: all settings are drawn from ranges.
 
 The rule, written down before any of them was trained: of each 396 runs, each illness is induced
-in 16, and 156 are sound to begin with (`COUNTS`). For each run, a generator seeded with its number
-draws one of the data sets that suit its kind, then the change that the kind makes, then all
-other settings: `settings` has their ranges, and each kind those that it changes. Rates, widths
-and the like are drawn log-uniformly. None is discarded, repeated or replaced.
+in 16, and 156 are sound to begin with (`COUNTS`). For each run, a generator seeded with its
+number draws one of the data sets that suit its kind, then the change that the kind makes, then
+all other settings: `settings` has their ranges, and each kind those that it changes. Rates,
+widths and the like are drawn log-uniformly. None is discarded, repeated or replaced.
 
-Drawn by this rule are three parts: "drawn", the test before, which has been tuned on since it
-was run; "practice", on all data sets that were used up to then, which is tuned on; and "test", on
-new data sets, three times as many runs as the test before.
+Three parts are drawn by this rule: "drawn", the test before, which has been tuned on since it
+was run; "practice", on all data sets that were used up to then, which is tuned on; and "test",
+on new data sets, three times as many runs as the test before.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ KINDS: dict[str, Callable[[Case, Any], Case]] = {
 
 
 class Sets(NamedTuple):
-    """Data sets: with classes, with numbers, and with a weak signal; the seeds, and how many."""
+    """Data sets: with classes, with numbers and with a weak signal; and how many runs."""
 
     classes: tuple[str, ...]
     numbers: tuple[str, ...]
