@@ -42,10 +42,10 @@ def true_name(run: Run) -> str:
     recipe = run.case.recipe
     if recipe in FAILING and is_present(run, recipe):
         return recipe
-    if diverged(run):
-        return "learning rate too high"
     if recipe == "tiny_targets" and harms(run):
         return "unscaled targets"
+    if diverged(run):
+        return "learning rate too high"
     if rare_class_is_missed(run):
         return "class imbalance"
     if run.case.validated and overfits(run):
