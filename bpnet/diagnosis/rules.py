@@ -30,7 +30,7 @@ def one_class(e: Evidence) -> Finding | None:
 
 def shuffled_labels(e: Evidence) -> Finding | None:
     """Nothing predicts held-out targets better than a constant."""
-    signal, held_out = e.facts.agreement.strongest, e.held_out
+    signal, held_out = e.facts.agreement.strongest, _steady(e.held_out)
     if not math.isfinite(signal) or signal >= limit("signal") or why_unknown_if_shuffled(e):
         return None
     if e.reach < limit("simple_skill"):
@@ -49,6 +49,13 @@ def shuffled_labels(e: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
+def _steady(losses: Any) -> Any:
+    """Return the median of each three in a row, which a single lucky epoch does not change."""
+    if len(losses) < 3:
+        return losses
+    return np.median([losses[:-2], losses[1:-1], losses[2:]], axis=0)
+
+
 def why_unknown_if_shuffled(e: Evidence) -> str | None:
     """Return why a weak signal could not be told from none, if so."""
     shares, (strongest, linear, expected) = e.facts.class_shares, e.facts.agreement
@@ -58,8 +65,8 @@ def why_unknown_if_shuffled(e: Evidence) -> str | None:
         return "cannot tell: too few examples of the rare class"
     if strongest >= limit("signal") or e.reach < limit("simple_skill"):
         return None
-    # A signal of 5 % is as likely as none halfway between what they give.
-    if expected < limit("power") or linear > expected / 2.0:
+    # The logarithm of the likelihood ratio of no signal to one of 5 %.
+    if expected * (expected / 2.0 - linear) < limit("odds"):
         return "cannot tell a weak signal from none: collect more examples"
     if not len(e.held_out) and strongest >= limit("doubtful_signal"):
         return "cannot tell a weak signal from none: pass validation_data to fit"
@@ -193,13 +200,13 @@ def copies_are_too_few(e: Evidence) -> bool:
 
 def dead_from_the_start(e: Evidence) -> Finding | None:
     """Units were dead before the first step, and still are."""
-    shares = np.minimum(e.start("dead"), e.end("dead"))
-    return _dead(shares, "before the first step and still") if _over("dead", shares) else None
+    shares = e.persistent("dead")
+    return _dead(shares, "before the first step and after it") if _over("dead", shares) else None
 
 
 def saturated_from_the_start(e: Evidence) -> Finding | None:
     """Units were saturated before the first step, and still are."""
-    shares = np.minimum(e.start("saturated"), e.end("saturated"))
+    shares = e.persistent("saturated")
     if not _over("saturated", shares):
         return None
     return _saturated(shares, "before the first step and still")
@@ -262,6 +269,7 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
     update, died = e.start("update_ratio"), e.end("dead") - e.start("dead")
     rise, worst = e.loss / max(e.start_loss, 1.0), max(e.loss, float(losses[-1]))
     long = update.max() > limit("update_high")
+    rash = update.max() > limit("update_rash") and e.is_poor()
     k = int(update.argmax())
     if math.isinf(worst):
         bad = int(np.argmax(np.isinf(losses) | np.isinf(e.losses("data_loss")))) + 1
@@ -270,7 +278,7 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         evidence = (
             f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
         )
-    elif long and (losses[-1] > limit("nothing_learned") or e.is_stuck()):
+    elif rash or long and (losses[-1] > limit("nothing_learned") or e.is_stuck()):
         evidence = f"the loss is still {worst:.2f} times the baseline"
     elif update.max() > limit("update_deadly") and _over("dead", died) and e.is_poor():
         k = int(died.argmax())
@@ -303,7 +311,9 @@ def saturated_units(e: Evidence) -> Finding | None:
 def learning_rate_too_low(e: Evidence) -> Finding | None:
     """The steps are too short, in sum, to have changed the weights."""
     travel, steps = e.travel(), e.epochs * e.facts.n_batches
-    if not travel.max() < min(limit("travel"), limit("update_low") * steps):
+    far, mean = travel.max(), travel.max() / steps
+    tiny = mean < limit("update_tiny") and far < 2.0 * limit("travel")
+    if not tiny and not (mean < limit("update_low") and far < 0.5 * limit("travel")):
         return None
     losses = e.losses("loss")
     k = int(travel.argmax())

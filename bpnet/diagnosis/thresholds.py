@@ -51,16 +51,16 @@ THRESHOLDS: dict[str, Threshold] = {
         "Moran 1950; Cliff and Ord 1981; Wilson and Hilferty 1931",
     ),
     "doubtful_signal": Threshold(
-        2.0,
-        "1 in 40 by chance: too often to conclude from the features alone that nothing can be "
+        2.5,
+        "1 in 50 by chance: too often to conclude from the features alone that nothing can be "
         "learned, without held-out examples to confirm it",
         "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
     ),
-    "power": Threshold(
-        2.0,
-        "standard deviations by which a weak signal must be expected to show, to conclude from "
-        "its absence that there is none",
-        "Cohen 1988, Statistical Power Analysis; " + _OURS,
+    "odds": Threshold(
+        1.1,
+        "logarithm of the likelihood ratio of no signal to one of 5 % of the variance, from "
+        "which there is none: 3 to 1",
+        "Royall 1997, Statistical Evidence; " + _OURS,
     ),
     "simple_skill": Threshold(
         0.93,
@@ -146,10 +146,20 @@ THRESHOLDS: dict[str, Threshold] = {
         "a step that changes the weights by a fifth; 1e-3 is typical, healthy nets had 0.11",
         "CS231n, Neural networks 3; Bengio 2012, section 3.1; " + _OURS,
     ),
+    "update_rash": Threshold(
+        0.6,
+        "a step that changes more than half of the weights: a loss that still falls is luck",
+        _OURS,
+    ),
     "update_low": Threshold(
         1e-3,
         "longer steps are at least as long as is typical: there were only too few of them",
         "CS231n, Neural networks 3",
+    ),
+    "update_tiny": Threshold(
+        4e-4,
+        "steps that are shorter on average than is typical, even in sound runs of many steps",
+        "CS231n, Neural networks 3; " + _OURS,
     ),
     "update_deadly": Threshold(
         0.02,
@@ -195,7 +205,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "harm": Threshold(
-        0.06,
+        0.045,
         "the same for failures of data and initial weights, which are plain to see",
         _OURS,
     ),
@@ -206,7 +216,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "underfit": Threshold(
-        0.15, "below this training loss, relative to the baseline, most is learned", _OURS
+        0.13, "below this training loss, relative to the baseline, most is learned", _OURS
     ),
     "shortfall": Threshold(
         0.07,
