@@ -50,9 +50,9 @@ def true_name(run: Run) -> str:
         return "class imbalance"
     if run.case.validated and overfits(run):
         return "overfitting"
-    if recipe not in FAILING:
-        return cause(run) if harms(run) else "healthy"
-    return f"harmless: {recipe}"
+    if harms(run):
+        return cause(run)
+    return f"harmless: {recipe}" if recipe in FAILING else "healthy"
 
 
 def diverged(run: Run) -> bool:
@@ -61,7 +61,7 @@ def diverged(run: Run) -> bool:
 
 
 def cause(run: Run) -> str:
-    """Return why a sound recipe does harm: because of its rate, if a tenth of it does none."""
+    """Return why a run does harm, if not as meant: its rate, if a tenth of it does none."""
     rule = run.case.fit["optimizer"]
     slower = rule.replace(learning_rate=slowed(rule.learning_rate))
     slow = train(run.case._replace(fit=run.case.fit | {"optimizer": slower}))
@@ -137,11 +137,14 @@ def classified(net: bpnet.Network, data: Problem, X: Any) -> Any:
 def rare_class_is_missed(run: Run) -> bool:
     """Return whether most examples of a rare class are taken for others.
 
-    Held-out ones, if the run has any, and enough of that class.
+    Held-out ones, if the run has any, and enough of that class. A net that is worse than a
+    constant misses classes for another reason.
     """
     data = run.case.problem
     counts = np.bincount(data.y) if data.y.dtype.kind == "i" else np.ones(1)
     if len(counts) < 2 or counts.min() == 0 or counts.min() * RARE >= counts.max():
+        return False
+    if final_losses(run)[0] > 1.0 + HARM:
         return False
     rare = int(counts.argmin())
     X = data.X[data.y == rare]

@@ -76,14 +76,15 @@ class Evidence:
         return np.array([self.metrics[f"{name}/{k}"][-1] for k in self._layers()])
 
     def persistent(self, name: str) -> Any:
-        """Return the shares of units that were so before the first step and in the first epoch.
+        """Return the shares of units that were so before the first step and later, too.
 
-        After a divergence, what was measured says nothing, and the start is to blame.
+        That is after the first epoch, or at the end. After a divergence, what was measured
+        says nothing, and the start is to blame.
         """
         start = self.start(name)
         if not self.epochs or not math.isfinite(self.loss):
             return start
-        return np.minimum(start, self.course(name)[0])
+        return np.minimum(start, np.maximum(self.course(name)[0], self.end(name)))
 
     def course(self, name: str) -> Any:
         """Return a metric by epoch and layer, (epochs, layers)."""

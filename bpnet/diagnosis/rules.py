@@ -128,6 +128,7 @@ def class_imbalance(e: Evidence) -> Finding | None:
 def rare_class_is_missed(e: Evidence) -> bool:
     """Whether the network recognizes little of the rarest class, and fits the others.
 
+    A network that memorized a handful of its examples overfits.
     Taken for a constant, the class contributes its share -p ln p of the baseline, the entropy;
     a loss that falls short by more is not of that class alone.
     """
@@ -135,6 +136,9 @@ def rare_class_is_missed(e: Evidence) -> bool:
     entropies = -shares * np.log(np.maximum(shares, 1e-300))
     cost = float(entropies[shares.argmin()] / entropies.sum())
     missed = e.facts.outcome.get("recall", math.nan) < limit("recall")
+    few = shares.min() * e.facts.n_rows < limit("few_of_class")
+    if few and e.accuracies[0] > limit("all") and overfitting(e) is not None:
+        return False
     return bool(missed and not e.falls_short(cost + limit("shortfall")))
 
 
@@ -199,17 +203,19 @@ def copies_are_too_few(e: Evidence) -> bool:
 
 
 def dead_from_the_start(e: Evidence) -> Finding | None:
-    """Units were dead before the first step, and still are."""
+    """Units were dead before the first step, and after the first epoch or at the end."""
     shares = e.persistent("dead")
-    return _dead(shares, "before the first step and after it") if _over("dead", shares) else None
+    return (
+        _dead(shares, "before the first step and after it") if _over("dead", shares) else None
+    )
 
 
 def saturated_from_the_start(e: Evidence) -> Finding | None:
-    """Units were saturated before the first step, and still are."""
+    """Units were saturated before the first step, and after the first epoch or the last."""
     shares = e.persistent("saturated")
     if not _over("saturated", shares):
         return None
-    return _saturated(shares, "before the first step and still")
+    return _saturated(shares, "before and after the first steps")
 
 
 def exploding_gradients(e: Evidence) -> Finding | None:
@@ -243,6 +249,8 @@ def vanishing_gradients(e: Evidence) -> Finding | None:
     stuck = e.loss > limit("unlearnt") and product.min() < faint
     if not stuck and not product.min() < limit("weight_gradient_product_low"):
         return None
+    if when == e.end and e.epochs * e.facts.n_batches < limit("few_steps"):
+        return None
     if when("weight_norm")[-1] == 0.0:  # it never moved
         return None
     k, norms = int(product.argmin()), when("gradient_norm")
@@ -267,6 +275,7 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
     if not len(losses):
         return None
     update, died = e.start("update_ratio"), e.end("dead") - e.start("dead")
+    moved = limit("travel") < e.travel().max() < math.inf
     rise, worst = e.loss / max(e.start_loss, 1.0), max(e.loss, float(losses[-1]))
     long = update.max() > limit("update_high")
     rash = update.max() > limit("update_rash") and e.is_poor()
@@ -274,12 +283,17 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
     if math.isinf(worst):
         bad = int(np.argmax(np.isinf(losses) | np.isinf(e.losses("data_loss")))) + 1
         evidence = f"the loss is not finite from epoch {bad}"
-    elif rise > limit("loss_rise"):
+    elif moved and rise > limit("loss_rise"):
         evidence = (
             f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
         )
-    elif rash or long and (losses[-1] > limit("nothing_learned") or e.is_stuck()):
+    elif rash or (long and (losses[-1] > limit("nothing_learned") or e.is_stuck())):
         evidence = f"the loss is still {worst:.2f} times the baseline"
+    elif wanders(e):
+        evidence = (
+            f"the steps replaced the weights {e.travel().max():.0f} times over, and the loss "
+            f"is {losses[-1]:.2f} times the baseline, where it has been {losses.min():.2f}"
+        )
     elif update.max() > limit("update_deadly") and _over("dead", died) and e.is_poor():
         k = int(died.argmax())
         evidence = f"{100.0 * died[k]:.0f} % of this layer's units died during training"
@@ -292,6 +306,14 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         "divide the learning rate by 10, repeatedly, until the loss falls steadily; then try a "
         "schedule, or clip_norm=1.0 if single steps are too long",
     )  # fmt: skip
+
+
+def wanders(e: Evidence) -> bool:
+    """Whether long ways led to a loss that is worse than it has been, and bad."""
+    losses = e.losses("loss")
+    rise = float(np.median(losses[3 * len(losses) // 4 :]) - losses.min())
+    is_far = e.travel().max() > limit("travel_far")
+    return bool(is_far and rise > limit("shortfall") and e.is_stuck())
 
 
 def dead_units(e: Evidence) -> Finding | None:
@@ -337,7 +359,7 @@ def overfitting(e: Evidence) -> Finding | None:
     far = now > e.loss + limit("gap") or seen > new + limit("accuracy_gap")
     memorized = e.loss < limit("memorized") and far
     worse = now > val[best] + limit("val_rise") and now > e.loss + limit("val_rise")
-    if not memorized and not worse:
+    if (not memorized and not worse) or e.loss > limit("loss_rise"):
         return None
     return Finding(
         "overfitting", None,

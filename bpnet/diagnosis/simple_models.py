@@ -170,7 +170,8 @@ class Agreement(NamedTuple):
     strongest : float
         The largest of four statistics: the variance explained by all features together, or by
         their principal components in proportion to their own; the largest correlation of a
-        single feature or its square; the similarity of neighbors' targets.
+        single feature, its square, or the distance from the mean; the similarity of
+        neighbors' targets.
     linear : float
         The second of these.
     expected : float
@@ -195,13 +196,18 @@ def agreement(X: Any, T: Any, near: float) -> Agreement:
     U, values = (Z @ Q[:, used]) / np.sqrt(values[used]), values[used] / values.max()
     orders = _orders(T)
     explained = np.sum(np.square(_products(U, T, orders)), axis=2)
-    bent = np.hstack([Z, standardized(Z * Z)])
+    bent = np.hstack([Z, _curves(Z)])
     single = np.abs(_products(bent, T / np.linalg.norm(T, axis=0), orders)).max(axis=(0, 2))
     together, linear = (_chi_squared(x) for x in (explained.sum(axis=0), values @ explained))
     components = float(values.sum() ** 2 / np.square(values).sum())
     ratio = 1.0 + WEAK / (1.0 - WEAK) * len(T) / components
     weak = _normal(ratio, math.sqrt(components / 2.0))
     return Agreement(max(together, linear, _largest(single), near), linear, weak)
+
+
+def _curves(Z: Any) -> Any:
+    """Return the squares of features and of their distance from the mean of all examples."""
+    return standardized(np.column_stack([Z * Z, np.sum(Z * Z, axis=1)]))
 
 
 def _orders(T: Any) -> Any:
@@ -212,7 +218,7 @@ def _orders(T: Any) -> Any:
 
 
 def _products(A: Any, T: Any, orders: Any) -> Any:
-    """Return the products of columns of A with targets in each order, (columns, orders, n_L)."""
+    """Return columns of A times targets in each order, (columns, orders, n_L)."""
     found = A.T @ T[orders.T].reshape(len(T), -1)
     return found.reshape(A.shape[1], len(orders), T.shape[1])
 

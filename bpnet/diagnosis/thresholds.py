@@ -57,9 +57,9 @@ THRESHOLDS: dict[str, Threshold] = {
         "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
     ),
     "odds": Threshold(
-        1.1,
+        0.7,
         "logarithm of the likelihood ratio of no signal to one of 5 % of the variance, from "
-        "which there is none: 3 to 1",
+        "which there is none: 2 to 1",
         "Royall 1997, Statistical Evidence; " + _OURS,
     ),
     "simple_skill": Threshold(
@@ -81,9 +81,9 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "useless_share": Threshold(
-        0.6,
-        "share of useless features in the mean square of X that outweighs the others; a copy "
-        "of every feature has 0.5",
+        0.75,
+        "share of useless features in the mean square of X that outweighs the others; two "
+        "copies of every feature have 0.67",
         _OURS,
     ),
     "target_rms_low": Threshold(
@@ -93,6 +93,12 @@ THRESHOLDS: dict[str, Threshold] = {
     ),
     "recall": Threshold(
         0.5, "share of a rare class that is recognized: below it, most are missed", _OURS
+    ),
+    "few_of_class": Threshold(
+        5.0, "fewer examples of a class say nothing of those to come", _OURS
+    ),
+    "all": Threshold(
+        0.99, "training accuracy of a network that recognizes every example it has seen", _OURS
     ),
     "class_ratio": Threshold(
         9.0,
@@ -121,6 +127,11 @@ THRESHOLDS: dict[str, Threshold] = {
         0.03,
         "the same, if the last layer has a much larger one and the loss stayed where it was",
         "Glorot and Bengio 2010, figure 7; " + _OURS,
+    ),
+    "few_steps": Threshold(
+        20.0,
+        "an output layer that starts at 0 lets hardly any gradient pass in the first steps",
+        _OURS,
     ),
     "faint_ratio": Threshold(
         0.05, "what counts as much larger, inverted", "Hochreiter 1991; " + _OURS
@@ -175,6 +186,12 @@ THRESHOLDS: dict[str, Threshold] = {
         1.0,
         "sum of all steps relative to the weights: below this they are still closer to their "
         "initial values than to 0; sound runs of many steps had 1.1 and more",
+        "CS231n, Neural networks 3; " + _OURS,
+    ),
+    "travel_far": Threshold(
+        20.0,
+        "sum of all steps relative to the weights: a way this long, after which the loss is "
+        "worse than it has been, leads nowhere",
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(

@@ -123,7 +123,7 @@ def test_too_few_examples_to_tell_say_so():
 
 
 def test_a_hint_without_held_out_examples_asks_for_them():
-    for seed in range(40):  # a sample of shuffled targets that agrees by chance
+    for seed in range(400):  # a sample of shuffled targets that agrees by chance
         X, y = hinted(1000, 0.0, features=4, seed=seed)
         net = network(bpnet.Dense(4, "tanh"), loss="mean_squared_error")
         found = diagnosed(net, X, y, epochs=1, held_out=0.0)
@@ -165,7 +165,7 @@ def test_a_rare_class_that_is_missed_is_a_finding_and_not_shuffled(rows, few):
 def test_units_that_died_of_the_rate_point_to_the_rate(rule):
     X, y = moons()
     layers = [bpnet.Dense(32, "relu") for _ in range(3)]
-    found = diagnosed(network(*layers), X, y, optimizer=rule)
+    found = diagnosed(network(*layers, seed=2), X, y, optimizer=rule)
     assert found.name == "learning rate too high", found
 
 
