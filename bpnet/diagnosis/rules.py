@@ -333,6 +333,8 @@ def saturated_units(e: Evidence) -> Finding | None:
 def learning_rate_too_low(e: Evidence) -> Finding | None:
     """The steps are too short, in sum, to have changed the weights."""
     travel, steps = e.travel(), e.epochs * e.facts.n_batches
+    if steps < limit("few_steps"):
+        return None
     far, mean = travel.max(), travel.max() / steps
     tiny = mean < limit("update_tiny") and far < 2.0 * limit("travel")
     if not tiny and not (mean < limit("update_low") and far < 0.5 * limit("travel")):

@@ -130,7 +130,8 @@ THRESHOLDS: dict[str, Threshold] = {
     ),
     "few_steps": Threshold(
         20.0,
-        "an output layer that starts at 0 lets hardly any gradient pass in the first steps",
+        "fewer steps are too few at any rate, and an output layer that starts at 0 lets hardly "
+        "any gradient pass in them",
         _OURS,
     ),
     "faint_ratio": Threshold(

@@ -256,6 +256,46 @@ def test_a_rash_step_is_not_excused_by_a_loss_that_falls(healthy):
         assert bpnet.diagnose(altered(healthy, **rash, **BADLY)).name == name
 
 
+@pytest.mark.parametrize(
+    ("ratio", "batches", "name"),
+    [
+        (3e-4, 50, "learning rate too low"),  # tiny steps, which add up to 1.5
+        (6e-4, 5, "learning rate too low"),  # short ones, 0.3
+        (6e-4, 10, "underfitting"),
+        (3e-4, 80, "underfitting"),
+        (2e-3, 1, "underfitting"),  # common ones, and too few
+    ],
+)
+def test_a_rate_is_too_low_by_the_mean_step_and_the_way(healthy, ratio, batches, name):
+    history = altered(healthy, facts={"n_batches": batches}, **BADLY)
+    for k in (1, 2):
+        history.history[f"update_ratio/{k}"] = [ratio] * 100
+    assert bpnet.diagnose(history).name == name
+
+
+@pytest.mark.parametrize("sign", ["dead", "saturated"])
+def test_after_a_divergence_the_start_is_to_blame(healthy, sign):
+    start = {f"{sign}/1": 0.9, "spread/1": 0.5}
+    found = bpnet.diagnose(altered(healthy, start=start, loss=np.inf, data_loss=np.nan))
+    assert found.name == {"dead": "dead ReLUs", "saturated": "saturated units"}[sign]
+    assert bpnet.diagnose(altered(healthy, start=start, **BADLY)).name != found.name
+
+
+def test_a_handful_of_a_class_that_was_memorized_is_overfitting(healthy):
+    late = {"val_loss": 2.0, "outcome": {"recall": 0.0, "accuracy": 1.0}, "data_loss": 0.01}
+    for few, name in ((4, "overfitting"), (6, "class imbalance")):
+        share = few / healthy.facts.n_rows
+        facts = {"class_shares": (1.0 - share, share)}
+        assert bpnet.diagnose(altered(healthy, facts=facts, **late)).name == name
+
+
+def test_a_network_that_is_worse_than_a_constant_does_not_overfit(healthy):
+    for loss, overfits in ((1.5, False), (0.9, True)):
+        history = altered(healthy, data_loss=loss * 0.69, val_loss=3.0)
+        found = [finding.name for finding in bpnet.diagnose(history).findings]
+        assert ("overfitting" in found) == overfits
+
+
 def test_steps_of_a_common_length_are_only_too_few():
     found = bpnet.diagnose(train(sound(), epochs=1, rate=1e-3))
     assert [finding.name for finding in found.findings] == ["underfitting"]

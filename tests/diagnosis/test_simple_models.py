@@ -95,6 +95,23 @@ def test_shuffled_targets_agree_by_chance_only_and_true_ones_do_not():
     assert weak[:, 1].mean() == pytest.approx(weak[:, 2].mean(), rel=0.25)
 
 
+def test_the_largest_of_many_exceeds_its_limit_as_often_as_it_should():
+    rng = np.random.default_rng(0)
+    largest = np.abs(rng.normal(size=(1500, 101, 60))).max(axis=2)
+    found = np.array([simple_models._largest(draws) for draws in largest])
+    for limit, share in ((2.0, 0.0228), (3.0, 0.00135)):
+        assert np.mean(found > limit) == pytest.approx(share, rel=0.5, abs=0.002)
+    assert simple_models._largest(np.array([40.0, 1.0, 1.1])) > 8.0
+
+
+def test_a_signal_in_the_distance_from_the_mean_is_seen():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 10))
+    T = (np.sum(X * X, axis=1) > 9.3)[:, None].astype(float)
+    assert agreement(X, T, 0.0).strongest > 5.0
+    assert agreement(X, T, 0.0).linear < 3.0
+
+
 def test_neighbors_tell_a_signal_from_shuffled_labels():
     X, y = bpnet.datasets.make_moons(400, noise=0.1, seed=0)
     T = y[:, None].astype(float)
