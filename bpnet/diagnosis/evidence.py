@@ -75,6 +75,17 @@ class Evidence:
             return self.start(name)
         return np.array([self.metrics[f"{name}/{k}"][-1] for k in self._layers()])
 
+    def persistent(self, name: str) -> Any:
+        """Return the shares of units that were so before the first step and later, too.
+
+        That is after the first epoch, or at the end. After a divergence, what was measured
+        says nothing, and the start is to blame.
+        """
+        start = self.start(name)
+        if not self.epochs or not math.isfinite(self.loss):
+            return start
+        return np.minimum(start, np.maximum(self.course(name)[0], self.end(name)))
+
     def course(self, name: str) -> Any:
         """Return a metric by epoch and layer, (epochs, layers)."""
         return np.array([self.metrics[f"{name}/{k}"] for k in self._layers()]).T

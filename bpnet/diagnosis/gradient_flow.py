@@ -55,8 +55,8 @@ METRICS = (
 # and above 0.987; leaky_relu's 0.01 is not dead.
 SATURATED_SLOPE = 0.05
 DEAD_SLOPE = 1e-3
-# Cost of a measurement as a share of the training time between two of them; together with
-# storing the metrics of each epoch it is 5 % at most.
+# Cost of a measurement as a share of the training time between two of them, as estimated;
+# measured together with storing the metrics of each epoch it is 5 to 8 %.
 COST = 0.02
 
 
@@ -75,8 +75,8 @@ class GradientFlow(Callback):
         Size of the sample, which bounds the cost.
     every : int or None, default None
         Measure in the first epoch, the last, and every `every` epochs; epochs in between repeat
-        the last values. None chooses the smallest period for which measuring takes at most
-        about 5 % of the training time: 1 if an epoch has 346 or more steps of 32 examples.
+        the last values. None chooses a period for which measuring takes about 5 to 8 % of the
+        training time: 1 if an epoch has 346 or more steps of 32 examples.
 
     Examples
     --------

@@ -245,12 +245,16 @@ def _kept(training: Training, metrics: Mapping[str, Sequence[float]]) -> int | N
 
 
 def _so_far(training: Training) -> Mapping[str, Sequence[float]]:
-    """Return all values of the losses, and the last ones of the layers' metrics."""
+    """Return all values of losses, rates and steps, and the last ones of other metrics."""
     history = training.history.history
     return {
-        name: [value] if "/" in name else [*history.get(name, ()), value]
+        name: [value] if _is_of_layer(name) else [*history.get(name, ()), value]
         for name, value in training.logs.items()
     }
+
+
+def _is_of_layer(name: str) -> bool:
+    return "/" in name and not name.startswith("update_ratio/")
 
 
 def _check(history: Mapping[str, Sequence[float]]) -> DataProfile:

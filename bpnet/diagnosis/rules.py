@@ -30,7 +30,7 @@ def one_class(e: Evidence) -> Finding | None:
 
 def shuffled_labels(e: Evidence) -> Finding | None:
     """Nothing predicts held-out targets better than a constant."""
-    signal, held_out = e.facts.agreement.strongest, e.held_out
+    signal, held_out = e.facts.agreement.strongest, _steady(e.held_out)
     if not math.isfinite(signal) or signal >= limit("signal") or why_unknown_if_shuffled(e):
         return None
     if e.reach < limit("simple_skill"):
@@ -49,6 +49,13 @@ def shuffled_labels(e: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
+def _steady(losses: Any) -> Any:
+    """Return the median of each three in a row, which a single lucky epoch does not change."""
+    if len(losses) < 3:
+        return losses
+    return np.median([losses[:-2], losses[1:-1], losses[2:]], axis=0)
+
+
 def why_unknown_if_shuffled(e: Evidence) -> str | None:
     """Return why a weak signal could not be told from none, if so."""
     shares, (strongest, linear, expected) = e.facts.class_shares, e.facts.agreement
@@ -58,8 +65,8 @@ def why_unknown_if_shuffled(e: Evidence) -> str | None:
         return "cannot tell: too few examples of the rare class"
     if strongest >= limit("signal") or e.reach < limit("simple_skill"):
         return None
-    # A signal of 5 % is as likely as none halfway between what they give.
-    if expected < limit("power") or linear > expected / 2.0:
+    # The logarithm of the likelihood ratio of no signal to one of 5 %.
+    if expected * (expected / 2.0 - linear) < limit("odds"):
         return "cannot tell a weak signal from none: collect more examples"
     if not len(e.held_out) and strongest >= limit("doubtful_signal"):
         return "cannot tell a weak signal from none: pass validation_data to fit"
@@ -121,6 +128,7 @@ def class_imbalance(e: Evidence) -> Finding | None:
 def rare_class_is_missed(e: Evidence) -> bool:
     """Whether the network recognizes little of the rarest class, and fits the others.
 
+    A network that memorized a handful of its examples overfits.
     Taken for a constant, the class contributes its share -p ln p of the baseline, the entropy;
     a loss that falls short by more is not of that class alone.
     """
@@ -128,6 +136,9 @@ def rare_class_is_missed(e: Evidence) -> bool:
     entropies = -shares * np.log(np.maximum(shares, 1e-300))
     cost = float(entropies[shares.argmin()] / entropies.sum())
     missed = e.facts.outcome.get("recall", math.nan) < limit("recall")
+    few = shares.min() * e.facts.n_rows < limit("few_of_class")
+    if few and e.accuracies[0] > limit("all") and overfitting(e) is not None:
+        return False
     return bool(missed and not e.falls_short(cost + limit("shortfall")))
 
 
@@ -192,17 +203,19 @@ def copies_are_too_few(e: Evidence) -> bool:
 
 
 def dead_from_the_start(e: Evidence) -> Finding | None:
-    """Units were dead before the first step, and still are."""
-    shares = np.minimum(e.start("dead"), e.end("dead"))
-    return _dead(shares, "before the first step and still") if _over("dead", shares) else None
+    """Units were dead before the first step, and after the first epoch or at the end."""
+    shares = e.persistent("dead")
+    return (
+        _dead(shares, "before the first step and after it") if _over("dead", shares) else None
+    )
 
 
 def saturated_from_the_start(e: Evidence) -> Finding | None:
-    """Units were saturated before the first step, and still are."""
-    shares = np.minimum(e.start("saturated"), e.end("saturated"))
+    """Units were saturated before the first step, and after the first epoch or the last."""
+    shares = e.persistent("saturated")
     if not _over("saturated", shares):
         return None
-    return _saturated(shares, "before the first step and still")
+    return _saturated(shares, "before and after the first steps")
 
 
 def exploding_gradients(e: Evidence) -> Finding | None:
@@ -236,6 +249,8 @@ def vanishing_gradients(e: Evidence) -> Finding | None:
     stuck = e.loss > limit("unlearnt") and product.min() < faint
     if not stuck and not product.min() < limit("weight_gradient_product_low"):
         return None
+    if when == e.end and e.epochs * e.facts.n_batches < limit("few_steps"):
+        return None
     if when("weight_norm")[-1] == 0.0:  # it never moved
         return None
     k, norms = int(product.argmin()), when("gradient_norm")
@@ -260,18 +275,25 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
     if not len(losses):
         return None
     update, died = e.start("update_ratio"), e.end("dead") - e.start("dead")
+    moved = limit("travel") < e.travel().max() < math.inf
     rise, worst = e.loss / max(e.start_loss, 1.0), max(e.loss, float(losses[-1]))
     long = update.max() > limit("update_high")
+    rash = update.max() > limit("update_rash") and e.is_poor()
     k = int(update.argmax())
     if math.isinf(worst):
         bad = int(np.argmax(np.isinf(losses) | np.isinf(e.losses("data_loss")))) + 1
         evidence = f"the loss is not finite from epoch {bad}"
-    elif rise > limit("loss_rise"):
+    elif moved and rise > limit("loss_rise"):
         evidence = (
             f"the loss is {rise:.2f} times the larger of the initial and the baseline loss"
         )
-    elif long and (losses[-1] > limit("nothing_learned") or e.is_stuck()):
+    elif rash or (long and (losses[-1] > limit("nothing_learned") or e.is_stuck())):
         evidence = f"the loss is still {worst:.2f} times the baseline"
+    elif wanders(e):
+        evidence = (
+            f"the steps replaced the weights {e.travel().max():.0f} times over, and the loss "
+            f"is {losses[-1]:.2f} times the baseline, where it has been {losses.min():.2f}"
+        )
     elif update.max() > limit("update_deadly") and _over("dead", died) and e.is_poor():
         k = int(died.argmax())
         evidence = f"{100.0 * died[k]:.0f} % of this layer's units died during training"
@@ -284,6 +306,14 @@ def learning_rate_too_high(e: Evidence) -> Finding | None:
         "divide the learning rate by 10, repeatedly, until the loss falls steadily; then try a "
         "schedule, or clip_norm=1.0 if single steps are too long",
     )  # fmt: skip
+
+
+def wanders(e: Evidence) -> bool:
+    """Whether long ways led to a loss that is worse than it has been, and bad."""
+    losses = e.losses("loss")
+    rise = float(np.median(losses[3 * len(losses) // 4 :]) - losses.min())
+    is_far = e.travel().max() > limit("travel_far")
+    return bool(is_far and rise > limit("shortfall") and e.is_stuck())
 
 
 def dead_units(e: Evidence) -> Finding | None:
@@ -303,7 +333,11 @@ def saturated_units(e: Evidence) -> Finding | None:
 def learning_rate_too_low(e: Evidence) -> Finding | None:
     """The steps are too short, in sum, to have changed the weights."""
     travel, steps = e.travel(), e.epochs * e.facts.n_batches
-    if not travel.max() < min(limit("travel"), limit("update_low") * steps):
+    if steps < limit("few_steps"):
+        return None
+    far, mean = travel.max(), travel.max() / steps
+    tiny = mean < limit("update_tiny") and far < 2.0 * limit("travel")
+    if not tiny and not (mean < limit("update_low") and far < 0.5 * limit("travel")):
         return None
     losses = e.losses("loss")
     k = int(travel.argmax())
@@ -327,7 +361,7 @@ def overfitting(e: Evidence) -> Finding | None:
     far = now > e.loss + limit("gap") or seen > new + limit("accuracy_gap")
     memorized = e.loss < limit("memorized") and far
     worse = now > val[best] + limit("val_rise") and now > e.loss + limit("val_rise")
-    if not memorized and not worse:
+    if (not memorized and not worse) or e.loss > limit("loss_rise"):
         return None
     return Finding(
         "overfitting", None,

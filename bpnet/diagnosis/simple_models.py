@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ AVERAGED = (5, 20)
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 WIDTHS = (1.0, 0.2)
 CONFIDENCES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-SHUFFLES = 40
+SHUFFLES, FEWEST_SHUFFLES = 100, 40  # of one column of targets, and of many
 _TINY = float(np.finfo(np.float64).tiny)
 _OUTLIER = 5.0  # standard deviations
 
@@ -169,7 +170,8 @@ class Agreement(NamedTuple):
     strongest : float
         The largest of four statistics: the variance explained by all features together, or by
         their principal components in proportion to their own; the largest correlation of a
-        single feature; the similarity of neighbors' targets.
+        single feature, its square, or the distance from the mean; the similarity of
+        neighbors' targets.
     linear : float
         The second of these.
     expected : float
@@ -188,20 +190,54 @@ def agreement(X: Any, T: Any, near: float) -> Agreement:
     """Return how far the targets T (m, n_L) agree with the features; `near` is neighbors'."""
     Z, T = _thinned(standardized(X), FEATURES), T - T.mean(axis=0)
     T = T[:, np.any(T != 0.0, axis=0)]
+    T = T / np.linalg.norm(T)
     values, Q = np.linalg.eigh(Z.T @ Z)
     used = values > 1e-6 * values.max()
     U, values = (Z @ Q[:, used]) / np.sqrt(values[used]), values[used] / values.max()
-    rng = np.random.default_rng(0)
-    shuffles = max(10, SHUFFLES // T.shape[1])
-    orders = [np.arange(len(T)), *(rng.permutation(len(T)) for _ in range(shuffles))]
-    true, *shuffled = np.array([_statistics(U, values, Z, T[order]) for order in orders])
-    mean, deviation = np.mean(shuffled, axis=0), np.std(shuffled, axis=0, ddof=1)
-    explained, linear = (_normal(true[k] / mean[k], mean[k] / deviation[k]) for k in (0, 1))
-    single = (true[2] - mean[2]) / deviation[2]
+    orders = _orders(T)
+    explained = np.sum(np.square(_products(U, T, orders)), axis=2)
+    bent = np.hstack([Z, _curves(Z)])
+    single = np.abs(_products(bent, T / np.linalg.norm(T, axis=0), orders)).max(axis=(0, 2))
+    together, linear = (_chi_squared(x) for x in (explained.sum(axis=0), values @ explained))
     components = float(values.sum() ** 2 / np.square(values).sum())
     ratio = 1.0 + WEAK / (1.0 - WEAK) * len(T) / components
     weak = _normal(ratio, math.sqrt(components / 2.0))
-    return Agreement(float(max(explained, linear, single, near)), float(linear), weak)
+    return Agreement(max(together, linear, _largest(single), near), linear, weak)
+
+
+def _curves(Z: Any) -> Any:
+    """Return the squares of features and of their distance from the mean of all examples."""
+    return standardized(np.column_stack([Z * Z, np.sum(Z * Z, axis=1)]))
+
+
+def _orders(T: Any) -> Any:
+    """Return orders of the targets, one a row: the first is the true one, others shuffled."""
+    rng, rows = np.random.default_rng(0), np.arange(len(T))
+    shuffles = max(FEWEST_SHUFFLES, SHUFFLES // T.shape[1])
+    return np.vstack([rows, *(rng.permutation(rows) for _ in range(shuffles))])
+
+
+def _products(A: Any, T: Any, orders: Any) -> Any:
+    """Return columns of A times targets in each order, (columns, orders, n_L)."""
+    found = A.T @ T[orders.T].reshape(len(T), -1)
+    return found.reshape(A.shape[1], len(orders), T.shape[1])
+
+
+def _chi_squared(found: Any) -> float:
+    """Return the normal deviate of the first of these sums of squares among the others."""
+    mean, deviation = np.mean(found[1:]), np.std(found[1:], ddof=1)
+    return _normal(float(found[0] / mean), float(mean / deviation))
+
+
+def _largest(found: Any) -> float:
+    """Return the normal deviate of the first of these maxima among the others.
+
+    Maxima of many have Gumbel's distribution, with a long tail.
+    """
+    mean, deviation = np.mean(found[1:]), np.std(found[1:], ddof=1) or 1.0
+    reduced = math.pi / math.sqrt(6.0) * float((found[0] - mean) / deviation) + np.euler_gamma
+    tail = -math.expm1(-math.exp(-max(reduced, -5.0)))
+    return -NormalDist().inv_cdf(min(max(tail, 1e-300), 1.0 - 1e-9))
 
 
 def _normal(ratio: float, precision: float) -> float:
@@ -212,12 +248,6 @@ def _normal(ratio: float, precision: float) -> float:
     """
     small = 1.0 / (9.0 * max(precision, 1.0) ** 2)
     return float((ratio ** (1.0 / 3.0) - (1.0 - small)) / math.sqrt(small))
-
-
-def _statistics(U: Any, values: Any, Z: Any, T: Any) -> tuple[float, float, float]:
-    explained = np.sum(np.square(U.T @ T), axis=1) / np.sum(np.square(T))
-    single = np.max(np.abs(Z.T @ T) / np.linalg.norm(T, axis=0))
-    return float(explained.sum()), float(values @ explained), float(single)
 
 
 def neighbor_signal(X: Any, T: Any) -> tuple[float, float]:
@@ -232,9 +262,8 @@ def neighbor_signal(X: Any, T: Any) -> tuple[float, float]:
     distance = _distances(_thinned(standardized(X), NEAR_FEATURES))
     np.fill_diagonal(distance, np.inf)
     near = np.argpartition(distance, NEIGHBORS, axis=1)[:, :NEIGHBORS]
-    rng = np.random.default_rng(0)
-    shuffled = [_moran(rng.permutation(T), near) for _ in range(20)]
-    return _moran(T, near), float(np.std(shuffled))
+    true, *shuffled = (_moran(T[order], near) for order in _orders(T))
+    return true, float(np.std(shuffled, ddof=1))
 
 
 def _moran(T: Any, near: Any) -> float:

@@ -51,16 +51,16 @@ THRESHOLDS: dict[str, Threshold] = {
         "Moran 1950; Cliff and Ord 1981; Wilson and Hilferty 1931",
     ),
     "doubtful_signal": Threshold(
-        2.0,
-        "1 in 40 by chance: too often to conclude from the features alone that nothing can be "
+        2.5,
+        "1 in 50 by chance: too often to conclude from the features alone that nothing can be "
         "learned, without held-out examples to confirm it",
         "Fisher 1925, Statistical Methods for Research Workers; " + _OURS,
     ),
-    "power": Threshold(
-        2.0,
-        "standard deviations by which a weak signal must be expected to show, to conclude from "
-        "its absence that there is none",
-        "Cohen 1988, Statistical Power Analysis; " + _OURS,
+    "odds": Threshold(
+        0.7,
+        "logarithm of the likelihood ratio of no signal to one of 5 % of the variance, from "
+        "which there is none: 2 to 1",
+        "Royall 1997, Statistical Evidence; " + _OURS,
     ),
     "simple_skill": Threshold(
         0.93,
@@ -81,9 +81,9 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "useless_share": Threshold(
-        0.6,
-        "share of useless features in the mean square of X that outweighs the others; a copy "
-        "of every feature has 0.5",
+        0.75,
+        "share of useless features in the mean square of X that outweighs the others; two "
+        "copies of every feature have 0.67",
         _OURS,
     ),
     "target_rms_low": Threshold(
@@ -93,6 +93,12 @@ THRESHOLDS: dict[str, Threshold] = {
     ),
     "recall": Threshold(
         0.5, "share of a rare class that is recognized: below it, most are missed", _OURS
+    ),
+    "few_of_class": Threshold(
+        5.0, "fewer examples of a class say nothing of those to come", _OURS
+    ),
+    "all": Threshold(
+        0.99, "training accuracy of a network that recognizes every example it has seen", _OURS
     ),
     "class_ratio": Threshold(
         9.0,
@@ -122,6 +128,12 @@ THRESHOLDS: dict[str, Threshold] = {
         "the same, if the last layer has a much larger one and the loss stayed where it was",
         "Glorot and Bengio 2010, figure 7; " + _OURS,
     ),
+    "few_steps": Threshold(
+        20.0,
+        "fewer steps are too few at any rate, and an output layer that starts at 0 lets hardly "
+        "any gradient pass in them",
+        _OURS,
+    ),
     "faint_ratio": Threshold(
         0.05, "what counts as much larger, inverted", "Hochreiter 1991; " + _OURS
     ),
@@ -146,10 +158,20 @@ THRESHOLDS: dict[str, Threshold] = {
         "a step that changes the weights by a fifth; 1e-3 is typical, healthy nets had 0.11",
         "CS231n, Neural networks 3; Bengio 2012, section 3.1; " + _OURS,
     ),
+    "update_rash": Threshold(
+        0.6,
+        "a step that changes more than half of the weights: a loss that still falls is luck",
+        _OURS,
+    ),
     "update_low": Threshold(
         1e-3,
         "longer steps are at least as long as is typical: there were only too few of them",
         "CS231n, Neural networks 3",
+    ),
+    "update_tiny": Threshold(
+        4e-4,
+        "steps that are shorter on average than is typical, even in sound runs of many steps",
+        "CS231n, Neural networks 3; " + _OURS,
     ),
     "update_deadly": Threshold(
         0.02,
@@ -165,6 +187,12 @@ THRESHOLDS: dict[str, Threshold] = {
         1.0,
         "sum of all steps relative to the weights: below this they are still closer to their "
         "initial values than to 0; sound runs of many steps had 1.1 and more",
+        "CS231n, Neural networks 3; " + _OURS,
+    ),
+    "travel_far": Threshold(
+        20.0,
+        "sum of all steps relative to the weights: a way this long, after which the loss is "
+        "worse than it has been, leads nowhere",
         "CS231n, Neural networks 3; " + _OURS,
     ),
     "gap": Threshold(
@@ -195,7 +223,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "harm": Threshold(
-        0.06,
+        0.045,
         "the same for failures of data and initial weights, which are plain to see",
         _OURS,
     ),
@@ -206,7 +234,7 @@ THRESHOLDS: dict[str, Threshold] = {
         _OURS,
     ),
     "underfit": Threshold(
-        0.15, "below this training loss, relative to the baseline, most is learned", _OURS
+        0.13, "below this training loss, relative to the baseline, most is learned", _OURS
     ),
     "shortfall": Threshold(
         0.07,

@@ -121,8 +121,8 @@ def _reading(paths: Mapping[str, Path]) -> str:
     share = min(path.share for path in paths.values())
     higher = [name for name, path in paths.items() if max(path.line) > 1.01 * path.start]
     line = (
-        "On the straight line, no loss rises above that of the start: no barrier makes the way "
-        "long, but that each step sees only the slope where it is"
+        "On the straight line, no loss rises above that of the start: there is no barrier to "
+        "go around, but each step sees only the slope where it is"
     )
     if higher:
         line = f"On the straight line, the loss of {' and '.join(higher)} rises before it falls"

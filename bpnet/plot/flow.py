@@ -64,9 +64,9 @@ def example_flow(net: Network, x: Any, y: Any, *, max_units: int = 8) -> Example
     ----------
     net : Network
         The network, built or not; it is not changed.
-    x : array (n_0,)
+    x : array (n_0,) or (1, n_0)
         Features of one example.
-    y : number, or array (n_L,)
+    y : number, or array (n_L,); with x (1, n_0) also (1,) or (1, n_L)
         Its target.
     max_units : int, default 8
         Units drawn of each layer, >= 2: of more, the first and the last.
@@ -92,8 +92,13 @@ def example_flow(net: Network, x: Any, y: Any, *, max_units: int = 8) -> Example
     """
     limit = check_integer("max_units", max_units, 2)
     features = _numbers(x)
+    if features.ndim == 2 and len(features) == 1:  # as X[:1], y[:1]
+        features, y = features[0], y[0] if _numbers(y).ndim else y
     if features.ndim != 1:
-        raise ValueError(f"x must be one example, of shape (n_0,), got {features.shape}")
+        raise ValueError(
+            f"x must be one example, of shape (n_0,) or (1, n_0), got {features.shape}; take "
+            "one: X[0], y[0]"
+        )
     trace = check_network(net).trace(features, y)
     forward, backward = [_column("x", features, limit)], [_column("x", None, limit, features)]
     added, gradients = [], []

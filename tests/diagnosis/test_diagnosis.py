@@ -70,7 +70,10 @@ def test_the_test_runs_share_no_data_set_and_no_seed_with_those_that_rules_were_
     import drawn_runs
     import failing_runs
 
-    test, tuned = list(drawn_runs.runs()), [*failing_runs.runs(True), *failing_runs.runs(False)]
+    test = list(drawn_runs.runs(drawn_runs.TEST))
+    tuned = [run for half in (True, False) for run in failing_runs.runs(half)]
+    for sets in (drawn_runs.DRAWN, drawn_runs.PRACTICE):
+        tuned += drawn_runs.runs(sets)
     for place in (1, 2):  # the data set and the seed
         assert not {run[place] for run in test} & {run[place] for run in tuned}
     assert sum(kind in ILLNESSES for kind, _, _ in test) >= 200
@@ -160,11 +163,11 @@ LIMITS = [
     ("unscaled targets", {"facts": {"target_rms": 11.0}}, {"facts": {"target_rms": 9.0}}),
     ("unscaled targets", {"facts": {"target_rms": 0.04}}, {"facts": {"target_rms": 0.06}}),
     ("constant or duplicate features",
-     {"facts": {"constant_features": (1,), "useless_share": 0.7}},
-     {"facts": {"constant_features": (1,), "useless_share": 0.5}}),
+     {"facts": {"constant_features": (1,), "useless_share": 0.8}},
+     {"facts": {"constant_features": (1,), "useless_share": 0.7}}),
     ("constant or duplicate features",
-     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.7}},
-     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.5}}),
+     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.8}},
+     {"facts": {"duplicate_features": ((0, 1),), "useless_share": 0.7}}),
     ("symmetric initialisation", {"start": {"spread/1": 1e-4}, "spread__1": 1e-4},
      {"start": {"spread/1": 1e-2}, "spread__1": 1e-2}),
     ("dead ReLUs", {"start": {"dead/1": 0.6}, "dead__1": 0.6},
@@ -202,7 +205,8 @@ CERTAIN = [
      {"facts": {"class_shares": (0.91, 0.09)}, "outcome": {"recall": 0.6}}),
     ("class imbalance", {"facts": {"class_shares": (0.91, 0.09)}, "outcome": {"recall": 0.4}},
      {"facts": {"class_shares": (0.89, 0.11)}, "outcome": {"recall": 0.4}}),
-    ("learning rate too high", {"data_loss": 2.0}, {"data_loss": 0.1}),
+    ("learning rate too high", {"data_loss": 2.0, "update_ratio__1": 1.0},
+     {"data_loss": 0.08, "update_ratio__1": 1.0}),
     ("learning rate too high", {"loss": np.inf}, {}),
     ("learning rate too high", {"start": {"update_ratio/1": 0.3}, "loss": 0.7},
      {"start": {"update_ratio/1": 0.1}, "loss": 0.7}),
@@ -227,6 +231,69 @@ def test_steps_that_are_too_short_in_sum_are_found(healthy):
     found = bpnet.diagnose(history)
     assert found.name == "learning rate too low"
     assert "700 steps" in found.findings[0].evidence
+
+
+def test_a_loss_that_is_worse_after_a_short_way_is_no_sign_of_the_rate(healthy):
+    for ratio, name in ((0.2, "learning rate too high"), (0.1, "underfitting")):
+        history = altered(healthy, data_loss=2.0)
+        for k in (1, 2):
+            history.history[f"update_ratio/{k}"] = [ratio / 100.0] * 100
+        assert bpnet.diagnose(history).name == name
+
+
+def test_a_loss_that_wanders_after_a_long_way_is_a_sign_of_the_rate(healthy):
+    for ratio, name in ((0.05, "learning rate too high"), (0.01, "underfitting")):
+        history = altered(healthy, data_loss=0.6)
+        history.history["loss"] = [0.3] * 50 + [0.45] * 50
+        for k in (1, 2):
+            history.history[f"update_ratio/{k}"] = [ratio] * 100
+        assert bpnet.diagnose(history).name == name
+
+
+def test_a_rash_step_is_not_excused_by_a_loss_that_falls(healthy):
+    for ratio, name in ((0.7, "learning rate too high"), (0.5, "underfitting")):
+        rash = {"start": {"update_ratio/1": ratio}, "loss": 0.03}
+        assert bpnet.diagnose(altered(healthy, **rash, **BADLY)).name == name
+
+
+@pytest.mark.parametrize(
+    ("ratio", "batches", "name"),
+    [
+        (3e-4, 50, "learning rate too low"),  # tiny steps, which add up to 1.5
+        (6e-4, 5, "learning rate too low"),  # short ones, 0.3
+        (6e-4, 10, "underfitting"),
+        (3e-4, 80, "underfitting"),
+        (2e-3, 1, "underfitting"),  # common ones, and too few
+    ],
+)
+def test_a_rate_is_too_low_by_the_mean_step_and_the_way(healthy, ratio, batches, name):
+    history = altered(healthy, facts={"n_batches": batches}, **BADLY)
+    for k in (1, 2):
+        history.history[f"update_ratio/{k}"] = [ratio] * 100
+    assert bpnet.diagnose(history).name == name
+
+
+@pytest.mark.parametrize("sign", ["dead", "saturated"])
+def test_after_a_divergence_the_start_is_to_blame(healthy, sign):
+    start = {f"{sign}/1": 0.9, "spread/1": 0.5}
+    found = bpnet.diagnose(altered(healthy, start=start, loss=np.inf, data_loss=np.nan))
+    assert found.name == {"dead": "dead ReLUs", "saturated": "saturated units"}[sign]
+    assert bpnet.diagnose(altered(healthy, start=start, **BADLY)).name != found.name
+
+
+def test_a_handful_of_a_class_that_was_memorized_is_overfitting(healthy):
+    late = {"val_loss": 2.0, "outcome": {"recall": 0.0, "accuracy": 1.0}, "data_loss": 0.01}
+    for few, name in ((4, "overfitting"), (6, "class imbalance")):
+        share = few / healthy.facts.n_rows
+        facts = {"class_shares": (1.0 - share, share)}
+        assert bpnet.diagnose(altered(healthy, facts=facts, **late)).name == name
+
+
+def test_a_network_that_is_worse_than_a_constant_does_not_overfit(healthy):
+    for loss, overfits in ((1.5, False), (0.9, True)):
+        history = altered(healthy, data_loss=loss * 0.69, val_loss=3.0)
+        found = [finding.name for finding in bpnet.diagnose(history).findings]
+        assert ("overfitting" in found) == overfits
 
 
 def test_steps_of_a_common_length_are_only_too_few():

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 import bpnet
 from bpnet import losses
-from bpnet.diagnosis import simple_models
+from bpnet.diagnosis import data_profile, simple_models
 from bpnet.diagnosis.simple_models import agreement, neighbor_signal, within_reach
 
 rng = np.random.default_rng(3)
@@ -95,6 +95,23 @@ def test_shuffled_targets_agree_by_chance_only_and_true_ones_do_not():
     assert weak[:, 1].mean() == pytest.approx(weak[:, 2].mean(), rel=0.25)
 
 
+def test_the_largest_of_many_exceeds_its_limit_as_often_as_it_should():
+    rng = np.random.default_rng(0)
+    largest = np.abs(rng.normal(size=(1500, 101, 60))).max(axis=2)
+    found = np.array([simple_models._largest(draws) for draws in largest])
+    for limit, share in ((2.0, 0.0228), (3.0, 0.00135)):
+        assert np.mean(found > limit) == pytest.approx(share, rel=0.5, abs=0.002)
+    assert simple_models._largest(np.array([40.0, 1.0, 1.1])) > 8.0
+
+
+def test_a_signal_in_the_distance_from_the_mean_is_seen():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 10))
+    T = (np.sum(X * X, axis=1) > 9.3)[:, None].astype(float)
+    assert agreement(X, T, 0.0).strongest > 5.0
+    assert agreement(X, T, 0.0).linear < 3.0
+
+
 def test_neighbors_tell_a_signal_from_shuffled_labels():
     X, y = bpnet.datasets.make_moons(400, noise=0.1, seed=0)
     T = y[:, None].astype(float)
@@ -105,3 +122,37 @@ def test_neighbors_tell_a_signal_from_shuffled_labels():
     assert abs(signal) < 3.0 * noise < 0.2
     assert all(map(math.isnan, neighbor_signal(X[:8], T[:8])))
     assert all(map(math.isnan, neighbor_signal(X, np.ones((400, 1)))))
+
+
+def test_models_are_fitted_once_to_the_same_data_and_again_to_others(monkeypatch):
+    fits = []
+    fit = data_profile._fit
+    monkeypatch.setattr(data_profile, "_fit", lambda *data: fits.append(1) or fit(*data))
+    monkeypatch.setattr(data_profile, "_RECENT", {})
+    X, y = bpnet.datasets.make_moons(60, seed=0)
+    net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+
+    def facts(X, y, **held_out):
+        history = net.fit(X, y, epochs=1, callbacks=[bpnet.GradientFlow()], **held_out)
+        return history.facts.reach, history.facts.agreement
+
+    first = facts(X, y)
+    assert facts(X.copy(), y) == first
+    assert len(fits) == 1
+    held_out = (X[:20], y[:20])
+    changed = (X, 1 - y), (2.0 * X, y), (X[:50], y[:50])
+    for k, data in enumerate(changed, start=2):
+        facts(*data)
+        assert len(fits) == k
+    facts(X, y, validation_data=held_out)
+    facts(X, y, sample_weight=np.ones(60))
+    assert len(fits) == 6
+    facts(X, y)
+    assert len(fits) == 6
+    kind, known = losses.get("mean_squared_error"), data_profile._RECENT
+    monkeypatch.setattr(data_profile, "_fit", lambda *data: {})
+    for scale in range(20):
+        data_profile._fitted(kind, scale * X, None)
+    assert len(known) == data_profile._MOST_RECENT
+    data_profile._fitted(kind, 19.0 * X, None)
+    assert len(known) == data_profile._MOST_RECENT

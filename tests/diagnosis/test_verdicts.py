@@ -123,12 +123,9 @@ def test_too_few_examples_to_tell_say_so():
 
 
 def test_a_hint_without_held_out_examples_asks_for_them():
-    for seed in range(40):  # a sample of shuffled targets that agrees by chance
-        X, y = hinted(1000, 0.0, features=4, seed=seed)
-        net = network(bpnet.Dense(4, "tanh"), loss="mean_squared_error")
-        found = diagnosed(net, X, y, epochs=1, held_out=0.0)
-        if "shuffled labels" in found.not_examined:
-            break
+    X, y = hinted(1000, 0.0, features=4, seed=75)  # agrees by chance, as 1 of 80 does
+    net = network(bpnet.Dense(4, "tanh"), loss="mean_squared_error")
+    found = diagnosed(net, X, y, epochs=1, held_out=0.0)
     assert "pass validation_data to fit" in found.not_examined["shuffled labels"]
     assert "shuffled labels" not in names(found)
 
@@ -165,7 +162,7 @@ def test_a_rare_class_that_is_missed_is_a_finding_and_not_shuffled(rows, few):
 def test_units_that_died_of_the_rate_point_to_the_rate(rule):
     X, y = moons()
     layers = [bpnet.Dense(32, "relu") for _ in range(3)]
-    found = diagnosed(network(*layers), X, y, optimizer=rule)
+    found = diagnosed(network(*layers, seed=2), X, y, optimizer=rule)
     assert found.name == "learning rate too high", found
 
 
@@ -305,14 +302,15 @@ def test_the_outcome_is_that_of_the_weights_that_are_kept(is_first):
     assert outcome["loss"] == pytest.approx(net.evaluate(X[:150], y[:150])["loss"])
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 5])
 @pytest.mark.parametrize("preset", ["td", "td-s"])
-def test_estimators_for_tables_that_trained_too_briefly_underfit(preset):
+def test_estimators_for_tables_that_trained_too_briefly_underfit(preset, epochs):
     """Their schedule begins at a rate of 0, and the output layer of "td-s" starts at 0."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 10))
     y = (X[:, 0] * X[:, 1] + X[:, 2] > 0.0).astype(int)
     estimator = bpnet.TabularClassifier(
-        preset, n_epochs=1, callbacks=[bpnet.GradientFlow()], random_state=0
+        preset, n_epochs=epochs, callbacks=[bpnet.GradientFlow()], random_state=0
     )
     found = bpnet.diagnose(estimator.fit(X, y))
     assert names(found) == ["underfitting"], str(found)
@@ -325,3 +323,17 @@ def test_gradients_that_an_output_layer_of_zeros_does_not_pass_yet_do_not_vanish
     )
     found = diagnosed(net, X, y, epochs=2)
     assert names(found) == ["underfitting"], str(found)
+
+
+def test_a_single_lucky_epoch_is_no_signal():
+    X, y = moons(900)
+    y = np.random.default_rng(1).permutation(y)
+    history = network(bpnet.Dense(8, "tanh")).fit(
+        X[:600], y[:600], epochs=20, validation_data=(X[600:], y[600:]),
+        callbacks=[bpnet.GradientFlow()],
+    )  # fmt: skip
+    losses = history.history["val_loss"]
+    losses[3] = 0.6
+    assert bpnet.diagnose(history).name == "shuffled labels"
+    losses[2:5] = [0.6, 0.6, 0.6]
+    assert bpnet.diagnose(history).name != "shuffled labels"

@@ -344,7 +344,7 @@ NETWORKS = {
         {
             "net": bad.network(),
             "x": {
-                "batch": Bad(X, ValueError, r"^x must be one example, of shape \(n_0,\), got"),
+                "batch": Bad(X, ValueError, r"^x must be one example, .* or \(1, n_0\), got"),
                 "text": Bad("ab", TypeError, "^x must be numbers, got 'ab'"),
                 "None": Bad(None, ValueError, "^x must be one example"),
                 "NaN": Bad([float("nan")] * len(X[0]), ValueError, "^X .*NaN"),

@@ -113,6 +113,14 @@ def test_the_neural_tangent_parametrization_adds_less():
     assert f"from unit 1 to unit 1: {text}" in tips(plot.example_flow(net, [1.0, 0.0], 0.5))
 
 
+def test_one_row_of_the_data_is_an_example(net):
+    alone = plot.example_flow(net, [0.5, -1.0], 1).svg
+    for y in (1, [1], [[1]]):
+        assert plot.example_flow(net, np.array([[0.5, -1.0]]), np.array(y)).svg == alone
+    with pytest.raises(ValueError, match=r"got \(2, 2\); take one: X\[0\]"):
+        plot.example_flow(net, np.ones((2, 2)), [0, 1])
+
+
 def test_a_notebook_shows_it_and_a_file_holds_it(net, tmp_path):
     flow = plot.example_flow(net, [0.5, -1.0], 1)
     assert flow._repr_svg_() == flow.svg

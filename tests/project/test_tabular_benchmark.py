@@ -248,7 +248,7 @@ def test_method_is_scored_on_the_test_part(tiny, tabular, kind, method):
     found = tabular.measure(1, kind, method, threads=1)
     assert (found["set"], found["split"], found["method"]) == (kind, 1, method)
     assert found["fit"] > 0
-    assert found["predict"] > 0
+    assert found["predict"] >= 0  # of less than 50 us it is 0
     assert ("log_loss" in found) == (kind == "classes")
     zero = {"classes": 0.5, "number": 0.0}[kind]
     assert found["score"] < zero + 0.1 if method == "dummy" else found["score"] > zero + 0.2
