@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from bpnet.cli import data_files
-from bpnet.cli.columns import TRUTH, column_of
+from bpnet.cli.columns import column_of
 from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output
 from bpnet.cli.results import Predictions, measured, rows_of
+from bpnet.cli.targets import codes_of
 
 CHUNK = 50_000
 _ENDINGS = (".csv", ".parquet")
@@ -125,14 +126,9 @@ def _numbers(loaded: Loaded, series: Any, first_row: int) -> tuple[Any, Any]:
 
 def _classes(loaded: Loaded, series: Any, first_row: int) -> tuple[Any, Any]:
     """Return the codes of the classes that are known, and where."""
-    classes = loaded.model.classes_
-    labels = classes.tolist()
-    kind = "number" if classes.dtype.kind in "iuf" else "text"
-    kind = "bool" if set(labels) <= set(TRUTH) else kind
-    column = column_of(series, kind, first_row)
-    codes = {label: code for code, label in enumerate(labels)}
-    found = np.array([codes.get(value, -1) for value in column.values.to_list()])
-    unknown = column.values.filter((found < 0) & column.values.is_not_null().to_numpy())
+    labels = loaded.model.classes_.tolist()
+    values, found = codes_of(series, labels, first_row)
+    unknown = values.filter((found < 0) & values.is_not_null().to_numpy())
     if len(unknown):
         raise UserError(
             f"column {series.name!r} has the class {unknown[0]!r}, which the model does not "
