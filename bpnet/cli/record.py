@@ -14,7 +14,9 @@ from bpnet.cli.results import Measured, Predictions
 from bpnet.cli.run import Options
 from bpnet.cli.split import Split
 from bpnet.cli.surroundings import environment
+from bpnet.common.history import History
 from bpnet.diagnosis.report import Diagnosis
+from bpnet.estimators.tabular.callbacks import SPENT
 
 
 def record_of(
@@ -44,6 +46,7 @@ def record_of(
         "test": [one._asdict() for one in results],
         "diagnosis": diagnosis and described(diagnosis),
         "command": reproduction(options, rows["streamed"], model.planned_epochs_),
+        "not_repeated": not_repeated(history),
         "environment": environment(options.backend),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
@@ -74,6 +77,16 @@ def reproduction(options: Options, streamed: int | None, planned: float) -> str:
     words += ["--early-stopping"] if options.early_stopping else []
     words += [] if options.diagnose else ["--no-diagnose"]
     return shlex.join(words)
+
+
+def not_repeated(history: History) -> str | None:
+    """Return why the command may train another model; None if it trains the same."""
+    if history.stopped not in ("interrupted", SPENT):
+        return None
+    return (
+        f"This run was stopped ({history.stopped}) after {history.epochs} epochs; the command "
+        f"runs all of them, and so its best epoch may be a later one."
+    )
 
 
 def epochs_of(epochs: float, planned: float) -> str:

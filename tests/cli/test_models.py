@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -317,6 +319,19 @@ def test_help_lists_all_commands(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"    {name} " in out for name in (*COMMANDS, "demo", "parity", "learn"))
+
+
+def test_help_imports_nothing_heavy():
+    code = """if True:
+        import sys
+        from bpnet.cli.main import main
+        main(["--help"])
+        heavy = {"bpnet.learn", "bpnet.training.loop", "typer", "polars", "sklearn"}
+        print(sorted(heavy & set(sys.modules)))"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_the_shell_completes_all_commands(monkeypatch, capsys):

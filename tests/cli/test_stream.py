@@ -18,6 +18,8 @@ import bpnet
 from bpnet.cli import data_files, memory, stream
 from bpnet.cli.main import main
 from bpnet.cli.progress import ProgressLine
+from bpnet.cli.record import not_repeated
+from bpnet.cli.report.page import report
 
 QUICK = ("--preset", "td-s", "--epochs", "2", "--time-limit", "0", "--no-diagnose")
 
@@ -278,3 +280,38 @@ def test_the_line_says_how_many_rows_are_read(capsys, monkeypatch):
     with ProgressLine() as line:
         line.read(1000, 5000)
         assert line._progress.tasks[0].completed == 1000
+
+
+def test_the_report_says_what_was_done_with_a_sample(capsys, monkeypatch):
+    written("t.csv", frame_of())
+    words = ["t.csv", "--target", "z", "--drop", "y", "--sample", "200", *QUICK, "--out", "m"]
+    for more, said in (
+        ((), "200 of the 600 rows of the file were used, drawn at random."),
+        (("--stream",), "found out in 200 of them, drawn at random; the test rows, the rows"),
+    ):
+        pages = []
+        monkeypatch.setattr(
+            "bpnet.cli.report.page.report", lambda run, p=pages: p.append(report(run)) or p[0]
+        )
+        train(capsys, *words, *more)
+        assert said in pages[0]
+        assert "What was learned from, in 200 rows that were drawn at random" in pages[0]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "epochs", "said"),
+    [
+        (None, 3, False),
+        ("interrupted", 2, True),
+        ("time_budget is spent", 2, True),
+        ("val_rmse has not improved since epoch 1", 2, False),
+    ],
+)
+def test_a_run_that_was_stopped_is_not_repeated(stopped, epochs, said):
+    history = bpnet.History()
+    for _ in range(epochs):
+        history.append({"loss": 1.0})
+    history.stopped = stopped
+    found = not_repeated(history)
+    assert (found is not None) == said
+    assert found is None or f"stopped ({stopped}) after {epochs} epochs" in found
