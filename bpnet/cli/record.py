@@ -46,7 +46,7 @@ def record_of(
         "test": [one._asdict() for one in results],
         "diagnosis": diagnosis and described(diagnosis),
         "command": reproduction(options, rows["streamed"], model.planned_epochs_),
-        "not_repeated": not_repeated(history),
+        "not_repeated": not_repeated(history, model.planned_epochs_),
         "environment": environment(options.backend),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
@@ -79,12 +79,20 @@ def reproduction(options: Options, streamed: int | None, planned: float) -> str:
     return shlex.join(words)
 
 
-def not_repeated(history: History) -> str | None:
+def stopped(history: History, planned: float) -> str | None:
+    """Return what ended a run before its last epoch, if anything did."""
+    if history.epochs >= planned or history.stopped is None:
+        return None
+    return "the time limit was reached" if history.stopped == SPENT else history.stopped
+
+
+def not_repeated(history: History, planned: float) -> str | None:
     """Return why the command may train another model; None if it trains the same."""
-    if history.stopped not in ("interrupted", SPENT):
+    why = stopped(history, planned)
+    if why is None or history.stopped not in ("interrupted", SPENT):
         return None
     return (
-        f"This run was stopped ({history.stopped}) after {history.epochs} epochs; the command "
+        f"This run was stopped ({why}) after {history.epochs} of {planned} epochs; the command "
         f"runs all of them, and so its best epoch may be a later one."
     )
 

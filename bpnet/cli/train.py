@@ -18,7 +18,7 @@ from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
 from bpnet.cli.processes import connected, prepared, speaking
 from bpnet.cli.progress import ProgressLine
-from bpnet.cli.record import epochs_of, record_of
+from bpnet.cli.record import epochs_of, record_of, stopped
 from bpnet.cli.results import Predictions, measured, rows_of
 from bpnet.cli.run import Options, Run
 from bpnet.cli.split import Split, split_of
@@ -140,12 +140,13 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
     output.say()
     output.table(rows_of(run.results))
     output.say()
-    stopped = f", stopped: {history.stopped}" if history.stopped else ""
     trained = run.record["training"]
+    why = stopped(history, trained["planned_epochs"])
+    ending = "" if why is None else f", stopped: {why}"
     output.table(
         [
             ("trained", f"{epochs_of(history.epochs, trained['planned_epochs'])} in "
-             f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{stopped}"),
+             f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{ending}"),
             *_diagnosed(run),
             ("model", str(folder / MODEL)),
             ("report", str(folder / REPORT)),

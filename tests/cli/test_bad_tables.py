@@ -233,12 +233,24 @@ def test_models_that_cannot_be_read(tmp_path, capsys, model):
         ("age,city,paid\n1,Rom,true\n", ["--out", "p.csv", "--keep", "id"], "column 'id'"),
         ("age,city,paid\n1,Rom,true\n", ["--out", "p.csv", "--chunk", "0"], "--chunk"),
         ("age,city,paid\n1,Rom,true\n", [], "--out"),
+        ("age,city,paid\n1,Rom,true\n", ["--out", "a\0b.csv"], "--out: cannot write"),
     ],
 )  # fmt: skip
 def test_predictions_that_cannot_be_made(text, arguments, message, model, tmp_path, capsys):
     (tmp_path / "t.csv").write_text(text)
     assert re.search(message, rejected(["predict", model, "t.csv", *arguments], capsys))
     assert os.listdir() == ["t.csv"]
+
+
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_a_folder_that_must_not_be_written(command, model, people, monkeypatch, capsys):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied; nothing was written")
+
+    monkeypatch.setattr("bpnet.serialization.safetensors_file.check_writable", refuse)
+    words = {"predict": [people, "--out", "p.csv"], "export": ["--onnx", "p.onnx"]}[command]
+    line = rejected([command, model, *words], capsys)
+    assert line.endswith(f"argument {words[-2]}: cannot write {words[-1]!r}: Permission denied")
 
 
 @pytest.mark.parametrize(

@@ -301,10 +301,11 @@ def test_the_report_says_what_was_done_with_a_sample(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("stopped", "epochs", "said"),
     [
-        (None, 3, False),
-        ("interrupted", 2, True),
-        ("time_budget is spent", 2, True),
-        ("val_rmse has not improved since epoch 1", 2, False),
+        (None, 3, None),
+        ("interrupted", 2, "interrupted"),
+        ("time_budget is spent", 2, "the time limit was reached"),
+        ("time_budget is spent", 3, None),
+        ("val_rmse has not improved since epoch 1", 2, None),
     ],
 )
 def test_a_run_that_was_stopped_is_not_repeated(stopped, epochs, said):
@@ -312,6 +313,27 @@ def test_a_run_that_was_stopped_is_not_repeated(stopped, epochs, said):
     for _ in range(epochs):
         history.append({"loss": 1.0})
     history.stopped = stopped
-    found = not_repeated(history)
-    assert (found is not None) == said
-    assert found is None or f"stopped ({stopped}) after {epochs} epochs" in found
+    found = not_repeated(history, 3)
+    assert (found is None) == (said is None)
+    assert found is None or f"stopped ({said}) after 2 of 3 epochs" in found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--sample", "150", "--seed", "3"],
+        ["--time-column", "b", "--test-size", "0.123456789", "--early-stopping"],
+        ["--sample", "150", "--stream", "--seed", "7", "--categorical", "b", "--keep", "b"],
+        ["--time-limit", "60", "--sample", "200"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_of_any_run_trains_the_same_model(words, capsys):
+    written("t.csv", frame_of())
+    record, _ = train(capsys, "t.csv", "--target", "y", "--drop", "z", *QUICK, *words,
+                      "--out", "m")  # fmt: skip
+    again, _ = train(capsys, *shlex.split(record["command"])[2:], "--out", "again")
+    assert again["test"] == record["test"]
+    assert again["command"] == record["command"]
+    for ours, theirs in zip(weights("m"), weights("again"), strict=True):
+        assert_array_equal(ours, theirs)

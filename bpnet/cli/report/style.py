@@ -38,8 +38,8 @@ td, thead th + th { padding-left: 0.9rem; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 600; }
 td { white-space: nowrap; }
-td:last-child { white-space: normal; }
-td:last-child:not(.number) { min-width: 12rem; }
+td:last-child, .text { white-space: normal; }
+td:last-child:not(.number), .text { min-width: 12rem; }
 .number { text-align: right; white-space: nowrap; }
 thead .number { white-space: normal; }
 dl { margin: 0; }

@@ -262,7 +262,7 @@ class Plan(NamedTuple):
         self, metric: str | Metric | None, deadline: Deadline | None, quiet: bool
     ) -> list[Callback]:
         """Return the callbacks; `metric` is None without validation examples."""
-        own: list[Callback] = []
+        own: list[Callback] = []  # first, as what they stop is seen by all others
         if metric is not None:
             name = metric if isinstance(metric, str) else metric.name
             own.append(BestEpoch(f"val_{name}", self.early_stopping))
@@ -270,9 +270,8 @@ class Plan(NamedTuple):
             own.append(deadline)
         if quiet:
             return own
-        if self.verbose:
-            own.append(Report())
-        return with_progress([*self.callbacks, *own], self.progress)
+        report = [Report()] if self.verbose else []
+        return with_progress([*own, *self.callbacks, *report], self.progress)
 
     def dataset(self, inputs: Inputs, examples: Examples) -> Dataset:
         """Return examples as a network takes them, on the host."""

@@ -156,3 +156,20 @@ def test_a_share_of_an_epoch_trains_on_as_many_rows():
     assert rows == [200]
     assert model.history_.epochs == 1
     assert model.planned_epochs_ == 0.5
+
+
+def test_callbacks_see_that_the_time_is_over(monkeypatch):
+    X, y = data(300)
+    seen = []
+
+    class Last(bpnet.Callback):
+        adds: ClassVar = {}
+
+        def on_epoch_end(self, training):
+            seen.append(training.history.stopped)
+
+    monkeypatch.setattr(member, "affordable", lambda *a: 10_000.0)
+    settings = {**SMALL, "n_epochs": 10_000, "time_budget": 0.3, "callbacks": Last()}
+    model = bpnet.TabularRegressor("plain", **settings).fit(X, y)
+    assert seen[-1] == model.history_.stopped == "time_budget is spent"
+    assert set(seen[:-1]) == {None}
