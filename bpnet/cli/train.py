@@ -272,7 +272,7 @@ def _described(options: Options, planned: Planned, backend: str) -> list[tuple[s
         rows += [
             (
                 "in memory",
-                f"{frame.height:,} random rows, by which all this was found out, as {why}",
+                f"{frame.height:,} random rows, which decide the above, as {why}",
             ),
             (
                 "rows",
@@ -327,7 +327,7 @@ def _fitted(
         raise KeyboardInterrupt  # before there is anything to save
     if stream is not None:
         start = stream.began
-        output.say(f"\nrows trained on: {stream.n_rows:,}")
+        output.say(f"\nrows to train on: {stream.n_rows:,}")
         if stream.without_target:
             output.note(
                 f"note: rows of the file without a target, which are left out: "

@@ -93,8 +93,8 @@ def test_all_rows_are_trained_on_and_some_are_held_out(name, target, metric, cap
         "file": 600, "training": 528, "validation": 32, "streamed": 200, "test": 40,
         "split": record["rows"]["split"],
     }  # fmt: skip
-    assert "200 random rows, by which all this was found out, as --stream was passed" in err
-    assert "rows trained on: 528" in err
+    assert "200 random rows, which decide the above, as --stream was passed" in err
+    assert "rows to train on: 528" in err
     (found,) = [one for one in record["test"] if one["metric"] == metric]
     assert found["value"] > 0.75  # gaps in a cost some
     assert sorted(os.listdir("m")) == ["model.safetensors", "report.html"]

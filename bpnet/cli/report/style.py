@@ -30,7 +30,8 @@ svg { display: block; width: 100%; height: auto; }
 .table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; min-width: min(100%, 26rem);
   font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem; }
+caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem;
+  max-width: calc(100vw - 2.5rem); }
 th, td { padding: 0.35rem 0.6rem 0.35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--faint); overflow-wrap: normal; }
 td { background: color-mix(in srgb, var(--first) var(--share, 0%), transparent); }
