@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.cli import data_files
-from bpnet.cli.columns import Column, column_of, frame_of
+from bpnet.cli.columns import Column, column_of, dates_like, frame_of
 from bpnet.cli.data_files import Sample, Source
 from bpnet.cli.failures import CommandError, UserError
 from bpnet.cli.plan import Plan
@@ -122,7 +122,7 @@ class Stream:
             is_trained_on[left_out[start:stop] - first] = False
             y, is_known = self._targets(frame[self.plan.target], first)
             self.without_target += int((~is_known).sum())
-            chosen = is_trained_on & is_known
+            chosen = is_trained_on & is_known & self._is_early(frame, first)
             columns = [self._column(frame, column, first) for column in self.plan.features]
             first += frame.height
             self.n_rows += int(chosen.sum())
@@ -132,6 +132,24 @@ class Stream:
         if first != self.sample.total:
             raise UserError(f"{self.source.path!r} was changed while it was read")
         self.began = time.perf_counter()
+
+    def _is_early(self, frame: Any, first: int) -> Any:
+        """Return which rows come before those that are tested, in a split by time."""
+        time = self.plan.time
+        if time is None:
+            return True
+        series, sample = frame[time.name], self.sample.frame[time.name]
+        if time.dtype.is_numeric():
+            values = self._converted(series, "number", first).values
+        else:
+            values = dates_like(series, sample, first)
+        if values.null_count():
+            row = first + values.is_null().arg_max() + 1
+            raise UserError(
+                f"argument --time-column: {time.name!r} has a gap in row {row:,}; fill it, or "
+                f"remove the row"
+            )
+        return (values < time.gather(self.split.test).min()).to_numpy()
 
     def _column(self, frame: Any, known: Column, first: int) -> Column:
         """Return a column of a block as what it is in the sample."""

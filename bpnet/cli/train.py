@@ -263,6 +263,7 @@ def _described(options: Options, planned: Planned, backend: str) -> list[tuple[s
     if n_text:
         rows.append(("categories", _CATEGORIES.get(options.preset, "a column for each level")))
     rows += [("left out", f"{one.name}: {one.reason}") for one in plan.left_out]
+    earlier = "" if plan.time is None else " that are earlier"
     held = (
         f"{n_validation:,} to choose the best epoch, {len(split.test):,} to test ({split.how})"
     )
@@ -276,7 +277,7 @@ def _described(options: Options, planned: Planned, backend: str) -> list[tuple[s
             ),
             (
                 "rows",
-                f"of these {held}; all others of the file to train on, block by block, from "
+                f"of these {held}; all others of the file{earlier} to train on, block by block, from "
                 f"a copy in {folder}",
             ),
         ]

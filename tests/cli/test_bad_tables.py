@@ -58,7 +58,9 @@ BAD_DATA = {
     "pickle": ("t.pkl", GOOD, [], "a pickle may run code"),
     "cut npy": ("t.npy", b"\x93NUMPY\1\0", [], "cannot read 't.npy'"),
     "no libsvm": ("t.libsvm", "a b c\n", ["--target", "target"], "as libsvm"),
-    "target missing": ("t.csv", GOOD, ["--target", "Y"], "no column 'Y'; it has x, z, y; did you mean 'y'"),
+    "target missing": (
+        "t.csv", GOOD, ["--target", "Y"], "no column 'Y'; it has x, z, y; did you mean 'y'",
+    ),
     "drop unknown": ("t.csv", GOOD, ["--drop", "q"], "--drop: there is no column 'q'"),
     "drop target": ("t.csv", GOOD, ["--drop", "y"], "'y' cannot be left out"),
     "drop all": ("t.csv", GOOD, ["--drop", "x", "--drop", "z"], "no column is left"),

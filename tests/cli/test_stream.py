@@ -337,3 +337,60 @@ def test_the_command_of_any_run_trains_the_same_model(words, capsys):
     assert again["command"] == record["command"]
     for ours, theirs in zip(weights("m"), weights("again"), strict=True):
         assert_array_equal(ours, theirs)
+
+
+def timed(n=600):
+    """Return rows in a random order with a day, as text and number, that says the target."""
+    rng = np.random.default_rng(5)
+    day = rng.permutation(n) % 300
+    date = [f"{1 + d % 28:02d}.{1 + d // 28:02d}.2024" for d in day.tolist()]
+    return pl.DataFrame(
+        {"day": day, "date": date, "a": rng.normal(size=n), "z": day + rng.normal(size=n)}
+    )
+
+
+@pytest.mark.parametrize("column", ["day", "date"])
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_nothing_later_than_the_test_rows_is_trained_on(column, name, capsys, monkeypatch):
+    frame = timed()
+    if name == "t.parquet":
+        frame = frame.with_columns(pl.col("date").str.to_date("%d.%m.%Y"))
+    getattr(frame, f"write_{name[2:]}")(name)
+    seen = []
+    original = stream.Stream.parts
+
+    def parts(self, held):
+        for X, y in original(self, held):
+            seen.append((self.plan.y[self.split.test].min(), y.max()))
+            yield X, y
+
+    monkeypatch.setattr(stream.Stream, "parts", parts)
+    other = "date" if column == "day" else "day"
+    record, _ = train(capsys, name, "--target", "z", "--time-column", column, "--drop", other,
+                      "--stream", "--sample", "150", *QUICK, "--out", "m")  # fmt: skip
+    assert max(latest for _, latest in seen) < seen[0][0] + 8  # but for the noise
+    assert 400 < record["rows"]["training"] < 500
+    assert record["rows"]["test"] == 30
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "'date' has a gap in row 301"),
+        ("2024-01-03", "such as .*; got '2024-01-03' in row 301"),
+    ],
+)
+def test_a_bad_time_is_named(value, message, capsys, monkeypatch):
+    dates = timed()["date"].to_list()
+    timed().with_columns(date=pl.Series([*dates[:300], value, *dates[301:]])).write_csv("t.csv")
+    drawn = data_files.sample
+
+    def without_it(*arguments):
+        found = drawn(*arguments)
+        kept = found.rows != 300
+        return found._replace(frame=found.frame.filter(kept), rows=found.rows[kept])
+
+    monkeypatch.setattr(data_files, "sample", without_it)
+    _, err = train(capsys, "t.csv", "--target", "z", "--time-column", "date", "--stream",
+                   "--sample", "150", *QUICK, "--out", "m", status=2)  # fmt: skip
+    assert re.search(message, err.splitlines()[-1])

@@ -73,12 +73,13 @@ def _rows_trained_on(run: Run) -> str:
 def _sampled(run: Run) -> str:
     """Return what was done with a sample of the file; "" if all was done with all rows."""
     rows, n_plan = run.record["rows"], run.record["rows"]["streamed"]
+    earlier = "" if run.plan.time is None else "that are earlier "
     if n_plan is not None:
         return (
             f"The file has {rows['file']:,} rows. Columns, scales and categories were found "
             f"out in {n_plan:,} of them, drawn at random; the test rows, the rows that chose "
-            f"the epoch and the data below are of these, too. All others were trained on block "
-            f"by block."
+            f"the epoch and the data below are of these, too. All others {earlier}were trained on "
+            f"block by block."
         )
     if (sampled := run.options.sample) is not None and sampled < rows["file"]:
         return (

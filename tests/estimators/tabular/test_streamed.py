@@ -23,8 +23,8 @@ def filled(folder, rows=500, seed=0, target=("f8", (1,))):
     scatter = Scatter(str(folder), rows, 2, "float32", target, seed)
     X = np.stack([np.arange(rows), -np.arange(rows)], axis=1).astype("float32")
     y = np.arange(rows, dtype="f8").reshape(-1, *target[1])
-    for start in range(0, rows, 120):
-        scatter.add(X[start : start + 120], y[start : start + 120])
+    for start in range(0, rows, 300):
+        scatter.add(X[start : start + 300], y[start : start + 300])
     return scatter.source()
 
 
