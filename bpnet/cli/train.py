@@ -277,8 +277,8 @@ def _described(options: Options, planned: Planned, backend: str) -> list[tuple[s
             ),
             (
                 "rows",
-                f"of these {held}; all others of the file{earlier} to train on, block by block, from "
-                f"a copy in {folder}",
+                f"of these {held}; all others of the file{earlier} to train on, block by "
+                f"block, from a copy in {folder}",
             ),
         ]
     rows += [

@@ -78,8 +78,8 @@ def _sampled(run: Run) -> str:
         return (
             f"The file has {rows['file']:,} rows. Columns, scales and categories were found "
             f"out in {n_plan:,} of them, drawn at random; the test rows, the rows that chose "
-            f"the epoch and the data below are of these, too. All others {earlier}were trained on "
-            f"block by block."
+            f"the epoch and the data below are of these, too. All others {earlier}were trained "
+            f"on block by block."
         )
     if (sampled := run.options.sample) is not None and sampled < rows["file"]:
         return (
