@@ -251,6 +251,22 @@ def test_a_full_disk_leaves_nothing(capsys, monkeypatch):
     assert os.listdir("m") == []
 
 
+def test_a_disk_that_is_too_small_is_known_before(capsys, monkeypatch):
+    class Usage:
+        free = 5000
+
+    monkeypatch.setattr("bpnet.estimators.tabular.streamed.shutil.disk_usage", lambda p: Usage)
+
+    def unread(*arguments):
+        yield pytest.fail("rows were read")
+
+    monkeypatch.setattr(stream.Stream, "parts", unread)
+    _, err = train(capsys, written("t.csv", frame_of()), "--target", "y", "--drop", "z",
+                   "--stream", *QUICK, "--out", "m", status=1)  # fmt: skip
+    assert "for training: they take some 0.0 GB there, and 0.0 GB are free; --out" in err
+    assert os.listdir("m") == []
+
+
 def test_a_file_that_changes_is_noticed(capsys, monkeypatch):
     written("t.csv", frame_of())
     drawn = data_files.sample
@@ -335,6 +351,8 @@ def test_the_command_of_any_run_trains_the_same_model(words, capsys):
     again, _ = train(capsys, *shlex.split(record["command"])[2:], "--out", "again")
     assert again["test"] == record["test"]
     assert again["command"] == record["command"]
+    if "--test-size" in words:
+        assert "0.123456789" in record["command"]
     for ours, theirs in zip(weights("m"), weights("again"), strict=True):
         assert_array_equal(ours, theirs)
 

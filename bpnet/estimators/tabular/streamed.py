@@ -7,6 +7,8 @@ the network takes them, to a folder on disk, and are read from there in each epo
 
 from __future__ import annotations
 
+import errno
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -57,7 +59,7 @@ def fit_streamed(
     ValueError, TypeError
         If the estimator is an ensemble; or if a parameter or a column is invalid.
     OSError
-        If the disk is full.
+        If the disk is full, or will be.
     """
     if estimator.n_ensemble > 1:
         raise ValueError(f"n_ensemble must be 1 for a stream; got {estimator.n_ensemble}")
@@ -83,6 +85,12 @@ def _on_disk(
     preprocessing, scale = inputs
     target = ("i8", ()) if scale is None else ("f8", scale.mean.shape)
     scatter = Scatter(folder, expected, preprocessing.n_outputs, plan.dtype, target, seed)
+    need, free = expected * scatter.row.itemsize, shutil.disk_usage(folder).free
+    if need > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"they take some {need / 1e9:,.1f} GB there, and {free / 1e9:,.1f} GB are free",
+        )
     for X, y in parts:
         examples = estimator._examples(X, y, None, reset=False)
         scatter.add(preprocessing.transform(examples.table, plan.dtype), examples.y)
