@@ -51,6 +51,13 @@ BAD_DATA = {
     "binary": ("t.csv", b"a\0b,c\n", [], "no text, but binary"),
     "no gzip": ("t.csv.gz", GOOD, [], "cannot decompress"),
     "cut gzip": ("t.csv.gz", gzip.compress(GOOD.encode())[:40], [], "t.csv.gz"),
+    "long cut gzip": (
+        "t.csv.gz", gzip.compress(GOOD.encode() * 50)[:200], [], "cannot read 't.csv.gz'",
+    ),
+    "streamed cut gzip": (
+        "t.csv.gz", gzip.compress(GOOD.encode() * 50)[:200], ["--stream"],
+        "cannot read 't.csv.gz': unexpected end of file",
+    ),
     "excel": ("t.xlsx", "PK\3\4", [], "'.xlsx'.*save the sheet as CSV"),
     "no ending": ("table", GOOD, [], "ends in .csv"),
     "parquet as csv": ("t.csv", b"PAR1....PAR1", [], "content is a Parquet file"),
