@@ -77,9 +77,14 @@ def train(
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=10, metavar="ROWS", help="Learn from so many rows, drawn at random: "
-                     "the way to train on a file that is larger than memory."),
+        typer.Option(min=10, metavar="ROWS", help="Learn from so many rows, drawn at random; "
+                     "with --stream, hold so many in memory."),
     ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Hold only a sample of the rows in memory, and train on "
+                     "all of them block by block, as if the file did not fit."),
+    ] = False,
     test_size: Annotated[
         float, typer.Option(min=0.01, max=0.9, help="Share of the rows to test on.")
     ] = 0.2,
@@ -89,7 +94,11 @@ def train(
                      "the future is predicted."),
     ] = None,
     preset: Preset = "td",
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the rows.")] = 256,
+    epochs: Annotated[
+        float,
+        typer.Option(metavar="NUMBER", help="Most passes over the rows; below 1, the share of "
+                     "the rows to train on once."),
+    ] = 256,
     time_limit: Annotated[
         float,
         typer.Option(min=0.0, metavar="SECONDS", help="Of training, without reading and "
@@ -134,12 +143,18 @@ def train(
     _check_choice("--task", task, ("auto", "classification", "regression"))
     _check_choice("--preset", preset, _PRESETS)
     _check_finite("--time-limit", time_limit)
+    if not 0.0 < epochs < float("inf") or (epochs > 1.0 and epochs % 1.0):
+        raise UserError(
+            f"argument --epochs: must be a whole number >= 1, or a share of the rows below 1, "
+            f"got {epochs:g}"
+        )
     choices = Choices(target, task, tuple(drop or ()), tuple(keep or ()),
                       tuple(categorical or ()), time_column)  # fmt: skip
     return run_train(
         Options(
-            data, choices, separator, encoding, sample, test_size, preset, epochs,
-            time_limit, seed, early_stopping, diagnose, backend, out, force, as_json,
+            data, choices, separator, encoding, sample, stream, test_size, preset,
+            epochs if epochs < 1.0 else int(epochs), time_limit, seed, early_stopping,
+            diagnose, backend, out, force, as_json,
         )
     )  # fmt: skip
 

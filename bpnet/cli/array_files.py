@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,18 @@ _MOST = 2**28
 
 def _read_npy(path: str, needed: tuple[str, ...]) -> Any:
     """Return a matrix as columns named 0, 1, ..., or a structured array by its fields."""
+    return _frame(path, _loaded(path))
+
+
+def batches(path: str, rows: int) -> Iterator[Any]:
+    """Yield the rows of a .npy file in frames of at most so many, in order."""
     array = _loaded(path)
+    for start in range(0, max(1, len(array)) if array.ndim else 1, rows):
+        yield _frame(path, array[start : start + rows] if array.ndim else array)
+
+
+def _frame(path: str, array: Any) -> Any:
+    """Return an array as a frame."""
     if array.dtype.names:
         return pl.DataFrame(
             {name: _column(path, name, array[name]) for name in array.dtype.names}

@@ -130,18 +130,43 @@ def _as_numbers(series: Any) -> Any:
 
 def _as_dates(text: Any) -> Any | None:
     """Return a column of dates, if every value is one in the same form."""
+    form = _form_of(text)
+    return None if form is None else _parsed(text, form)
+
+
+def _form_of(text: Any) -> str | None:
+    """Return the form of the dates in a column of text; None if it holds something else."""
     known = text.drop_nulls()
     for form in (*_DATES, *_TIMES):
         start = known.head(20)  # most columns hold no dates
-        if _parsed(start, form).null_count():
-            continue
-        dates = _parsed(text, form)
-        if dates.null_count() == text.null_count():
-            return dates
+        if not _parsed(start, form).null_count() and not _parsed(known, form).null_count():
+            return form
     return None
 
 
-def _parsed(text: Any, form: str) -> Any:
+def dates_like(series: Any, sample: Any, first_row: int) -> Any:
+    """Return the dates of a column, written as in another one, which holds dates.
+
+    Raises
+    ------
+    UserError
+        If a value is none; `first_row` is the number of rows before.
+    """
+    if series.dtype != pl.String:
+        return series.cast(pl.Datetime("us"))
+    text = _as_text(series)
+    dates = _parsed(text, _form_of(_as_text(sample)))
+    wrong = dates.is_null() & text.is_not_null()
+    if wrong.any():
+        row = wrong.arg_max()
+        raise UserError(
+            f"column {series.name!r} must hold dates such as {sample.drop_nulls()[0]!r}; got "
+            f"{text[row]!r} in row {first_row + row + 1:,}"
+        )
+    return dates
+
+
+def _parsed(text: Any, form: Any) -> Any:
     if "%H" in form:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone=None)
     return text.str.to_date(form, strict=False).cast(pl.Datetime("us"))

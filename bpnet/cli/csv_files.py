@@ -39,6 +39,8 @@ def read(path: str, separator: str | None, encoding: str | None) -> Any:
         frame = pl.read_csv(source, separator=separator, infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise _explained(path, separator, encoding, len(names), error) from None
+    except OSError as error:  # compressed, and cut off
+        raise UserError(f"cannot read {path!r}: {one_line(str(error))[:200]}") from None
     frame.columns = names
     return frame
 
@@ -53,6 +55,8 @@ def batches(path: str, separator: str | None, rows: int) -> Iterator[Any]:
             yield frame
     except pl.exceptions.PolarsError as error:
         raise _explained(path, separator, None, len(names), error) from None
+    except OSError as error:  # compressed, and cut off
+        raise UserError(f"cannot read {path!r}: {one_line(str(error))[:200]}") from None
 
 
 def header(path: str, separator: str | None, encoding: str | None) -> tuple[list[str], str]:

@@ -120,14 +120,14 @@ def read(source: Source, needed: tuple[str, ...] = ()) -> Any:
     else:
         frame = array_files.READERS[source.kind](source.path, needed)
     if frame.height == 0:
-        raise UserError(f"{source.path!r} has no row below its column names")
+        raise _without_rows(source)
     return frame
 
 
 def batches(source: Source, rows: int, needed: tuple[str, ...] = ()) -> Iterator[Any]:
     """Yield the table of a file in frames of at most about `rows` rows, in order.
 
-    CSV in UTF-8 and Parquet are streamed; other files are read as a whole.
+    CSV in UTF-8, Parquet and matrices in .npy are streamed; other files are read as a whole.
     """
     if source.kind == "CSV" and source.encoding is None:
         yield from csv_files.batches(source.path, source.separator, rows)
@@ -136,30 +136,58 @@ def batches(source: Source, rows: int, needed: tuple[str, ...] = ()) -> Iterator
             yield from pl.scan_parquet(source.path).collect_batches(chunk_size=rows)
         except pl.exceptions.PolarsError as error:
             raise _malformed(source, error) from None
+    elif source.kind == "npy":
+        yield from array_files.batches(source.path, rows)
     else:
         yield from read(source, needed).iter_slices(rows)
 
 
-def sample(source: Source, rows: int, seed: int) -> tuple[Any, int]:
-    """Return random rows of a table in their order, and how many the table has.
+class Sample(NamedTuple):
+    """Random rows of a table in their order, their numbers from 0, and how many it has."""
 
-    CSV in UTF-8 and Parquet are streamed twice, so that only these rows are held in memory.
+    frame: Any
+    rows: Any
+    total: int
+
+
+def sample(source: Source, rows: int, seed: int) -> Sample:
+    """Return random rows of a table.
+
+    CSV in UTF-8 and Parquet are streamed once: each row draws a number, and those with the
+    smallest are held in memory.
 
     Raises
     ------
     UserError
         As :func:`read`.
     """
-    total = sum(frame.height for frame in batches(source, _BLOCK))
-    if total <= rows:
-        return read(source), total
-    chosen = np.sort(np.random.default_rng(seed).choice(total, rows, replace=False))
-    parts, first = [], 0
+    rng = np.random.default_rng(seed)
+    frames, drawn, numbers = [], np.empty(0), np.empty(0, np.int64)
+    limit, total = 1.0, 0
     for frame in batches(source, _BLOCK):
-        start, stop = np.searchsorted(chosen, [first, first + frame.height])
-        parts.append(frame[chosen[start:stop] - first])
-        first += frame.height
-    return pl.concat(parts), total
+        draw = rng.random(frame.height)
+        chosen = np.flatnonzero(draw < limit)
+        frames.append(frame[chosen])
+        drawn = np.concatenate([drawn, draw[chosen]])
+        numbers = np.concatenate([numbers, total + chosen])
+        total += frame.height
+        if len(drawn) >= 2 * rows:
+            limit, kept = _smallest(drawn, rows)
+            frames, drawn, numbers = [pl.concat(frames)[kept]], drawn[kept], numbers[kept]
+    if not total:
+        raise _without_rows(source)
+    _, kept = _smallest(drawn, rows)
+    return Sample(pl.concat(frames)[kept], numbers[kept], total)
+
+
+def _smallest(drawn: Any, count: int) -> tuple[float, Any]:
+    """Return the largest of the smallest numbers, and the places of these in order."""
+    places = np.argsort(drawn, kind="stable")[:count]
+    return float(drawn[places[-1]]), np.sort(places)
+
+
+def _without_rows(source: Source) -> UserError:
+    return UserError(f"{source.path!r} has no row below its column names")
 
 
 def _malformed(source: Source, error: Exception) -> UserError:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import read
+from bpnet.cli.new_file import new_file
 from bpnet.cli.output import Output
 
 
@@ -17,11 +16,8 @@ def export(path: str, onnx: str, force: bool, as_json: bool) -> int:
     UserError, OSError
         If an argument is wrong, the format cannot hold the model, or it cannot be written.
     """
-    output, target = Output(as_json), Path(onnx)
-    if target.suffix.lower() != ".onnx":
-        raise UserError(f"argument --onnx: must end in .onnx, got {onnx!r}")
-    if target.exists() and not force:
-        raise UserError(f"{onnx!r} exists already; pass --force to replace it")
+    output = Output(as_json)
+    new_file("--onnx", onnx, (".onnx",), force)
     model = read(path).model
     try:
         model.to_onnx(onnx)

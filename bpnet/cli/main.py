@@ -24,9 +24,7 @@ from bpnet.common.tables import align
 from bpnet.common.version import __version__
 from bpnet.errors import BackendError
 from bpnet.layers import Dense, Dropout
-from bpnet.learn import command
 from bpnet.network import Network
-from bpnet.testing.parity import parity
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +58,7 @@ def _run(argv: Sequence[str] | None) -> int:
         words = sys.argv[1:] if argv is None else argv
         if needs_extra(words, os.environ):
             return _run_extra(words)
-        options = vars(_parser().parse_args(argv))
+        options = vars(_parser(words).parse_args(argv))
         run = options.pop("run")
         return int(run(options) or 0)
     except SystemExit as exit_:  # raised by argparse
@@ -84,7 +82,8 @@ def _run_extra(words: Sequence[str]) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of all commands, for these words."""
     parser = Parser(prog="bpnet", description="Backpropagation on any array library.")
     parser.add_argument("--version", action="version", version=f"bpnet {__version__}")
     parser.set_defaults(run=lambda options: parser.print_help())
@@ -114,7 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_parity_options(compare)
     compare.set_defaults(run=functools.partial(_parity, compare))
-    command.add_to(commands)
+    learn = commands.add_parser(
+        "learn",
+        help="experiments and exercises on backpropagation",
+        description="Run an experiment: print and interpret its numbers, and save its plot. Or "
+        "write an exercise to fill in, and grade it.",
+    )
+    if "learn" in words:  # it imports more than all others
+        from bpnet.learn import command
+
+        command.add_to(learn)
     for name, summary in COMMANDS.items():  # listed here, and run by bpnet.cli.app
         commands.add_parser(name, help=summary, add_help=False)
     return parser
@@ -132,6 +140,8 @@ def _demo(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
 
 def _parity(parser: argparse.ArgumentParser, options: dict[str, Any]) -> int:
     """Train a network that uses everything that can differ, and print the table."""
+    from bpnet.testing.parity import parity
+
     X, y = datasets.make_spiral(200, seed=0)
     layers = [Dense(16, "tanh"), Dropout(0.2), Dense(16, "relu"), Dense(1)]
     net = Network(layers, "binary_crossentropy", seed=0, dtype=options["dtype"])

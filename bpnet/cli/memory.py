@@ -20,23 +20,20 @@ _MOST_ONE_HOT = 1e9
 _LIMITS = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"
 
 
-def check_memory(source: Source) -> None:
-    """Refuse a file whose table and training need more memory than there is.
+def shortage(source: Source) -> str | None:
+    """Return why a file does not fit into memory with what training needs; None if it does.
 
-    Raises
-    ------
-    UserError
-        If the estimate is above what is free; where this is unknown, nothing is refused.
+    None also where it is unknown how much memory is free.
     """
     free, size = available(), os.path.getsize(source.path)
     need = size * _GROWTH[source.kind]
     need *= _COMPRESSION if source.path.lower().endswith((".gz", ".zst")) else 1.0
-    if free is not None and need > free:
-        raise UserError(
-            f"training on all of {source.path!r} ({_gigabytes(size)}) needs some "
-            f"{_gigabytes(need)} of memory, and {_gigabytes(free)} are free; pass a number of "
-            f"rows, such as --sample 100000, to train on so many, drawn at random"
-        )
+    if free is None or need <= free:
+        return None
+    return (
+        f"training on all of {source.path!r} ({_gigabytes(size)}) at once needs some "
+        f"{_gigabytes(need)} of memory, and {_gigabytes(free)} are free"
+    )
 
 
 def check_categories(plan: Plan, preset: str) -> None:

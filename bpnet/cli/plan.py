@@ -151,7 +151,7 @@ def _check_names(columns: list[str], choices: Choices) -> None:
                 hint = did_you_mean(name, columns)
                 shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
                 raise UserError(
-                    f"argument {option}: there is no column {name!r}{hint}; it has {shown}"
+                    f"argument {option}: there is no column {name!r}; it has {shown}{hint}"
                 )
     if len(columns) == 1:
         raise UserError(

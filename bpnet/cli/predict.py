@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +12,13 @@ import numpy as np
 import polars as pl
 
 from bpnet.cli import data_files
-from bpnet.cli.columns import TRUTH, column_of
-from bpnet.cli.failures import UserError
+from bpnet.cli.columns import column_of
+from bpnet.cli.failures import CommandError, UserError
 from bpnet.cli.model_file import Loaded, read
+from bpnet.cli.new_file import new_file
 from bpnet.cli.output import Output
 from bpnet.cli.results import Predictions, measured, rows_of
+from bpnet.cli.targets import codes_of
 
 CHUNK = 50_000
 _ENDINGS = (".csv", ".parquet")
@@ -45,7 +46,7 @@ def predict(
         If an argument is wrong, or the file cannot be written.
     """
     output = Output(options.as_json)
-    target = _writable(out, force)
+    target = new_file("--out", out, _ENDINGS, force)
     loaded = read(options.model, options.backend)
     if proba and not loaded.is_classifier:
         raise UserError("argument --proba: the model predicts no classes with labels")
@@ -125,14 +126,9 @@ def _numbers(loaded: Loaded, series: Any, first_row: int) -> tuple[Any, Any]:
 
 def _classes(loaded: Loaded, series: Any, first_row: int) -> tuple[Any, Any]:
     """Return the codes of the classes that are known, and where."""
-    classes = loaded.model.classes_
-    labels = classes.tolist()
-    kind = "number" if classes.dtype.kind in "iuf" else "text"
-    kind = "bool" if set(labels) <= set(TRUTH) else kind
-    column = column_of(series, kind, first_row)
-    codes = {label: code for code, label in enumerate(labels)}
-    found = np.array([codes.get(value, -1) for value in column.values.to_list()])
-    unknown = column.values.filter((found < 0) & column.values.is_not_null().to_numpy())
+    labels = loaded.model.classes_.tolist()
+    values, found = codes_of(series, labels, first_row)
+    unknown = values.filter((found < 0) & values.is_not_null().to_numpy())
     if len(unknown):
         raise UserError(
             f"column {series.name!r} has the class {unknown[0]!r}, which the model does not "
@@ -177,19 +173,6 @@ def _columns(loaded: Loaded, X: Any, proba: bool) -> list[Any]:
     ]
 
 
-def _writable(out: str, force: bool) -> Path:
-    path = Path(out)
-    if path.suffix.lower() not in _ENDINGS:
-        raise UserError(f"argument --out: must end in .csv or .parquet, got {out!r}")
-    if path.is_dir():
-        raise UserError(f"argument --out: {out!r} is a folder")
-    if path.exists() and not force:
-        raise UserError(f"{out!r} exists already; pass --force to replace it")
-    if not path.parent.is_dir():
-        raise UserError(f"argument --out: there is no folder {str(path.parent)!r}")
-    return path
-
-
 def _write_csv(path: Path, parts: Iterator[Any]) -> int:
     """Write parts one after the other; the file appears when it is complete."""
     n_rows = 0
@@ -214,21 +197,17 @@ def _write_parquet(path: Path, parts: Iterator[Any]) -> int:
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[str]:
     """Yield the name of a file that takes the place of another, unless it stays empty."""
-    temporary = _temporary(path)
+    temporary = str(path.with_name(f".{path.name}.{os.getpid()}.tmp"))
     try:
+        open(temporary, "xb").close()  # tempfile's are for the user alone
         yield temporary
         if os.path.getsize(temporary):
             os.replace(temporary, path)
+    except (OSError, pl.exceptions.ComputeError) as error:  # that of polars for Parquet
+        reason = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+        reason = reason.partition(" (os error")[0]
+        raise CommandError(
+            f"cannot write {str(path)!r}: {reason}; nothing was written"
+        ) from None
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> str:
-    try:
-        descriptor, name = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
-    except OSError as error:
-        raise UserError(
-            f"argument --out: cannot write {str(path)!r}: {error.strerror}"
-        ) from None
-    os.close(descriptor)
-    return name

@@ -28,11 +28,6 @@ class ProgressLine(Callback):
     ----------
     limit : float
         Seconds that training may take; 0 is no limit.
-
-    Attributes
-    ----------
-    planned : int
-        The number of epochs of the run, which the time limit may have lowered.
     """
 
     adds: Mapping[str, str | None] = {}
@@ -41,10 +36,11 @@ class ProgressLine(Callback):
     def __init__(self, limit: float = 0.0) -> None:
         self.limit = limit
         self._progress: Any = None
-        self.planned = 0
+        self._said = 0.0
 
     def __enter__(self) -> Self:
         """Show the line."""
+        self._said = time.perf_counter()
         if sys.stderr is not None and sys.stderr.isatty():
             self._progress = Progress(
                 TextColumn("{task.fields[epoch]}"),
@@ -65,9 +61,17 @@ class ProgressLine(Callback):
             self._progress.stop()
             self._progress = None
 
+    def read(self, rows: int, total: int) -> None:
+        """Show how many rows have been read, before training."""
+        text = f"read {rows:,} of {total:,} rows"
+        if self._progress is not None:
+            self._progress.update(self._task, completed=rows, total=total, epoch=text)
+        elif time.perf_counter() - self._said >= _PAUSE:
+            self._said = time.perf_counter()
+            complain(text)
+
     def on_train_begin(self, training: Training) -> None:
         """Count epochs from now on."""
-        self.planned = training.epochs
         self._start = self._said = time.perf_counter()
         if self._progress is not None:
             self._progress.reset(

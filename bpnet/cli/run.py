@@ -18,9 +18,10 @@ class Options(NamedTuple):
     separator: str | None
     encoding: str | None
     sample: int | None
+    stream: bool
     test_size: float
     preset: str
-    epochs: int
+    epochs: float
     time_limit: float
     seed: int
     early_stopping: bool

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
-import shlex
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpnet.backend.registry import get_backend
 from bpnet.cli import data_files, model_file
+from bpnet.cli.data_files import Sample
 from bpnet.cli.failures import CommandError, UserError
-from bpnet.cli.memory import check_categories, check_memory
-from bpnet.cli.model_info import described
+from bpnet.cli.memory import check_categories, shortage
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Plan, plan_of
 from bpnet.cli.processes import connected, prepared, speaking
 from bpnet.cli.progress import ProgressLine
-from bpnet.cli.results import Measured, Predictions, measured, rows_of
+from bpnet.cli.record import epochs_of, record_of, stopped
+from bpnet.cli.results import Predictions, measured, rows_of
 from bpnet.cli.run import Options, Run
 from bpnet.cli.split import Split, split_of
-from bpnet.cli.surroundings import environment
+from bpnet.cli.stream import SAMPLE, Stream, check_streamed
 from bpnet.common.streams import one_line
 from bpnet.diagnosis.gradient_flow import GradientFlow
-from bpnet.diagnosis.report import Diagnosis, diagnose
+from bpnet.diagnosis.report import diagnose
 from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.serialization import safetensors_file
@@ -53,36 +52,82 @@ def train(options: Options) -> int:
 
 
 def _train(options: Options, group: Communicator, output: Output) -> int:
-    plan, split, folder = prepared(group, lambda: _planned(options, group, output))
     line = ProgressLine(options.time_limit)
-    model, seconds = _fitted(options, plan, split, group, line, output)
+    planned = prepared(group, lambda: _planned(options, group, line, output))
+    plan, split = planned.plan, planned.split
+    model, seconds = _fitted(options, planned, group, line, output)
     if not group.is_main:  # it has the same model
         return 0
     predictions = predicted(model, plan, split)
     results = measured(predictions, options.seed)
     diagnosis = diagnose(model.history_) if options.diagnose else None
-    record = _record(
-        options, plan, split, model, predictions, results, diagnosis, line, seconds
+    record = record_of(
+        options, plan, split, planned.rows, model, predictions, results, diagnosis, seconds
     )
     run = Run(options, plan, split, model, predictions, results, diagnosis, record)
-    return _finished(run, folder, output)
+    return _finished(run, planned.folder, output)
 
 
-def _planned(options: Options, group: Communicator, output: Output) -> tuple[Plan, Split, Path]:
+class Planned(NamedTuple):
+    """What is going to be done.
+
+    Attributes
+    ----------
+    sample : Sample
+        The rows in memory.
+    why : str or None
+        Why the other rows are streamed; None if they are not.
+    plan, split
+        What is learned from these rows, and which of them are tested.
+    stream : Stream or None
+        All rows of the file.
+    folder : Path
+        Of the output.
+    """
+
+    sample: Sample
+    why: str | None
+    plan: Plan
+    split: Split
+    stream: Stream | None
+    folder: Path
+
+    @property
+    def n_validation(self) -> int:
+        """How many of the rows to train on choose the best epoch."""
+        return int(_VALIDATION * len(self.split.training))
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """How many rows are used for what, as the record says it."""
+        stream, kept = self.stream, len(self.split.training) - self.n_validation
+        return {
+            "file": self.sample.total,
+            "training": kept if stream is None else stream.n_rows,
+            "validation": self.n_validation,
+            "streamed": None if stream is None else self.sample.frame.height,
+        }
+
+
+def _planned(
+    options: Options, group: Communicator, line: ProgressLine, output: Output
+) -> Planned:
     """Read the data, say what will be done with it, and make the folder of the output."""
     backend = get_backend(options.backend)
     source = data_files.source_of(options.data, options.separator, options.encoding)
     folder = _folder(options)
-    frame, total = _read(source, options)
-    plan = plan_of(frame, options.choices)
+    sample, why = _read(source, options, group)
+    plan = plan_of(sample.frame, options.choices)
     check_categories(plan, options.preset)
     split = split_of(plan, options.test_size, options.seed)
     if group.is_main:
         _make(folder)
-    output.table(_described(options, frame, total, plan, split, backend.spec, folder))
+    stream = None if why is None else Stream(source, sample, plan, split, line)
+    planned = Planned(sample, why, plan, split, stream, folder)
+    output.table(_described(options, planned, backend.spec))
     for note in plan.notes:
         output.note(f"note: {note}")
-    return plan, split, folder
+    return planned
 
 
 def _finished(run: Run, folder: Path, output: Output) -> int:
@@ -95,12 +140,13 @@ def _finished(run: Run, folder: Path, output: Output) -> int:
     output.say()
     output.table(rows_of(run.results))
     output.say()
-    stopped = f", stopped: {history.stopped}" if history.stopped else ""
     trained = run.record["training"]
+    why = stopped(history, trained["planned_epochs"])
+    ending = "" if why is None else f", stopped: {why}"
     output.table(
         [
-            ("trained", f"{history.epochs} of {trained['planned_epochs']} epochs in "
-             f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{stopped}"),
+            ("trained", f"{epochs_of(history.epochs, trained['planned_epochs'])} in "
+             f"{trained['seconds']:.1f} s, best epoch {run.model.best_epoch_}{ending}"),
             *_diagnosed(run),
             ("model", str(folder / MODEL)),
             ("report", str(folder / REPORT)),
@@ -132,7 +178,7 @@ def _advice(run: Run) -> list[str]:
     if planned < run.options.epochs:
         simpler = ", the simpler --preset td-s" if run.options.preset == "td" else ""
         found.append(
-            f"there was time for {planned} of {run.options.epochs} epochs; a longer "
+            f"there was time for {epochs_of(planned, run.options.epochs)}; a longer "
             f"--time-limit{simpler} or another --backend (bpnet bench) may predict better"
         )
     return found
@@ -172,35 +218,42 @@ def _make(folder: Path) -> None:
         ) from None
 
 
-def _read(source: data_files.Source, options: Options) -> tuple[Any, int]:
-    """Return the table to learn from, and the number of rows in the file."""
-    if options.sample is None:
-        check_memory(source)
+def _read(
+    source: data_files.Source, options: Options, group: Communicator
+) -> tuple[Sample, str | None]:
+    """Return the rows to hold in memory, and why others are streamed; None if they are not."""
+    rows, why = options.sample, None
+    if options.stream:
+        why = "--stream was passed"
+    elif rows is None:
+        why = shortage(source)
+    if why is None and rows is None:
         frame = data_files.read(source)
-        return frame, frame.height
-    return data_files.sample(source, options.sample, options.seed)
+        return Sample(frame, np.arange(frame.height), frame.height), None
+    if why is not None:
+        check_streamed(source, why)
+        if group.size > 1:
+            raise UserError(
+                f"{why}, but rows are streamed in a single process; start it without mpiexec, "
+                f"or pass a number of rows, such as --sample 100000, to train on so many"
+            )
+    return data_files.sample(source, rows or SAMPLE, options.seed), why
 
 
-def _described(
-    options: Options,
-    frame: Any,
-    total: int,
-    plan: Plan,
-    split: Split,
-    backend: str,
-    folder: Path,
-) -> list[tuple[str, str]]:
+def _described(options: Options, planned: Planned, backend: str) -> list[tuple[str, str]]:
     """Return the plan in words."""
+    (frame, _, total), why, plan, split, _, folder = planned
     n_text = sum(column.kind != "number" for column in plan.features)
     gaps = [column for column in plan.features if column.n_missing]
     n_gaps = sum(column.n_missing for column in gaps)
     kinds = f"{len(plan.features) - n_text} of numbers, {n_text} of categories"
     what = f"{len(np.unique(plan.y))} classes" if plan.task == "classification" else "numbers"
-    n_validation = _n_validation(split)
+    n_validation = planned.n_validation
     limit = f" or {options.time_limit:g} s" if options.time_limit else ""
-    drawn = f"{frame.height:,} of " if frame.height < total else ""
+    drawn = f"{frame.height:,} of " if frame.height < total and why is None else ""
+    at_random = ", drawn at random" if drawn else ""
     rows = [
-        ("data", f"{options.data}: {drawn}{total:,} rows, {frame.width} columns"),
+        ("data", f"{options.data}: {drawn}{total:,} rows{at_random}, {frame.width} columns"),
         ("target", f"{plan.target}: {plan.task} of {what}, as {plan.why} (see --task)"),
         ("columns", f"{len(plan.features)}: {kinds}"),
         ("numbers", _NUMBERS),
@@ -210,9 +263,25 @@ def _described(
     if n_text:
         rows.append(("categories", _CATEGORIES.get(options.preset, "a column for each level")))
     rows += [("left out", f"{one.name}: {one.reason}") for one in plan.left_out]
+    earlier = "" if plan.time is None else " that are earlier"
+    held = (
+        f"{n_validation:,} to choose the best epoch, {len(split.test):,} to test ({split.how})"
+    )
+    if why is None:
+        rows.append(("rows", f"{len(split.training) - n_validation:,} to train on, {held}"))
+    else:
+        rows += [
+            (
+                "in memory",
+                f"{frame.height:,} random rows, which decide the above, as {why}",
+            ),
+            (
+                "rows",
+                f"of these {held}; all others of the file{earlier} to train on, block by "
+                f"block, from a copy in {folder}",
+            ),
+        ]
     rows += [
-        ("rows", f"{len(split.training) - n_validation:,} to train on, {n_validation:,} to "
-         f"choose the best epoch, {len(split.test):,} to test ({split.how})"),
         ("training", f"preset {options.preset}, {options.epochs} epochs{limit} at most, seed "
          f"{options.seed}, on {backend}"),
         ("output", str(folder)),
@@ -220,19 +289,14 @@ def _described(
     return rows
 
 
-def _n_validation(split: Split) -> int:
-    """Return how many of the rows to train on choose the best epoch."""
-    return int(_VALIDATION * len(split.training))
-
-
 # --- training ---------------------------------------------------------------------------------
 
 
 def _fitted(
-    options: Options, plan: Plan, split: Split, group: Communicator, line: ProgressLine,
-    output: Output,
-) -> tuple[Any, float]:  # fmt: skip
+    options: Options, planned: Planned, group: Communicator, line: ProgressLine, output: Output
+) -> tuple[Any, float]:
     """Return the trained model, and the seconds that it took."""
+    plan, stream = planned.plan, planned.stream
     kind = TabularClassifier if plan.task == "classification" else TabularRegressor
     model = kind(
         options.preset,
@@ -246,11 +310,14 @@ def _fitted(
         callbacks=[line, *([GradientFlow()] if options.diagnose else [])],
     )
     start = time.perf_counter()
-    rows = split.training
+    rows = planned.split.training
     try:
         with warnings.catch_warnings(record=True) as caught, line:
             warnings.simplefilter("always")
-            model.fit(plan.table[rows], plan.y[rows])
+            if stream is None:
+                model.fit(plan.table[rows], plan.y[rows])
+            else:
+                stream.fit(model, planned.folder)
     except MemoryError as error:
         raise CommandError(f"training needs more memory than there is: {error}") from error
     except (ValueError, TypeError) as error:
@@ -259,6 +326,14 @@ def _fitted(
         output.note(f"note: {text}")
     if model.history_.epochs == 0:
         raise KeyboardInterrupt  # before there is anything to save
+    if stream is not None:
+        start = stream.began
+        output.say(f"\nrows to train on: {stream.n_rows:,}")
+        if stream.without_target:
+            output.note(
+                f"note: rows of the file without a target, which are left out: "
+                f"{stream.without_target:,}"
+            )
     return model, time.perf_counter() - start
 
 
@@ -275,62 +350,3 @@ def predicted(model: Any, plan: Plan, split: Split) -> Predictions:
     shares = np.bincount(np.searchsorted(classes, known), minlength=len(classes)) / len(known)
     codes = np.searchsorted(classes, y)
     return Predictions(codes, model.predict_proba(X), shares, classes.tolist())
-
-
-# --- what is remembered -----------------------------------------------------------------------
-
-
-def _record(
-    options: Options, plan: Plan, split: Split, model: Any, predictions: Predictions,
-    results: list[Measured], diagnosis: Diagnosis | None, line: ProgressLine,
-    seconds: float,
-) -> dict[str, Any]:  # fmt: skip
-    history, n_validation = model.history_, _n_validation(split)
-    return {
-        "target": plan.target, "task": plan.task, "why": plan.why,
-        "columns": [
-            {"name": c.name, "kind": c.kind, "missing": c.n_missing, "distinct": c.n_distinct}
-            for c in plan.features
-        ],
-        "left_out": [one._asdict() for one in plan.left_out],
-        "notes": plan.notes,
-        "classes": predictions.classes,
-        "constant": np.asarray(predictions.constant).tolist(),
-        "rows": {
-            "training": len(split.training) - n_validation, "validation": n_validation,
-            "test": len(split.test), "split": split.how,
-        },
-        "training": {
-            "preset": options.preset, "seed": options.seed, "epochs": history.epochs,
-            "planned_epochs": line.planned, "best_epoch": model.best_epoch_,
-            "seconds": seconds, "stopped": history.stopped,
-            "parameters": model.network_.n_parameters,
-        },
-        "test": [one._asdict() for one in results],
-        "diagnosis": diagnosis and described(diagnosis),
-        "command": reproduction(options, line.planned),
-        "environment": environment(options.backend),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
-
-
-def reproduction(options: Options, planned: int) -> str:
-    """Return the command that trains the same model, with the epochs there was time for."""
-    words = ["bpnet", "train", options.data, "--target", options.choices.target]
-    choices = options.choices
-    if choices.task != "auto":
-        words += ["--task", choices.task]
-    for name in ("drop", "keep", "categorical"):
-        for column in getattr(choices, name):
-            words += [f"--{name}", column]
-    if choices.time:
-        words += ["--time-column", choices.time]
-    for name in ("separator", "encoding", "backend"):
-        if getattr(options, name) is not None:
-            words += [f"--{name}", getattr(options, name)]
-    words += [] if options.sample is None else ["--sample", str(options.sample)]
-    words += ["--test-size", f"{options.test_size:g}", "--preset", options.preset]
-    words += ["--epochs", str(planned), "--time-limit", "0", "--seed", str(options.seed)]
-    words += ["--early-stopping"] if options.early_stopping else []
-    words += [] if options.diagnose else ["--no-diagnose"]
-    return shlex.join(words)

@@ -18,14 +18,8 @@ from bpnet.learn.exercises import EXERCISES
 from bpnet.learn.grader import SECONDS, grade_apart
 
 
-def add_to(commands: Any) -> None:
-    """Add the subcommand ``learn`` to ``bpnet``."""
-    learn = commands.add_parser(
-        "learn",
-        help="experiments and exercises on backpropagation",
-        description="Run an experiment: print and interpret its numbers, and save its plot. Or "
-        "write an exercise to fill in, and grade it.",
-    )
+def add_to(learn: argparse.ArgumentParser) -> None:
+    """Add experiments and exercises to the parser of ``bpnet learn``."""
     learn.set_defaults(run=lambda options: learn.print_help())
     names = learn.add_subparsers(metavar="NAME")
     for name, function in LESSONS.items():

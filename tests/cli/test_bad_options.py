@@ -47,7 +47,7 @@ def kind(action):
 
 OPTIONS = [
     (path, action.option_strings[0], kind(action))
-    for path, parser in commands(_parser())
+    for path, parser in commands(_parser(["learn"]))
     for action in parser._actions
     if action.option_strings and action.nargs != 0
 ]
@@ -96,7 +96,10 @@ def test_values_that_are_missing_end_in_one_line(path, option, capsys):
     assert f"argument {option}: expected one argument" in rejected([*path, option], capsys)
 
 
-@pytest.mark.parametrize("path", [path for path, _ in commands(_parser())], ids=" ".join)
+PATHS = [path for path, _ in commands(_parser(["learn"]))]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=" ".join)
 def test_options_that_are_unknown_end_in_one_line(path, capsys):
     assert "--nonsense" in rejected([*path, "--nonsense"], capsys) or "exercise" in path
     if path:

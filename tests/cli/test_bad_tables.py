@@ -51,6 +51,13 @@ BAD_DATA = {
     "binary": ("t.csv", b"a\0b,c\n", [], "no text, but binary"),
     "no gzip": ("t.csv.gz", GOOD, [], "cannot decompress"),
     "cut gzip": ("t.csv.gz", gzip.compress(GOOD.encode())[:40], [], "t.csv.gz"),
+    "long cut gzip": (
+        "t.csv.gz", gzip.compress(GOOD.encode() * 50)[:200], [], "cannot read 't.csv.gz'",
+    ),
+    "streamed cut gzip": (
+        "t.csv.gz", gzip.compress(GOOD.encode() * 50)[:200], ["--stream"],
+        "cannot read 't.csv.gz': unexpected end of file",
+    ),
     "excel": ("t.xlsx", "PK\3\4", [], "'.xlsx'.*save the sheet as CSV"),
     "no ending": ("table", GOOD, [], "ends in .csv"),
     "parquet as csv": ("t.csv", b"PAR1....PAR1", [], "content is a Parquet file"),
@@ -58,7 +65,9 @@ BAD_DATA = {
     "pickle": ("t.pkl", GOOD, [], "a pickle may run code"),
     "cut npy": ("t.npy", b"\x93NUMPY\1\0", [], "cannot read 't.npy'"),
     "no libsvm": ("t.libsvm", "a b c\n", ["--target", "target"], "as libsvm"),
-    "target missing": ("t.csv", GOOD, ["--target", "Y"], "no column 'Y'; did you mean 'y'"),
+    "target missing": (
+        "t.csv", GOOD, ["--target", "Y"], "no column 'Y'; it has x, z, y; did you mean 'y'",
+    ),
     "drop unknown": ("t.csv", GOOD, ["--drop", "q"], "--drop: there is no column 'q'"),
     "drop target": ("t.csv", GOOD, ["--drop", "y"], "'y' cannot be left out"),
     "drop all": ("t.csv", GOOD, ["--drop", "x", "--drop", "z"], "no column is left"),
@@ -93,7 +102,8 @@ BAD_DATA = {
     "unknown backend": ("t.csv", GOOD, ["--backend", "nonsense"], "backend 'nonsense'"),
     "no such device": ("t.csv", GOOD, ["--backend", "numpy:gpu"], "numpy"),
     "no epochs": ("t.csv", GOOD, ["--epochs", "0"], "--epochs"),
-    "no number": ("t.csv", GOOD, ["--epochs", "ten"], "--epochs.*integer"),
+    "epochs and a half": ("t.csv", GOOD, ["--epochs", "2.5"], "whole number >= 1, or a share"),
+    "no number": ("t.csv", GOOD, ["--epochs", "ten"], "--epochs.*number"),
     "test size": ("t.csv", GOOD, ["--test-size", "1"], "--test-size"),
     "nan": ("t.csv", GOOD, ["--time-limit", "nan"], "--time-limit"),
     "seed": ("t.csv", GOOD, ["--seed", "-1"], "--seed"),
@@ -232,12 +242,24 @@ def test_models_that_cannot_be_read(tmp_path, capsys, model):
         ("age,city,paid\n1,Rom,true\n", ["--out", "p.csv", "--keep", "id"], "column 'id'"),
         ("age,city,paid\n1,Rom,true\n", ["--out", "p.csv", "--chunk", "0"], "--chunk"),
         ("age,city,paid\n1,Rom,true\n", [], "--out"),
+        ("age,city,paid\n1,Rom,true\n", ["--out", "a\0b.csv"], "--out: cannot write"),
     ],
 )  # fmt: skip
 def test_predictions_that_cannot_be_made(text, arguments, message, model, tmp_path, capsys):
     (tmp_path / "t.csv").write_text(text)
     assert re.search(message, rejected(["predict", model, "t.csv", *arguments], capsys))
     assert os.listdir() == ["t.csv"]
+
+
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_a_folder_that_must_not_be_written(command, model, people, monkeypatch, capsys):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied; nothing was written")
+
+    monkeypatch.setattr("bpnet.serialization.safetensors_file.check_writable", refuse)
+    words = {"predict": [people, "--out", "p.csv"], "export": ["--onnx", "p.onnx"]}[command]
+    line = rejected([command, model, *words], capsys)
+    assert line.endswith(f"argument {words[-2]}: cannot write {words[-1]!r}: Permission denied")
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,16 @@ def test_a_sample_is_some_rows_in_their_order(kind, monkeypatch):
     monkeypatch.setattr(data_files, "_BLOCK", 40)
     frame = pl.DataFrame({"row": np.arange(1000), "text": [f"t{k}" for k in range(1000)]})
     getattr(frame, f"write_{kind}")(f"t.{kind}")
-    found, total = sample(source_of(f"t.{kind}"), 50, 0)
+    found, numbers, total = sample(source_of(f"t.{kind}"), 50, 0)
     rows = found["row"].cast(pl.Int64).to_numpy()
     assert (total, len(rows)) == (1000, 50)
+    assert rows.tolist() == numbers.tolist()
+    assert 400 < rows.mean() < 600
+    monkeypatch.setattr(data_files, "_BLOCK", 170)
+    assert sample(source_of(f"t.{kind}"), 50, 0).frame.equals(found)
     assert (np.diff(rows) > 0).all()
     assert found["text"].to_list() == [f"t{row}" for row in rows]
-    again, _ = sample(source_of(f"t.{kind}"), 50, 1)
+    again, *_ = sample(source_of(f"t.{kind}"), 50, 1)
     assert not again.equals(found)
     assert sample(source_of(f"t.{kind}"), 5000, 0)[0].height == 1000
 
@@ -47,15 +51,12 @@ def test_training_on_a_sample_says_so_and_can_be_repeated(people, capsys):
     assert "--no-diagnose" in record["command"]
 
 
-def test_a_table_that_does_not_fit_into_memory_is_refused_at_once(people, monkeypatch, capsys):
-    monkeypatch.setattr(memory, "available", lambda: 1000.0)
-    argv = ["train", people, "--target", "buys", "--out", "m", *QUICK]
-    assert main(argv) == 2
-    line = capsys.readouterr().err
-    assert line.count("\n") == 1
-    assert "0.0 GB are free; pass a number of rows, such as --sample" in line
-    monkeypatch.setattr(memory, "available", lambda: None)
-    memory.check_memory(source_of(people))
+def test_whether_a_table_fits_into_memory(people, monkeypatch):
+    source = source_of(people)
+    for free, words in ((1000.0, "and 0.0 GB are free"), (1e9, None), (None, None)):
+        monkeypatch.setattr(memory, "available", lambda free=free: free)
+        found = memory.shortage(source)
+        assert found is None if words is None else words in found
 
 
 def test_categories_of_too_many_levels_for_a_preset_are_refused(people, monkeypatch, capsys):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,16 +61,33 @@ def test_parquet_in_and_out_as_json(model, people, capsys):
     assert_array_equal(found == "yes", p[:, 1] > p[:, 0])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no permissions of others")
+@pytest.mark.parametrize("out", ["p.csv", "p.parquet"])
+def test_predictions_may_be_read_by_whom_the_user_lets(out, model, people):
+    Path("other").touch()
+    assert main(["predict", model, people, "--out", out]) == 0
+    assert os.stat(out).st_mode == os.stat("other").st_mode
+
+
 def test_a_full_disk_leaves_no_part_of_the_predictions(model, people, monkeypatch, capsys):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_csv", full)
-    assert main(["predict", model, people, "--out", "p.csv"]) == 1
-    assert capsys.readouterr().err == (
-        "bpnet: cannot write the output: No space left on device\n"
-    )
-    assert os.listdir() == []
+
+    def full_of_polars(*arguments, **options):
+        raise pl.exceptions.ComputeError(
+            "parquet: IO error: No space left on device (os error 28)"
+        )
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full_of_polars)
+    for out in ("p.csv", "p.parquet"):
+        assert main(["predict", model, people, "--out", out]) == 1
+        assert capsys.readouterr().err == (
+            f"bpnet predict: cannot write '{out}': No space left on device; nothing was "
+            f"written\n"
+        )
+        assert os.listdir() == []
 
 
 def test_a_network_predicts_by_the_names_of_its_columns():
@@ -183,6 +202,8 @@ def test_an_exported_model_predicts_the_same(model, people):
     [
         ("m.bin", "must end in .onnx"),
         ("old.onnx", "exists already"),
+        ("no/new.onnx", "--onnx: there is no folder 'no'"),
+        ("a\0b.onnx", "--onnx: cannot write"),
         ("new.onnx", "pip install"),
     ],
 )
@@ -317,6 +338,19 @@ def test_help_lists_all_commands(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"    {name} " in out for name in (*COMMANDS, "demo", "parity", "learn"))
+
+
+def test_help_imports_nothing_heavy():
+    code = """if True:
+        import sys
+        from bpnet.cli.main import main
+        main(["--help"])
+        heavy = {"bpnet.learn", "bpnet.training.loop", "typer", "polars", "sklearn"}
+        print(sorted(heavy & set(sys.modules)))"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
 def test_the_shell_completes_all_commands(monkeypatch, capsys):

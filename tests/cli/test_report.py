@@ -85,6 +85,27 @@ def test_axes_have_numbers_and_no_markup_of_tex(text):
     assert ">0.001</text>" in figures.gradient_norms(history)
 
 
+def ticks(picture):
+    """Return the numbers beside the vertical axis."""
+    return re.findall(
+        r">([\d.]+)</text>", picture.partition('id="gradients-matplotlib.axis_2"')[2]
+    )
+
+
+def test_gradients_are_drawn_where_they_were_measured():
+    history = {"gradient_norm/1": [0.3, 0.3, 0.3, 0.6], "gradient_norm/2": [0.5, 0.5, 0.5, 0.5]}
+    picture = figures.gradient_norms(history)
+    assert "In epoch 4 0.6 in the first layer" in picture
+    assert len(ticks(picture)) >= 2  # though there is no power of ten
+    assert "In epoch 1 0.3" in figures.gradient_norms({"gradient_norm/1": [0.3, 0.3]})
+
+
+def test_long_text_in_a_table_may_wrap_and_numbers_may_not():
+    found = table("a table", ("name", "why", "count"), [("a", "many words " * 9, "1,000")])
+    assert '<td class="text">many' in found
+    assert '<td class="number">1,000' in found
+
+
 def test_headings_are_in_order(text):
     levels = [int(tag[1]) for tag, _ in Page(text).found if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1

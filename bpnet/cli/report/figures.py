@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from sklearn.calibration import calibration_curve
 
 from bpnet.cli.results import Predictions
@@ -35,6 +35,10 @@ _STYLE = {
 _WIDTH, _HEIGHT = 4.6, 3.1
 # Points of a scatter plot, which make the file large.
 _MOST_POINTS = 1000
+# Points of a curve that are marked.
+_FEW = 10
+# Numbers below an axis, for which there is room even if they are long.
+_TICKS = 4
 # Letters of a column's name beside a bar.
 _NAME = 22
 
@@ -101,25 +105,32 @@ def learning_curves(history: Any, names: list[str], label: str, name: str) -> st
 def gradient_norms(history: Any) -> str:
     """Return the norm of each layer's gradient by epoch."""
     picture = Picture("gradients")
-    curves = [
-        np.array(values)
-        for name, values in history.items()
-        if name.startswith("gradient_norm/")
-    ]
+    curves = np.array(
+        [values for name, values in history.items() if name.startswith("gradient_norm/")]
+    )
+    is_new = np.any(curves[:, 1:] != curves[:, :-1], axis=0)  # others repeat the last values
+    measured = np.flatnonzero([True, *is_new])
+    curves, epochs = curves[:, measured], measured + 1
+    marker = "o" if len(epochs) <= _FEW else None
     looks = [(color, style) for style in ("-", "--", ":", "-.") for color in (_FIRST, _SECOND)]
     with mpl.rc_context(_STYLE):
         for number, (values, (color, style)) in enumerate(zip(curves, cycle(looks)), 1):
-            picture.ax.plot(range(1, len(values) + 1), np.where(values > 0.0, values, np.nan),
+            picture.ax.plot(epochs, np.where(values > 0.0, values, np.nan),
                             style, color=color, label=f"layer {number}", linewidth=1.4,
-                            marker="o" if len(values) == 1 else None)  # fmt: skip
+                            marker=marker, markersize=4)  # fmt: skip
         picture.ax.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
         picture.ax.yaxis.set_major_formatter("{x:g}")  # mathematical text is not parsed
-        picture.ax.yaxis.set_minor_formatter(NullFormatter())
+        low, high = picture.ax.get_ylim()
+        if high < 100.0 * low:  # there may be no power of ten
+            picture.ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            picture.ax.yaxis.set_minor_formatter("{x:g}")
+        else:
+            picture.ax.yaxis.set_minor_formatter(NullFormatter())
         picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         picture.ax.legend(fontsize=8.5, ncols=2)
     first, last = float(curves[0][-1]), float(curves[-1][-1])
     return picture.svg(
-        "Gradients by epoch", f"In the last epoch {first:.2g} in the first layer and "
+        "Gradients by epoch", f"In epoch {epochs[-1]} {first:.2g} in the first layer and "
         f"{last:.2g} in the last of {len(curves)}."
     )  # fmt: skip
 
@@ -161,6 +172,7 @@ def predicted_and_actual(predictions: Predictions, target: str) -> str:
         picture.ax.plot(found[rows], y[rows], "o", color=_FIRST, markersize=3.5, alpha=0.6,
                         markeredgewidth=0, label="test rows")  # fmt: skip
         picture.ax.set(xlabel=f"predicted {target}", ylabel=f"actual {target}")
+        picture.ax.xaxis.set_major_locator(MaxNLocator(_TICKS))
         picture.ax.legend()
     r = float(np.corrcoef(y, found)[0, 1]) if np.std(found) > 0 else float("nan")
     return picture.svg("Predicted and actual values", f"Their correlation is {r:.2f}.")
@@ -174,6 +186,7 @@ def residuals(predictions: Predictions, target: str) -> str:
         picture.ax.hist(error, bins=30, color=_FIRST, edgecolor="none")
         picture.ax.axvline(0.0, color=_INK, linestyle=":", linewidth=1.2)
         picture.ax.set(xlabel=f"predicted minus actual {target}", ylabel="test rows")
+        picture.ax.xaxis.set_major_locator(MaxNLocator(_TICKS))
     low, high = np.percentile(error, [5.0, 95.0])
     return picture.svg("Residuals", f"90 percent lie between {low:.3g} and {high:.3g}.")
 
@@ -191,6 +204,7 @@ def calibration_of_numbers(predictions: Predictions, target: str) -> str:
         picture.ax.plot(ends, ends, ":", color=_INK, linewidth=1.2, label="exact")
         picture.ax.plot(mean, true, "o-", color=_FIRST, label="groups of test rows")
         picture.ax.set(xlabel=f"mean predicted {target}", ylabel=f"mean actual {target}")
+        picture.ax.xaxis.set_major_locator(MaxNLocator(_TICKS))
         picture.ax.legend()
     return picture.svg(
         "Calibration", f"In {len(parts)} groups of test rows with similar predictions, means "
@@ -209,6 +223,7 @@ def importance_bars(names: list[str], means: Any, spreads: Any, metric: str) -> 
         picture.ax.set_yticks(places, shown)
         picture.ax.grid(visible=False, axis="y")
         picture.ax.set(xlabel=f"increase of the {metric}")
+        picture.ax.xaxis.set_major_locator(MaxNLocator(_TICKS))
     return picture.svg(
         "Permutation importance", f"The most important column is {names[0]!r}, whose "
         f"permutation raises the {metric} by {means[0]:.3g}."

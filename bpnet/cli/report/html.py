@@ -10,6 +10,8 @@ from bpnet.cli.report.style import CSS
 
 # Percent of the color in the darkest cell: more would lessen the contrast of its number.
 SHADE = 35.0
+# Letters of a cell that stay on one line.
+_LINE = 40
 # Cells that stand on the right.
 _NUMBER = re.compile(r"-?[\d,.]+(e[-+]\d+)?( \(<?\d+%\))?|-")
 
@@ -63,8 +65,7 @@ def table(
     `shades` from 0 to 1 color the other cells; the numbers in them say the same.
     """
     columns = list(zip(*rows, strict=True))[1:] or [()] * (len(head) - 1)
-    kinds = ["", *(' class="number"' if all(map(_NUMBER.fullmatch, column)) else ""
-                   for column in columns)]  # fmt: skip
+    kinds = ["", *map(_kind, columns)]
     top = "".join(
         f'<th scope="col"{kind}>{Markup.of(cell)}</th>'
         for cell, kind in zip(head, kinds, strict=True)
@@ -81,6 +82,13 @@ def table(
         f"<table><caption>{Markup.of(caption)}</caption><thead><tr>{top}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _kind(column: Sequence[str]) -> str:
+    """Return the class of the cells of a column: numbers, or text of several lines."""
+    if all(map(_NUMBER.fullmatch, column)):
+        return ' class="number"'
+    return ' class="text"' if max(map(len, column)) > _LINE else ""
 
 
 def _shade(shades: Sequence[Sequence[float]] | None, row: int, cell: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.cli.output import number
+from bpnet.cli.record import epochs_of
 from bpnet.cli.report import figures
 from bpnet.cli.report.html import Markup, definitions, document, paragraph, section, table
 from bpnet.cli.report.importance import importance_of, profile, share
@@ -50,14 +51,41 @@ def _summary(run: Run) -> Markup:
             ],
         ),
         paragraph(
-            f"Trained on {rows['training']:,} rows for "
+            f"Trained on {_rows_trained_on(run)} for "
             f"{history.epochs} epoch{'s' * (history.epochs != 1)} in "
             f"{run.record['training']['seconds']:.1f} s; {rows['validation']:,} rows chose "
             f"the weights of epoch {run.model.best_epoch_}. The intervals are of the "
             f"bootstrap over the test rows."
         ),
+        *([paragraph(_sampled(run))] if _sampled(run) else []),
         *(paragraph(f"Note: {note}.") for note in run.plan.notes),
     )
+
+
+def _rows_trained_on(run: Run) -> str:
+    """Return how many rows were trained on: all, unless there was no time for an epoch."""
+    n_rows, planned = run.record["rows"]["training"], run.record["training"]["planned_epochs"]
+    if planned >= 1.0:
+        return f"{n_rows:,} rows"
+    return f"{planned:.1%} of {n_rows:,} rows, as there was no time for all,"
+
+
+def _sampled(run: Run) -> str:
+    """Return what was done with a sample of the file; "" if all was done with all rows."""
+    rows, n_plan = run.record["rows"], run.record["rows"]["streamed"]
+    earlier = "" if run.plan.time is None else "that are earlier "
+    if n_plan is not None:
+        return (
+            f"The file has {rows['file']:,} rows. Columns, scales and categories were found "
+            f"out in {n_plan:,} of them, drawn at random; the test rows, the rows that chose "
+            f"the epoch and the data below are of these, too. All others {earlier}were trained "
+            f"on block by block."
+        )
+    if (sampled := run.options.sample) is not None and sampled < rows["file"]:
+        return (
+            f"{sampled:,} of the {rows['file']:,} rows of the file were used, drawn at random."
+        )
+    return ""
 
 
 def _curves(run: Run) -> Markup:
@@ -201,6 +229,7 @@ def _data(run: Run) -> Markup:
     parts = [
         table(
             f"What was learned from, in {total:,} rows"
+            + (" that were drawn at random" if _sampled(run) else "")
             + (f"; {len(columns)} of {len(run.plan.features)} columns" if
                len(columns) < len(run.plan.features) else ""),
             ("column", "kind", "gaps", "different values", "values"), rows,
@@ -220,8 +249,9 @@ def _configuration(run: Run) -> Markup:
         ("Preset", options.preset),
         ("Network", ", ".join(_brief(layer) for layer in network.layers)),
         ("Parameters", f"{network.n_parameters:,}"),
-        ("Epochs", f"{run.record['training']['epochs']} of "
-         f"{run.record['training']['planned_epochs']} (at most {options.epochs})"),
+        ("Epochs", epochs_of(run.record["training"]["epochs"],
+                             run.record["training"]["planned_epochs"])
+         + f" (at most {options.epochs})"),
         ("Time limit", f"{options.time_limit:g} s" if options.time_limit else "none"),
         ("Seed", str(options.seed)),
     ]  # fmt: skip
@@ -231,6 +261,7 @@ def _configuration(run: Run) -> Markup:
         Markup("<h3>Command to reproduce</h3>"),
         Markup('<pre tabindex="0"><code>') + Markup.of(run.record["command"])
         + Markup("</code></pre>"),
+        *([paragraph(run.record["not_repeated"])] if run.record["not_repeated"] else []),
     )  # fmt: skip
 
 

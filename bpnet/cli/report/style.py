@@ -30,7 +30,8 @@ svg { display: block; width: 100%; height: auto; }
 .table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; min-width: min(100%, 26rem);
   font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem; }
+caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem;
+  max-width: calc(100vw - 2.5rem); }
 th, td { padding: 0.35rem 0.6rem 0.35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--faint); overflow-wrap: normal; }
 td { background: color-mix(in srgb, var(--first) var(--share, 0%), transparent); }
@@ -38,8 +39,8 @@ td, thead th + th { padding-left: 0.9rem; }
 thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 600; }
 td { white-space: nowrap; }
-td:last-child { white-space: normal; }
-td:last-child:not(.number) { min-width: 12rem; }
+td:last-child, .text { white-space: normal; }
+td:last-child:not(.number), .text { min-width: 12rem; }
 .number { text-align: right; white-space: nowrap; }
 thead .number { white-space: normal; }
 dl { margin: 0; }

@@ -126,6 +126,20 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, start: float
     ) -> None:
+        examples, validation, plan, seed = self._prepared(X, y, sample_weight, validation_data)
+        parts = self._parts(examples, validation, seed)
+        self._members = []
+        for number, (training, held) in enumerate(parts):
+            seconds = None
+            if self.time_budget is not None:  # what is left, in equal shares
+                spent = time.perf_counter() - start
+                seconds = max(self.time_budget - spent, 0.0) / (len(parts) - number)
+            self._members.append(plan.train(training, held, seed + number, seconds))
+
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any
+    ) -> tuple[Examples, Examples | None, Plan, int]:
+        """Return training and validation examples, the plan of all members, and a seed."""
         owner = backend_of(X=X)
         examples = self._examples(X, y, sample_weight, reset=True)
         self.n_outputs_ = self._count_outputs(examples.y)
@@ -140,15 +154,7 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
             group,
         )  # fmt: skip
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        seed = int(group.all_gather(seed)[0])
-        parts = self._parts(examples, validation, seed)
-        self._members = []
-        for number, (training, held) in enumerate(parts):
-            seconds = None
-            if self.time_budget is not None:  # what is left, in equal shares
-                spent = time.perf_counter() - start
-                seconds = max(self.time_budget - spent, 0.0) / (len(parts) - number)
-            self._members.append(plan.train(training, held, seed + number, seconds))
+        return examples, validation, plan, int(group.all_gather(seed)[0])
 
     def _parts(
         self, examples: Examples, validation: Examples | None, seed: int
@@ -260,6 +266,14 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     def best_epoch_(self) -> int:
         """The epoch, from 1, whose weights the first network has."""
         return _best(self.history_)
+
+    @property
+    def planned_epochs_(self) -> float | None:
+        """What `n_epochs` there was time for: with it and no budget, `fit` does the same.
+
+        None if the estimator is of a file.
+        """
+        return self._fitted()[0].planned
 
     @property
     def metrics_(self) -> dict[str, float]:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from bpnet.backend.typing import Parameters
 from bpnet.training.loop import Callback, Training
 
+# Why a run ends with the time.
+SPENT = "time_budget is spent"
+
 
 class BestEpoch(Callback):
     """Restore the weights of the best epoch at the end, of several the last.
@@ -87,7 +90,7 @@ class Deadline(Callback):
         self.seconds.append(now - self._last)
         self._last = now
         if now >= self.when:
-            training.stop("time_budget is spent")
+            training.stop(SPENT)
 
 
 class Report(Callback):

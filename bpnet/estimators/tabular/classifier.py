@@ -113,7 +113,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         beta_1: float | None = None,
         beta_2: float | None = None,
         epsilon: float | None = None,
-        n_epochs: int = 256,
+        n_epochs: float = 256,
         batch_size: int = 256,
         validation_fraction: float = 0.2,
         metric: str | Metric | None = None,
@@ -204,7 +204,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
                     f"y has a single class, {found.tolist()[0]!r}, so there is nothing to "
                     f"learn: every prediction will be this class, with probability 1",
                     RuntimeWarning,  # scikit-learn's tests allow no UserWarning here
-                    stacklevel=8,
+                    stacklevel=9,
                 )
         elif unknown := sorted(set(found.tolist()) - set(self.classes_.tolist())):
             raise ValueError(

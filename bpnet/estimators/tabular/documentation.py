@@ -64,8 +64,9 @@ learning_rate_schedule, dropout_schedule, weight_decay_schedule : str or None, d
     "td": "flat_cosine" for the others; "plain": "constant".
 beta_1, beta_2, epsilon : float or None, default None
     Of :class:`bpnet.AdamW`. All presets: 0.9 and 1e-8; beta_2 is 0.95, for "plain" 0.999.
-<clip_output>n_epochs : int, default 256
-    Number of passes over the examples.
+<clip_output>n_epochs : int or float, default 256
+    Number of passes over the examples; a float below 1 is the share of them that is trained on,
+    each once.
 batch_size : int, default 256
     Examples per step. A last batch with fewer examples is left out of an epoch, another one
     each time.
@@ -114,6 +115,9 @@ network_, history_ : Network, History
     The first of them.
 best_epoch_ : int
     The epoch, from 1, whose weights the first network has.
+planned_epochs_ : int, float or None
+    What `n_epochs` there was time for: with it and no `time_budget`, `fit` does the same. None
+    after loading from a file.
 metrics_ : dict of str to float
     The metrics in the best epoch, the mean over all networks; ``"val_..."`` are those of the
     validation examples.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from bpnet.callbacks.progress import with_progress
 from bpnet.common.history import History
 from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import Shuffled
+from bpnet.data.loader import Loader, Shuffled
+from bpnet.data.streams.loader import StreamLoader
+from bpnet.data.streams.scattered import Scattered
 from bpnet.distributed import Communicator
 from bpnet.estimators.tabular.architecture import layers_of, optimizer_of
 from bpnet.estimators.tabular.callbacks import BestEpoch, Deadline, Report
@@ -30,6 +32,7 @@ from bpnet.estimators.tabular.targets import (
 )
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric
+from bpnet.model.blockwise import examples_stream
 from bpnet.network import Network
 from bpnet.random import generator
 from bpnet.training.loop import Callback, Training
@@ -57,12 +60,16 @@ class Member(NamedTuple):
         The metrics of each epoch.
     scale : TargetScale or None
         The scale of the targets of a regression.
+    planned : float or None
+        The number of epochs that the schedules were made for; below 1, the share of the
+        examples that were trained on once. None for a member of a file.
     """
 
     preprocessing: Preprocessing
     network: Network
     history: History
     scale: TargetScale | None
+    planned: float | None = None
 
     def outputs(self, table: Table, backend: Backend | None) -> Any:
         """Return probabilities of classes or predictions (m, n_outputs), on the host."""
@@ -79,6 +86,31 @@ class Inputs(NamedTuple):
     scale: TargetScale | None
 
 
+class Streamed(NamedTuple):
+    """Examples to train on that are read block by block, as a network takes them.
+
+    Attributes
+    ----------
+    rows : Scattered
+        All of them.
+    sample : Dataset
+        Some of them in memory, in a random order.
+    """
+
+    rows: Scattered
+    sample: Dataset
+
+    @property
+    def n_rows(self) -> int:
+        """Number of examples."""
+        return self.rows.n_rows
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of features."""
+        return self.rows.n_inputs
+
+
 class Plan(NamedTuple):
     """What all members of an ensemble have in common.
 
@@ -90,8 +122,10 @@ class Plan(NamedTuple):
         The loss.
     metric : str or Metric
         What the best epoch is chosen by.
-    n_outputs, n_epochs, batch_size : int
-        Units of the last layer, epochs and examples per step.
+    n_outputs, batch_size : int
+        Units of the last layer, and examples per step.
+    n_epochs : float
+        Epochs; below 1, the share of the examples to train on once.
     missing_indicator, early_stopping, progress, verbose : bool
         As in the estimators.
     callbacks : sequence of Callback
@@ -108,7 +142,7 @@ class Plan(NamedTuple):
     loss: Loss
     metric: str | Metric
     n_outputs: int
-    n_epochs: int
+    n_epochs: float
     batch_size: int
     missing_indicator: bool
     early_stopping: bool
@@ -135,55 +169,76 @@ class Plan(NamedTuple):
             by the time of a trial, which is part of it.
         """
         deadline = None if seconds is None else Deadline(time.perf_counter() + seconds)
+        inputs = self.inputs_of(training)
+        data = self.dataset(inputs, training)
+        held_out = None if validation is None else self.dataset(inputs, validation)
+        return self.train_on(inputs, data, held_out, seed, deadline)
+
+    def inputs_of(self, training: Examples) -> Inputs:
+        """Return what is fitted to the examples to train on, or to a sample of them."""
         preprocessing = fit_preprocessing(
             training.table, self.settings.max_one_hot_size, self.missing_indicator
         )
         scale = None
         if training.y.ndim == 2:
             scale = scale_of(training.y, training.w, self.settings.clip_output)
-        inputs = Inputs(preprocessing, scale)
-        data = self._dataset(inputs, training)
-        held_out = None if validation is None else self._dataset(inputs, validation)
-        epochs = self.n_epochs
+        return Inputs(preprocessing, scale)
+
+    def train_on(
+        self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None, seed: int,
+        deadline: Deadline | None,
+    ) -> Member:  # fmt: skip
+        """Return a network trained on examples as it takes them, within the time."""
+        epochs: float = self.n_epochs
         if deadline is not None and epochs > 1:
-            planned = self._affordable(inputs, data, held_out, seed, deadline)
-            epochs = min(epochs, max(1, int(planned)))
+            planned = self._affordable(inputs, data, validation, seed, deadline)
+            epochs = min(epochs, planned if planned < 1.0 else int(planned))
             if planned < 1.0:
-                data = _part(data, planned, seed)
+                n_rows = max(1, int(planned * data.n_rows))
                 warnings.warn(
-                    f"the time is too short for one epoch: trained on {data.n_rows:,} of the "
-                    f"{training.n_rows:,} examples, each once", stacklevel=2,
+                    f"the time is too short for one epoch: trained on {n_rows:,} of the "
+                    f"{data.n_rows:,} examples, each once", stacklevel=2,
                 )  # fmt: skip
-        return self._run(inputs, data, held_out, seed, epochs, deadline)
+        if epochs < 1:
+            data = part_of(data, epochs, seed)
+        member = self._run(inputs, data, validation, seed, max(1, int(epochs)), deadline)
+        return member._replace(planned=epochs)
 
     def _affordable(
-        self, inputs: Inputs, data: Dataset, validation: Dataset | None, seed: int,
+        self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None, seed: int,
         deadline: Deadline,
     ) -> float:  # fmt: skip
         """Return how many epochs there is time for, by a trial on some of the examples."""
-        share = min(1.0, _TRIAL_STEPS * self.batch_size / data.n_rows)
+        some = data.sample if isinstance(data, Streamed) else data
+        rows = min(_TRIAL_STEPS * self.batch_size, some.n_rows)
+        share = rows / data.n_rows
         if share < 1.0:
-            data = _part(data, share, seed)
-            validation = None if validation is None else _part(validation, share, seed)
-        self._run(inputs, data, validation, seed, _TRIAL, deadline, quiet=True)
+            some = part_of(some, rows / some.n_rows, seed)
+            validation = None if validation is None else part_of(validation, share, seed)
+        self._run(inputs, some, validation, seed, _TRIAL, deadline, quiet=True)
         found = affordable(deadline.seconds, _PLANNED * deadline.left, share)
         return float(self.communicator.all_gather(found)[0])
 
     def _run(
-        self, inputs: Inputs, data: Dataset, validation: Dataset | None,
+        self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None,
         seed: int, epochs: int, deadline: Deadline | None, *, quiet: bool = False,
     ) -> Member:  # fmt: skip
         settings, (preprocessing, scale) = self.settings, inputs
         layers = layers_of(settings, preprocessing, self.n_outputs, epochs)
         network = Network(layers, self.loss, seed, self.dtype).build(data.n_inputs, "numpy")
         if settings.init == "data":
-            adapt_to_examples(network, data.X)
+            adapt_to_examples(network, (data.sample if isinstance(data, Streamed) else data).X)
         optimizer = optimizer_of(settings, epochs)
         order = Shuffled(seed)
         rows = min(self.batch_size, data.n_rows)
+        loader: Loader
+        if isinstance(data, Streamed):
+            loader = StreamLoader(examples_stream(network, data.rows), rows, seed)
+        else:
+            loader = loader_for(data, self.backend, rows, order, seed, drop_last=True)
         metric = self._metric(scale)
         training = Training(
-            network, loader_for(data, self.backend, rows, order, seed, drop_last=True),
+            network, loader,
             validation=validation, metrics=metric, epochs=epochs, batch_size=rows,
             order=order, shuffle=True,
             callbacks=self._callbacks(metric if validation else None, deadline, quiet),
@@ -191,7 +246,11 @@ class Plan(NamedTuple):
             loss_weighting="rows",  # the batches of an epoch are not all examples
             on_nonfinite="restore", communicator=self.communicator,
         )  # fmt: skip
-        return Member(preprocessing, network, training.run(), scale)
+        try:
+            return Member(preprocessing, network, training.run(), scale, epochs)
+        finally:
+            if isinstance(loader, StreamLoader):
+                loader.close()
 
     def _metric(self, scale: TargetScale | None) -> str | Metric:
         """Return the metric, that of the predictions themselves if it is the default."""
@@ -203,7 +262,7 @@ class Plan(NamedTuple):
         self, metric: str | Metric | None, deadline: Deadline | None, quiet: bool
     ) -> list[Callback]:
         """Return the callbacks; `metric` is None without validation examples."""
-        own: list[Callback] = []
+        own: list[Callback] = []  # first, as what they stop is seen by all others
         if metric is not None:
             name = metric if isinstance(metric, str) else metric.name
             own.append(BestEpoch(f"val_{name}", self.early_stopping))
@@ -211,11 +270,10 @@ class Plan(NamedTuple):
             own.append(deadline)
         if quiet:
             return own
-        if self.verbose:
-            own.append(Report())
-        return with_progress([*self.callbacks, *own], self.progress)
+        report = [Report()] if self.verbose else []
+        return with_progress([*own, *self.callbacks, *report], self.progress)
 
-    def _dataset(self, inputs: Inputs, examples: Examples) -> Dataset:
+    def dataset(self, inputs: Inputs, examples: Examples) -> Dataset:
         """Return examples as a network takes them, on the host."""
         X, y = inputs.preprocessing.transform(examples.table, self.dtype), examples.y
         if inputs.scale is not None:
@@ -224,8 +282,14 @@ class Plan(NamedTuple):
         return Dataset(X, y, w, None, self.dtype)
 
 
-def _part(data: Dataset, share: float, seed: int) -> Dataset:
+@overload
+def part_of(data: Dataset, share: float, seed: int) -> Dataset: ...
+@overload
+def part_of(data: Streamed, share: float, seed: int) -> Streamed: ...
+def part_of(data: Dataset | Streamed, share: float, seed: int) -> Dataset | Streamed:
     """Return a random share of some examples, at least one, in their order."""
+    if isinstance(data, Streamed):
+        return data._replace(rows=data.rows.part(share))
     n = max(1, int(share * data.n_rows))
     rows = generator(seed, "sample").permutation(data.n_rows)[:n]
     return data.take(np.sort(rows))

@@ -64,7 +64,7 @@ class TabularParameters(StoredEstimator):
         "beta_2": [_FRACTION, None],
         "epsilon": [_POSITIVE, None],
         "clip_output": ["boolean", None],
-        "n_epochs": [_COUNT],
+        "n_epochs": [_COUNT, Interval(Real, 0, 1, closed="neither")],
         "batch_size": [_COUNT],
         "validation_fraction": [_FRACTION],
         "metric": [StrOptions(set(metrics.METRICS)), Metric, None],

@@ -112,7 +112,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         beta_2: float | None = None,
         epsilon: float | None = None,
         clip_output: bool | None = None,
-        n_epochs: int = 256,
+        n_epochs: float = 256,
         batch_size: int = 256,
         validation_fraction: float = 0.2,
         metric: str | Metric | None = None,
