@@ -7,7 +7,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,7 @@ class CheckedStream:
         return next(self._numbered([number]))
 
     def pieces(
-        self, rows: int, plan: Iterable[Window] | None = None
+        self, rows: int, plan: Sequence[Window] | None = None
     ) -> Generator[Dataset, None, None]:
         """Yield so many rows at a time, of all blocks; the last may have fewer.
 
@@ -128,21 +128,20 @@ class CheckedStream:
         ----------
         rows : int
             Rows of a piece.
-        plan : iterable of Window or None
+        plan : sequence of Window or None
             Which blocks are shuffled together, and how; None is the order of the rows.
         """
         if plan is None:
             return cut(((data, None) for data in self.blocks()), rows)
-        plan, ahead = itertools.tee(plan)
-        blocks = self._numbered(number for window in ahead for number in window.blocks)
-        return cut(((self._window(w.blocks, blocks), w.order) for w in plan), rows)
+        blocks = self._numbered([number for window in plan for number in window.blocks])
+        return cut(((self._window(w.blocks, blocks), w.order()) for w in plan), rows)
 
     def parts(self, rows: int) -> Generator[Dataset, None, None]:
         """Yield a multiple of so many rows at a time, in order, read ahead by a thread."""
         rows *= max(1, PIECE // (rows * self.bytes_per_row))
         return read_ahead(self.pieces(rows), 2)
 
-    def sample(self, rows: int, plan: Iterable[Window] | None = None) -> Dataset:
+    def sample(self, rows: int, plan: Sequence[Window] | None = None) -> Dataset:
         """Return the first rows."""
         with contextlib.closing(self.pieces(rows, plan)) as pieces:
             return next(pieces)
@@ -166,20 +165,23 @@ class CheckedStream:
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         return [self.n_rows, self.n_inputs, f"sha256:{digest}"]
 
-    def _numbered(self, numbers: Iterable[int]) -> Iterator[Dataset]:
+    def _numbered(self, numbers: Sequence[int]) -> Iterator[Dataset]:
         """Yield blocks by their numbers."""
-        numbers, asked = itertools.tee(numbers)
-        raw = self.source.read_blocks(asked)
+        raw = self.source.read_blocks(numbers)
         for number in numbers:
-            with self._reading(number):
-                block = next(raw)
-            data = self._checked(number, *block)
-            if data.n_rows != (due := self.source.sizes[number]):
-                raise ValueError(
-                    f"{self.source.where(number)} must have {due} rows, as when the stream was "
-                    f"opened; got {data.n_rows}. Open it again"
-                )
-            yield data
+            yield self._next(raw, number)  # kept in no variable, which would hold its memory
+
+    def _next(self, raw: Iterator[tuple[Any, Any, Any]], number: int) -> Dataset:
+        """Return the next block, which has this number."""
+        with self._reading(number):
+            block = next(raw)
+        data = self._checked(number, *block)
+        if data.n_rows != (due := self.source.sizes[number]):
+            raise ValueError(
+                f"{self.source.where(number)} must have {due} rows, as when the stream was "
+                f"opened; got {data.n_rows}. Open it again"
+            )
+        return data
 
     def _window(self, numbers: list[int], blocks: Iterator[Dataset]) -> Dataset:
         """Return the next blocks one after another, without holding all of them twice."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class StreamLoader(Loader):
         """Return the fingerprint of the stream."""
         return self.stream.fingerprint()
 
-    def _plan(self, epoch: int) -> Iterable[Window] | None:
+    def _plan(self, epoch: int) -> list[Window] | None:
         if self.seed is None or self.n_batches == 1:
             return None
         source = self.stream.source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,23 +19,32 @@ class Window(NamedTuple):
     ----------
     blocks : list of int
         Their numbers, as they follow one another in memory.
-    order : int array
-        The order of their rows there.
+    rows : int
+        The number of their rows.
+    seed, epoch, number : int
+        What their order is drawn from; windows are numbered within an epoch.
     """
 
     blocks: list[int]
-    order: Any
+    rows: int
+    seed: int
+    epoch: int
+    number: int
+
+    def order(self) -> Any:
+        """Draw the order of the rows, which takes as much memory as a feature."""
+        rng = generator(self.seed, "shuffle", self.epoch, self.number)
+        return rng.permutation(self.rows)
 
 
-def windows(
-    sizes: Sequence[int], seed: int, epoch: int, buffer_blocks: int
-) -> Iterator[Window]:
-    """Yield the windows of an epoch."""
+def windows(sizes: Sequence[int], seed: int, epoch: int, buffer_blocks: int) -> list[Window]:
+    """Return the windows of an epoch."""
     blocks = generator(seed, "shuffle", epoch).permutation(len(sizes)).tolist()
-    for number, start in enumerate(range(0, len(blocks), buffer_blocks)):
-        some = blocks[start : start + buffer_blocks]
-        rows = sum(sizes[block] for block in some)
-        yield Window(some, generator(seed, "shuffle", epoch, number).permutation(rows))
+    parts = [blocks[k : k + buffer_blocks] for k in range(0, len(blocks), buffer_blocks)]
+    return [
+        Window(part, sum(sizes[block] for block in part), seed, epoch, number)
+        for number, part in enumerate(parts)
+    ]
 
 
 def row_order(sizes: Sequence[int], seed: int, epoch: int, buffer_blocks: int = BUFFER) -> Any:
@@ -74,7 +83,7 @@ def row_order(sizes: Sequence[int], seed: int, epoch: int, buffer_blocks: int = 
     return np.concatenate(
         [
             np.concatenate([np.arange(starts[b], starts[b + 1]) for b in window.blocks])[
-                window.order
+                window.order()
             ]
             for window in windows(checked, seed, epoch, count)
         ]
