@@ -196,6 +196,7 @@ class CheckedStream:
                 if array is not None:
                     array[start : start + data.n_rows] = part
             start += data.n_rows
+            del data  # before the next one is read
         X, y, w = whole
         return Dataset(X, y, w, None, self.dtype)
 

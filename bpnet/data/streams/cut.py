@@ -32,6 +32,7 @@ def cut(parts: Iterable[tuple[Dataset, Any]], rows: int) -> Generator[Dataset, N
             if not missing:
                 yield joined(held)
                 held, missing = [], rows
+        del data, order  # before the next ones are made
     if held:
         yield joined(held)
 

@@ -106,7 +106,9 @@ class StreamLoader(Loader):
             for buffer, array in zip(buffers, data[:3], strict=True):
                 if buffer is not None:
                     buffer[: data.n_rows] = array
-            yield Piece(arrays, self._sizes_of(data.n_rows))
+            sizes = self._sizes_of(data.n_rows)
+            del data, array  # whose memory the steps do not need
+            yield Piece(arrays, sizes)
 
     def _moved(self, backend: Backend) -> Iterator[Piece]:
         """Yield each piece when the move of the next one has begun."""

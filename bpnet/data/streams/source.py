@@ -20,8 +20,8 @@ class Source(ABC):
 
     ``fit`` reads blocks in a background thread, and checks each like X and y. It holds up to
     ``2 * buffer_blocks + 2`` of them in memory: those whose rows are being shuffled together,
-    as many that wait for the steps, and those being read and trained on; and at least three
-    batches.
+    as many that wait for the steps, and those being read and trained on; and at least five
+    blocks and three batches.
 
     A subclass passes the numbers below to ``super().__init__``, and defines :meth:`read`.
 
