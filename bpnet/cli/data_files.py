@@ -48,12 +48,15 @@ class Source(NamedTuple):
         One of the values of `KINDS`.
     separator, encoding : str or None
         Of a CSV; None is to be found out, and UTF-8.
+    state : tuple of int
+        Its size, and when it was last changed, as it was opened.
     """
 
     path: str
     kind: str
     separator: str | None
     encoding: str | None
+    state: tuple[int, int]
 
 
 def source_of(path: str, separator: str | None = None, encoding: str | None = None) -> Source:
@@ -67,6 +70,7 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
     if os.path.isdir(path):
         raise UserError(f"{path!r} is a folder; pass one file of it")
     try:
+        state = state_of(path)
         with open(path, "rb") as file:
             head = file.read(8)
     except (OSError, ValueError) as error:  # ValueError: a null character
@@ -82,7 +86,13 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
             f"{path!r} is named as {kind}, but its content is "
             f"{ends.get(str(found), 'a Parquet file')}; give it the name of its kind"
         )
-    return Source(path, kind, separator, encoding)
+    return Source(path, kind, separator, encoding, state)
+
+
+def state_of(path: str) -> tuple[int, int]:
+    """Return the size of a file, and when it was last changed."""
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
 
 
 def _kind_of(path: str) -> str:
