@@ -135,8 +135,9 @@ class Stream:
             if chosen.any():
                 yield frame_of(columns).filter(chosen), y[chosen]
             self.line.read(first, self.sample.total)
-        if first != self.sample.total or data_files.state_of(self.source.path) != self.source.state:
-            raise UserError(f"{self.source.path!r} was changed while it was read")
+        path, state = self.source.path, self.source.state
+        if first != self.sample.total or data_files.state_of(path) != state:
+            raise UserError(f"{path!r} was changed while it was read")
         if not self.n_rows:
             raise UserError(
                 f"argument --time-column: no row to train on has a smaller "

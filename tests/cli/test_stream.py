@@ -455,7 +455,7 @@ def test_a_bad_time_is_named(value, message, capsys, monkeypatch):
 
 
 def test_rows_as_late_as_the_tested_ones_may_have_classes_of_their_own(capsys, monkeypatch):
-    """Such rows are not trained on; in memory, too, a class that came later is not predicted."""
+    """Such rows are not trained on, and a class that came later is not predicted."""
     day = np.arange(600)
     kind = np.where(day % 3 == 0, "a", "b").astype(object)
     kind[500:] = ["late" if k % 2 else "a" for k in range(100)]
