@@ -70,9 +70,8 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
     if os.path.isdir(path):
         raise UserError(f"{path!r} is a folder; pass one file of it")
     try:
-        state = state_of(path)
         with open(path, "rb") as file:
-            head = file.read(8)
+            head, state = file.read(8), state_of(file.fileno())
     except (OSError, ValueError) as error:  # ValueError: a null character
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path!r}: {reason}") from None
@@ -89,9 +88,9 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
     return Source(path, kind, separator, encoding, state)
 
 
-def state_of(path: str) -> tuple[int, int]:
-    """Return the size of a file, and when it was last changed."""
-    found = os.stat(path)
+def state_of(file: str | int) -> tuple[int, int]:
+    """Return the size of a file, by its path or descriptor, and when it was last changed."""
+    found = os.stat(file)
     return found.st_size, found.st_mtime_ns
 
 

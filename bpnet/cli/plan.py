@@ -119,7 +119,7 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
             f"and test need at least {_FEWEST_ROWS}"
         )
     task, why = _task(target, choices.task)
-    _check_target(target, task)
+    _check_target(target, task, is_sample=rows is not None and len(rows) <= rows[-1])
     time, features, left_out = None, [], []
     rows = np.arange(frame.height) if rows is None else rows
     for name in frame.columns:
@@ -179,7 +179,7 @@ def _task(target: Column, task: str) -> tuple[str, str]:
     return "regression", f"it has {target.n_distinct:,} different numbers"
 
 
-def _check_target(target: Column, task: str) -> None:
+def _check_target(target: Column, task: str, is_sample: bool) -> None:
     name, rows = target.name, len(target.values)
     if target.kind in ("date", "other"):
         raise UserError(
@@ -208,9 +208,12 @@ def _check_target(target: Column, task: str) -> None:
     rarest, count = counts.row(-1)
     if count < 2:
         rare = counts.filter(pl.col(counts.columns[1]) < 2).height
+        ways = ["remove or join such classes"]
+        ways += ["pass a larger --sample"] if is_sample else []
+        ways += ["pass --task regression"] if target.kind == "number" else []
         raise UserError(
             f"{rare} classes of the target {name!r} have a single row, such as {rarest!r}, and "
-            f"each needs one to train on and one to test on; remove or join such classes"
+            f"each needs one to train on and one to test on; {', or '.join(ways)}"
         )
 
 

@@ -314,6 +314,18 @@ def test_sigterm_leaves_no_copy(capsys, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_class_with_a_single_row_in_a_sample(capsys):
+    counts = np.arange(600) % 3
+    counts[500] = 9
+    frame = pl.DataFrame({"a": counts / 7 + 0.1, "y": counts})
+    for sample, due in ((599, "such classes, or pass a larger --sample, or pass --task reg"),
+                        (600, "such classes, or pass --task regression")):  # fmt: skip
+        _, err = train(capsys, written("t.csv", frame), "--target", "y", "--stream",
+                       "--sample", str(sample), *QUICK, "--out", "m", status=2)  # fmt: skip
+        assert "have a single row, such as 9.0, and each" in err
+        assert f"; remove or join {due}" in err
+
+
 def test_an_id_is_recognized_in_a_sample(capsys):
     frame = frame_of().with_columns(t=pl.int_range(7, 607))
     for words in (["--stream", "--sample", "100"], ["--sample", "100"]):
