@@ -48,12 +48,15 @@ class Source(NamedTuple):
         One of the values of `KINDS`.
     separator, encoding : str or None
         Of a CSV; None is to be found out, and UTF-8.
+    state : tuple of int
+        Its size, and when it was last changed, as it was opened.
     """
 
     path: str
     kind: str
     separator: str | None
     encoding: str | None
+    state: tuple[int, int]
 
 
 def source_of(path: str, separator: str | None = None, encoding: str | None = None) -> Source:
@@ -68,7 +71,7 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
         raise UserError(f"{path!r} is a folder; pass one file of it")
     try:
         with open(path, "rb") as file:
-            head = file.read(8)
+            head, state = file.read(8), state_of(file.fileno())
     except (OSError, ValueError) as error:  # ValueError: a null character
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path!r}: {reason}") from None
@@ -82,7 +85,13 @@ def source_of(path: str, separator: str | None = None, encoding: str | None = No
             f"{path!r} is named as {kind}, but its content is "
             f"{ends.get(str(found), 'a Parquet file')}; give it the name of its kind"
         )
-    return Source(path, kind, separator, encoding)
+    return Source(path, kind, separator, encoding, state)
+
+
+def state_of(file: str | int) -> tuple[int, int]:
+    """Return the size of a file, by its path or descriptor, and when it was last changed."""
+    found = os.stat(file)
+    return found.st_size, found.st_mtime_ns
 
 
 def _kind_of(path: str) -> str:

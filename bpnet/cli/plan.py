@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from bpnet.cli.columns import Column, column_of, frame_of
@@ -95,8 +96,10 @@ class Choices(NamedTuple):
     time: str | None = None
 
 
-def plan_of(frame: Any, choices: Choices) -> Plan:
+def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
     """Return what is learned from a frame.
+
+    `rows` are the numbers of its rows in the file; None if it is all of it.
 
     Raises
     ------
@@ -116,8 +119,9 @@ def plan_of(frame: Any, choices: Choices) -> Plan:
             f"and test need at least {_FEWEST_ROWS}"
         )
     task, why = _task(target, choices.task)
-    _check_target(target, task)
+    _check_target(target, task, is_sample=rows is not None and len(rows) <= rows[-1])
     time, features, left_out = None, [], []
+    rows = np.arange(frame.height) if rows is None else rows
     for name in frame.columns:
         if name == choices.target:
             continue
@@ -127,7 +131,7 @@ def plan_of(frame: Any, choices: Choices) -> Plan:
         if name == choices.time:
             time = _time(column.take(is_known))
             left_out.append(LeftOut(name, "it orders the rows for the split"))
-        elif (reason := _why_not(column, choices)) is not None:
+        elif (reason := _why_not(column, choices, rows)) is not None:
             left_out.append(LeftOut(name, reason))
         else:
             features.append(column.take(is_known))
@@ -175,7 +179,7 @@ def _task(target: Column, task: str) -> tuple[str, str]:
     return "regression", f"it has {target.n_distinct:,} different numbers"
 
 
-def _check_target(target: Column, task: str) -> None:
+def _check_target(target: Column, task: str, is_sample: bool) -> None:
     name, rows = target.name, len(target.values)
     if target.kind in ("date", "other"):
         raise UserError(
@@ -204,9 +208,12 @@ def _check_target(target: Column, task: str) -> None:
     rarest, count = counts.row(-1)
     if count < 2:
         rare = counts.filter(pl.col(counts.columns[1]) < 2).height
+        ways = ["remove or join such classes"]
+        ways += ["pass a larger --sample"] if is_sample else []
+        ways += ["pass --task regression"] if target.kind == "number" else []
         raise UserError(
             f"{rare} classes of the target {name!r} have a single row, such as {rarest!r}, and "
-            f"each needs one to train on and one to test on; remove or join such classes"
+            f"each needs one to train on and one to test on; {', or '.join(ways)}"
         )
 
 
@@ -232,10 +239,10 @@ def _time(column: Column) -> Any:
     return column.values
 
 
-def _why_not(column: Column, choices: Choices) -> str | None:
+def _why_not(column: Column, choices: Choices, rows: Any) -> str | None:
     """Return why a column is not learned from; None if it is."""
-    name, rows = column.name, len(column.values)
-    known = rows - column.n_missing
+    name = column.name
+    known = len(rows) - column.n_missing
     if name in choices.drop:
         return "as told by --drop"
     if column.kind == "date":
@@ -244,7 +251,7 @@ def _why_not(column: Column, choices: Choices) -> str | None:
         return f"{_words(column)}; turn them into numbers or text"
     if known == 0:
         return "it is empty"
-    if column.n_distinct == 1 and known == rows:
+    if column.n_distinct == 1 and known == len(rows):
         return "it is constant"
     if name in choices.keep or name in choices.categorical or known < _FEWEST_IDS:
         return None
@@ -252,18 +259,21 @@ def _why_not(column: Column, choices: Choices) -> str | None:
         return "an id: every value is different (--keep learns from it)"
     if column.kind == "text" and column.n_distinct > _FREE_TEXT * known:
         return f"free text: {column.n_distinct:,} different values (--keep learns from it)"
-    if column.kind == "number" and _numbers_the_rows(column, known):
+    if column.kind == "number" and _numbers_the_rows(column, known, rows):
         return "an id: it numbers the rows (--keep learns from it)"
     return None
 
 
-def _numbers_the_rows(column: Column, known: int) -> bool:
-    """Return whether all values are different whole numbers, in a row or named as an id."""
+def _numbers_the_rows(column: Column, known: int, rows: Any) -> bool:
+    """Return whether all values are different whole numbers, in a row or named as an id.
+
+    `rows` are the numbers of the rows in the file, which may be a sample of it.
+    """
     values = column.values.drop_nulls()
     if column.n_distinct < known or not (values % 1 == 0).all():
         return False
-    in_a_row = known == len(column.values) and (values.diff().drop_nulls() == 1).all()
-    return in_a_row or _ID_NAME.search(column.name) is not None
+    in_a_row = known == len(rows) and (np.diff(values.to_numpy()) == np.diff(rows)).all()
+    return bool(in_a_row) or _ID_NAME.search(column.name) is not None
 
 
 def _doubts(column: Column, choices: Choices) -> list[str]:

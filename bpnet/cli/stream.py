@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -80,7 +84,8 @@ class Stream:
         self.line = line
         is_known = column_of(sample.frame[plan.target]).values.is_not_null().to_numpy()
         self._rows = sample.rows[is_known]  # the number in the file of each row of the plan
-        self._labels = np.unique(plan.y).tolist() if plan.task == "classification" else None
+        known = plan.y[split.training]
+        self._labels = np.unique(known).tolist() if plan.task == "classification" else None
         self.n_rows = self.without_target = 0
         self.began = time.perf_counter()
 
@@ -96,7 +101,7 @@ class Stream:
         """
         rows = self.split.training
         try:
-            with tempfile.TemporaryDirectory(prefix=".rows-", dir=folder) as place:
+            with _ended(), tempfile.TemporaryDirectory(prefix=".rows-", dir=folder) as place:
                 fit_streamed(
                     model, self.plan.table[rows], self.plan.y[rows], self.parts,
                     self.sample.total, place,
@@ -120,17 +125,25 @@ class Stream:
             start, stop = np.searchsorted(left_out, [first, first + frame.height])
             is_trained_on = np.ones(frame.height, bool)
             is_trained_on[left_out[start:stop] - first] = False
-            y, is_known = self._targets(frame[self.plan.target], first)
+            is_trained_on &= self._is_early(frame, first)
+            y, is_known = self._targets(frame[self.plan.target], first, is_trained_on)
             self.without_target += int((~is_known).sum())
-            chosen = is_trained_on & is_known & self._is_early(frame, first)
+            chosen = is_trained_on & is_known
             columns = [self._column(frame, column, first) for column in self.plan.features]
             first += frame.height
             self.n_rows += int(chosen.sum())
             if chosen.any():
                 yield frame_of(columns).filter(chosen), y[chosen]
             self.line.read(first, self.sample.total)
-        if first != self.sample.total:
-            raise UserError(f"{self.source.path!r} was changed while it was read")
+        path, state = self.source.path, self.source.state
+        if first != self.sample.total or data_files.state_of(path) != state:
+            raise UserError(f"{path!r} was changed while it was read")
+        if not self.n_rows:
+            raise UserError(
+                f"argument --time-column: no row to train on has a smaller "
+                f"{self.plan.time.name!r} than all that are tested; choose a larger "
+                f"--test-size or another column"
+            )
         self.began = time.perf_counter()
 
     def _is_early(self, frame: Any, first: int) -> Any:
@@ -162,8 +175,11 @@ class Stream:
             )
         return column
 
-    def _targets(self, series: Any, first: int) -> tuple[Any, Any]:
-        """Return the targets of a block, and which are known."""
+    def _targets(self, series: Any, first: int, is_trained_on: Any) -> tuple[Any, Any]:
+        """Return the targets of a block, and which are known.
+
+        Only rows that are trained on must have a class of the rows in memory to train on.
+        """
         if self._labels is None:
             values = self._converted(series, "number", first).values
             if (is_infinite := values.is_infinite().fill_null(False)).any():
@@ -174,12 +190,12 @@ class Stream:
             return values.to_numpy(), values.is_not_null().to_numpy()
         values, codes = codes_of(series, self._labels, first)
         is_known = values.is_not_null().to_numpy()
-        if (is_new := is_known & (codes < 0)).any():
+        if (is_new := is_trained_on & is_known & (codes < 0)).any():
             row = int(is_new.argmax())
             raise UserError(
                 f"the target {series.name!r} has the class {values[row]!r} in row "
-                f"{first + row + 1:,}, but not in the {len(self._rows):,} rows in memory; "
-                f"remove such rows, or pass a larger --sample"
+                f"{first + row + 1:,}, but not in the {len(self.split.training):,} rows in "
+                f"memory to train on; remove such rows, or pass a larger --sample"
             )
         return np.array(self._labels)[codes], is_known
 
@@ -192,3 +208,24 @@ class Stream:
                 f"{what}; the {self.sample.frame.height:,} rows in memory hold only such; mend "
                 f"the row, or read the column as --categorical or --drop it"
             ) from None
+
+
+@contextlib.contextmanager
+def _ended() -> Iterator[None]:
+    """Let SIGTERM, as of ``kill`` or a scheduler, end the program like an error: with cleanup.
+
+    The exit status is that of a shell, 143. A handler of the program stays.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

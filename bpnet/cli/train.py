@@ -117,7 +117,7 @@ def _planned(
     source = data_files.source_of(options.data, options.separator, options.encoding)
     folder = _folder(options)
     sample, why = _read(source, options, group)
-    plan = plan_of(sample.frame, options.choices)
+    plan = plan_of(sample.frame, options.choices, sample.rows)
     check_categories(plan, options.preset)
     split = split_of(plan, options.test_size, options.seed)
     if group.is_main:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -282,6 +283,57 @@ def test_a_file_that_changes_is_noticed(capsys, monkeypatch):
     assert "'t.csv' was changed while it was read" in err
 
 
+def test_a_file_that_is_written_again_with_as_many_rows_is_noticed(capsys, monkeypatch):
+    """Else the numbers of the tested rows would be those of others."""
+    written("t.csv", frame_of())
+    drawn = data_files.sample
+
+    def then_sorted_otherwise(*arguments):
+        found = drawn(*arguments)
+        written("t.csv", frame_of()[::-1])
+        os.utime("t.csv", ns=(0, 0))
+        return found
+
+    monkeypatch.setattr(data_files, "sample", then_sorted_otherwise)
+    _, err = train(capsys, "t.csv", "--target", "y", "--drop", "z", "--stream",
+                   "--sample", "200", *QUICK, "--out", "m", status=2)  # fmt: skip
+    assert "'t.csv' was changed while it was read" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_sigterm_leaves_no_copy(capsys, monkeypatch):
+    def ended(self, X, y):
+        assert os.listdir("m")[0].startswith(".rows-")
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("bpnet.data.streams.scattered.Scatter.add", ended)
+    words = [written("t.csv", frame_of()), "--target", "y", "--drop", "z", "--stream", *QUICK]
+    assert main(["train", *words, "--out", "m"]) == 143
+    assert os.listdir("m") == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_class_with_a_single_row_in_a_sample(capsys):
+    counts = np.arange(600) % 3
+    counts[500] = 9
+    frame = pl.DataFrame({"a": counts / 7 + 0.1, "y": counts})
+    for sample, due in ((599, "such classes, or pass a larger --sample, or pass --task reg"),
+                        (600, "such classes, or pass --task regression")):  # fmt: skip
+        _, err = train(capsys, written("t.csv", frame), "--target", "y", "--stream",
+                       "--sample", str(sample), *QUICK, "--out", "m", status=2)  # fmt: skip
+        assert "have a single row, such as 9.0, and each" in err
+        assert f"; remove or join {due}" in err
+
+
+def test_an_id_is_recognized_in_a_sample(capsys):
+    frame = frame_of().with_columns(t=pl.int_range(7, 607))
+    for words in (["--stream", "--sample", "100"], ["--sample", "100"]):
+        _, err = train(capsys, written("t.csv", frame), "--target", "y", "--drop", "z",
+                       *words, *QUICK, "--out", "m")  # fmt: skip
+        assert "t: an id: it numbers the rows" in err
+
+
 def test_the_line_says_how_many_rows_are_read(capsys, monkeypatch):
     monkeypatch.setattr("bpnet.cli.progress._PAUSE", 0.0)
     with ProgressLine() as line:
@@ -412,3 +464,36 @@ def test_a_bad_time_is_named(value, message, capsys, monkeypatch):
     _, err = train(capsys, "t.csv", "--target", "z", "--time-column", "date", "--stream",
                    "--sample", "150", *QUICK, "--out", "m", status=2)  # fmt: skip
     assert re.search(message, err.splitlines()[-1])
+
+
+def test_rows_as_late_as_the_tested_ones_may_have_classes_of_their_own(capsys, monkeypatch):
+    """Such rows are not trained on, and a class that came later is not predicted."""
+    day = np.arange(600)
+    kind = np.where(day % 3 == 0, "a", "b").astype(object)
+    kind[500:] = ["late" if k % 2 else "a" for k in range(100)]
+    frame = pl.DataFrame({"day": day // 2, "a": day % 3 + 0.5, "y": kind.tolist()})
+    words = [written("t.csv", frame), "--target", "y", "--time-column", "day", "--stream",
+             "--sample", "300", *QUICK, "--out", "m"]  # fmt: skip
+    record, _ = train(capsys, *words, "--test-size", "0.25")
+    assert record["rows"]["training"] < 460
+    kind[100] = "early"
+    written("t.csv", frame.with_columns(y=pl.Series(kind.tolist())))
+    drawn = data_files.sample
+
+    def without_it(*arguments):
+        found = drawn(*arguments)
+        kept = found.rows != 100
+        return found._replace(frame=found.frame.filter(kept), rows=found.rows[kept])
+
+    monkeypatch.setattr(data_files, "sample", without_it)
+    _, err = train(capsys, *words, "--test-size", "0.25", status=2)
+    assert "has the class 'early' in row 101, but not in the" in err
+    assert "rows in memory to train on; remove such rows" in err
+
+
+def test_no_row_that_is_early_enough_to_train_on(capsys):
+    frame = timed().with_columns(day=3)
+    _, err = train(capsys, written("t.csv", frame), "--target", "z", "--time-column", "day",
+                   "--drop", "date", "--stream", "--sample", "150", *QUICK, "--out", "m",
+                   status=2)  # fmt: skip
+    assert "--time-column: no row to train on has a smaller 'day' than all" in err

@@ -160,7 +160,10 @@ def _row_counts(given: dict[str, Any]) -> dict[str, tuple[int, ...]]:
             )
     lazy = {name: _lengths(frame) for name, frame in given.items() if name not in counts}
     counted = compute(*lazy.values())
-    return counts | {name: tuple(map(int, c)) for name, c in zip(lazy, counted, strict=True)}
+    # The length of a single partition is computed as a number.
+    return counts | {
+        name: tuple(np.atleast_1d(c).tolist()) for name, c in zip(lazy, counted, strict=True)
+    }
 
 
 def _lengths(frame: Any) -> Any:

@@ -23,9 +23,11 @@ from bpnet.backend.graph import Graph
 from bpnet.backend.registry import backend_of, get_backend
 from bpnet.backend.transfer import to_device, to_host
 from bpnet.backend.typing import Array
+from bpnet.common.checks import kind_of
 from bpnet.common.history import History
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data import frames
+from bpnet.data.streams.dask_collections import is_dask
 from bpnet.data.validation import refuse_masked
 from bpnet.estimators._files import FileState
 from bpnet.estimators._hints import explains_settings
@@ -210,6 +212,11 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     def _checked(self, X: Any, reset: bool) -> Any:
         """Return a frame as it is, anything else as a NumPy array."""
         refuse_masked("X", X)
+        if is_dask(X):
+            raise TypeError(
+                f"X must be in memory, got {kind_of(X)} of dask; pass X.compute(), or train a "
+                f"bpnet.Network, which computes it block by block"
+            )
         if not frames.is_frame(X):
             with naming("X"):
                 X = to_host(X) if backend_of(X=X) is not None else X

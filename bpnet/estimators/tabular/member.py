@@ -202,7 +202,7 @@ class Plan(NamedTuple):
         if epochs < 1:
             data = part_of(data, epochs, seed)
         member = self._run(inputs, data, validation, seed, max(1, int(epochs)), deadline)
-        return member._replace(planned=epochs)
+        return member._replace(planned=float(epochs) if epochs < 1 else int(epochs))
 
     def _affordable(
         self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None, seed: int,

@@ -116,6 +116,13 @@ def test_one_column_trains_a_network():
     assert_same(single, due)
 
 
+def test_frames_of_a_single_partition():
+    one = frame(1)
+    due, _ = fitted(X, Y, W, shuffle=False)
+    assert_same(fitted(one[NAMES], one["label"], one["weight"], shuffle=False)[0], due)
+    assert_array_equal(due.predict(one[NAMES]), due.predict(X))
+
+
 def sizes(*data):
     return bpnet.streams.Dask(*data).sizes
 

@@ -156,6 +156,9 @@ def test_a_share_of_an_epoch_trains_on_as_many_rows():
     assert rows == [200]
     assert model.history_.epochs == 1
     assert model.planned_epochs_ == 0.5
+    for given, due in ((True, int), (np.int64(2), int), (np.float32(0.5), float)):
+        model.set_params(n_epochs=given).fit(X, y)
+        assert type(model.planned_epochs_) is due  # also in the JSON of a report
 
 
 def test_callbacks_see_that_the_time_is_over(monkeypatch):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
+import bpnet
 from bpnet.estimators.tabular.schema import Schema, schema_of
 
 NUMBERS = {
@@ -191,3 +192,14 @@ def test_numbers_may_be_categories_whatever_their_dtype_later():
     levels, codes = schema.read(pd.DataFrame({"zip": [9.0, np.nan]})).categories[0]
     assert (levels, codes.tolist()) == ([9.0], [0, -1])
     assert levels[0] == 9
+
+
+def test_a_frame_of_dask_is_refused_with_what_to_do():
+    dd = pytest.importorskip("dask.dataframe")
+    X = pd.DataFrame({"a": np.arange(20.0), "b": 1.0})
+    y = np.arange(20) % 2
+    model = bpnet.TabularClassifier("td-s", n_epochs=1).fit(X, y)
+    lazy = dd.from_pandas(X, npartitions=2)
+    for use in (lambda: model.fit(lazy, y), lambda: model.predict(lazy)):
+        with pytest.raises(TypeError, match=r"X must be in memory, got .* pass X.compute\(\)"):
+            use()
