@@ -54,9 +54,10 @@ def _head(path: str, loaded: Loaded) -> list[tuple[str, str]]:
     if history is not None and hasattr(history, "epochs"):
         last = ", ".join(
             f"{name} {number(value)}" for name, value in model.metrics_.items()
-            if "/" not in name
+            if "/" not in name and name != "data_loss"  # of a sample, for the diagnosis
         )  # fmt: skip
-        rows.append(("trained", f"{history.epochs} epochs in {history.seconds:.1f} s"))
+        seconds = record["training"]["seconds"] if "training" in record else history.seconds
+        rows.append(("trained", f"{history.epochs} epochs in {seconds:.1f} s"))
         rows.append(("best epoch", f"{model.best_epoch_}: {last}"))
     for left_out in record.get("left_out", ()):
         rows.append(("left out", f"{left_out['name']}: {left_out['reason']}"))

@@ -109,6 +109,7 @@ def test_an_evaluation_is_that_of_scikit_learn(model, people, capsys):
 
     assert main(["evaluate", model, people, "--json"]) == 0
     out, err = capsys.readouterr()
+    assert "these rows" in err  # which may have been trained on
     assert "constant prediction" in err
     found = {one["metric"]: one for one in json.loads(out)["test"]}
     frame, p = expected(model, people)
@@ -231,6 +232,14 @@ def test_info_shows_network_columns_and_training(model, capsys):
         "Dense", "number   10", "accuracy", "--target buys",
     ):  # fmt: skip
         assert words in out
+    assert "data_loss" not in out
+
+
+def test_info_and_report_name_one_time(model, capsys):
+    record = {"training": {"seconds": 1234.5}}
+    model_file.save(bpnet.load(model), record, "timed.safetensors")
+    assert main(["info", "timed.safetensors"]) == 0
+    assert "2 epochs in 1234.5 s" in capsys.readouterr().out
 
 
 def test_info_of_a_network_of_python(capsys):
@@ -247,6 +256,7 @@ def test_a_record_that_is_none_is_ignored(model, capsys):
         [], {"columns": 3}, {"columns": [1]}, {"columns": [good | {"name": 1}]},
         {"columns": [good | {"kind": "other"}]}, {"columns": [{"name": "age"}]},
         {"test": [{"metric": "x"}]}, {"left_out": [{}]}, {"constant": "x"},
+        {"training": 3}, {"training": {"seconds": "x"}},
     ):  # fmt: skip
         model_file.save(estimator, record, "odd.safetensors")
         assert model_file.read("odd.safetensors").record == {}

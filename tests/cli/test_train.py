@@ -299,6 +299,8 @@ def test_numbers_as_labels_stay_integers():
         ([f"u{k}" for k in range(N)], "an id"),
         (list(range(7, N + 7)), "an id: it numbers the rows"),
         ([f"{k % 40} words" for k in range(N)], "free text"),
+        ([f"more than {k} words" for k in range(N)], "free text"),
+        ([f"No. {k}" for k in range(N)], "an id"),
         ([f"2024-01-{1 + k % 28:02d}" for k in range(N)], "dates"),
         ([f"{1 + k % 28:02d}.12.2024" for k in range(N)], "dates"),
         ([3] * N, "constant"),
