@@ -242,6 +242,20 @@ def test_info_and_report_name_one_time(model, capsys):
     assert "2 epochs in 1234.5 s" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("estimator", "words"),
+    [(bpnet.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2), "last epoch   2: loss"),
+     (bpnet.TabularRegressor("td-s", n_epochs=2), ", of standardized targets")],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_info_of_estimators_of_python(estimator, words, capsys):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    estimator.fit(X, X[:, 0])
+    estimator.save("numbers.safetensors")
+    assert main(["info", "numbers.safetensors"]) == 0
+    assert words in capsys.readouterr().out
+
+
 def test_info_of_a_network_of_python(capsys):
     net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "mean_squared_error", seed=0)
     net.build(2).save("net.safetensors")

@@ -32,7 +32,8 @@ _STYLE = {
     "axes.edgecolor": _FAINT, "axes.labelcolor": _INK, "xtick.color": _INK,
     "ytick.color": _INK, "text.color": _INK, "axes.spines.top": False,
     "axes.spines.right": False, "legend.facecolor": _PAPER, "legend.edgecolor": "none",
-    "grid.color": _FAINT, "grid.linewidth": 0.4, "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.8,
+    "grid.color": _FAINT, "grid.linewidth": 0.4, "axes.grid": True, "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
 }  # fmt: skip
 _WIDTH, _HEIGHT = 4.6, 3.1
 # Points of a scatter plot, which make the file large.

@@ -97,15 +97,24 @@ def _sampled(run: Run) -> str:
 
 
 def _curves(run: Run) -> Markup:
-    history = run.model.history_
+    history, parts = run.model.history_, []
+    units = ""
+    if run.predictions.classes is None:
+        units = " of standardized targets"
+        parts = [
+            paragraph(
+                f"The network learns standardized targets: a unit is the standard deviation of "
+                f"{run.plan.target}, and 0 its mean."
+            )
+        ]
     losses = [name for name in ("loss", "val_loss") if name in history]
-    pictures = [figures.learning_curves(history, losses, "loss", "loss")]
+    pictures = [figures.learning_curves(history, losses, f"loss{units}", "loss")]
     chosen = [n for n in history if n.startswith("val_") and n != "val_loss" and "/" not in n]
     pictures += [
-        figures.learning_curves(history, [name], name.removeprefix("val_"), "metric")
+        figures.learning_curves(history, [name], name.removeprefix("val_") + units, "metric")
         for name in chosen[:1]
     ]
-    return section("Training", figure_row(pictures))
+    return section("Training", *parts, figure_row(pictures))
 
 
 def figure_row(pictures: list[str]) -> Markup:
