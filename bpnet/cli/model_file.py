@@ -153,6 +153,8 @@ def _is_record(record: Any) -> bool:
         and all(_is_list(record.get(name, []), entries) for name, entries in _LISTS.items())
         and all(column["kind"] in KINDS for column in record.get("columns", []))
         and isinstance(record.get("constant", 0.0), int | float | list)
+        and isinstance(training := record.get("training", {"seconds": 0.0}), dict)
+        and isinstance(training.get("seconds"), int | float)
     )
 
 

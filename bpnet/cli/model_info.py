@@ -9,12 +9,15 @@ from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output, number
 from bpnet.cli.results import Measured, rows_of
 from bpnet.diagnosis.report import Diagnosis, diagnose
+from bpnet.estimators import MLPClassifier, MLPRegressor, TabularRegressor
+from bpnet.interchange import from_sklearn
+from bpnet.network import Network
 
 
 def info(path: str, as_json: bool) -> int:
     """Print a saved model: its network, columns and training; return the exit status."""
     output, loaded = Output(as_json), read(path)
-    network = getattr(loaded.model, "network_", loaded.model)
+    network = _network(loaded.model)
     output.table(_head(path, loaded))
     output.say(f"\n{network.summary()}")
     record = loaded.record
@@ -40,6 +43,14 @@ def info(path: str, as_json: bool) -> int:
     return 0
 
 
+def _network(model: Any) -> Network:
+    """Return the network of an estimator, or the network itself."""
+    if isinstance(model, MLPClassifier | MLPRegressor):
+        return from_sklearn(model)
+    network: Network = getattr(model, "network_", model)
+    return network
+
+
 def _head(path: str, loaded: Loaded) -> list[tuple[str, str]]:
     """Return what is known of a model as a whole."""
     model, record = loaded.model, loaded.record
@@ -50,19 +61,33 @@ def _head(path: str, loaded: Loaded) -> list[tuple[str, str]]:
         labels = list(map(str, model.classes_.tolist()))
         shown = ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
         rows.append(("classes", f"{len(labels)}: {shown}"))
-    history: Any = getattr(model, "history_", None)
-    if history is not None and hasattr(history, "epochs"):
-        last = ", ".join(
-            f"{name} {number(value)}" for name, value in model.metrics_.items()
-            if "/" not in name
-        )  # fmt: skip
-        rows.append(("trained", f"{history.epochs} epochs in {history.seconds:.1f} s"))
-        rows.append(("best epoch", f"{model.best_epoch_}: {last}"))
+    rows += _training(model, record)
     for left_out in record.get("left_out", ()):
         rows.append(("left out", f"{left_out['name']}: {left_out['reason']}"))
     if record.get("command"):
         rows += [("command", record["command"]), ("created", str(record.get("created")))]
     return rows
+
+
+def _training(model: Any, record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return how long a model was trained, and the metrics of the epoch that was kept."""
+    history: Any = getattr(model, "history_", None)
+    if history is None or not hasattr(history, "epochs"):
+        return []
+    seconds = record["training"]["seconds"] if "training" in record else history.seconds
+    kept = history.best_epoch or history.epochs
+    metrics = {name: values[kept - 1] for name, values in history.items()}
+    shown = ", ".join(
+        f"{name} {number(value)}"
+        for name, value in getattr(model, "metrics_", metrics).items()
+        if "/" not in name and name != "data_loss"  # of a sample, for the diagnosis
+    )
+    if isinstance(model, TabularRegressor):
+        shown += ", of standardized targets"
+    return [
+        ("trained", f"{history.epochs} epochs in {seconds:.1f} s"),
+        (f"{'best' if history.best_epoch else 'last'} epoch", f"{kept}: {shown}"),
+    ]
 
 
 def described(found: Diagnosis) -> dict[str, Any]:

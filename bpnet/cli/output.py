@@ -68,4 +68,4 @@ def number(value: float) -> str:
     """Return a number in four significant digits or all of its whole ones, "-" for NaN."""
     if not math.isfinite(value):
         return "-" if math.isnan(value) else str(value)
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"

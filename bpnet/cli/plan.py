@@ -18,6 +18,8 @@ TASKS = ("classification", "regression")
 _MOST_CLASSES = 20
 # Text in which a larger share of the values are different is no category.
 _FREE_TEXT = 0.5
+# Words of text that is written, not made up to tell rows apart.
+_WORDS = 3
 # Fewer different values say nothing about whether a column numbers the rows.
 _FEWEST_IDS = 20
 # Rows that a test set, a validation set and a training set need.
@@ -255,13 +257,19 @@ def _why_not(column: Column, choices: Choices, rows: Any) -> str | None:
         return "it is constant"
     if name in choices.keep or name in choices.categorical or known < _FEWEST_IDS:
         return None
-    if column.kind == "text" and column.n_distinct == known:
+    if column.kind == "text" and column.n_distinct == known and not _is_prose(column):
         return "an id: every value is different (--keep learns from it)"
     if column.kind == "text" and column.n_distinct > _FREE_TEXT * known:
         return f"free text: {column.n_distinct:,} different values (--keep learns from it)"
     if column.kind == "number" and _numbers_the_rows(column, known, rows):
         return "an id: it numbers the rows (--keep learns from it)"
     return None
+
+
+def _is_prose(column: Column) -> bool:
+    """Return whether most values are of several words, as no id is."""
+    spaces = column.values.drop_nulls().str.strip_chars().str.count_matches(r"\s+")
+    return bool(spaces.median() >= _WORDS - 1)
 
 
 def _numbers_the_rows(column: Column, known: int, rows: Any) -> bool:

@@ -84,7 +84,7 @@ def evaluate(options: Options, target: str | None) -> int:
         output.note(f"note: rows without a target, which are left out: {n_without:,}")
     results = measured(predictions)
     output.say(f"{options.model} on {len(predictions.y):,} rows of {options.data}\n")
-    output.table(rows_of(results))
+    output.table(rows_of(results, "these rows"))
     output.document({"rows": len(predictions.y), "test": [one._asdict() for one in results]})
     return 0
 

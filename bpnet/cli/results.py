@@ -84,10 +84,10 @@ def measured(predictions: Predictions, seed: int = 0) -> list[Measured]:
     return found
 
 
-def rows_of(results: list[Measured]) -> list[tuple[str, ...]]:
-    """Return the results as a table of words."""
+def rows_of(results: list[Measured], head: str = "test") -> list[tuple[str, ...]]:
+    """Return the results as a table of words; `head` says what they were measured on."""
     return [
-        ("metric", "test", "95% interval", "constant prediction"),
+        ("metric", head, "95% interval", "constant prediction"),
         *(
             (one.metric, number(one.value), f"{number(one.low)} to {number(one.high)}",
              number(one.baseline))

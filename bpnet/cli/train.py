@@ -28,6 +28,7 @@ from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.diagnosis.report import diagnose
 from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
+from bpnet.estimators.tabular.callbacks import SPENT
 from bpnet.serialization import safetensors_file
 
 MODEL, REPORT = "model.safetensors", "report.html"
@@ -176,9 +177,11 @@ def _advice(run: Run) -> list[str]:
     if sign * first.value < sign * first.baseline:
         found.append(f"the {first.metric} is worse than that of a constant prediction")
     if planned < run.options.epochs:
+        history = run.model.history_
+        done = history.epochs if history.stopped == SPENT and planned >= 1.0 else planned
         simpler = ", the simpler --preset td-s" if run.options.preset == "td" else ""
         found.append(
-            f"there was time for {epochs_of(planned, run.options.epochs)}; a longer "
+            f"there was time for {epochs_of(done, run.options.epochs)}; a longer "
             f"--time-limit{simpler} or another --backend (bpnet bench) may predict better"
         )
     return found

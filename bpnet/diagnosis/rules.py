@@ -184,8 +184,8 @@ def symmetric_initialisation(e: Evidence) -> Finding | None:
     k = int(copies[0])
     return Finding(
         "symmetric initialisation", k + 1,
-        f"the columns of W in hidden layer(s) {_some(copies + 1)} were equal; they differ by "
-        f"{now[k]:.1g} of their norm, random ones by about 1",
+        f"the columns of W in hidden layer(s) {_some(copies + 1)} were equal before the "
+        f"first step; now they differ by {now[k]:.1g} of their norm, random ones by about 1",
         "draw the weights at random: leave Dense(init=None), or he_normal for relu, "
         "glorot_uniform for tanh and sigmoid; only biases may start at 0",
     )  # fmt: skip

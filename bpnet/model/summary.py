@@ -16,10 +16,10 @@ _WIDEST = 60
 def summary(network: Model) -> str:
     """Return the table of layers of a network, built or not."""
     rows = [("layer", "output", "parameters")]
-    n = network.n_inputs or 0
+    n, digits = network.n_inputs or 0, len(str(len(network.layers)))
     for number, layer in enumerate(network.layers):
         n = _width(layer, n)
-        name = cut(f"{number + 1}  {layer!r}", _WIDEST)
+        name = cut(f"{number + 1:<{digits}}  {layer!r}", _WIDEST)
         rows.append((name, f"(m, {n or '?'})", _sizes(network, number)))
     backend = network.backend.spec if network.is_built else "no backend yet"
     return "\n".join(

@@ -109,6 +109,7 @@ def test_an_evaluation_is_that_of_scikit_learn(model, people, capsys):
 
     assert main(["evaluate", model, people, "--json"]) == 0
     out, err = capsys.readouterr()
+    assert "these rows" in err  # which may have been trained on
     assert "constant prediction" in err
     found = {one["metric"]: one for one in json.loads(out)["test"]}
     frame, p = expected(model, people)
@@ -231,6 +232,28 @@ def test_info_shows_network_columns_and_training(model, capsys):
         "Dense", "number   10", "accuracy", "--target buys",
     ):  # fmt: skip
         assert words in out
+    assert "data_loss" not in out
+
+
+def test_info_and_report_name_one_time(model, capsys):
+    record = {"training": {"seconds": 1234.5}}
+    model_file.save(bpnet.load(model), record, "timed.safetensors")
+    assert main(["info", "timed.safetensors"]) == 0
+    assert "2 epochs in 1234.5 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("estimator", "words"),
+    [(bpnet.MLPRegressor(hidden_layer_sizes=(3,), max_iter=2), "last epoch   2: loss"),
+     (bpnet.TabularRegressor("td-s", n_epochs=2), ", of standardized targets")],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_info_of_estimators_of_python(estimator, words, capsys):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    estimator.fit(X, X[:, 0])
+    estimator.save("numbers.safetensors")
+    assert main(["info", "numbers.safetensors"]) == 0
+    assert words in capsys.readouterr().out
 
 
 def test_info_of_a_network_of_python(capsys):
@@ -247,6 +270,7 @@ def test_a_record_that_is_none_is_ignored(model, capsys):
         [], {"columns": 3}, {"columns": [1]}, {"columns": [good | {"name": 1}]},
         {"columns": [good | {"kind": "other"}]}, {"columns": [{"name": "age"}]},
         {"test": [{"metric": "x"}]}, {"left_out": [{}]}, {"constant": "x"},
+        {"training": 3}, {"training": {"seconds": "x"}},
     ):  # fmt: skip
         model_file.save(estimator, record, "odd.safetensors")
         assert model_file.read("odd.safetensors").record == {}

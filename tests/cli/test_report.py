@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bpnet.cli.report import figures
-from bpnet.cli.report.html import SHADE, Markup, table
+from bpnet.cli.report.html import SHADE, Markup, command, table
 from bpnet.cli.report.importance import importance_of
 from bpnet.cli.report.style import CSS
 from bpnet.cli.results import Predictions
@@ -104,6 +104,28 @@ def test_long_text_in_a_table_may_wrap_and_numbers_may_not():
     found = table("a table", ("name", "why", "count"), [("a", "many words " * 9, "1,000")])
     assert '<td class="text">many' in found
     assert '<td class="number">1,000' in found
+
+
+def test_lines_of_a_command_do_not_end_within_an_option():
+    found = command("bpnet train 'a --b.csv' --target <y> --test-size 0.2")
+    assert "<span>--target</span> &lt;y&gt; <span>--test-size</span> 0.2" in found
+
+
+def test_the_calibration_of_two_classes_is_the_share_of_the_second():
+    y, p = np.arange(100) % 2, np.linspace(0.1, 0.9, 100)
+    two = Predictions(y, np.stack([1.0 - p, p], axis=1), [0.5, 0.5], ["no", "yes"])
+    three = Predictions(
+        y, np.stack([1.0 - p, p, 0.0 * p], axis=1), [0.5, 0.5, 0.0], list("abc")
+    )
+    assert ">share of 'yes'</text>" in figures.reliability(two).replace("&#x27;", "'")
+    assert ">share that is right</text>" in figures.reliability(three)
+
+
+def test_what_a_legend_covers_does_not_shine_through():
+    picture = figures.reliability(
+        Predictions(np.arange(60) % 2, np.full((60, 2), 0.5), [0.5, 0.5], ["no", "yes"])
+    )
+    assert "fill: var(--paper)" in picture.partition("legend_1")[2]
 
 
 def test_headings_are_in_order(text):

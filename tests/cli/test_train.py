@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,7 @@ from bpnet.cli.columns import GAPS
 from bpnet.cli.main import main
 from bpnet.cli.plan import Choices, plan_of
 from bpnet.cli.split import split_of
+from bpnet.estimators.tabular.callbacks import SPENT
 
 QUICK = ("--preset", "td-s", "--epochs", "2", "--time-limit", "0")
 
@@ -88,7 +90,9 @@ def test_a_regression_as_json(people, capsys):
     assert [one["metric"] for one in found["test"]] == ["RMSE", "MAE", "R2"]
     assert all(one["low"] <= one["value"] <= one["high"] for one in found["test"])
     assert "spent: regression" in err
-    assert "Residuals" in Path(found["report"]).read_text(encoding="utf-8")
+    report = Path(found["report"]).read_text(encoding="utf-8")
+    assert "Residuals" in report
+    assert ">rmse of standardized targets</text>" in report
 
 
 def test_existing_files_are_kept_without_force(trained, people, capsys):
@@ -144,6 +148,21 @@ def test_the_time_limit_lowers_the_number_of_epochs(people, capsys):
     out, err = capsys.readouterr()
     assert "100000 epochs or 0.2 s at most" in out
     assert "of 100000 epochs; a longer --time-limit" in err
+
+
+def test_the_advice_counts_the_epochs_that_were_trained():
+    from bpnet.cli.train import _advice
+
+    def advice(stopped):
+        return _advice(SimpleNamespace(
+            results=[SimpleNamespace(better="higher", value=0.9, baseline=0.5, metric="m")],
+            record={"training": {"planned_epochs": 89}},
+            model=SimpleNamespace(history_=SimpleNamespace(epochs=50, stopped=stopped)),
+            options=SimpleNamespace(epochs=256, preset="plain"),
+        ))[0]  # fmt: skip
+
+    assert "time for 50 of 256 epochs" in advice(SPENT)
+    assert "time for 89 of 256 epochs" in advice("early stopping")
 
 
 @pytest.mark.usefixtures("no_report")
@@ -299,6 +318,8 @@ def test_numbers_as_labels_stay_integers():
         ([f"u{k}" for k in range(N)], "an id"),
         (list(range(7, N + 7)), "an id: it numbers the rows"),
         ([f"{k % 40} words" for k in range(N)], "free text"),
+        ([f"more than {k} words" for k in range(N)], "free text"),
+        ([f"No. {k}" for k in range(N)], "an id"),
         ([f"2024-01-{1 + k % 28:02d}" for k in range(N)], "dates"),
         ([f"{1 + k % 28:02d}.12.2024" for k in range(N)], "dates"),
         ([3] * N, "constant"),

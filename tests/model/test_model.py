@@ -353,6 +353,12 @@ def test_summary_before_and_after_building(backend):
     ]
 
 
+def test_summary_aligns_the_layers_of_deep_networks():
+    lines = bpnet.Network([bpnet.Dense(2)] * 10, "mse").summary().splitlines()
+    assert lines[9].startswith("9   Dense(2")
+    assert lines[10].startswith("10  Dense(2")
+
+
 def test_repr():
     assert repr(network("float32")) == (
         "Network([Dense(5, 'tanh'), Dropout(0.5), Dense(4, 'identity')], "

@@ -23,14 +23,17 @@ from bpnet.cli.results import Predictions
 
 # Marker colors, and the variables of the page that take their place.
 _INK, _FAINT, _FIRST, _SECOND = "#010203", "#010204", "#010205", "#010206"
-_VARIABLES = {_INK: "--ink", _FAINT: "--faint", _FIRST: "--first", _SECOND: "--second"}
+_PAPER = "#010207"
+_VARIABLES = {_INK: "--ink", _FAINT: "--faint", _FIRST: "--first", _SECOND: "--second",
+              _PAPER: "--paper"}  # fmt: skip
 _STYLE = {
     "svg.fonttype": "none", "text.parse_math": False,
     "font.family": "sans-serif", "font.size": 10.5,
     "axes.edgecolor": _FAINT, "axes.labelcolor": _INK, "xtick.color": _INK,
     "ytick.color": _INK, "text.color": _INK, "axes.spines.top": False,
-    "axes.spines.right": False, "legend.frameon": False, "grid.color": _FAINT,
-    "grid.linewidth": 0.4, "axes.grid": True, "axes.axisbelow": True, "lines.linewidth": 1.8,
+    "axes.spines.right": False, "legend.facecolor": _PAPER, "legend.edgecolor": "none",
+    "grid.color": _FAINT, "grid.linewidth": 0.4, "axes.grid": True, "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
 }  # fmt: skip
 _WIDTH, _HEIGHT = 4.6, 3.1
 # Points of a scatter plot, which make the file large.
@@ -136,14 +139,15 @@ def gradient_norms(history: Any) -> str:
 
 
 def reliability(predictions: Predictions) -> str:
-    """Return how often what is predicted with a probability is right."""
+    """Return how often what is predicted with a probability is true."""
     p = predictions.outputs
     if p.shape[1] == 2:
         truth, stated = predictions.y == 1, p[:, 1]
-        what = f"of {predictions.classes[1]!r}" if predictions.classes else ""
+        what = f"of {predictions.classes[1]!r}" if predictions.classes else "of class 1"
+        share = f"share {what}"
     else:
         truth, stated = np.argmax(p, axis=1) == predictions.y, np.max(p, axis=1)
-        what = "of the predicted class"
+        what, share = "of the predicted class", "share that is right"
     bins = max(3, min(10, len(stated) // 20))
     right, mean = calibration_curve(truth, np.clip(stated, 0.0, 1.0), n_bins=bins,
                                     strategy="quantile")  # fmt: skip
@@ -151,13 +155,13 @@ def reliability(predictions: Predictions) -> str:
     with mpl.rc_context(_STYLE):
         picture.ax.plot([0, 1], [0, 1], ":", color=_INK, linewidth=1.2, label="as stated")
         picture.ax.plot(mean, right, "o-", color=_FIRST, label="test rows")
-        picture.ax.set(xlabel=f"probability {what}", ylabel="share that is right",
+        picture.ax.set(xlabel=f"probability {what}", ylabel=share,
                        xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))  # fmt: skip
         picture.ax.legend(loc="upper left")
     gap = float(np.max(np.abs(right - mean)))
     return picture.svg(
-        "Calibration", f"In {len(mean)} groups of test rows, the share that is right differs "
-        f"from the probability by at most {gap:.2f}."
+        "Calibration", f"In {len(mean)} groups of test rows, the {share} differs from "
+        f"the probability by at most {gap:.2f}."
     )  # fmt: skip
 
 

@@ -36,6 +36,12 @@ def paragraph(text: str, kind: str = "") -> Markup:
     return Markup(f"<p{attribute}>{Markup.of(text)}</p>")
 
 
+def command(words: str) -> Markup:
+    """Return a command, which a line may end between its words but not within an option."""
+    found = re.sub(r"(?<= )(--[\w-]+)", r"<span>\1</span>", Markup.of(words))
+    return Markup(f'<pre tabindex="0"><code>{found}</code></pre>')
+
+
 def section(title: str, *parts: Markup) -> Markup:
     """Return a section under a heading."""
     name = "".join(c if c.isalnum() else "-" for c in title.lower())

@@ -9,7 +9,15 @@ import numpy as np
 from bpnet.cli.output import number
 from bpnet.cli.record import epochs_of
 from bpnet.cli.report import figures
-from bpnet.cli.report.html import Markup, definitions, document, paragraph, section, table
+from bpnet.cli.report.html import (
+    Markup,
+    command,
+    definitions,
+    document,
+    paragraph,
+    section,
+    table,
+)
 from bpnet.cli.report.importance import importance_of, profile, share
 from bpnet.cli.results import rows_of
 from bpnet.cli.run import Run
@@ -54,8 +62,8 @@ def _summary(run: Run) -> Markup:
             f"Trained on {_rows_trained_on(run)} for "
             f"{history.epochs} epoch{'s' * (history.epochs != 1)} in "
             f"{run.record['training']['seconds']:.1f} s; {rows['validation']:,} rows chose "
-            f"the weights of epoch {run.model.best_epoch_}. The intervals are of the "
-            f"bootstrap over the test rows."
+            f"the weights of epoch {run.model.best_epoch_}. The intervals are from a "
+            f"bootstrap of the test rows."
         ),
         *([paragraph(_sampled(run))] if _sampled(run) else []),
         *(paragraph(f"Note: {note}.") for note in run.plan.notes),
@@ -89,15 +97,24 @@ def _sampled(run: Run) -> str:
 
 
 def _curves(run: Run) -> Markup:
-    history = run.model.history_
+    history, parts = run.model.history_, []
+    units = ""
+    if run.predictions.classes is None:
+        units = " of standardized targets"
+        parts = [
+            paragraph(
+                f"The network learns standardized targets: a unit is the standard deviation of "
+                f"{run.plan.target}, and 0 its mean."
+            )
+        ]
     losses = [name for name in ("loss", "val_loss") if name in history]
-    pictures = [figures.learning_curves(history, losses, "loss", "loss")]
+    pictures = [figures.learning_curves(history, losses, f"loss{units}", "loss")]
     chosen = [n for n in history if n.startswith("val_") and n != "val_loss" and "/" not in n]
     pictures += [
-        figures.learning_curves(history, [name], name.removeprefix("val_"), "metric")
+        figures.learning_curves(history, [name], name.removeprefix("val_") + units, "metric")
         for name in chosen[:1]
     ]
-    return section("Training", figure_row(pictures))
+    return section("Training", *parts, figure_row(pictures))
 
 
 def figure_row(pictures: list[str]) -> Markup:
@@ -153,15 +170,17 @@ def _confusions(labels: list[str], matrix: Any) -> Markup:
 def _calibration(run: Run) -> Markup:
     if run.predictions.classes is None:
         picture = figures.calibration_of_numbers(run.predictions, run.plan.target)
-        text = "Test rows in groups of similar predictions: on the line, means are right."
+        text = (
+            "Test rows in groups of similar predictions: on the dotted line, means are right."
+        )
     else:
         picture = figures.reliability(run.predictions)
         text = (
-            "Test rows in groups of similar probability: on the line, probabilities are as "
-            "often right as they state."
+            "Test rows in groups of similar probability: on the dotted line, what is predicted "
+            "with a probability of 0.8 is true of 80% of the rows."
         )
         if run.options.preset != "plain":
-            text += " The training smooths labels, which keeps them away from 0 and 1."
+            text += " The training smooths labels, which keeps probabilities away from 0 and 1."
     return section("Calibration", paragraph(text), figure_row([picture]))
 
 
@@ -174,8 +193,8 @@ def _importance(run: Run) -> Markup:
     rest = len(run.plan.features) - len(found.names) - found.skipped
     text = (
         f"By how much the {found.metric} of the test rows rises when a column is permuted, so "
-        f"that it says nothing; the lines are standard deviations. Columns that say the same "
-        f"share their importance."
+        f"that it says nothing; the lines are standard deviations over three permutations. "
+        f"Columns that say the same share their importance."
     )
     text += f" {rest} less important columns are not shown." if rest else ""
     text += f" {found.skipped} columns were not measured, for time." if found.skipped else ""
@@ -187,9 +206,9 @@ def _gradients(run: Run) -> Markup | None:
     if run.diagnosis is None:
         return None
     text = (
-        "Norm of the loss's gradient by the weights W of each layer, numbered from the input, "
-        "on a sample of the training rows. A first layer many powers of ten below the last "
-        "one hardly learns."
+        "Norm of the gradient of the loss with respect to the weights W of each Dense layer, "
+        "counted from the input, on a sample of the training rows. If that of the first layer "
+        "is many powers of ten below that of the last, the first hardly learns."
     )
     picture = figures.gradient_norms(run.model.history_)
     return section("Gradient flow", paragraph(text), figure_row([picture]))
@@ -200,7 +219,10 @@ def _diagnosis(run: Run) -> Markup | None:
     found = run.diagnosis
     if found is None:
         return None
-    parts = [paragraph("Healthy: no failure of training was found.")]
+    best, text = run.model.best_epoch_, "Healthy: no failure of training was found."
+    if best < run.model.history_.epochs:
+        text += f" It is judged by the weights of epoch {best}, which the model has."
+    parts = [paragraph(text)]
     if found.findings:
         rows = [
             (one.name, str(one.layer or "-"), one.evidence, one.remedy)
@@ -243,15 +265,15 @@ def _data(run: Run) -> Markup:
 
 def _configuration(run: Run) -> Markup:
     network, options = run.model.network_, run.options
+    planned = run.record["training"]["planned_epochs"]
     rows = [
-        ("Task", f"{run.plan.task}, as {run.plan.why}"),
+        ("Task", f"{run.plan.task} of {run.plan.target}, as {run.plan.why}"),
         ("Rows", f"{run.split.how}; test share {options.test_size:g}"),
         ("Preset", options.preset),
         ("Network", ", ".join(_brief(layer) for layer in network.layers)),
         ("Parameters", f"{network.n_parameters:,}"),
-        ("Epochs", epochs_of(run.record["training"]["epochs"],
-                             run.record["training"]["planned_epochs"])
-         + f" (at most {options.epochs})"),
+        ("Epochs", epochs_of(run.record["training"]["epochs"], planned)
+         + f" (at most {options.epochs})" * (planned != options.epochs)),
         ("Time limit", f"{options.time_limit:g} s" if options.time_limit else "none"),
         ("Seed", str(options.seed)),
     ]  # fmt: skip
@@ -259,8 +281,7 @@ def _configuration(run: Run) -> Markup:
         "Configuration",
         definitions(rows),
         Markup("<h3>Command to reproduce</h3>"),
-        Markup('<pre tabindex="0"><code>') + Markup.of(run.record["command"])
-        + Markup("</code></pre>"),
+        command(run.record["command"]),
         *([paragraph(run.record["not_repeated"])] if run.record["not_repeated"] else []),
     )  # fmt: skip
 

@@ -50,6 +50,7 @@ dt { color: var(--soft); }
 dd { margin: 0; }
 pre { margin: 0; padding: 0.75rem 1rem; background: var(--panel); white-space: pre-wrap;
   border-radius: 0.4rem; font-size: 0.9rem; }
+pre span { white-space: nowrap; }
 @media (max-width: 34rem) { dl div { grid-template-columns: 1fr; } h1 { font-size: 1.4rem; } }
 @media print { :root { --paper: #ffffff; --ink: #000000; --soft: #333333; --faint: #bbbbbb;
   --panel: #f2f2f2; --first: #0062a3; --second: #b34700; }
