@@ -105,16 +105,25 @@ def _converted(series: Any, kind: str, first_row: int) -> Any:
             return _as_numbers(series)
         text = _as_text(series)
         numbers = text.cast(pl.Float64, strict=False)
-        wrong = numbers.is_null() & text.is_not_null()
-        if wrong.any():
-            row = wrong.arg_max()
-            raise UserError(
-                f"column {series.name!r} must hold numbers, as in training; got "
-                f"{text[row]!r} in row {first_row + row + 1:,}"
-            )
-        return numbers
+        return _all_read(text, numbers, "numbers, as in training", first_row)
     text = _as_text(series)
     return text.str.to_lowercase() if kind == "bool" else text
+
+
+def _all_read(text: Any, values: Any, what: str, first_row: int) -> Any:
+    """Return the values that a column of text holds, or refuse the first that is none."""
+    wrong = values.is_null() & text.is_not_null()
+    if wrong.any():
+        raise UserError(
+            f"column {text.name!r} must hold {what}; got {text[wrong.arg_max()]!r} in row "
+            f"{row_of(wrong, first_row):,}"
+        )
+    return values
+
+
+def row_of(found: Any, first_row: int) -> int:
+    """Return the number in its file, from 1, of the first row in which something was found."""
+    return int(first_row + found.arg_max() + 1)
 
 
 def _as_text(series: Any) -> Any:
@@ -156,14 +165,7 @@ def dates_like(series: Any, sample: Any, first_row: int) -> Any:
         return series.cast(pl.Datetime("us"))
     text = _as_text(series)
     dates = _parsed(text, _form_of(_as_text(sample)))
-    wrong = dates.is_null() & text.is_not_null()
-    if wrong.any():
-        row = wrong.arg_max()
-        raise UserError(
-            f"column {series.name!r} must hold dates such as {sample.drop_nulls()[0]!r}; got "
-            f"{text[row]!r} in row {first_row + row + 1:,}"
-        )
-    return dates
+    return _all_read(text, dates, f"dates such as {sample.drop_nulls()[0]!r}", first_row)
 
 
 def _parsed(text: Any, form: Any) -> Any:

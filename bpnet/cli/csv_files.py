@@ -40,7 +40,7 @@ def read(path: str, separator: str | None, encoding: str | None) -> Any:
     except pl.exceptions.PolarsError as error:
         raise _explained(path, separator, encoding, len(names), error) from None
     except OSError as error:  # compressed, and cut off
-        raise UserError(f"cannot read {path!r}: {one_line(str(error))[:200]}") from None
+        raise _unreadable(path, error) from None
     frame.columns = names
     return frame
 
@@ -56,7 +56,7 @@ def batches(path: str, separator: str | None, rows: int) -> Iterator[Any]:
     except pl.exceptions.PolarsError as error:
         raise _explained(path, separator, None, len(names), error) from None
     except OSError as error:  # compressed, and cut off
-        raise UserError(f"cannot read {path!r}: {one_line(str(error))[:200]}") from None
+        raise _unreadable(path, error) from None
 
 
 def header(path: str, separator: str | None, encoding: str | None) -> tuple[list[str], str]:
@@ -141,6 +141,10 @@ def _decoded(path: str, encoding: str) -> str:
             return str(file.read(), codec.name)
     except UnicodeError as error:
         raise UserError(f"{path!r} is not encoded as {encoding}: {error}") from None
+
+
+def _unreadable(path: str, error: Exception) -> UserError:
+    return UserError(f"cannot read {path!r}: {one_line(str(error))[:200]}")
 
 
 def _explained(

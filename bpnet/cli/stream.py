@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bpnet.cli import data_files
-from bpnet.cli.columns import Column, column_of, dates_like, frame_of
+from bpnet.cli.columns import Column, column_of, dates_like, frame_of, row_of
 from bpnet.cli.data_files import Sample, Source
 from bpnet.cli.failures import CommandError, UserError
 from bpnet.cli.plan import Plan
@@ -157,10 +157,9 @@ class Stream:
         else:
             values = dates_like(series, sample, first)
         if values.null_count():
-            row = first + values.is_null().arg_max() + 1
             raise UserError(
-                f"argument --time-column: {time.name!r} has a gap in row {row:,}; fill it, or "
-                f"remove the row"
+                f"argument --time-column: {time.name!r} has a gap in row "
+                f"{row_of(values.is_null(), first):,}; fill it, or remove the row"
             )
         return (values < time.gather(self.split.test).min()).to_numpy()
 
@@ -168,10 +167,9 @@ class Stream:
         """Return a column of a block as what it is in the sample."""
         column = self._converted(frame[known.name], known.kind, first)
         if column.kind == "number" and (is_infinite := column.values.is_infinite()).any():
-            row = first + is_infinite.arg_max() + 1
             raise UserError(
                 f"column {known.name!r} must not hold infinity (inf); gaps may be NaN; got it "
-                f"in row {row:,}"
+                f"in row {row_of(is_infinite, first):,}"
             )
         return column
 
@@ -185,7 +183,7 @@ class Stream:
             if (is_infinite := values.is_infinite().fill_null(False)).any():
                 raise UserError(
                     f"the target {series.name!r} is infinite in row "
-                    f"{first + is_infinite.arg_max() + 1:,}; remove such rows"
+                    f"{row_of(is_infinite, first):,}; remove such rows"
                 )
             return values.to_numpy(), values.is_not_null().to_numpy()
         values, codes = codes_of(series, self._labels, first)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet.common.recent import Recent
 from bpnet.data.dataset import Dataset
 from bpnet.diagnosis import simple_models
 from bpnet.diagnosis.simple_models import constant_loss, logits
@@ -183,8 +184,7 @@ def _signals(
     return _fitted(kind, X, T, sample.y, sample.w, more_X, more_T)
 
 
-_RECENT: dict[bytes, dict[str, Any]] = {}
-_MOST_RECENT = 8
+_RECENT: Recent[dict[str, Any]] = Recent(8)
 
 
 def _fitted(kind: Loss, *arrays: Any) -> dict[str, Any]:
@@ -198,13 +198,7 @@ def _fitted(kind: Loss, *arrays: Any) -> dict[str, Any]:
         described = "" if array is None else f"{array.shape}{array.dtype}"
         digest.update(described.encode())
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
-    key = digest.digest()
-    if (found := _RECENT.pop(key, None)) is None:
-        found = _fit(kind, *arrays)
-    _RECENT[key] = found
-    for oldest in list(_RECENT)[:-_MOST_RECENT]:
-        _RECENT.pop(oldest, None)
-    return found
+    return _RECENT.get(digest.digest(), lambda: _fit(kind, *arrays))
 
 
 def _fit(

@@ -14,7 +14,7 @@ from typing import Any
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
 from bpnet.common.component import Component, is_own, nested
-from bpnet.common.locks import Lock
+from bpnet.common.recent import Recent
 from bpnet.layers import Layer
 from bpnet.losses import Loss
 from bpnet.model.description import Description
@@ -25,19 +25,11 @@ LIMIT = 64
 Compiled = Callable[..., Any]
 
 
-class CompiledFunctions:
-    """A bounded cache of compiled functions."""
+class CompiledFunctions(Recent[Compiled]):
+    """A bounded cache of compiled functions, which may be borrowed."""
 
     def __init__(self, limit: int = LIMIT) -> None:
-        self.limit = limit
-        self._functions: dict[Hashable, Compiled] = {}
-        self._lock = Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
-        """Return the function of a key, made if there is none."""
-        function = self._pop(key) or make()
-        self._put(key, function)
-        return function
+        super().__init__(limit)
 
     def borrow(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
         """Return a function that nobody else uses until :meth:`give_back`.
@@ -54,26 +46,6 @@ class CompiledFunctions:
         if release := getattr(function, "release", None):
             release()
             self._put(key, function)
-
-    def all(self) -> list[Compiled]:
-        """Return the functions that are not borrowed, the most recently used last."""
-        with self._lock:
-            return list(self._functions.values())
-
-    def clear(self) -> None:
-        """Drop all functions that are not borrowed."""
-        with self._lock:
-            self._functions.clear()
-
-    def _pop(self, key: Hashable) -> Compiled | None:
-        with self._lock:
-            return self._functions.pop(key, None)
-
-    def _put(self, key: Hashable, function: Compiled) -> None:
-        with self._lock:
-            self._functions[key] = function
-            while len(self._functions) > self.limit:
-                del self._functions[next(iter(self._functions))]
 
 
 FUNCTIONS = CompiledFunctions()

@@ -183,6 +183,18 @@ ROW = {
 }  # fmt: skip
 
 
+def keep_out_of_sample(row, monkeypatch):
+    """Let samples have all the rows they draw but one."""
+    drawn = data_files.sample
+
+    def without_it(*arguments):
+        found = drawn(*arguments)
+        kept = found.rows != row
+        return found._replace(frame=found.frame.filter(kept), rows=found.rows[kept])
+
+    monkeypatch.setattr(data_files, "sample", without_it)
+
+
 @pytest.mark.parametrize("name", ROW)
 def test_a_bad_row_is_named(name, capsys, monkeypatch):
     column, value, target, message = ROW[name]
@@ -190,14 +202,7 @@ def test_a_bad_row_is_named(name, capsys, monkeypatch):
     fields = lines[301].split(",")
     fields["abcyz".index(column) if column != "city" else 2] = value
     Path("t.csv").write_text("\n".join([*lines[:301], ",".join(fields), *lines[302:]]) + "\n")
-    drawn = data_files.sample
-
-    def without_it(*arguments):
-        found = drawn(*arguments)
-        kept = found.rows != 300
-        return found._replace(frame=found.frame.filter(kept), rows=found.rows[kept])
-
-    monkeypatch.setattr(data_files, "sample", without_it)
+    keep_out_of_sample(300, monkeypatch)
     other = {"y": "z", "z": "y"}[target]
     _, err = train(capsys, "t.csv", "--target", target, "--drop", other, "--stream",
                    "--sample", "200", *QUICK, "--out", "m", status=2)  # fmt: skip
@@ -453,14 +458,7 @@ def test_nothing_later_than_the_test_rows_is_trained_on(column, name, capsys, mo
 def test_a_bad_time_is_named(value, message, capsys, monkeypatch):
     dates = timed()["date"].to_list()
     timed().with_columns(date=pl.Series([*dates[:300], value, *dates[301:]])).write_csv("t.csv")
-    drawn = data_files.sample
-
-    def without_it(*arguments):
-        found = drawn(*arguments)
-        kept = found.rows != 300
-        return found._replace(frame=found.frame.filter(kept), rows=found.rows[kept])
-
-    monkeypatch.setattr(data_files, "sample", without_it)
+    keep_out_of_sample(300, monkeypatch)
     _, err = train(capsys, "t.csv", "--target", "z", "--time-column", "date", "--stream",
                    "--sample", "150", *QUICK, "--out", "m", status=2)  # fmt: skip
     assert re.search(message, err.splitlines()[-1])

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 import bpnet
 from bpnet import losses
+from bpnet.common.recent import Recent
 from bpnet.diagnosis import data_profile, simple_models
 from bpnet.diagnosis.simple_models import agreement, neighbor_signal, within_reach
 
@@ -128,7 +129,7 @@ def test_models_are_fitted_once_to_the_same_data_and_again_to_others(monkeypatch
     fits = []
     fit = data_profile._fit
     monkeypatch.setattr(data_profile, "_fit", lambda *data: fits.append(1) or fit(*data))
-    monkeypatch.setattr(data_profile, "_RECENT", {})
+    monkeypatch.setattr(data_profile, "_RECENT", Recent(data_profile._RECENT.limit))
     X, y = bpnet.datasets.make_moons(60, seed=0)
     net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
 
@@ -153,6 +154,6 @@ def test_models_are_fitted_once_to_the_same_data_and_again_to_others(monkeypatch
     monkeypatch.setattr(data_profile, "_fit", lambda *data: {})
     for scale in range(20):
         data_profile._fitted(kind, scale * X, None)
-    assert len(known) == data_profile._MOST_RECENT
+    assert len(known.all()) == known.limit == 8
     data_profile._fitted(kind, 19.0 * X, None)
-    assert len(known) == data_profile._MOST_RECENT
+    assert len(known.all()) == known.limit == 8

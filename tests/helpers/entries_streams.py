@@ -19,6 +19,16 @@ SIZES = {
     "half": Bad([2.5], TypeError, "^sizes must be an integer, got 2.5"),
     "zero": Bad([0], ValueError, "^sizes must be >= 1, got 0"),
 }
+TARGETS = {
+    "y": {
+        "short": Bad(Y[:-1], ValueError, "^y must have one entry for each of 6"),
+        "number": Bad(3, ValueError, "^y must have one entry for each of 6"),
+    },
+    "sample_weight": {
+        "short": Bad(Y[:-1], ValueError, "^sample_weight must have one entry"),
+        "number": Bad(3, ValueError, "^sample_weight must have one entry"),
+    },
+}
 COLUMN = {
     "number": Bad(3, TypeError, "^{name} must be a s.*, got 3"),
     "unknown": Bad("z", ValueError, "it lacks 'z' and has 'x0', 'x1', 'y', 'word'"),
@@ -71,15 +81,8 @@ ENTRIES = {
                 "1-D": Bad(X[0], ValueError, "^X must be 2-D .*, got shape"),
                 "text": Bad([["a"]], TypeError, "^X must hold real numbers, got"),
             },
-            "y": {
-                "short": Bad(Y[:-1], ValueError, "^y must have one entry for each of 6"),
-                "number": Bad(3, ValueError, "^y must have one entry for each of 6"),
-            },
-            "sample_weight": {
-                "short": Bad(Y[:-1], ValueError, "^sample_weight must have one entry"),
-                "number": Bad(3, ValueError, "^sample_weight must have one entry"),
-            },
         }
+        | TARGETS
         | ROWS,
     ),
     "streams.Dask": Entry(
@@ -91,15 +94,8 @@ ENTRIES = {
                 "no column": Bad(X[:, :0], ValueError, "^X must be 2-D .* have features"),
                 "no row": Bad(X[:0], ValueError, "^X must have at least one row"),
             },
-            "y": {
-                "short": Bad(Y[:-1], ValueError, "^y must have one entry for each of 6"),
-                "number": Bad(3, ValueError, "^y must have one entry for each of 6"),
-            },
-            "sample_weight": {
-                "short": Bad(Y[:-1], ValueError, "^sample_weight must have one entry"),
-                "number": Bad(3, ValueError, "^sample_weight must have one entry"),
-            },
         }
+        | TARGETS
         | BLOCKS,
     ),
     "streams.Examples": Entry(

@@ -247,7 +247,7 @@ class Plan(NamedTuple):
             on_nonfinite="restore", communicator=self.communicator,
         )  # fmt: skip
         try:
-            return Member(preprocessing, network, training.run(), scale, epochs)
+            return Member(preprocessing, network, training.run(), scale)
         finally:
             if isinstance(loader, StreamLoader):
                 loader.close()
