@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,9 @@ from bpnet.distributed.base import Communicator
 from bpnet.distributed.launcher import launch
 
 PIP_LINE = "pip install mpi4py mpich"
+# Seconds for the launcher to pass on what was printed. If it is busy, and finds that and the
+# end of the job at once, it may do the latter first.
+PRINTING = 0.2
 
 
 class MPI(Communicator):
@@ -96,6 +100,7 @@ class MPI(Communicator):
         if sys.stderr is not None:
             sys.stderr.write(f"bpnet: {name} failed and ends all others:\n{report}")
             sys.stderr.flush()
+            time.sleep(PRINTING)
         self.comm.Abort(1)
 
     def __repr__(self) -> str:

@@ -102,6 +102,16 @@ def test_an_error_in_one_process_ends_the_job(where):
 
 
 @needs_mpi
+@pytest.mark.full
+def test_a_busy_launcher_loses_no_error():
+    for _ in range(10):
+        status, output = run(2, "busy")
+        assert status != 0
+        assert "process 1 of 2 on" in output
+        assert BROKEN in output, output
+
+
+@needs_mpi
 @pytest.mark.parametrize("whom", ["all", "one"])
 def test_ctrl_c_stops_all_after_the_same_step(tmp_path, whom):
     with Job(2, "interrupted", tmp_path) as job:

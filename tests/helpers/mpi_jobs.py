@@ -150,6 +150,21 @@ def fail(where):
     net.fit(X, y, epochs=1000, callbacks=[Fail()])
 
 
+def busy():
+    """Fail in process 1, while its parent, which passes on what it prints, is busy."""
+    from bpnet.distributed import get_communicator
+
+    communicator, parent = get_communicator(), os.getppid()
+    if communicator.rank == 0:
+        time.sleep(60.0)
+    if os.fork() == 0:
+        time.sleep(0.05)
+        os.kill(parent, signal.SIGCONT)
+        os._exit(0)
+    os.kill(parent, signal.SIGSTOP)
+    communicator.abort(RuntimeError("a broken pump"))
+
+
 def interrupted(folder):
     """Train until Ctrl-C, and say after how many steps."""
     import bpnet
@@ -216,6 +231,6 @@ def signal_when_ready(folder, size, number, pid=None):
 
 
 if __name__ == "__main__":
-    programs = (train, command, fail, interrupted, resumable, spoil, wrong)
+    programs = (train, busy, command, fail, interrupted, resumable, spoil, wrong)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     {program.__name__: program for program in programs}[sys.argv[1]](*sys.argv[2:])
