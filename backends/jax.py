@@ -208,9 +208,12 @@ class CompiledStep:
         """Queue one step."""
         return self._in_order(state, self._step(state, data))
 
-    def run(self, state: Any, data: Any, count: int) -> Any:
-        """Wait for the steps before, and queue `count` steps."""
+    def wait(self, state: Any) -> None:
+        """Wait for the steps that give this state."""
         jax.tree.leaves(state)[-1].block_until_ready()  # all of them, but one is faster
+
+    def run(self, state: Any, data: Any, count: int) -> Any:
+        """Queue `count` steps."""
         return self._in_order(state, self._run(state, data, count))
 
     def _in_order(self, before: Any, after: Any) -> Any:

@@ -158,8 +158,9 @@ class Backend(ABC):
             overwritten or freed, and its containers must not be changed. If it keeps memory
             between calls, it has a method ``release()``, called at the end of training. If
             several steps can run as one program, it has a method
-            ``run(state, data, count) -> state`` that waits until the state is there, and
-            takes `count` steps with the same data, where nothing looks between them.
+            ``run(state, data, count) -> state`` that takes `count` steps with the same data,
+            where nothing looks between them, and a method ``wait(state)`` that returns when
+            the steps that give this state are done.
         """
         return functools.partial(step, self.xp)
 

@@ -206,7 +206,7 @@ class Runner:
             for rows, batches in itertools.groupby(sizes):
                 left = sum(1 for _ in batches)
                 while left:
-                    count = min(left, self._until_look(left))
+                    count = min(left, self._until_look(rows, left))
                     left -= count
                     self._next += count
                     if self.values is not values:  # a callback has set one
@@ -216,13 +216,16 @@ class Runner:
         if not self._is_last:
             self._look_ahead()
 
-    def _until_look(self, left: int) -> int:
+    def _until_look(self, rows: int, left: int) -> int:
         """Return how many steps all processes take until they look up together.
 
         Process 0 chooses, as only its clock may tell; the runs of others may be shorter.
         """
         self.looks = self._next == self._look
         if self.looks:
+            step: Any = self.steps[rows]
+            if not self.one_by_one and hasattr(step, "run"):
+                step.wait(self.arrays)
             count = 1 if self.one_by_one else self._pace.next(left)
             self._look += self.communicator.all_gather(count)[0]
         return self._look - self._next

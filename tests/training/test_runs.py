@@ -62,6 +62,9 @@ class Recorder:
         self.calls.append("one")
         return self.step(state, data)
 
+    def wait(self, state):
+        """Return at once, as the steps have run."""
+
     def run(self, state, data, count):
         self.calls.append(count)
         for _ in range(count):
@@ -72,12 +75,12 @@ class Recorder:
 class Recording(NumpyBackend):
     """NumPy, with compiled runs."""
 
-    def __init__(self):
+    def __init__(self, recorder=Recorder):
         super().__init__()
-        self.recorders = []
+        self.recorder, self.recorders = recorder, []
 
     def compile(self, step, own=True):
-        self.recorders.append(Recorder(super().compile(step, own)))
+        self.recorders.append(self.recorder(super().compile(step, own)))
         return self.recorders[-1]
 
     def __eq__(self, other):
@@ -155,6 +158,28 @@ def test_the_length_of_a_run_follows_the_time_that_steps_take(monkeypatch):
     chosen.begin()  # what happened since then was not a step
     now[0] += 99.0
     assert chosen.next(10**6) == 2
+
+
+def test_the_time_of_queued_steps_counts_for_their_own_run(monkeypatch):
+    """A queued run returns at once; the next must not be a million steps long."""
+    now = [0.0]
+
+    class Queue(Recorder):
+        queued = 0
+
+        def wait(self, state):
+            now[0] += 0.125 * self.queued
+            self.queued = 0
+
+        def run(self, state, data, count):
+            self.queued += count
+            return super().run(state, data, count)
+
+    monkeypatch.setattr(pace, "SECONDS", 1.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    backend = Recording(Queue)
+    trained(backend, epochs=1, batch_size=1)
+    assert backend.recorders[0].calls == [1, 8, 8, 8, 8, 8, 8, 1]
 
 
 def test_a_waiting_thread_gets_the_lock_next():
