@@ -45,6 +45,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     xp = xp
+    immutable = True
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:

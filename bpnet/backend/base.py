@@ -72,6 +72,8 @@ class Backend(ABC):
     name: ClassVar[str]
     xp: Namespace
     device: str
+    # Whether arrays cannot be changed in place, so that keeping one needs no copy.
+    immutable: ClassVar[bool] = False
 
     def __init__(self, device: str | None = None) -> None:
         devices = self.devices()

@@ -73,6 +73,11 @@ class History(Mapping[str, list[float]]):
         for name, values in self.history.items():
             values.append(logs.get(name, math.nan))
 
+    def truncate(self, epochs: int) -> None:
+        """Forget all but the first epochs."""
+        for values in self.history.values():
+            del values[epochs:]
+
     def last(self) -> dict[str, float]:
         """Return the metrics of the last epoch."""
         return {name: values[-1] for name, values in self.history.items() if values}

@@ -298,6 +298,12 @@ class DatasetLoader(Loader):
             ahead, order = self._ahead
             self._order = order if ahead == epoch else self._draw(epoch)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether each epoch's order depends on its number alone, and can be drawn again."""
+        known = isinstance(self._order_of, Shuffled) or self._order_of is in_order
+        return self._takes_all or known
+
     def order_ahead(self, epoch: int) -> Any:
         """Draw the order of an epoch before it begins; None if that could change others."""
         if self._takes_all or not isinstance(self._order_of, Shuffled):

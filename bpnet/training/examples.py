@@ -36,23 +36,28 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 
 
 class NamesFeatures(Callback):
-    """Lets the network remember the names of the features, those too that batches bring.
-
-    At the end, it closes what reads the batches.
-    """
+    """Lets the network remember the names of the features."""
 
     adds: Mapping[str, str | None] = {}
+
+    def __init__(self, known: Callable[[], tuple[str, ...] | None]) -> None:
+        self.known = known
+
+    def on_train_begin(self, training: Training) -> None:
+        """Remember the names."""
+        training.network.remember_names(self.known())
+
+
+class NamesLater(NamesFeatures):
+    """Remembers the names that batches bring, too, and closes what reads them at the end."""
 
     def __init__(
         self,
         known: Callable[[], tuple[str, ...] | None],
         close: Callable[[], None] | None = None,
     ) -> None:
-        self.known, self.close = known, close
-
-    def on_train_begin(self, training: Training) -> None:
-        """Remember the names."""
-        training.network.remember_names(self.known())
+        super().__init__(known)
+        self.close = close
 
     def on_epoch_end(self, training: Training) -> None:
         """Remember the names."""
@@ -119,7 +124,7 @@ def examples_of(
         held_out = validation_examples(network, validation_data, loader.n_inputs, names)
         loader.feature_names = names or names_of(validation_data)
     close = getattr(X, "close", None) if isinstance(X, BatchesLoader) else None
-    return loader, held_out, NamesFeatures(lambda: loader.feature_names, close)
+    return loader, held_out, NamesLater(lambda: loader.feature_names, close)
 
 
 def _streamed(
@@ -147,7 +152,7 @@ def _streamed(
         known = names or stream.feature_names
         held_out = validation_examples(network, validation_data, first.n_inputs, known)
         stream.feature_names = known or names_of(validation_data)
-    return loader, held_out, NamesFeatures(lambda: stream.feature_names, loader.close)
+    return loader, held_out, NamesLater(lambda: stream.feature_names, loader.close)
 
 
 def _checked(network: Model, loader: Loader, names: tuple[str, ...] | None) -> CheckedLoader:

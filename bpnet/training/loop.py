@@ -16,11 +16,11 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.loader import DatasetLoader, Loader, Order
 from bpnet.distributed.base import Communicator
 from bpnet.distributed.single import ALONE
-from bpnet.errors import ComponentError, NonFinite, NonFiniteError
+from bpnet.errors import ComponentError, NonFinite
 from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
 from bpnet.training import monitors
-from bpnet.training.controls import Controls
+from bpnet.training.guarded import Guarded
 from bpnet.training.hooks import as_callbacks, check_hooks, defines
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.memory_needs import memory_needs
@@ -125,7 +125,12 @@ class Callback:
         """Restore a :meth:`state`: called before training, to check it, and at its start."""
 
 
-class Training(Together, Controls):
+# The hooks that see the network between two epochs, or set something for the next.
+BETWEEN = ("on_epoch_begin", "on_batch_end", "on_epoch_end", "on_epoch_recorded")
+HOOKS = ("on_train_begin", *BETWEEN, "on_train_end", "teardown")
+
+
+class Training(Together, Guarded):
     """One call of ``Network.fit``: checks its settings, then runs the epochs.
 
     Callbacks receive this object. The next step may overwrite its current parameters, so
@@ -265,6 +270,7 @@ class Training(Together, Controls):
             After all cleanup, if a NaN or an infinity ended training.
         """
         self._started = time.perf_counter() - self.history.seconds
+        self._due = self._find_due()
         self._check_same()
         needs = partial(
             memory_needs, self.network, self.data, self.batch_size,
@@ -278,19 +284,12 @@ class Training(Together, Controls):
                 self._call("on_train_begin")
                 while self.epoch < self.epochs and self.history.stopped is None:
                     self._run_epoch(interrupt)
-                    if self._is_interrupted(interrupt):
+                    if not runner.is_ahead and self._is_interrupted(interrupt):
                         self.stop("interrupted")
-                self._call("on_train_end", sorted(self.callbacks, key=lambda c: not c.restores))
+                self._call("on_train_end")
             finally:
                 self._finish(runner)
-        if self.nonfinite is not None and self.on_nonfinite == "raise":
-            raise NonFiniteError(
-                f"training produced a NaN or an infinity in {self.nonfinite}. The network has "
-                f"the weights of the last good epoch; on_nonfinite='restore' stops without an "
-                f"error, 'ignore' continues training",
-                self.nonfinite,
-                self.history,
-            )
+        self._raise_nonfinite()
         return self.history
 
     def _finish(self, runner: Runner) -> None:
@@ -317,7 +316,7 @@ class Training(Together, Controls):
         if held_out and not held_out.is_sparse and held_out.fits(backend):
             self.validation = held_out.to_device(backend)
         if self.on_nonfinite != "ignore":
-            self._guard = Guard(runner, start, self.epoch)
+            self._guard = Guard(runner, start, self.epoch, self._repeats(loader))
         return runner
 
     def _run_epoch(self, interrupt: Interrupt) -> None:
@@ -329,9 +328,10 @@ class Training(Together, Controls):
         try:
             self._call("on_epoch_begin")
             if self._run_batches(interrupt):
-                self._end_epoch()
+                self._end_epoch(interrupt)
             elif self._guard is not None:
-                self._read_loss()
+                self._guard.note()
+                self._look(self._guard, is_last=True, briefly=False)
                 if self.nonfinite is not None:
                     self._restore_last_good(self._guard)
         except Exception as error:
@@ -344,8 +344,7 @@ class Training(Together, Controls):
     def _run_batches(self, interrupt: Interrupt) -> bool:
         """Take the steps of one epoch without synchronizing; False if Ctrl-C cut it short."""
         runner = self.runner
-        one_by_one = any(self._is_due(c, "on_batch_end") for c in self.callbacks)
-        one_by_one = any(self.communicator.all_gather(one_by_one))
+        one_by_one = any(self.communicator.all_gather(bool(self._due["on_batch_end"])))
         runner.begin_epoch(one_by_one, is_last=self.epoch + 1 >= self.epochs)
         for data, rows, count in runner.runs():
             if runner.looks and self._is_interrupted(interrupt):
@@ -354,12 +353,12 @@ class Training(Together, Controls):
             self._call("on_batch_end")
         return True
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, interrupt: Interrupt) -> None:
         """Read the epoch's metrics: the only place where training waits for the device."""
         self.state.place = self.runner.loader.place()
         self.epoch += 1
         self.state.epoch += 1
-        self.logs = {"loss": self._read_loss(), "learning_rate": self.runner.rates[-1]}
+        self.logs = self._read_logs(self._is_unseen(), interrupt.requested)
         if self.training_metrics and self.metrics:
             loader = self.runner.loader
             assert isinstance(loader, DatasetLoader)  # a loader of the user's own was refused
@@ -368,9 +367,9 @@ class Training(Together, Controls):
             measured = self._evaluate(self.validation)
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self._agree()
-        for callback in self.callbacks:
+        for callback in self._due["on_epoch_end"]:
             before = list(self.logs)
-            self._call("on_epoch_end", [callback])
+            self._run("on_epoch_end", callback)
             self.logs = monitors.as_numbers(self.logs, before, callback)
         self._agree()
         self.history.append(self.logs)
@@ -388,31 +387,26 @@ class Training(Together, Controls):
         """Return loss and metrics of examples with the current weights."""
         return self.network.evaluate_data(self.backend, self.parameters, data, self.metrics)
 
-    def _read_loss(self) -> float:
-        """Read the loss of the epoch so far, and check that everything is finite."""
-        if self._guard is None:
-            return float(self.runner.arrays["loss"])
-        loss, finite = self._guard.read(is_last=self.epoch >= self.epochs)
-        if not finite:
-            self.nonfinite = self._guard.find()
-            self.stop(f"not finite in {self.nonfinite}")
-        return loss
+    def _call(self, hook: str) -> None:
+        """Run a hook of all callbacks that define it, at the end first those that restore."""
+        for callback in self._due[hook]:
+            self._run(hook, callback)
 
-    def _restore_last_good(self, guard: Guard) -> None:
-        guard.restore()
-        self.state.epoch -= self.epoch - guard.epoch
+    def _run(self, hook: str, callback: Callback) -> None:
+        with self.runner.kept_form():
+            getattr(callback, hook)(self)
 
-    def _call(self, hook: str, callbacks: Iterable[Callback] | None = None) -> None:
-        """Run a hook of some callbacks, by default all, that define it."""
-        for callback in self.callbacks if callbacks is None else callbacks:
-            if self._is_due(callback, hook):
-                with self.runner.kept_form():
-                    getattr(callback, hook)(self)
+    def _find_due(self) -> dict[str, list[Callback]]:
+        """Return the callbacks that define each hook, and run it in this process."""
+        here = [c for c in self.callbacks if self.communicator.is_main or not c.main_only]
+        due = {hook: [c for c in here if defines(c, hook, Callback)] for hook in HOOKS}
+        due["on_train_end"].sort(key=lambda callback: not callback.restores)
+        return due
 
-    def _is_due(self, callback: Callback, hook: str) -> bool:
-        """Whether a callback defines a hook, and runs it in this process."""
-        is_here = self.communicator.is_main or not callback.main_only
-        return is_here and defines(callback, hook, Callback)
+    def _is_unseen(self) -> bool:
+        """Whether nobody sees the network between this epoch and the next."""
+        is_alone = self.communicator.size == 1 and self.validation is None
+        return is_alone and not self.training_metrics and not any(map(self._due.get, BETWEEN))
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:

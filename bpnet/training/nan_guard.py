@@ -2,8 +2,9 @@
 
 Weights and optimizer state are copied into one flat array, whose sum is read together with the
 epoch's loss; the copy stays on the device for the rollback. Two such arrays take turns. Only if
-something is not finite, the epoch is replayed from that copy, step by step, to find the first
-non-finite quantity: order and dropout masks are the same, so it fails again in the same step.
+something is not finite, the epochs since the copy are replayed from it, step by step, to find
+the first non-finite quantity: order, values of schedules and dropout masks are the same, so it
+comes again in the same step. Where they might not be the same, each epoch is copied.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from bpnet.errors import NonFinite
 from bpnet.layers import Context, Dense
 from bpnet.losses import sum_of_weights
 from bpnet.model.recorder import recording
-from bpnet.training.runner import Runner
+from bpnet.training.runner import Played, Runner
 from bpnet.training.step import StepState, contexts, gather, point, values_now
 
 # Features, targets and weights beyond this are a likely cause: initializers assume a variance
 # near 1, and squared losses square the excess.
 LARGE = 1e3
+# Steps from one copy to the next. A copy moves less memory than a step of the optimizer, so
+# copies take at most about a hundredth of the time of training.
+STEPS = 100
 
 
 class Guard:
@@ -40,40 +44,94 @@ class Guard:
         The parameters with which it has begun, of which a copy is kept for one epoch.
     epoch : int
         Number of epochs that a resumed run has already completed.
+    repeats : bool
+        Whether each epoch since a copy gives the same weights when it is replayed.
+
+    Attributes
+    ----------
+    epoch : int
+        The last good epoch; after :meth:`find` or :meth:`restore`, the one that is restored.
     """
 
-    def __init__(self, runner: Runner, start: Parameters, epoch: int) -> None:
-        self.runner, self.epoch = runner, epoch
-        self._start = copy_parameters(start, runner.backend)
+    def __init__(self, runner: Runner, start: Parameters, epoch: int, repeats: bool) -> None:
+        self.runner, self.epoch, self._repeats = runner, epoch, repeats
+        immutable = runner.backend.immutable
+        self._start = start if immutable else copy_parameters(start, runner.backend)
         self._good: Array | None = None  # of the start, if there is none
         self._last: Array | None = None
         self._spare: Array | None = None  # memory for the next copy
+        self._since: list[Played] = []  # the good epochs since the copy
         self._seen = runner.parameters
 
-    def read(self, is_last: bool) -> tuple[float, bool]:
+    def note(self) -> None:
+        """Note what there is of the epoch that ends, before another one begins."""
+        runner = self.runner
+        self._played, self._seen = runner.played, runner.parameters
+        self._loss = runner.arrays["loss"]
+
+    @property
+    def is_due(self) -> bool:
+        """Whether this epoch is to be copied."""
+        steps = (len(self._since) + 1) * self.runner.loader.n_batches
+        return not self._repeats or self.runner.weights_were_set or steps >= STEPS
+
+    def read(self, is_last: bool, briefly: bool) -> tuple[float, bool]:
         """Return the epoch's loss, and whether it, weights and optimizer state are finite.
 
-        Those of the last epoch are not copied, as there is no other to fail.
+        Those of the last epoch are not copied, as there is no other to fail. Briefly is to look
+        at the loss alone, unless the epoch is copied.
         """
-        self._seen = self.runner.parameters
         if is_last:
-            loss, finite = self._check(self.runner.arrays)
-        else:
+            return self._check(self.runner.arrays)
+        if self.is_due:
             spare, self._spare = self._spare, None
             loss, finite, self._last = self._copy(self.runner.arrays, spare)
-        return loss, finite
+            return loss, finite
+        if briefly:
+            loss = float(self._loss)
+            return loss, math.isfinite(loss)
+        return self._check(self.runner.arrays)
 
     def keep(self, epoch: int) -> None:
         """Keep the arrays last read, or those a callback has set since."""
+        are_set = not self.runner.is_ahead and self.runner.parameters is not self._seen
+        self.epoch = epoch
+        if self._last is None and not self.is_due and not are_set:
+            self._since.append(self._played)
+            return
         # Nothing was read if a callback has asked for more epochs after the last.
-        if self._last is None or self.runner.parameters is not self._seen:
-            *_, self._last = self._copy(self.runner.arrays, self._last)
+        if self._last is None or are_set:
+            memory = self._spare if self._last is None else self._last
+            *_, self._last = self._copy(self.runner.arrays, memory)
         self._spare, self._good, self._last = self._good, self._last, None
-        self._start, self.epoch = [], epoch
+        self._start, self._since = [], []
 
     def restore(self) -> None:
-        """Restore the arrays of the last good epoch."""
-        self.runner.arrays |= self._good_state()
+        """Restore the arrays of the last good epoch; if memory lacks, those of the copy."""
+        since, self._since = self._since, []
+        self.epoch -= len(since)
+        copied, state = self.epoch, self._good_state()
+        try:
+            for epoch in since:
+                state = self._repeat(epoch, state)
+                self.epoch += 1
+        except Exception as error:
+            if not self.runner.backend.is_out_of_memory(error):
+                raise
+            self.epoch = copied
+            state = self._good_state()
+        self.runner.arrays |= state
+
+    def _repeat(self, epoch: Played, state: StepState) -> StepState:
+        """Return the state after a good epoch that is taken again."""
+        runner = self.runner
+        runner.begin_again(epoch)
+        for data, sizes, counters in runner.passes():
+            state = state | counters
+            for rows in sizes:
+                with runner.lock:
+                    state = runner.advance(state, data, rows)
+        return state
 
     def _copy(self, state: StepState, memory: Array | None = None) -> tuple[float, bool, Array]:
         """Return the loss, whether all is finite, and a flat copy."""
@@ -121,18 +179,29 @@ class Guard:
         }
 
     def find(self) -> NonFinite:
-        """Find the first non-finite quantity of the epoch after the last good one."""
+        """Find the first non-finite quantity since the copy, and the last good epoch."""
         arrays = self.runner.arrays
         with np.errstate(all="ignore"):
             arrays["loss"] = self._xp.asarray(arrays["loss"], copy=True)  # replays overwrite it
-            return self._replay() or self._find_now()
+            epochs, self._since = self._since, []
+            self.epoch -= len(epochs)
+            for good in epochs:  # as far as one could see
+                self.runner.begin_again(good)
+                found, state = self._replay()
+                if found:
+                    return found
+                self.epoch += 1
+                *_, self._good = self._copy(state)
+            if epochs or self.runner.is_ahead:
+                self.runner.begin_again(self._played)
+            return self._replay()[0] or self._find_now()
 
     @property
     def _xp(self) -> Namespace:
         return self.runner.backend.xp
 
-    def _replay(self) -> NonFinite | None:
-        """Replay the epoch up to the step that fails."""
+    def _replay(self) -> tuple[NonFinite | None, StepState]:
+        """Replay an epoch up to the step that fails; return what is found, and the state."""
         runner, number = self.runner, 0
         state = self._good_state()
         for data, sizes, counters in runner.passes():
@@ -145,8 +214,8 @@ class Guard:
                 if not self._check(state)[1]:
                     before = self._unflatten(flat)
                     before |= {"step": runner.scalar(step), "batch": runner.scalar(batch)}
-                    return self._find_in_step(number, before, state, data, rows)
-        return None
+                    return self._find_in_step(number, before, state, data, rows), state
+        return None, state
 
     def _find_in_step(
         self, number: int, before: StepState, after: StepState, data: dict[str, Any], rows: int

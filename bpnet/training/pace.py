@@ -19,6 +19,11 @@ class Pace:
         """Begin an epoch, whose first run follows work of other kinds."""
         self._count, self._start = 0, 0.0
 
+    @property
+    def is_timing(self) -> bool:
+        """Whether steps run whose time :meth:`next` will find."""
+        return self._count > 0
+
     def next(self, left: int) -> int:
         """Return the number of the next steps, of which so many are left."""
         now = time.perf_counter()

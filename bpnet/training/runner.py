@@ -7,7 +7,7 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpnet.backend import Backend
 from bpnet.backend.precision import wanted_precision
@@ -32,6 +32,16 @@ from bpnet.training.scheduled import LEARNING_RATE
 from bpnet.training.shared_step import make_shared_step
 from bpnet.training.state import TrainingState
 from bpnet.training.step import StepState, make_step
+
+# Data, rows of a batch and number of batches.
+Run = tuple[dict[str, Any], int, int]
+
+
+class Played(NamedTuple):
+    """How an epoch is repeated: its number, and the values of the schedules."""
+
+    number: int
+    values: dict[str, list[float]]
 
 
 class Runner:
@@ -72,6 +82,8 @@ class Runner:
         Whether all processes look up before the run of steps that begins.
     weights_were_set : bool
         Whether a callback has set parameters.
+    is_ahead : bool
+        Whether the first steps of the next epoch are queued already.
     """
 
     def __init__(
@@ -83,7 +95,7 @@ class Runner:
         self.eagerly, self.communicator = eagerly, communicator
         self.lock, self._thread = FairLock(), threading.get_ident()
         self._pace, self.one_by_one, self._is_last = Pace(), True, True
-        self.looks = True
+        self.looks, self.is_ahead = True, False
         self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
@@ -178,12 +190,36 @@ class Runner:
 
     def begin_epoch(self, one_by_one: bool, is_last: bool) -> None:
         """Prepare steps, schedules and order without synchronizing with the device."""
+        if self.is_ahead:  # it has begun
+            self.is_ahead = False
+            return
         self.one_by_one, self._is_last = one_by_one, is_last
-        n_batches = self.loader.n_batches
         self.steps = {rows: self._compiled_step(rows) for rows in self.loader.sizes}
-        self.values = self._values_of(range(n_batches))
+        self.values = self._values_of(range(self.loader.n_batches))
         self._next = self._look = 0
-        self.loader.begin_epoch(self.state.epochs_taken)
+        self._number = self.state.epochs_taken
+        self.loader.begin_epoch(self._number)
+        self._runs = self._runs_of_epoch()
+
+    def begin_ahead(self, is_last: bool) -> None:
+        """Begin the next epoch, and queue its first steps behind those of this one.
+
+        Backends whose steps have run when they return gain nothing by it, and do not.
+        """
+        if all(hasattr(step, "run") for step in self.steps.values()):
+            self.begin_epoch(False, is_last)
+            self.take_steps(*next(self._runs))
+            self.is_ahead = True
+
+    @property
+    def played(self) -> Played:
+        """How the epoch that has begun last is repeated."""
+        return Played(self._number, self.values)
+
+    def begin_again(self, epoch: Played) -> None:
+        """Return to the order and the values of an epoch, for its :meth:`passes`."""
+        self.values = epoch.values
+        self.loader.begin_epoch(epoch.number)
 
     def _values_of(self, batches: range) -> dict[str, list[float]]:
         """Return the value of each schedule in some batches of this epoch."""
@@ -197,7 +233,11 @@ class Runner:
             left = self._values_of(range(self._next, self.loader.n_batches))
             self.values = {n: v[: self._next] + left[n] for n, v in self.values.items()}
 
-    def runs(self) -> Iterator[tuple[dict[str, Any], int, int]]:
+    def runs(self) -> Iterator[Run]:
+        """Return the runs of the epoch that are left."""
+        return self._runs
+
+    def _runs_of_epoch(self) -> Iterator[Run]:
         """Yield data, rows of a batch and number of batches for each run of the epoch."""
         self._pace.begin()
         for data, sizes, counters in self.passes():
@@ -224,7 +264,7 @@ class Runner:
         self.looks = self._next == self._look
         if self.looks:
             step: Any = self.steps[rows]
-            if not self.one_by_one and hasattr(step, "run"):
+            if self._pace.is_timing and not self.one_by_one and hasattr(step, "run"):
                 step.wait(self.arrays)
             count = 1 if self.one_by_one else self._pace.next(left)
             self._look += self.communicator.all_gather(count)[0]

@@ -120,6 +120,14 @@ class TrainingState:
             value.schedule = prepared_schedule(value.name, value.schedule, direction)
         self.optimizer = prepared(self.optimizer, direction)
 
+    @property
+    def observes(self) -> bool:
+        """Whether the values of an epoch may depend on the metrics of the one before."""
+        return any(
+            type(value.schedule).observe is not Schedule.observe
+            for value in self.values.values()
+        )
+
     def observe(self, logs: Mapping[str, float]) -> None:
         """Pass the metrics of an epoch to the schedules."""
         for value in self.values.values():

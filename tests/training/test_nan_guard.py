@@ -10,10 +10,12 @@ import warnings
 
 import numpy as np
 import pytest
+from bpnet_backends.numpy import NumpyBackend
 from on_host import assert_same, flat
 
 import bpnet
 from bpnet.cli.main import main
+from bpnet.training import nan_guard
 
 pytestmark = pytest.mark.few_on_jax
 
@@ -314,3 +316,98 @@ def test_weights_changed_in_place_do_not_change_those_restored():
     settings = {"callbacks": callback, "backend": "numpy", "on_nonfinite": "restore"}
     net.fit(X, X[:, 0], epochs=3, batch_size=2, **settings)
     np.testing.assert_array_equal(net.parameters[0]["W"], before)
+
+
+# --- copies, and epochs between them ----------------------------------------------------------
+
+
+class Looks(bpnet.Callback):
+    """A callback that could do anything between epochs, so that each is copied."""
+
+    def on_epoch_end(self, training):
+        """Look."""
+
+
+def overflowing_state():
+    """Squared gradients beyond the largest float32, though all weights stay finite."""
+    net = bpnet.Network([bpnet.Dense(1)], "mean_absolute_error", seed=0, dtype="float32")
+    return net, {"X": X * 1e20, "Y": Y, "optimizer": bpnet.Adam(Rates(99, 0.0))}
+
+
+FAILURES = {
+    "in the middle of an epoch": lambda: (network(), {"optimizer": bpnet.Adam(Rates(10))}),
+    "in the last step": lambda: (network(), {"optimizer": bpnet.SGD(Rates(8))}),
+    "in the first epoch": lambda: (network(), {"optimizer": bpnet.SGD(Rates(1))}),
+    "in the last epoch": lambda: (network(), {"optimizer": bpnet.SGD(Rates(25))}),
+    "in the optimizer's state": overflowing_state,
+}
+
+
+@pytest.mark.parametrize("steps", [4, 7, 100])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_is_found_where_it_was_though_nobody_looked(
+    failure, steps, backend, monkeypatch
+):
+    monkeypatch.setattr(nan_guard, "STEPS", steps)
+    ends = []
+    for callbacks in ([], [Looks()]):
+        net, settings = FAILURES[failure]()
+        error = raised(net, backend, callbacks=callbacks, **settings)
+        ends.append((error.found, dict(error.history), net.steps_taken, net.epochs_taken))
+        ends[-1] += (flat(net.backend, net.parameters),)
+    (*unseen, weights), (*seen, expected) = ends
+    np.testing.assert_equal(unseen, seen)  # also where a loss is NaN
+    assert_same(weights, expected)
+
+
+class Copying(NumpyBackend):
+    """NumPy, which counts the copies of the guard."""
+
+    copies = 0
+
+    def snapshot(self, arrays, memory=None):
+        self.copies += 1
+        return super().snapshot(arrays, memory)
+
+
+@pytest.mark.parametrize(
+    ("settings", "copies"),
+    [
+        ({}, 3),  # after epochs 2, 4, 6 of 7
+        ({"callbacks": [bpnet.EarlyStopping("loss", patience=9)]}, 3),
+        ({"callbacks": [Looks()]}, 6),
+        ({"batch_size": None}, 1),
+    ],
+)
+def test_copies_are_as_seldom_as_epochs_can_be_replayed(settings, copies, monkeypatch):
+    monkeypatch.setattr(nan_guard, "STEPS", 4)
+    backend = Copying()
+    train(network(), backend, epochs=7, **settings)
+    assert backend.copies == copies
+
+
+class Fails(bpnet.schedules.Schedule):
+    """A learning rate that asks for too much memory in the sixth epoch."""
+
+    def __call__(self, epoch):
+        if epoch >= 5:
+            raise MemoryError
+        return 0.05
+
+
+@pytest.mark.parametrize("replays", [True, False])
+def test_without_memory_the_last_good_epoch_is_replayed_if_it_can_be(replays, monkeypatch):
+    monkeypatch.setattr(nan_guard, "STEPS", 9)
+
+    def fail(guard, *_):
+        raise MemoryError
+
+    if not replays:
+        monkeypatch.setattr(nan_guard.Guard, "_repeat", fail)
+    net, expected = network(), network()
+    with pytest.raises(MemoryError):
+        train(net, optimizer=bpnet.Adam(Fails()))
+    epochs = 5 if replays else 3
+    train(expected, optimizer=bpnet.Adam(0.05), epochs=epochs)
+    assert (net.epochs_taken, net.steps_taken) == (epochs, 3 * epochs)
+    assert_same(flat(net.backend, net.parameters), flat(net.backend, expected.parameters))

@@ -17,6 +17,7 @@ from bpnet.common.locks import FairLock
 from bpnet.data import array_loaders, loader
 from bpnet.data.dataset import Dataset
 from bpnet.training import pace
+from bpnet.training.runner import Runner
 
 X, Y = bpnet.datasets.make_spiral(50, seed=0)
 
@@ -180,6 +181,66 @@ def test_the_time_of_queued_steps_counts_for_their_own_run(monkeypatch):
     backend = Recording(Queue)
     trained(backend, epochs=1, batch_size=1)
     assert backend.recorders[0].calls == [1, 8, 8, 8, 8, 8, 8, 1]
+
+
+class Sees(bpnet.Callback):
+    """A callback that sees the network after each epoch."""
+
+    def on_epoch_end(self, training):
+        """Look."""
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(
+    ("settings", "ahead"),
+    [
+        ({}, 3),
+        ({"on_nonfinite": "ignore"}, 3),
+        ({"callbacks": [Sees()]}, 0),
+        ({"validation_data": (X, Y)}, 0),
+        ({"training_metrics": True}, 0),
+        ({"optimizer": bpnet.Adam(bpnet.schedules.ReduceOnPlateau(0.01, "loss"))}, 0),
+        ({"run_eagerly": True}, 0),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_an_epoch_begins_ahead_if_nobody_sees_the_network_before(settings, ahead, monkeypatch):
+    begun = []
+    begin = Runner.begin_ahead
+
+    def begin_ahead(self, is_last):
+        begin(self, is_last)
+        begun.append(self.is_ahead)
+
+    monkeypatch.setattr(Runner, "begin_ahead", begin_ahead)
+    fits = []
+    for backend in (Recording(), "numpy"):  # the latter has nothing to queue
+        net = bpnet.Network(
+            [bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=1
+        )
+        history = net.fit(X, Y, epochs=4, batch_size=8, backend=backend, **settings)
+        fits.append([*flat(net.backend, net.parameters), np.array(history["loss"])])
+    assert sum(begun) == ahead
+    assert_same(*fits)
+
+
+@pytest.mark.usefixtures("patient")
+def test_ctrl_c_after_the_next_epoch_has_begun_ends_that_first(monkeypatch):
+    begin = Runner.begin_ahead
+
+    def press(self, is_last):
+        begin(self, is_last)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Runner, "begin_ahead", press)
+    net = bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=1)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        history = net.fit(X, Y, epochs=9, batch_size=10, backend=Recording())
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert (history.stopped, history.epochs) == ("interrupted", 2)
+    assert (net.epochs_taken, net.steps_taken) == (2, 10)
 
 
 def test_a_waiting_thread_gets_the_lock_next():

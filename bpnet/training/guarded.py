@@ -1,0 +1,71 @@
+"""The end of an epoch: what is read of it, what begins ahead, and the way back if it failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpnet.common.component import is_own
+from bpnet.data.loader import DatasetLoader, Loader
+from bpnet.errors import NonFinite, NonFiniteError
+from bpnet.training.controls import Controls
+from bpnet.training.nan_guard import Guard
+from bpnet.training.own_optimizer import is_own_optimizer
+
+
+class Guarded(Controls):
+    """The methods of :class:`bpnet.training.Training` that look for NaN and go back."""
+
+    callbacks: list[Any]
+    on_nonfinite: str
+    nonfinite: NonFinite | None
+    epoch: int
+    epochs: int
+    _guard: Guard | None
+
+    def _repeats(self, loader: Loader) -> bool:
+        """Whether epochs give the same weights when they are replayed."""
+        own = self.network.sharing() is None and is_own_optimizer(self.state.optimizer)
+        own = own and all(map(is_own, self.callbacks))
+        return own and isinstance(loader, DatasetLoader) and loader.repeats
+
+    def _read_logs(self, unseen: bool, interrupted: bool) -> dict[str, float]:
+        """Return the loss and the last learning rate of an epoch.
+
+        If the network is unseen until the next epoch, that begins before they are read, so that
+        a device that works through a queue does not wait.
+        """
+        runner, guard, is_last = self.runner, self._guard, self.epoch >= self.epochs
+        rate, loss = runner.rates[-1], runner.arrays["loss"]
+        if guard is not None:
+            guard.note()
+        waits = is_last or interrupted or (guard is not None and guard.is_due)
+        if unseen and not waits and not self.state.observes:
+            runner.begin_ahead(is_last=self.epoch + 1 >= self.epochs)
+        if guard is None:
+            return {"loss": float(loss), "learning_rate": rate}
+        return {"loss": self._look(guard, is_last, briefly=unseen), "learning_rate": rate}
+
+    def _look(self, guard: Guard, is_last: bool, briefly: bool) -> float:
+        """Return the loss of the epoch so far, and check that everything is finite."""
+        loss, finite = guard.read(is_last, briefly)
+        if not finite:
+            self.nonfinite = guard.find()
+            self.stop(f"not finite in {self.nonfinite}")
+        return loss
+
+    def _restore_last_good(self, guard: Guard) -> None:
+        """Return to the last good epoch; the history has also the one that failed, if any."""
+        guard.restore()
+        self.state.epoch -= self.epoch - guard.epoch
+        self.history.truncate(guard.epoch + (self.nonfinite is not None))
+
+    def _raise_nonfinite(self) -> None:
+        """Raise NonFiniteError if a NaN or an infinity has ended training, and is an error."""
+        if self.nonfinite is not None and self.on_nonfinite == "raise":
+            raise NonFiniteError(
+                f"training produced a NaN or an infinity in {self.nonfinite}. The network has "
+                f"the weights of the last good epoch; on_nonfinite='restore' stops without an "
+                f"error, 'ignore' continues training",
+                self.nonfinite,
+                self.history,
+            )
