@@ -14,6 +14,7 @@ from bpnet import datasets, schedules
 from bpnet.backend import get_backend
 from bpnet.common.history import History
 from bpnet.common.options import writable
+from bpnet.common.plurals import number_of
 from bpnet.common.streams import complain, save_picture
 from bpnet.common.tables import align
 from bpnet.diagnosis.gradient_flow import GradientFlow
@@ -142,7 +143,9 @@ class Demo:
             *(("picture", str(path)) for path in pictures),
         ]
         if history.stopped:
-            rows.append(("stopped", f"{history.stopped} after {history.epochs} epochs"))
+            rows.append(
+                ("stopped", f"{history.stopped} after {number_of(history.epochs, 'epoch')}")
+            )
         return "\n".join(align(rows))
 
 

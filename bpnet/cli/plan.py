@@ -11,6 +11,7 @@ import polars as pl
 
 from bpnet.cli.columns import Column, column_of, frame_of
 from bpnet.cli.failures import UserError
+from bpnet.common.plurals import number_of
 from bpnet.common.suggestions import did_you_mean
 
 TASKS = ("classification", "regression")
@@ -115,15 +116,17 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
     if target.n_missing:
         notes.append(f"rows without a target, which are left out: {target.n_missing:,}")
         target = target.take(is_known)
+    rows = np.arange(frame.height) if rows is None else rows
+    is_sample = bool(len(rows) and len(rows) <= rows[-1])
     if len(target.values) < _FEWEST_ROWS:
+        where = f"the sample of {len(rows):,} rows" if is_sample else "the table"
         raise UserError(
-            f"the table has {len(target.values)} rows with a target, but training, validation "
-            f"and test need at least {_FEWEST_ROWS}"
+            f"{where} has {number_of(len(target.values), 'row')} with a target, but training, "
+            f"validation and test need at least {_FEWEST_ROWS}"
         )
     task, why = _task(target, choices.task)
-    _check_target(target, task, is_sample=rows is not None and len(rows) <= rows[-1])
+    _check_target(target, task, is_sample)
     time, features, left_out = None, [], []
-    rows = np.arange(frame.height) if rows is None else rows
     for name in frame.columns:
         if name == choices.target:
             continue
@@ -188,9 +191,13 @@ def _check_target(target: Column, task: str, is_sample: bool) -> None:
             f"the target {name!r} holds {_words(target)}; predict a number or a class"
         )
     if target.n_distinct == 1:
-        raise UserError(
-            f"the target {name!r} is always {target.values[0]!r}, so there is nothing to learn"
-        )
+        always = f"the target {name!r} is always {target.values[0]!r}"
+        if is_sample:
+            raise UserError(
+                f"{always} in the {rows:,} rows that were drawn, so there is nothing to learn "
+                f"from them; pass a larger --sample"
+            )
+        raise UserError(f"{always}, so there is nothing to learn")
     if task == "regression":
         if target.kind != "number":
             raise UserError(
@@ -214,8 +221,9 @@ def _check_target(target: Column, task: str, is_sample: bool) -> None:
         ways += ["pass a larger --sample"] if is_sample else []
         ways += ["pass --task regression"] if target.kind == "number" else []
         raise UserError(
-            f"{rare} classes of the target {name!r} have a single row, such as {rarest!r}, and "
-            f"each needs one to train on and one to test on; {', or '.join(ways)}"
+            f"the target {name!r} has {number_of(rare, 'class', 'classes')} of a single row, "
+            f"such as {rarest!r}, and each needs one to train on and one to test on; "
+            f"{', or '.join(ways)}"
         )
 
 
@@ -235,8 +243,8 @@ def _time(column: Column) -> Any:
         )
     if column.n_missing:
         raise UserError(
-            f"argument --time-column: {column.name!r} has {column.n_missing:,} gaps; fill "
-            f"them, or remove the rows"
+            f"argument --time-column: {column.name!r} has "
+            f"{number_of(column.n_missing, 'gap')}; fill them, or remove the rows"
         )
     return column.values
 

@@ -12,6 +12,7 @@ import numpy as np
 from bpnet import inference
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array, Parameters
+from bpnet.common.plurals import number_of
 from bpnet.data.dataset import Dataset
 from bpnet.data.streams.checked import CheckedStream, check_inputs_only
 from bpnet.data.streams.source import Source
@@ -100,7 +101,7 @@ def _n_inputs(model: Any, source: Source, suffix: str, n_inputs: int | None) -> 
     due = n_inputs or model.n_inputs or source.n_inputs
     if source.n_inputs != due:
         raise ValueError(
-            f"X{suffix} must have {due} features, as the network was built with; got a stream "
-            f"with {source.n_inputs}"
+            f"X{suffix} must have {number_of(due, 'feature')}, as the network was built with; "
+            f"got a stream with {source.n_inputs}"
         )
     return due

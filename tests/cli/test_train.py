@@ -146,8 +146,8 @@ def test_the_time_limit_lowers_the_number_of_epochs(people, capsys):
     argv = ["train", people, "--target", "buys", "--preset", "td-s", "--out", "t"]
     assert main([*argv, "--time-limit", "0.2", "--epochs", "100000"]) == 0
     out, err = capsys.readouterr()
-    assert "100000 epochs or 0.2 s at most" in out
-    assert "of 100000 epochs; a longer --time-limit" in err
+    assert "100,000 epochs or 0.2 s at most" in out
+    assert "of 100,000 epochs; a longer --time-limit" in err
 
 
 def test_the_advice_counts_the_epochs_that_were_trained():
