@@ -11,6 +11,7 @@ import polars as pl
 
 from bpnet.cli.columns import Column, column_of, frame_of
 from bpnet.cli.failures import UserError
+from bpnet.cli.targets import beyond_floats
 from bpnet.common.plurals import number_of
 from bpnet.common.suggestions import did_you_mean
 
@@ -112,10 +113,11 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
     _check_names(frame.columns, choices)
     notes: list[str] = []
     target = column_of(frame[choices.target])
+    exact = beyond_floats(frame[choices.target], target) or target
     is_known = target.values.is_not_null()
     if target.n_missing:
         notes.append(f"rows without a target, which are left out: {target.n_missing:,}")
-        target = target.take(is_known)
+        target, exact = target.take(is_known), exact.take(is_known)
     rows = np.arange(frame.height) if rows is None else rows
     is_sample = bool(len(rows) and len(rows) <= rows[-1])
     if len(target.values) < _FEWEST_ROWS:
@@ -124,8 +126,14 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
             f"{where} has {number_of(len(target.values), 'row')} with a target, but training, "
             f"validation and test need at least {_FEWEST_ROWS}"
         )
-    task, why = _task(target, choices.task)
-    _check_target(target, task, is_sample)
+    task, why = _task(target, exact.n_distinct, choices.task)
+    if task == "regression" and exact.n_distinct > target.n_distinct:
+        raise UserError(
+            f"the target {choices.target!r} has {exact.n_distinct:,} different integers, of "
+            f"which only {target.n_distinct:,} stay different as floats, which are exact up to "
+            f"2**53; subtract what they have in common, or pass --task classification"
+        )
+    _check_target(exact if task == "classification" else target, task, is_sample)
     time, features, left_out = None, [], []
     for name in frame.columns:
         if name == choices.target:
@@ -146,7 +154,7 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
             "no column is left to learn from"
             + "".join(f"; {one.name!r}: {one.reason}" for one in left_out[:5])
         )
-    y = _labels(target) if task == "classification" else target.values.to_numpy()
+    y = _labels(exact) if task == "classification" else target.values.to_numpy()
     return Plan(choices.target, task, why, y, features, left_out, notes, time)
 
 
@@ -171,7 +179,7 @@ def _check_names(columns: list[str], choices: Choices) -> None:
         raise UserError(f"argument --target: {choices.target!r} cannot be left out as well")
 
 
-def _task(target: Column, task: str) -> tuple[str, str]:
+def _task(target: Column, n_distinct: int, task: str) -> tuple[str, str]:
     if task != "auto":
         return task, "as told by --task"
     if target.kind in ("text", "bool"):
@@ -179,8 +187,8 @@ def _task(target: Column, task: str) -> tuple[str, str]:
     if target.kind != "number":
         return "regression", ""  # refused next
     is_whole = (target.values % 1 == 0).all()
-    if is_whole and target.n_distinct <= min(_MOST_CLASSES, max(2, len(target.values) // 5)):
-        return "classification", f"it has {target.n_distinct} whole numbers as values"
+    if is_whole and n_distinct <= min(_MOST_CLASSES, max(2, len(target.values) // 5)):
+        return "classification", f"it has {n_distinct} whole numbers as values"
     return "regression", f"it has {target.n_distinct:,} different numbers"
 
 

@@ -82,6 +82,10 @@ BAD_DATA = {
     "rare classes": (
         "t.csv", "x,y\n" + many("{x},a") + "1,b\n2,c\n", [], "2 classes of a single row",
     ),
+    "integers beyond floats": (
+        "t.csv", "x,y\n" + many("{x},9007199254740992{even}"), ["--task", "regression"],
+        "2 different integers, of which only 1 stay",
+    ),
     "text regression": ("t.csv", GOOD, ["--task", "regression"], "holds text such as 'a'"),
     "tiny test set": (
         "t.csv", "x,y\n" + many("{x},a") + many("{x},b"), ["--test-size", "0.01"], "2 classes",
