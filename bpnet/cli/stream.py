@@ -138,12 +138,6 @@ class Stream:
         path, state = self.source.path, self.source.state
         if first != self.sample.total or data_files.state_of(path) != state:
             raise UserError(f"{path!r} was changed while it was read")
-        if not self.n_rows:
-            raise UserError(
-                f"argument --time-column: no row to train on has a smaller "
-                f"{self.plan.time.name!r} than all that are tested; choose a larger "
-                f"--test-size or another column"
-            )
         self.began = time.perf_counter()
 
     def _is_early(self, frame: Any, first: int) -> Any:

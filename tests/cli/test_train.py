@@ -372,3 +372,20 @@ def test_the_test_rows_are_stratified_or_the_last_ones():
     day = np.array(frame["day"])
     assert day[late.training].max() <= day[late.test].min()
     assert len(late.test) == 18
+
+
+@pytest.mark.parametrize(
+    ("year", "test_size", "n_test"),
+    [
+        ([1] * 50 + [2] * 10, 0.2, 10),  # nearer than none
+        ([1] * 10 + [2] * 50, 0.2, 50),
+        ([1] * 40 + [2] * 10 + [3] * 10, 0.2, 10),
+        ([1] * 40 + [2] * 10 + [3] * 10, 0.25, 20),  # as near: more to test
+        ([3] * 30 + [1] * 30, 0.45, 30),
+    ],
+)
+def test_rows_of_one_time_are_on_one_side(year, test_size, n_test):
+    split = split_of(plan({"x": NUMBERS, "t": year, "y": [0, 1] * 30}, "y", time="t"),
+                     test_size, 0)  # fmt: skip
+    assert len(split.test) == n_test
+    assert max(year[k] for k in split.training) < min(year[k] for k in split.test)
