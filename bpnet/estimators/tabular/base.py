@@ -276,7 +276,8 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     def planned_epochs_(self) -> float | None:
         """What `n_epochs` there was time for: with it and no budget, `fit` does the same.
 
-        None if the estimator is of a file.
+        It is an estimate by trial epochs, of which a machine that becomes busier may do fewer:
+        `history_.epochs`. None if the estimator is of a file.
         """
         return self._fitted()[0].planned
 
