@@ -30,6 +30,7 @@ from bpnet.diagnosis.report import diagnose
 from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.estimators.tabular.callbacks import SPENT
+from bpnet.estimators.tabular.targets import UNITS
 from bpnet.serialization import safetensors_file
 
 MODEL, REPORT = "model.safetensors", "report.html"
@@ -307,6 +308,7 @@ def _fitted(
     """Return the trained model, and the seconds that it took."""
     plan, stream = planned.plan, planned.stream
     kind = TabularClassifier if plan.task == "classification" else TabularRegressor
+    line.units = UNITS if kind is TabularRegressor else ""
     model = kind(
         options.preset,
         n_epochs=options.epochs,

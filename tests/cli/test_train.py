@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -177,6 +178,16 @@ def test_a_progress_line_on_a_terminal(people, monkeypatch):
     shown = terminal.getvalue()
     for words in ("preparing", "epoch 2/2", "loss", "val_accuracy", "rows/s"):
         assert words in shown
+    assert "standardized" not in shown
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_progress_of_a_regression_names_its_units(people, monkeypatch, capsys):
+    monkeypatch.setattr("bpnet.cli.progress._PAUSE", 0.0)
+    argv = ["train", people, "--target", "spent", "--task", "regression", "--out", "p"]
+    assert main([*argv, *QUICK]) == 0
+    line = r"epoch 1/2: loss \S+, val_rmse \S+ of standardized targets, \S+ rows/s"
+    assert re.search(line, capsys.readouterr().err)
 
 
 def test_a_full_disk_ends_without_traceback(model):

@@ -22,6 +22,7 @@ from bpnet.cli.report.importance import importance_of, profile, share
 from bpnet.cli.results import rows_of
 from bpnet.cli.run import Run
 from bpnet.common.plurals import number_of
+from bpnet.estimators.tabular.targets import UNITS
 
 # Classes of a confusion matrix that fits on a page.
 _MOST_CLASSES = 12
@@ -101,10 +102,10 @@ def _curves(run: Run) -> Markup:
     history, parts = run.model.history_, []
     units = ""
     if run.predictions.classes is None:
-        units = " of standardized targets"
+        units = f" of {UNITS}"
         parts = [
             paragraph(
-                f"The network learns standardized targets: a unit is the standard deviation of "
+                f"The network learns {UNITS}: a unit is the standard deviation of "
                 f"{run.plan.target}, and 0 its mean."
             )
         ]

@@ -26,6 +26,7 @@ from bpnet.estimators.tabular.preprocessing import Preprocessing, fit_preprocess
 from bpnet.estimators.tabular.presets import Settings
 from bpnet.estimators.tabular.table import Table
 from bpnet.estimators.tabular.targets import (
+    UNITS,
     ClippedRootMeanSquaredError,
     TargetScale,
     scale_of,
@@ -241,7 +242,9 @@ class Plan(NamedTuple):
             network, loader,
             validation=validation, metrics=metric, epochs=epochs, batch_size=rows,
             order=order, shuffle=True,
-            callbacks=self._callbacks(metric if validation else None, deadline, quiet),
+            callbacks=self._callbacks(
+                metric if validation else None, deadline, "" if scale is None else UNITS, quiet
+            ),
             backend=self.backend, state=TrainingState(optimizer, layers=network.layers),
             loss_weighting="rows",  # the batches of an epoch are not all examples
             on_nonfinite="restore", communicator=self.communicator,
@@ -259,9 +262,12 @@ class Plan(NamedTuple):
         return self.metric
 
     def _callbacks(
-        self, metric: str | Metric | None, deadline: Deadline | None, quiet: bool
+        self, metric: str | Metric | None, deadline: Deadline | None, units: str, quiet: bool
     ) -> list[Callback]:
-        """Return the callbacks; `metric` is None without validation examples."""
+        """Return the callbacks; `metric` is None without validation examples.
+
+        `units` are those of the losses and metrics, "" if they need none.
+        """
         own: list[Callback] = []  # first, as what they stop is seen by all others
         if metric is not None:
             name = metric if isinstance(metric, str) else metric.name
@@ -270,8 +276,8 @@ class Plan(NamedTuple):
             own.append(deadline)
         if quiet:
             return own
-        report = [Report()] if self.verbose else []
-        return with_progress([*own, *self.callbacks, *report], self.progress)
+        report = [Report(units)] if self.verbose else []
+        return with_progress([*own, *self.callbacks, *report], self.progress, units)
 
     def dataset(self, inputs: Inputs, examples: Examples) -> Dataset:
         """Return examples as a network takes them, on the host."""
