@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bpnet import datasets, schedules
 from bpnet.backend import get_backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.common.history import History
 from bpnet.common.options import writable
 from bpnet.common.plurals import number_of
@@ -86,16 +85,16 @@ class Demo:
     def run(self) -> int:
         """Train, print the summary, write the plots; return the exit status."""
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # reported by the error
-                history = self.net.fit(
-                    self.X,
-                    self.y,
-                    optimizer=self.optimizer,
-                    epochs=self.epochs,
-                    batch_size=self.batch_size,
-                    callbacks=[GradientFlow(every=1)],  # for a plot without steps
-                    progress=_has_tqdm(),
-                )
+            history = self.net.fit(
+                self.X,
+                self.y,
+                optimizer=self.optimizer,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                callbacks=[GradientFlow(every=1)],  # for a plot without steps
+                progress=_has_tqdm(),
+            )
+            with without_float_warnings():  # weights that are finite may be too large
                 measured = self.net.evaluate(self.X, self.y)
         except NonFiniteError as error:
             return _diverged(f"in {error.found}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.callbacks.progress import with_progress
 from bpnet.common.history import History
 from bpnet.data.array_loaders import loader_for
@@ -250,7 +251,8 @@ class Plan(NamedTuple):
             on_nonfinite="restore", communicator=self.communicator,
         )  # fmt: skip
         try:
-            return Member(preprocessing, network, training.run(), scale)
+            with without_float_warnings():
+                return Member(preprocessing, network, training.run(), scale)
         finally:
             if isinstance(loader, StreamLoader):
                 loader.close()
