@@ -236,12 +236,7 @@ def _read(
         frame = data_files.read(source)
         return Sample(frame, np.arange(frame.height), frame.height), None
     if why is not None:
-        check_streamed(source, why)
-        if group.size > 1:
-            raise UserError(
-                f"{why}, but rows are streamed in a single process; start it without mpiexec, "
-                f"or pass a number of rows, such as --sample 100000, to train on so many"
-            )
+        check_streamed(source, why, group.size)
     return data_files.sample(source, rows or SAMPLE, options.seed), why
 
 
