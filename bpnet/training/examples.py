@@ -38,7 +38,7 @@ _DEFAULTS: dict[str, tuple[Any, str]] = {
 class NamesFeatures(Callback):
     """Lets the network remember the names of the features, those too that batches bring.
 
-    At the end, it closes what reads the batches.
+    At the end of training, it lets a loader end what reads ahead.
     """
 
     adds: Mapping[str, str | None] = {}
@@ -46,9 +46,9 @@ class NamesFeatures(Callback):
     def __init__(
         self,
         known: Callable[[], tuple[str, ...] | None],
-        close: Callable[[], None] | None = None,
+        loader: Loader | None = None,
     ) -> None:
-        self.known, self.close = known, close
+        self.known, self.loader = known, loader
 
     def on_train_begin(self, training: Training) -> None:
         """Remember the names."""
@@ -60,8 +60,8 @@ class NamesFeatures(Callback):
 
     def teardown(self, training: Training) -> None:
         """End the thread that reads ahead, if there is one."""
-        if self.close is not None:
-            self.close()
+        if self.loader is not None:
+            self.loader._end_reading()
         super().teardown(training)
 
 
@@ -118,8 +118,7 @@ def examples_of(
     if validation_data is not None:
         held_out = validation_examples(network, validation_data, loader.n_inputs, names)
         loader.feature_names = names or names_of(validation_data)
-    close = getattr(X, "close", None) if isinstance(X, BatchesLoader) else None
-    return loader, held_out, NamesFeatures(lambda: loader.feature_names, close)
+    return loader, held_out, NamesFeatures(lambda: loader.feature_names, loader)
 
 
 def _streamed(
@@ -147,7 +146,7 @@ def _streamed(
         known = names or stream.feature_names
         held_out = validation_examples(network, validation_data, first.n_inputs, known)
         stream.feature_names = known or names_of(validation_data)
-    return loader, held_out, NamesFeatures(lambda: stream.feature_names, loader.close)
+    return loader, held_out, NamesFeatures(lambda: stream.feature_names, loader)
 
 
 def _checked(network: Model, loader: Loader, names: tuple[str, ...] | None) -> CheckedLoader:

@@ -165,11 +165,11 @@ class BatchesLoader(Loader):
 
     def batches(self, epoch: int) -> Iterator[tuple[Any, ...]]:
         """Yield the batches."""
-        self.close()
+        self._end_reading()
         self._reader = read_ahead(self.source.in_order(), AHEAD)
         return self._reader  # type: ignore[no-any-return]
 
-    def close(self) -> None:
+    def _end_reading(self) -> None:
         """End the thread."""
         if self._reader is not None:
             self._reader.close()

@@ -21,6 +21,7 @@ from bpnet.data.streams.cut import cut
 from bpnet.data.streams.order import Window
 from bpnet.data.streams.read_ahead import read_ahead
 from bpnet.data.streams.source import Source
+from bpnet.data.target_form import TargetForm
 from bpnet.data.validation import as_array, as_features, as_weights
 
 # check(X, y, w, suffix=...) returns validated examples.
@@ -66,7 +67,7 @@ class CheckedStream:
         self.source, self.check, self.dtype = source, check, dtype
         self._weighted = source.weighted and labeled
         self.suffix, self.feature_names = suffix, feature_names
-        self._target_shape: tuple[int, ...] | None = None
+        self._targets = TargetForm("blocks")
 
     @property
     def n_rows(self) -> int:
@@ -228,13 +229,7 @@ class CheckedStream:
                 f"sample_weight{suffix} must be given if and only if the source is weighted; "
                 f"its attribute weighted is {self.source.weighted}"
             )
-        shape = tuple(data.y.shape[1:])
-        self._target_shape = shape if self._target_shape is None else self._target_shape
-        if shape != self._target_shape:
-            raise ValueError(
-                f"y{suffix} must be labels or rows of probabilities in all blocks alike; got "
-                f"shape {tuple(data.y.shape)}"
-            )
+        self._targets.check(data.y, f"y{suffix}")
         return data._replace(X=np.asarray(data.X))
 
     def _weight_of(self, number: int) -> float:

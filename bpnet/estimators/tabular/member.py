@@ -254,8 +254,7 @@ class Plan(NamedTuple):
             with without_float_warnings():
                 return Member(preprocessing, network, training.run(), scale)
         finally:
-            if isinstance(loader, StreamLoader):
-                loader.close()
+            loader._end_reading()
 
     def _metric(self, scale: TargetScale | None) -> str | Metric:
         """Return the metric, that of the predictions themselves if it is the default."""
