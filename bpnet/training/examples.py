@@ -121,6 +121,29 @@ def examples_of(
     return loader, held_out, NamesFeatures(lambda: loader.feature_names, loader)
 
 
+def examples_in_memory(network: Model, X: Any, y: Any, rows: int) -> Dataset:
+    """Return checked examples without weights: all of arrays, some of a loader or a stream.
+
+    Parameters
+    ----------
+    network : Model
+        For which they are checked.
+    X, y : arrays, or a loader or stream and None
+        As for ``Network.fit``.
+    rows : int
+        How many of a loader or a stream, at most.
+    """
+    given = {name: default for name, (default, _) in _DEFAULTS.items()} | {"y": y}
+    data, _, _ = examples_of(network, X, validation_data=None, **given)
+    if isinstance(data, Loader):
+        loader = data
+        try:
+            data = Dataset(*loader.sample(rows))
+        finally:
+            loader._end_reading()
+    return data._replace(w=None)
+
+
 def _streamed(
     network: Model,
     source: Source,
