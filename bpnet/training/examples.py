@@ -12,9 +12,9 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.frames import column_names
 from bpnet.data.loader import Loader
 from bpnet.data.streams.batches import Batches, BatchesLoader
+from bpnet.data.streams.blocks import Blocks
 from bpnet.data.streams.loader import StreamLoader
 from bpnet.data.streams.recognize import as_source
-from bpnet.data.streams.source import Source
 from bpnet.data.validation import check_data
 from bpnet.model.blockwise import examples_stream
 from bpnet.model.model import Model
@@ -146,7 +146,7 @@ def examples_in_memory(network: Model, X: Any, y: Any, rows: int) -> Dataset:
 
 def _streamed(
     network: Model,
-    source: Source,
+    source: Blocks,
     validation_data: Any,
     names: tuple[str, ...] | None,
     given: Mapping[str, Any],
