@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bpnet import optimizers
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.common.attributes import OF_NETWORKS, missing
 from bpnet.common.checks import check_flag, check_path, kind_of
 from bpnet.common.history import History
@@ -172,9 +173,10 @@ class Network(Predictor, PortableModel):
             What to do at the end of an epoch, or on Ctrl-C, if the loss, weights or optimizer
             state are no longer finite. "raise" and "restore" stop training, restore the weights
             of the last good epoch and report where the problem began: "raise" in an error,
-            "restore" in ``history.stopped``. Both keep a copy of weights and optimizer state on
-            the device. "ignore" keeps no copy, checks nothing and continues; the weights may
-            then be lost if JAX runs out of memory, which it reports too late.
+            "restore" in ``history.stopped``; NumPy does not warn then. Both keep a copy of
+            weights and optimizer state on the device. "ignore" keeps no copy, checks nothing
+            and continues; the weights may then be lost if JAX runs out of memory, which it
+            reports too late.
         run_eagerly : bool, default False
             Run each operation of a step as written, with nothing compiled, fused or replayed:
             slower, but arrays are visible to a debugger or print. As in Keras.
@@ -241,7 +243,8 @@ class Network(Predictor, PortableModel):
         training.callbacks.append(names)
         is_complete = False
         try:
-            history = training.run()
+            with without_float_warnings(on_nonfinite != "ignore"):
+                history = training.run()
             is_complete = training.is_resumable
             return history
         finally:

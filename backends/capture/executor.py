@@ -213,9 +213,9 @@ class Executable:
         return True
 
     def _bind(self) -> bool:
-        """Bind the graph to the inputs; return False if two of them are the same array."""
+        """Bind the graph to the inputs; return False if it would overwrite one of them."""
         inputs = [self.arrays[index] for index in range(len(self.arrays))]
-        if len(set(map(id, inputs))) < len(inputs):
+        if len(set(map(id, inputs))) < len(inputs) or self._overwrites_another(inputs):
             return False
         try:
             self.bound = bound = self.graph.bind(inputs)
@@ -233,6 +233,16 @@ class Executable:
             for key, tree in self.result.items()
         }
         return True
+
+    def _overwrites_another(self, inputs: Sequence[Array]) -> bool:
+        """Whether a state array that is updated in place overlaps another input."""
+        written = set(self.donated.values()) - self.graph.parts.keys() - self.owned
+        return any(
+            self.ops.may_share_memory(inputs[old], array)
+            for old in written
+            for index, array in enumerate(inputs)
+            if index != old
+        )
 
     def replay(self) -> dict[str, Any]:
         """Run the graph on the loaded inputs."""

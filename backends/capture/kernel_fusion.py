@@ -19,7 +19,7 @@ TYPES = {
     "float32": "float", "float64": "double",
 }  # fmt: skip
 
-# Most operations in a kernel: its parameters, 32 bytes for an array, have to fit into 4 KB.
+# Most operations in a kernel: its parameters, 32 bytes for an array, have to fit into 4 KiB.
 MAX_OPERATIONS = 64
 
 

@@ -54,8 +54,10 @@ class TorchOps(ArrayOps):
         return Shape(tuple(array.shape), array.dtype, array.is_contiguous())
 
     def may_share_memory(self, a: Any, b: Any) -> bool:
-        """Whether two tensors share a storage."""
-        return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
+        """Whether two tensors lie in overlapping ranges of memory."""
+        start_a, stop_a = _range_of(a)
+        start_b, stop_b = _range_of(b)
+        return start_a < stop_b and start_b < stop_a
 
     def empty(self, size: int, dtype: Any, like: Any) -> Any:
         """Return a new one-dimensional tensor."""
@@ -147,6 +149,15 @@ def _tensor(name: str, number: Any, beside: Any) -> Any:
     if name == "pow" or not beside.is_cpu or type(number) not in _KEPT.get(beside.dtype, ()):
         return number
     return torch.tensor(number, dtype=beside.dtype)
+
+
+def _range_of(x: Any) -> tuple[int, int]:
+    """Return the addresses where a tensor begins and ends."""
+    start = x.data_ptr()
+    if not x.numel():
+        return start, start
+    steps = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
+    return start, start + (steps + 1) * x.element_size()
 
 
 def _astype(x: Any, dtype: Any, *, out: Any) -> Call:

@@ -26,3 +26,13 @@ def without_float_errors() -> AbstractContextManager[Any]:
         for name, reaction in errors.items()
     }
     return np.errstate(**calm | {"under": "ignore"})
+
+
+def without_float_warnings(reported: bool = True) -> AbstractContextManager[Any]:
+    """Return a context in which NumPy does not warn of what bpnet reports itself.
+
+    `reported` says whether it does: then a diverging run ends in bpnet's message alone.
+    """
+    if not reported:
+        return _NOTHING
+    return np.errstate(divide="ignore", over="ignore", invalid="ignore")

@@ -11,6 +11,7 @@ from bpnet.backend.typing import Parameters
 from bpnet.common.checks import check_flag, check_integer, check_text
 from bpnet.common.keywords import explains_keywords
 from bpnet.common.patience import Patience
+from bpnet.common.plurals import number_of
 from bpnet.model.parameters import form_of, parameters_like
 from bpnet.training.loop import Callback, Training
 
@@ -104,7 +105,8 @@ class EarlyStopping(Callback):
         elif self.patience.exhausted:
             since = f" since epoch {self.best_epoch}" if self.best_epoch else ""
             training.stop(
-                f"{self.monitor} has not improved for {self.patience.waited} epochs{since}"
+                f"{self.monitor} has not improved for "
+                f"{number_of(self.patience.waited, 'epoch')}{since}"
             )
 
     def on_train_end(self, training: Training) -> None:

@@ -15,7 +15,7 @@ from bpnet.common.streams import one_line
 
 # The name of the labels in a libsvm file.
 LABEL = "target"
-# Numbers of a dense table, 2 GB.
+# Numbers of a dense table, 2 GiB.
 _MOST = 2**28
 
 

@@ -14,6 +14,7 @@ from bpnet.backend.registry import available_backends, get_backend
 from bpnet.cli import data_files
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Choices, plan_of
+from bpnet.common.plurals import number_of
 from bpnet.errors import BackendError
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.training.loop import Callback, Training
@@ -118,7 +119,7 @@ def _table(data: str | None, target: str | None) -> tuple[Any, Any, bool, str]:
     if data is not None and target is not None:
         frame = data_files.read(data_files.source_of(data))
         plan = plan_of(frame, Choices(target))
-        what = f"{data}: {len(plan.y):,} rows, {len(plan.features)} columns"
+        what = f"{data}: {len(plan.y):,} rows, {number_of(len(plan.features), 'column')}"
         return plan.table, plan.y, plan.task == "classification", what
     rng = np.random.default_rng(0)
     X = rng.standard_normal(_EXAMPLE)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bpnet import datasets, schedules
 from bpnet.backend import get_backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.common.history import History
 from bpnet.common.options import writable
+from bpnet.common.plurals import number_of
 from bpnet.common.streams import complain, save_picture
 from bpnet.common.tables import align
 from bpnet.diagnosis.gradient_flow import GradientFlow
@@ -85,16 +85,16 @@ class Demo:
     def run(self) -> int:
         """Train, print the summary, write the plots; return the exit status."""
         try:
-            with np.errstate(over="ignore", invalid="ignore"):  # reported by the error
-                history = self.net.fit(
-                    self.X,
-                    self.y,
-                    optimizer=self.optimizer,
-                    epochs=self.epochs,
-                    batch_size=self.batch_size,
-                    callbacks=[GradientFlow(every=1)],  # for a plot without steps
-                    progress=_has_tqdm(),
-                )
+            history = self.net.fit(
+                self.X,
+                self.y,
+                optimizer=self.optimizer,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                callbacks=[GradientFlow(every=1)],  # for a plot without steps
+                progress=_has_tqdm(),
+            )
+            with without_float_warnings():  # weights that are finite may be too large
                 measured = self.net.evaluate(self.X, self.y)
         except NonFiniteError as error:
             return _diverged(f"in {error.found}")
@@ -142,7 +142,9 @@ class Demo:
             *(("picture", str(path)) for path in pictures),
         ]
         if history.stopped:
-            rows.append(("stopped", f"{history.stopped} after {history.epochs} epochs"))
+            rows.append(
+                ("stopped", f"{history.stopped} after {number_of(history.epochs, 'epoch')}")
+            )
         return "\n".join(align(rows))
 
 

@@ -8,8 +8,10 @@ from bpnet.cli.failures import UserError
 from bpnet.cli.model_file import Loaded, read
 from bpnet.cli.output import Output, number
 from bpnet.cli.results import Measured, rows_of
+from bpnet.common.plurals import number_of
 from bpnet.diagnosis.report import Diagnosis, diagnose
 from bpnet.estimators import MLPClassifier, MLPRegressor, TabularRegressor
+from bpnet.estimators.tabular.targets import UNITS
 from bpnet.interchange import from_sklearn
 from bpnet.network import Network
 
@@ -83,9 +85,9 @@ def _training(model: Any, record: dict[str, Any]) -> list[tuple[str, str]]:
         if "/" not in name and name != "data_loss"  # of a sample, for the diagnosis
     )
     if isinstance(model, TabularRegressor):
-        shown += ", of standardized targets"
+        shown += f", of {UNITS}"
     return [
-        ("trained", f"{history.epochs} epochs in {seconds:.1f} s"),
+        ("trained", f"{number_of(history.epochs, 'epoch')} in {seconds:.1f} s"),
         (f"{'best' if history.best_epoch else 'last'} epoch", f"{kept}: {shown}"),
     ]
 

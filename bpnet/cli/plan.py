@@ -11,6 +11,8 @@ import polars as pl
 
 from bpnet.cli.columns import Column, column_of, frame_of
 from bpnet.cli.failures import UserError
+from bpnet.cli.targets import beyond_floats
+from bpnet.common.plurals import number_of
 from bpnet.common.suggestions import did_you_mean
 
 TASKS = ("classification", "regression")
@@ -111,19 +113,28 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
     _check_names(frame.columns, choices)
     notes: list[str] = []
     target = column_of(frame[choices.target])
+    exact = beyond_floats(frame[choices.target], target) or target
     is_known = target.values.is_not_null()
     if target.n_missing:
         notes.append(f"rows without a target, which are left out: {target.n_missing:,}")
-        target = target.take(is_known)
-    if len(target.values) < _FEWEST_ROWS:
-        raise UserError(
-            f"the table has {len(target.values)} rows with a target, but training, validation "
-            f"and test need at least {_FEWEST_ROWS}"
-        )
-    task, why = _task(target, choices.task)
-    _check_target(target, task, is_sample=rows is not None and len(rows) <= rows[-1])
-    time, features, left_out = None, [], []
+        target, exact = target.take(is_known), exact.take(is_known)
     rows = np.arange(frame.height) if rows is None else rows
+    is_sample = bool(len(rows) and len(rows) <= rows[-1])
+    if len(target.values) < _FEWEST_ROWS:
+        where = f"the sample of {len(rows):,} rows" if is_sample else "the table"
+        raise UserError(
+            f"{where} has {number_of(len(target.values), 'row')} with a target, but training, "
+            f"validation and test need at least {_FEWEST_ROWS}"
+        )
+    task, why = _task(target, exact.n_distinct, choices.task)
+    if task == "regression" and exact.n_distinct > target.n_distinct:
+        raise UserError(
+            f"the target {choices.target!r} has {exact.n_distinct:,} different integers, of "
+            f"which only {target.n_distinct:,} stay different as floats, which are exact up to "
+            f"2**53; subtract what they have in common, or pass --task classification"
+        )
+    _check_target(exact if task == "classification" else target, task, is_sample)
+    time, features, left_out = None, [], []
     for name in frame.columns:
         if name == choices.target:
             continue
@@ -143,7 +154,7 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
             "no column is left to learn from"
             + "".join(f"; {one.name!r}: {one.reason}" for one in left_out[:5])
         )
-    y = _labels(target) if task == "classification" else target.values.to_numpy()
+    y = _labels(exact) if task == "classification" else target.values.to_numpy()
     return Plan(choices.target, task, why, y, features, left_out, notes, time)
 
 
@@ -168,7 +179,7 @@ def _check_names(columns: list[str], choices: Choices) -> None:
         raise UserError(f"argument --target: {choices.target!r} cannot be left out as well")
 
 
-def _task(target: Column, task: str) -> tuple[str, str]:
+def _task(target: Column, n_distinct: int, task: str) -> tuple[str, str]:
     if task != "auto":
         return task, "as told by --task"
     if target.kind in ("text", "bool"):
@@ -176,8 +187,8 @@ def _task(target: Column, task: str) -> tuple[str, str]:
     if target.kind != "number":
         return "regression", ""  # refused next
     is_whole = (target.values % 1 == 0).all()
-    if is_whole and target.n_distinct <= min(_MOST_CLASSES, max(2, len(target.values) // 5)):
-        return "classification", f"it has {target.n_distinct} whole numbers as values"
+    if is_whole and n_distinct <= min(_MOST_CLASSES, max(2, len(target.values) // 5)):
+        return "classification", f"it has {n_distinct} whole numbers as values"
     return "regression", f"it has {target.n_distinct:,} different numbers"
 
 
@@ -188,9 +199,13 @@ def _check_target(target: Column, task: str, is_sample: bool) -> None:
             f"the target {name!r} holds {_words(target)}; predict a number or a class"
         )
     if target.n_distinct == 1:
-        raise UserError(
-            f"the target {name!r} is always {target.values[0]!r}, so there is nothing to learn"
-        )
+        always = f"the target {name!r} is always {target.values[0]!r}"
+        if is_sample:
+            raise UserError(
+                f"{always} in the {rows:,} rows that were drawn, so there is nothing to learn "
+                f"from them; pass a larger --sample"
+            )
+        raise UserError(f"{always}, so there is nothing to learn")
     if task == "regression":
         if target.kind != "number":
             raise UserError(
@@ -214,8 +229,9 @@ def _check_target(target: Column, task: str, is_sample: bool) -> None:
         ways += ["pass a larger --sample"] if is_sample else []
         ways += ["pass --task regression"] if target.kind == "number" else []
         raise UserError(
-            f"{rare} classes of the target {name!r} have a single row, such as {rarest!r}, and "
-            f"each needs one to train on and one to test on; {', or '.join(ways)}"
+            f"the target {name!r} has {number_of(rare, 'class', 'classes')} of a single row, "
+            f"such as {rarest!r}, and each needs one to train on and one to test on; "
+            f"{', or '.join(ways)}"
         )
 
 
@@ -235,8 +251,8 @@ def _time(column: Column) -> Any:
         )
     if column.n_missing:
         raise UserError(
-            f"argument --time-column: {column.name!r} has {column.n_missing:,} gaps; fill "
-            f"them, or remove the rows"
+            f"argument --time-column: {column.name!r} has "
+            f"{number_of(column.n_missing, 'gap')}; fill them, or remove the rows"
         )
     return column.values
 

@@ -19,6 +19,7 @@ from bpnet.cli.new_file import new_file
 from bpnet.cli.output import Output
 from bpnet.cli.results import Predictions, measured, rows_of
 from bpnet.cli.targets import codes_of
+from bpnet.common.plurals import number_of
 
 CHUNK = 50_000
 _ENDINGS = (".csv", ".parquet")
@@ -56,7 +57,7 @@ def predict(
     n_rows = write(target, parts)
     if not n_rows:
         raise UserError(f"{options.data!r} has no row below its column names")
-    output.say(f"{n_rows:,} predictions: {target}")
+    output.say(f"{number_of(n_rows, 'prediction')}: {target}")
     output.document({"rows": n_rows, "out": str(target)})
     return 0
 
@@ -83,7 +84,7 @@ def evaluate(options: Options, target: str | None) -> int:
     if n_without:
         output.note(f"note: rows without a target, which are left out: {n_without:,}")
     results = measured(predictions)
-    output.say(f"{options.model} on {len(predictions.y):,} rows of {options.data}\n")
+    output.say(f"{options.model} on {number_of(len(predictions.y), 'row')} of {options.data}\n")
     output.table(rows_of(results, "these rows"))
     output.document({"rows": len(predictions.y), "test": [one._asdict() for one in results]})
     return 0

@@ -28,13 +28,18 @@ class ProgressLine(Callback):
     ----------
     limit : float
         Seconds that training may take; 0 is no limit.
+
+    Attributes
+    ----------
+    units : str
+        What the loss and the metric are of, "" by default.
     """
 
     adds: Mapping[str, str | None] = {}
     main_only = True
 
     def __init__(self, limit: float = 0.0) -> None:
-        self.limit = limit
+        self.limit, self.units = limit, ""
         self._progress: Any = None
         self._said = 0.0
 
@@ -81,7 +86,7 @@ class ProgressLine(Callback):
     def on_epoch_end(self, training: Training) -> None:
         """Update it."""
         now = time.perf_counter()
-        text = described(training, now - self._start)
+        text = described(training, now - self._start, self.units)
         if self._progress is not None:
             epoch = f"epoch {training.epoch}/{training.epochs}"
             self._progress.update(self._task, advance=1, description=text, epoch=epoch)
@@ -91,8 +96,8 @@ class ProgressLine(Callback):
             complain(f"epoch {training.epoch}/{training.epochs}: {text}, {left:.0f} s left")
 
 
-def described(training: Training, seconds: float) -> str:
-    """Return the loss, the metrics of the validation rows and the speed."""
+def described(training: Training, seconds: float, units: str = "") -> str:
+    """Return the loss, the metrics of the validation rows, their units and the speed."""
     shown = {
         name: value
         for name, value in training.logs.items()
@@ -100,4 +105,5 @@ def described(training: Training, seconds: float) -> str:
     }
     words = [f"{name} {value:.4g}" for name, value in shown.items()]
     speed = training.data.n_rows * training.epoch / max(seconds, 1e-9)
-    return ", ".join([*words, f"{speed:,.0f} rows/s"])
+    of = f" of {units}" if units else ""
+    return ", ".join([", ".join(words) + of, f"{speed:,.0f} rows/s"])

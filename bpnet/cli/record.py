@@ -15,6 +15,7 @@ from bpnet.cli.run import Options
 from bpnet.cli.split import Split
 from bpnet.cli.surroundings import environment
 from bpnet.common.history import History
+from bpnet.common.plurals import number_of
 from bpnet.diagnosis.report import Diagnosis
 from bpnet.estimators.tabular.callbacks import SPENT
 
@@ -92,8 +93,8 @@ def not_repeated(history: History, planned: float) -> str | None:
     if why is None or history.stopped not in ("interrupted", SPENT):
         return None
     return (
-        f"This run was stopped ({why}) after {history.epochs} of {planned} epochs; the command "
-        f"runs all of them, and so its best epoch may be a later one."
+        f"This run was stopped ({why}) after {epochs_of(history.epochs, planned)}; the "
+        f"command runs all of them, and so its best epoch may be a later one."
     )
 
 
@@ -101,4 +102,4 @@ def epochs_of(epochs: float, planned: float) -> str:
     """Return how many epochs of those that were planned, in words."""
     if min(epochs, planned) < 1.0:
         return f"one epoch of {min(epochs, planned):.1%} of the rows"
-    return f"{epochs} of {planned} epochs"
+    return f"{epochs} of {number_of(planned, 'epoch')}"

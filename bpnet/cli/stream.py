@@ -30,14 +30,20 @@ SAMPLE = 100_000
 BLOCK = 50_000
 
 
-def check_streamed(source: Source, why: str) -> None:
-    """Refuse a file that cannot be read in blocks.
+def check_streamed(source: Source, why: str, n_processes: int) -> None:
+    """Refuse a file that cannot be read in blocks, or in several processes.
 
     Raises
     ------
     UserError
         If it is such a file; `why` says why it should be.
     """
+    instead = "or pass a number of rows, such as --sample 100000, to train on so many"
+    if n_processes > 1:
+        raise UserError(
+            f"{why}, but rows are streamed in a single process; start it without mpiexec, "
+            f"{instead}"
+        )
     odd = None
     if source.kind in ("npz", "libsvm"):
         odd = f"a file of kind {source.kind}"
@@ -46,8 +52,7 @@ def check_streamed(source: Source, why: str) -> None:
     if odd is not None:
         raise UserError(
             f"{why}, but {odd} can only be read as a whole; write it as Parquet or as CSV in "
-            f"UTF-8, or pass a number of rows, such as --sample 100000, to train on so many, "
-            f"drawn at random"
+            f"UTF-8, {instead}, drawn at random"
         )
 
 
@@ -138,12 +143,6 @@ class Stream:
         path, state = self.source.path, self.source.state
         if first != self.sample.total or data_files.state_of(path) != state:
             raise UserError(f"{path!r} was changed while it was read")
-        if not self.n_rows:
-            raise UserError(
-                f"argument --time-column: no row to train on has a smaller "
-                f"{self.plan.time.name!r} than all that are tested; choose a larger "
-                f"--test-size or another column"
-            )
         self.began = time.perf_counter()
 
     def _is_early(self, frame: Any, first: int) -> Any:

@@ -23,12 +23,14 @@ from bpnet.cli.results import Predictions, measured, rows_of
 from bpnet.cli.run import Options, Run
 from bpnet.cli.split import Split, split_of
 from bpnet.cli.stream import SAMPLE, Stream, check_streamed
+from bpnet.common.plurals import number_of
 from bpnet.common.streams import one_line
 from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.diagnosis.report import diagnose
 from bpnet.distributed import Communicator
 from bpnet.estimators import TabularClassifier, TabularRegressor
 from bpnet.estimators.tabular.callbacks import SPENT
+from bpnet.estimators.tabular.targets import UNITS
 from bpnet.serialization import safetensors_file
 
 MODEL, REPORT = "model.safetensors", "report.html"
@@ -234,12 +236,7 @@ def _read(
         frame = data_files.read(source)
         return Sample(frame, np.arange(frame.height), frame.height), None
     if why is not None:
-        check_streamed(source, why)
-        if group.size > 1:
-            raise UserError(
-                f"{why}, but rows are streamed in a single process; start it without mpiexec, "
-                f"or pass a number of rows, such as --sample 100000, to train on so many"
-            )
+        check_streamed(source, why, group.size)
     return data_files.sample(source, rows or SAMPLE, options.seed), why
 
 
@@ -252,17 +249,22 @@ def _described(options: Options, planned: Planned, backend: str) -> list[tuple[s
     kinds = f"{len(plan.features) - n_text} of numbers, {n_text} of categories"
     what = f"{len(np.unique(plan.y))} classes" if plan.task == "classification" else "numbers"
     n_validation = planned.n_validation
+    epochs = number_of(options.epochs, "epoch")
     limit = f" or {options.time_limit:g} s" if options.time_limit else ""
     drawn = f"{frame.height:,} of " if frame.height < total and why is None else ""
     at_random = ", drawn at random" if drawn else ""
     rows = [
-        ("data", f"{options.data}: {drawn}{total:,} rows{at_random}, {frame.width} columns"),
+        (
+            "data",
+            f"{options.data}: {drawn}{total:,} rows{at_random}, "
+            f"{number_of(frame.width, 'column')}",
+        ),
         ("target", f"{plan.target}: {plan.task} of {what}, as {plan.why} (see --task)"),
         ("columns", f"{len(plan.features)}: {kinds}"),
         ("numbers", _NUMBERS),
     ]
     if n_gaps:
-        rows.append(("gaps", f"{n_gaps:,} in {len(gaps)} columns: {_GAPS}"))
+        rows.append(("gaps", f"{n_gaps:,} in {number_of(len(gaps), 'column')}: {_GAPS}"))
     if n_text:
         rows.append(("categories", _CATEGORIES.get(options.preset, "a column for each level")))
     rows += [("left out", f"{one.name}: {one.reason}") for one in plan.left_out]
@@ -285,7 +287,7 @@ def _described(options: Options, planned: Planned, backend: str) -> list[tuple[s
             ),
         ]
     rows += [
-        ("training", f"preset {options.preset}, {options.epochs} epochs{limit} at most, seed "
+        ("training", f"preset {options.preset}, {epochs}{limit} at most, seed "
          f"{options.seed}, on {backend}"),
         ("output", str(folder)),
     ]  # fmt: skip
@@ -301,6 +303,7 @@ def _fitted(
     """Return the trained model, and the seconds that it took."""
     plan, stream = planned.plan, planned.stream
     kind = TabularClassifier if plan.task == "classification" else TabularRegressor
+    line.units = UNITS if kind is TabularRegressor else ""
     model = kind(
         options.preset,
         n_epochs=options.epochs,

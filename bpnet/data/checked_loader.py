@@ -14,6 +14,7 @@ from bpnet.common.checks import kind_of
 from bpnet.data.dataset import Dataset
 from bpnet.data.frames import check_names, column_names
 from bpnet.data.loader import Loader, Piece
+from bpnet.data.target_form import TargetForm
 from bpnet.errors import ComponentError
 
 # check(X, y, w, suffix=...) returns validated examples.
@@ -59,7 +60,7 @@ class CheckedLoader(Loader):
             total_weight=loader.total_weight if loader.weighted else None,
             sizes=loader.sizes, n_batches=loader.n_batches,
         )  # fmt: skip
-        self._target_shape: tuple[int, ...] | None = None
+        self._targets = TargetForm("batches")
         self._orders: dict[int, Array] = {}
 
     def begin_epoch(self, epoch: int) -> None:
@@ -119,6 +120,10 @@ class CheckedLoader(Loader):
         """Return the fingerprint of the loader."""
         return list(self._kept_by_json("fingerprint", self.loader.fingerprint()))
 
+    def _end_reading(self) -> None:
+        """Let the loader end what reads ahead."""
+        self.loader._end_reading()
+
     def _next(self, pieces: Iterator[Piece], batches: int) -> Piece | None:
         """Return the next piece, None after the last; name the batch if its form is wrong."""
         piece = next(pieces, None)
@@ -142,13 +147,10 @@ class CheckedLoader(Loader):
                 f"batches must {must}, as total_weight in __init__ is "
                 f"{'given' if self.weighted else 'None'}; got {got}{where}"
             )
-        shape = tuple(data.y.shape[1:])
-        self._target_shape = shape if self._target_shape is None else self._target_shape
-        if shape != self._target_shape:
-            raise ComponentError(
-                f"y{where} must be labels or rows of probabilities in all batches alike; got "
-                f"shape {tuple(data.y.shape)}"
-            )
+        try:
+            self._targets.check(data.y, f"y{where}")
+        except ValueError as error:
+            raise ComponentError(str(error)) from error
         return data
 
     def _validated(self, X: Any, y: Any, w: Any, suffix: str) -> Dataset:

@@ -226,6 +226,9 @@ class Loader:
         digest = hashlib.sha256(json.dumps(numbers).encode()).hexdigest()
         return [self.n_rows, self.n_inputs, digest]
 
+    def _end_reading(self) -> None:
+        """End what reads ahead, when training ends: nothing by default."""
+
     @property
     def _described(self) -> str:
         """How errors name the loader."""

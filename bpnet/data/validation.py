@@ -19,6 +19,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import device_context, to_device, to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
+from bpnet.common.plurals import number_of
 from bpnet.data import deferred, frames, missing
 from bpnet.data.dataset import Dataset
 from bpnet.losses import Loss
@@ -104,8 +105,8 @@ def as_features(X: Any, dtype: str, n_inputs: int | None = None, name: str = "X"
         )
     if n_inputs is not None and X.shape[1] != n_inputs:
         raise ValueError(
-            f"{name} must have {n_inputs} features, as the network was built with; "
-            f"got {X.shape[1]}{', but X.T has' if X.shape[0] == n_inputs else ''}"
+            f"{name} must have {number_of(n_inputs, 'feature')}, as the network was built "
+            f"with; got {X.shape[1]}{', but X.T has' if X.shape[0] == n_inputs else ''}"
         )
     return _as_finite(name, X, dtype, given, defer=True)
 

@@ -19,6 +19,7 @@ from bpnet.layers import trained_parameters
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Optimizer
 from bpnet.random import generator
+from bpnet.training.examples import examples_in_memory
 from bpnet.training.own_optimizer import check_description
 from bpnet.training.scheduled import LEARNING_RATE, scheduled_values
 from bpnet.training.step import make_step
@@ -69,7 +70,7 @@ class RateTest(NamedTuple):
 def find_learning_rate(
     net: Network,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     optimizer: str | Optimizer | None = None,
     low: float = 1e-5,
@@ -92,8 +93,9 @@ def find_learning_rate(
     ----------
     net : Network
         The network, trained or not.
-    X, y : arrays
-        Examples as for ``Network.fit``.
+    X, y : arrays, or a loader or stream and None
+        Examples as for ``Network.fit``. Of a loader or stream, as many as the steps take are
+        read into memory, without weights: the first of an epoch.
     optimizer : str, Optimizer or None
         The optimizer to tune; its own rate is not used. None is ``Adam()``, as in ``fit``.
     low, high : float, default 1e-5 and 10.0
@@ -132,7 +134,7 @@ def find_learning_rate(
     high = check_number("high", high, low, above=True)
     steps = check_integer("steps", steps, 10)
     batch_size = check_integer("batch_size", batch_size, 1)
-    data = net.check_data(X, y, None)
+    data = examples_in_memory(net, X, y, steps * batch_size)
     backend = net.choose_backend(backend, data.owner)
     row = 8 + data.nbytes // data.n_rows
     check_room("steps", steps, steps * min(batch_size, data.n_rows) * row)

@@ -31,6 +31,8 @@ from bpnet.data.validation import as_features, plain_features, refuse_masked, va
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
+# Up to this each integer is a float64.
+_EXACT = 2**53
 
 
 class Features(NamedTuple):
@@ -68,10 +70,38 @@ def check_examples(
         y = host_array(y, "y")
         if y is None:  # scikit-learn's error message
             raise ValueError("fit requires y to be passed, but the target y is None")
-        check_targets(y)
-        y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
+        y = check_y(estimator, y, y_numeric=y_numeric)
         check_consistent_length(features.X, y)
     return features, y.toarray() if is_sparse(y) else y
+
+
+def check_y(estimator: Any, y: Any, *, y_numeric: bool) -> Any:
+    """Check host targets by themselves; return an array, or a sparse matrix."""
+    check_targets(y)
+    integers = frames.as_integers(y) if frames.is_tabular(y) else None
+    y = y if integers is None else integers  # scikit-learn would make them floats
+    y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
+    if y_numeric:
+        _refuse_merged(y)
+    return y
+
+
+def _refuse_merged(y: Any) -> None:
+    """Reject integers that are different, but the same as floats."""
+    if is_sparse(y) or y.dtype.kind not in "iu" or not y.size:
+        return
+    if int(y.max()) <= _EXACT and int(y.min()) >= -_EXACT:
+        return
+    for column in y.reshape(len(y), -1).T:
+        found = np.unique(column)
+        same = np.diff(found.astype(np.float64)) == 0.0
+        if np.any(same):
+            k = int(np.argmax(same))
+            raise ValueError(
+                f"y must hold numbers that float64 can tell apart; got {found[k]} and "
+                f"{found[k + 1]}, as integers beyond 2**53 are rounded; subtract what they "
+                f"have in common, or pass y.astype(float) to train on rounded ones"
+            )
 
 
 def check_targets(y: Any, name: str = "y") -> None:

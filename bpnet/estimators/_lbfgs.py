@@ -10,6 +10,7 @@ from scipy import optimize
 
 from bpnet import backprop
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.backend.transfer import to_host
 from bpnet.backend.typing import Array, Parameters
 from bpnet.data.dataset import Dataset
@@ -109,7 +110,7 @@ def minimize(
         iterations += 1
         print(f"Iteration {iterations}, loss = {intermediate_result.fun:.8f}")
 
-    with backend.activate():
+    with backend.activate(), without_float_warnings():
         start = objective.last = objective.pack(network.placement.parameters)
         try:
             result = optimize.minimize(

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.backend.transfer import copy_parameters, to_host
 from bpnet.backend.typing import Array, Parameters
 from bpnet.callbacks.progress import with_progress
@@ -112,7 +113,8 @@ class Stochastic(MLPParameters):
         self.n_iter_ = 0
         self.history_ = training.history
         try:
-            stopped = training.run().stopped
+            with without_float_warnings():
+                stopped = training.run().stopped
         except KeyboardInterrupt:
             stopped = "interrupted"
         self._warn(stopped, incremental)

@@ -9,6 +9,7 @@ import numpy as np
 
 from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.plurals import number_of
 from bpnet.layers import Dense
 from bpnet.learn._arguments import at_least
 from bpnet.learn.lesson import Lesson
@@ -117,8 +118,7 @@ def _reading(fits: Mapping[tuple[int, int], Fit]) -> str:
         f"{largest.training_loss:.3f} on its training examples and of {largest.test_loss:.3f} "
         f"on others, a gap of {largest.gap:.3f}; the smallest, of {smallest.n_parameters:,}, "
         f"has a gap of {smallest.gap:.3f}. The lowest test loss is {best.test_loss:.3f}, with "
-        f"{depth} hidden layer{'s' if depth > 1 else ''} of {width} unit"
-        f"{'s' if width > 1 else ''}."
+        f"{number_of(depth, 'hidden layer')} of {number_of(width, 'unit')}."
     )
 
 
@@ -128,7 +128,7 @@ def _paint(figure: Figure, fits: Mapping[tuple[int, int], Fit]) -> None:
     left, right = figure.subplots(1, 2)
     for k, depth in enumerate(dict.fromkeys(depth for depth, _ in fits)):
         chosen = {width: fit for (d, width), fit in fits.items() if d == depth}
-        label = f"{depth} hidden layer" + ("s" if depth > 1 else "")
+        label = number_of(depth, "hidden layer")
         style = look(k)
         left.plot(list(chosen), [f.test_loss for f in chosen.values()], **style,
                   label=f"{label}, test")  # fmt: skip

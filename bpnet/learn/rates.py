@@ -10,6 +10,7 @@ import numpy as np
 
 from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.plurals import number_of
 from bpnet.diagnosis.lr_finder import RateTest, find_learning_rate
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
@@ -67,7 +68,7 @@ def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int
     start = net.evaluate(X, y)["loss"]
     runs = {rate: _run(net.replace(), X, y, rate, epochs, start) for rate in rates}
     test = find_learning_rate(net, X, y, optimizer=SGD(), low=1e-4, high=100.0, steps=200)
-    head = ("learning rate", f"loss after {epochs} epochs", "accuracy", "")
+    head = ("learning rate", f"loss after {number_of(epochs, 'epoch')}", "accuracy", "")
     rows = [
         (f"{rate:g}", f"{run.loss:.4g}", f"{100.0 * run.accuracy:.1f} %", run.verdict)
         for rate, run in runs.items()

@@ -12,15 +12,16 @@ import numpy as np
 from bpnet import inference
 from bpnet.backend import Backend
 from bpnet.backend.typing import Array, Parameters
+from bpnet.common.plurals import number_of
 from bpnet.data.dataset import Dataset
+from bpnet.data.streams.blocks import Blocks
 from bpnet.data.streams.checked import CheckedStream, check_inputs_only
-from bpnet.data.streams.source import Source
 from bpnet.data.validation import check_data
 
 
 def examples_stream(
     model: Any,
-    source: Source,
+    source: Blocks,
     *,
     suffix: str = "",
     n_inputs: int | None = None,
@@ -46,7 +47,7 @@ def examples_stream(
     return CheckedStream(source, check, model.dtype, suffix=suffix, feature_names=names)
 
 
-def inputs_stream(model: Any, source: Source) -> CheckedStream:
+def inputs_stream(model: Any, source: Blocks) -> CheckedStream:
     """Return the features of a source, each block of which is validated for a model."""
     due = _n_inputs(model, source, "", None)
     check = functools.partial(check_inputs_only, dtype=model.dtype, n_inputs=due)
@@ -96,11 +97,11 @@ def sums_over(
     return totals, logits, y, w
 
 
-def _n_inputs(model: Any, source: Source, suffix: str, n_inputs: int | None) -> int:
+def _n_inputs(model: Any, source: Blocks, suffix: str, n_inputs: int | None) -> int:
     due = n_inputs or model.n_inputs or source.n_inputs
     if source.n_inputs != due:
         raise ValueError(
-            f"X{suffix} must have {due} features, as the network was built with; got a stream "
-            f"with {source.n_inputs}"
+            f"X{suffix} must have {number_of(due, 'feature')}, as the network was built with; "
+            f"got a stream with {source.n_inputs}"
         )
     return due

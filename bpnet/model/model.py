@@ -27,6 +27,7 @@ from bpnet.backend.typing import Array, Parameters
 from bpnet.common.checks import check_integer
 from bpnet.common.deprecation import renamed_property
 from bpnet.common.keywords import explains_keywords
+from bpnet.common.plurals import number_of
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data.dataset import Dataset
 from bpnet.data.streams.checked import CheckedStream
@@ -229,7 +230,7 @@ class Model(FeatureNames, Compiling):
             "the weights": (
                 parameter_bytes(self.layers, n_inputs, self.dtype), "the units of the layers"
             ),
-            f"the activations of {rows:,} rows": (block, "the rows passed at once"),
+            f"the activations of {number_of(rows, 'row')}": (block, "the rows passed at once"),
         }  # fmt: skip
 
     def choose_backend(self, backend: str | Backend | None, owner: Backend | None) -> Backend:

@@ -23,11 +23,14 @@ from bpnet.data.dataset import Dataset
 from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
+from bpnet.training.examples import examples_in_memory
 from bpnet.training.loop import Callback, Training
 from bpnet.training.step import contexts, gather, values_now
 
 REFERENCE = "numpy:cpu"
 EPOCHS = 20
+# Examples of a loader or a stream that are compared at most.
+_ROWS = 1000
 # Largest difference relative to the largest entry of its array; 0.0 means bit-identical. The
 # rounding error is 1e-16 in float64 and 6e-8 in float32, and grows from step to step. That of
 # TF32 is 5e-4, so products in TF32 violate the tolerance of float32.
@@ -123,7 +126,7 @@ class Parity(NamedTuple):
 def parity(
     net: Network,
     X: Any,
-    y: Any,
+    y: Any = None,
     backends: str | Backend | Iterable[str | Backend] | None = None,
     *,
     optimizer: str | Optimizer | None = None,
@@ -140,8 +143,9 @@ def parity(
     ----------
     net : Network
         The network, built or not; it is not changed.
-    X, y : arrays
-        Examples as for ``Network.fit``, of any library.
+    X, y : arrays, or a loader or stream and None
+        Examples as for ``Network.fit``, of any library. Of a loader or stream, up to 1,000 are
+        read into memory, without weights: the first of an epoch.
     backends : str, Backend, iterable of them, or None
         The backends to compare with NumPy; None takes every device of every available backend.
     optimizer : str, Optimizer or None
@@ -181,7 +185,7 @@ def parity(
     parity holds: float64, 2 epochs, compared with numpy:cpu
     """
     epochs = check_integer("epochs", epochs, 1)
-    data = check_network(net).check_data(X, y, None).to_host()
+    data = examples_in_memory(check_network(net), X, y, _ROWS).to_host()
     compared, skipped = _chosen(backends, net.dtype)
     settings = {
         "optimizer": Adam() if optimizer is None else optimizer,

@@ -12,9 +12,9 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.frames import column_names
 from bpnet.data.loader import Loader
 from bpnet.data.streams.batches import Batches, BatchesLoader
+from bpnet.data.streams.blocks import Blocks
 from bpnet.data.streams.loader import StreamLoader
 from bpnet.data.streams.recognize import as_source
-from bpnet.data.streams.source import Source
 from bpnet.data.validation import check_data
 from bpnet.model.blockwise import examples_stream
 from bpnet.model.model import Model
@@ -51,13 +51,9 @@ class NamesFeatures(Callback):
 class NamesLater(NamesFeatures):
     """Remembers the names that batches bring, too, and closes what reads them at the end."""
 
-    def __init__(
-        self,
-        known: Callable[[], tuple[str, ...] | None],
-        close: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, known: Callable[[], tuple[str, ...] | None], loader: Loader) -> None:
         super().__init__(known)
-        self.close = close
+        self.loader = loader
 
     def on_epoch_end(self, training: Training) -> None:
         """Remember the names."""
@@ -65,8 +61,7 @@ class NamesLater(NamesFeatures):
 
     def teardown(self, training: Training) -> None:
         """End the thread that reads ahead, if there is one."""
-        if self.close is not None:
-            self.close()
+        self.loader._end_reading()
         super().teardown(training)
 
 
@@ -123,13 +118,35 @@ def examples_of(
     if validation_data is not None:
         held_out = validation_examples(network, validation_data, loader.n_inputs, names)
         loader.feature_names = names or names_of(validation_data)
-    close = getattr(X, "close", None) if isinstance(X, BatchesLoader) else None
-    return loader, held_out, NamesLater(lambda: loader.feature_names, close)
+    return loader, held_out, NamesLater(lambda: loader.feature_names, loader)
+
+
+def examples_in_memory(network: Model, X: Any, y: Any, rows: int) -> Dataset:
+    """Return checked examples without weights: all of arrays, some of a loader or a stream.
+
+    Parameters
+    ----------
+    network : Model
+        For which they are checked.
+    X, y : arrays, or a loader or stream and None
+        As for ``Network.fit``.
+    rows : int
+        How many of a loader or a stream, at most.
+    """
+    given = {name: default for name, (default, _) in _DEFAULTS.items()} | {"y": y}
+    data, _, _ = examples_of(network, X, validation_data=None, **given)
+    if isinstance(data, Loader):
+        loader = data
+        try:
+            data = Dataset(*loader.sample(rows))
+        finally:
+            loader._end_reading()
+    return data._replace(w=None)
 
 
 def _streamed(
     network: Model,
-    source: Source,
+    source: Blocks,
     validation_data: Any,
     names: tuple[str, ...] | None,
     given: Mapping[str, Any],
@@ -152,7 +169,7 @@ def _streamed(
         known = names or stream.feature_names
         held_out = validation_examples(network, validation_data, first.n_inputs, known)
         stream.feature_names = known or names_of(validation_data)
-    return loader, held_out, NamesLater(lambda: stream.feature_names, loader.close)
+    return loader, held_out, NamesLater(lambda: stream.feature_names, loader)
 
 
 def _checked(network: Model, loader: Loader, names: tuple[str, ...] | None) -> CheckedLoader:

@@ -63,7 +63,7 @@ class Full(bpnet.Layer):
 @pytest.mark.parametrize(
     ("rows", "asked"),
     [
-        (1, "84 bytes for the weights, 64 bytes for the activations of 1 rows. "
+        (1, "84 bytes for the weights, 64 bytes for the activations of 1 row. "
             "Lower the units of the layers"),
         (5000, "256 KiB for the activations of 4,096 rows, 84 bytes for the weights. "
                "Lower the rows passed at once"),

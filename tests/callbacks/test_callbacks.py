@@ -16,6 +16,7 @@ from on_host import assert_same, flat
 
 import bpnet
 from bpnet.callbacks.progress import ProgressBar
+from bpnet.common.plurals import number_of
 from bpnet.random import generator
 from bpnet.schedules import ReduceOnPlateau
 
@@ -258,7 +259,10 @@ def test_early_stopping_bears_so_many_epochs_and_restores_the_best(
     if epochs < len(values):
         since = f" since epoch {best}" if best else ""
         waited = epochs - (best or 0)
-        assert history.stopped == f"figure has not improved for {waited} epochs{since}"
+        assert (
+            history.stopped
+            == f"figure has not improved for {number_of(waited, 'epoch')}{since}"
+        )
 
 
 def test_the_best_weights_are_restored_on_every_backend(backend):

@@ -453,3 +453,43 @@ def test_views_are_read_by_blocks_unless_something_is_written_there(backend):
     split = [op.name for by_blocks, group in executable.graph._groups() if by_blocks
              for op in group if op.name != "copy"]  # fmt: skip
     assert len(split) == 4  # all but the sum with the shifted
+
+
+def halves(a):
+    """Two halves that share the middle."""
+    return a[: len(a) // 2 + 9], a[len(a) // 2 - 9 :]
+
+
+@pytest.mark.parametrize("views", [halves, lambda a: (a, a[:])], ids=["halves", "all"])
+def test_data_may_overlap_the_state(views, backend):
+    """As when a caller passes two views of an array: the data stays what it was."""
+    host = np.arange(2.0**17)
+    step = backend.compile(lambda xp, s, data: {"p": s["p"] + data["g"]})
+    p, g = views(backend.asarray(host.copy()))
+    expected, data = views(host)
+    state = {"p": p}
+    for _ in range(3):
+        state, expected = step(state, {"g": g}), expected + data
+        assert_array_equal(backend.to_numpy(state["p"]), expected)
+    assert_array_equal(backend.to_numpy(g), data)
+
+
+def test_two_arrays_of_the_state_may_overlap(backend):
+    host = np.arange(2.0**17)
+    step = backend.compile(lambda xp, s, data: {"p": s["p"] + s["q"], "q": s["q"] * 2.0})
+    state = dict(zip("pq", halves(backend.asarray(host.copy())), strict=True))
+    p, q = halves(host)
+    for _ in range(3):
+        state, p, q = step(state, {}), p + q, q * 2.0
+        assert_array_equal(backend.to_numpy(state["p"]), p)
+        assert_array_equal(backend.to_numpy(state["q"]), q)
+
+
+def test_parts_of_one_array_are_replayed(backend):
+    """As when weights are restored from one flat copy: they share no element."""
+    step = backend.compile(lambda xp, s, data: {"p": s["p"] + data["g"]})
+    parts = backend.asarray(np.ones(2**17))
+    p = step({"p": parts[: 2**16]}, {"g": parts[2**16 :]})["p"]
+    assert is_replayed(step)
+    assert_array_equal(backend.to_numpy(parts[: 2**16]), np.full(2**16, 2.0))
+    assert_array_equal(backend.to_numpy(p), np.full(2**16, 2.0))

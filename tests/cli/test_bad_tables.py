@@ -80,7 +80,11 @@ BAD_DATA = {
     "infinite": ("t.csv", "x,y\ninf,1\n" + many("{x},{even}"), [], "'x' .*infinity"),
     "two rows": ("t.csv", "x,y\n1,a\n2,b\n", [], "2 rows with a target.*at least 10"),
     "rare classes": (
-        "t.csv", "x,y\n" + many("{x},a") + "1,b\n2,c\n", [], "2 classes .* single row",
+        "t.csv", "x,y\n" + many("{x},a") + "1,b\n2,c\n", [], "2 classes of a single row",
+    ),
+    "integers beyond floats": (
+        "t.csv", "x,y\n" + many("{x},9007199254740992{even}"), ["--task", "regression"],
+        "2 different integers, of which only 1 stay",
     ),
     "text regression": ("t.csv", GOOD, ["--task", "regression"], "holds text such as 'a'"),
     "tiny test set": (
@@ -91,7 +95,7 @@ BAD_DATA = {
         "t.csv", "x,t,y\n" + many("{x},w{even},{even}"), ["--time-column", "t"], "holds text",
     ),
     "time with gaps": (
-        "t.csv", "x,t,y\n,,0\n" + many("{x},{k},{even}"), ["--time-column", "t"], "1 gaps",
+        "t.csv", "x,t,y\n,,0\n" + many("{x},{k},{even}"), ["--time-column", "t"], "1 gap;",
     ),
     "time of one class": (
         "t.csv", "t,x,y\n" + many("{k},{x},0") + many("5{k},{x},1"), ["--time-column", "t",

@@ -171,6 +171,22 @@ def test_truth_values_are_the_same_in_every_spelling(monkeypatch, capsys):
     assert measured[0]["rows"] == 40
 
 
+@pytest.mark.parametrize("words", [[], ["--stream", "--sample", "60"]])
+@pytest.mark.parametrize("name", ["ids.csv", "ids.parquet"])
+def test_labels_beyond_floats_stay_different(name, words, monkeypatch, capsys):
+    monkeypatch.setattr("bpnet.cli.report.page.report", lambda run: "a page")
+    codes = np.arange(90) % 2
+    frame = pl.DataFrame({"x": codes + np.arange(90) / 900.0, "id": 2**53 + codes})
+    frame.write_csv(name) if name.endswith("csv") else frame.write_parquet(name)
+    argv = ["train", name, "--target", "id", "--out", "m", "--preset", "td-s", "--no-diagnose"]
+    assert main([*argv, "--epochs", "9", "--time-limit", "0", "--force", *words]) == 0
+    assert main(["predict", "m/model.safetensors", name, "--out", "p.csv"]) == 0
+    assert_array_equal(pl.read_csv("p.csv")["predicted_id"].cast(int), frame["id"])
+    capsys.readouterr()
+    assert main(["evaluate", "m/model.safetensors", name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"][0]["value"] == 1.0
+
+
 def test_rows_without_a_target_are_left_out(model, people, tmp_path, capsys):
     with open(people, encoding="utf-8") as file:
         text = file.read()

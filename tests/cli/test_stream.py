@@ -327,8 +327,27 @@ def test_a_class_with_a_single_row_in_a_sample(capsys):
                         (600, "such classes, or pass --task regression")):  # fmt: skip
         _, err = train(capsys, written("t.csv", frame), "--target", "y", "--stream",
                        "--sample", str(sample), *QUICK, "--out", "m", status=2)  # fmt: skip
-        assert "have a single row, such as 9.0, and each" in err
+        assert "has 1 class of a single row, such as 9.0, and each" in err
         assert f"; remove or join {due}" in err
+
+
+@pytest.mark.parametrize("words", [["--stream"], []])
+def test_a_target_that_is_constant_in_a_sample(words, capsys):
+    """The file has other values, so nothing is said of it."""
+    frame = pl.DataFrame({"a": range(600), "y": [0.0] * 598 + [1.0, 2.0]})
+    _, err = train(capsys, written("t.csv", frame), "--target", "y", *words,
+                   "--sample", "20", *QUICK, "--out", "m", status=2)  # fmt: skip
+    assert (
+        "the target 'y' is always 0.0 in the 20 rows that were drawn, so there is nothing to "
+        "learn from them; pass a larger --sample"
+    ) in err
+
+
+def test_a_target_that_a_sample_lacks(capsys):
+    frame = pl.DataFrame({"a": range(600), "y": [None] * 590 + [0, 1] * 5})
+    _, err = train(capsys, written("t.csv", frame), "--target", "y", "--stream",
+                   "--sample", "20", *QUICK, "--out", "m", status=2)  # fmt: skip
+    assert re.search(r"the sample of 20 rows has \d rows? with a target", err)
 
 
 def test_an_id_is_recognized_in_a_sample(capsys):
@@ -445,7 +464,7 @@ def test_nothing_later_than_the_test_rows_is_trained_on(column, name, capsys, mo
                       "--stream", "--sample", "150", *QUICK, "--out", "m")  # fmt: skip
     assert max(latest for _, latest in seen) < seen[0][0] + 8  # but for the noise
     assert 400 < record["rows"]["training"] < 500
-    assert record["rows"]["test"] == 30
+    assert record["rows"]["test"] == 31  # the rows of a day are on one side
 
 
 @pytest.mark.parametrize(
@@ -489,9 +508,9 @@ def test_rows_as_late_as_the_tested_ones_may_have_classes_of_their_own(capsys, m
     assert "rows in memory to train on; remove such rows" in err
 
 
-def test_no_row_that_is_early_enough_to_train_on(capsys):
+@pytest.mark.parametrize("words", [["--stream", "--sample", "150"], []])
+def test_rows_of_one_time_cannot_be_split(words, capsys):
     frame = timed().with_columns(day=3)
     _, err = train(capsys, written("t.csv", frame), "--target", "z", "--time-column", "day",
-                   "--drop", "date", "--stream", "--sample", "150", *QUICK, "--out", "m",
-                   status=2)  # fmt: skip
-    assert "--time-column: no row to train on has a smaller 'day' than all" in err
+                   "--drop", "date", *words, *QUICK, "--out", "m", status=2)  # fmt: skip
+    assert "--time-column: all rows with a target have the same 'day'" in err

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,8 +147,8 @@ def test_the_time_limit_lowers_the_number_of_epochs(people, capsys):
     argv = ["train", people, "--target", "buys", "--preset", "td-s", "--out", "t"]
     assert main([*argv, "--time-limit", "0.2", "--epochs", "100000"]) == 0
     out, err = capsys.readouterr()
-    assert "100000 epochs or 0.2 s at most" in out
-    assert "of 100000 epochs; a longer --time-limit" in err
+    assert "100,000 epochs or 0.2 s at most" in out
+    assert "of 100,000 epochs; a longer --time-limit" in err
 
 
 def test_the_advice_counts_the_epochs_that_were_trained():
@@ -177,6 +178,16 @@ def test_a_progress_line_on_a_terminal(people, monkeypatch):
     shown = terminal.getvalue()
     for words in ("preparing", "epoch 2/2", "loss", "val_accuracy", "rows/s"):
         assert words in shown
+    assert "standardized" not in shown
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_progress_of_a_regression_names_its_units(people, monkeypatch, capsys):
+    monkeypatch.setattr("bpnet.cli.progress._PAUSE", 0.0)
+    argv = ["train", people, "--target", "spent", "--task", "regression", "--out", "p"]
+    assert main([*argv, *QUICK]) == 0
+    line = r"epoch 1/2: loss \S+, val_rmse \S+ of standardized targets, \S+ rows/s"
+    assert re.search(line, capsys.readouterr().err)
 
 
 def test_a_full_disk_ends_without_traceback(model):
@@ -372,3 +383,20 @@ def test_the_test_rows_are_stratified_or_the_last_ones():
     day = np.array(frame["day"])
     assert day[late.training].max() <= day[late.test].min()
     assert len(late.test) == 18
+
+
+@pytest.mark.parametrize(
+    ("year", "test_size", "n_test"),
+    [
+        ([1] * 50 + [2] * 10, 0.2, 10),  # nearer than none
+        ([1] * 10 + [2] * 50, 0.2, 50),
+        ([1] * 40 + [2] * 10 + [3] * 10, 0.2, 10),
+        ([1] * 40 + [2] * 10 + [3] * 10, 0.25, 20),  # as near: more to test
+        ([3] * 30 + [1] * 30, 0.45, 30),
+    ],
+)
+def test_rows_of_one_time_are_on_one_side(year, test_size, n_test):
+    split = split_of(plan({"x": NUMBERS, "t": year, "y": [0, 1] * 30}, "y", time="t"),
+                     test_size, 0)  # fmt: skip
+    assert len(split.test) == n_test
+    assert max(year[k] for k in split.training) < min(year[k] for k in split.test)

@@ -402,8 +402,14 @@ def test_a_network_is_underfitted_only_if_it_is_known_what_can_be_reached():
 def test_what_cannot_be_checked_is_reported():
     few = bpnet.diagnose(train(sound(), X[:10], Y[:10])).not_examined
     assert few["underfitting"] == few["shuffled labels"] == "fewer than 50 examples"
+    net = network(bpnet.Dense(8, "tanh"), bpnet.Dense(2), loss="binary_crossentropy")
+    labels = np.column_stack([Y, 1 - Y])
+    assert "class imbalance" in bpnet.diagnose(train(net, X, labels)).not_examined
+
+
+def test_a_regression_has_no_classes_to_check():
     net = network(bpnet.Dense(8, "tanh"), bpnet.Dense(2), loss="mean_squared_error")
-    assert "class imbalance" in bpnet.diagnose(train(net, X, X)).not_examined
+    assert "class imbalance" not in bpnet.diagnose(train(net, X, X)).not_examined
 
 
 def test_sample_weights_fix_class_imbalance():

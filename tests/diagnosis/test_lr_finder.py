@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -153,3 +155,43 @@ def test_numpy_s_error_state_is_restored(backend):
             found = bpnet.find_learning_rate(net, X, X[:, 0], high=1e6, backend=backend)
             assert found.diverged
             assert np.geterr() == before
+
+
+# --- loaders and streams ----------------------------------------------------------------------
+
+
+class Halves(bpnet.Loader):
+    """The examples in batches of 100, with weights."""
+
+    def __init__(self, X, y):
+        super().__init__(len(X), X.shape[1], 100, total_weight=float(len(X)))
+        self.X, self.y = X, y
+
+    def batches(self, epoch):
+        for start in range(0, self.n_rows, 100):
+            rows = slice(start, start + 100)
+            yield self.X[rows], self.y[rows], np.ones(len(self.X[rows]))
+
+
+@pytest.mark.parametrize("kind", ["loader", "batches", "stream"])
+def test_a_loader_or_a_stream_is_tested_on_its_first_examples(kind):
+    X, y = bpnet.datasets.make_moons(400, seed=0)
+    source = {
+        "loader": lambda: Halves(X, y),
+        "batches": lambda: [(X[:200], y[:200]), (X[200:], y[200:])],
+        "stream": lambda: bpnet.streams.Arrays(X, y),
+    }[kind]()
+    net = bpnet.Network([bpnet.Dense(8, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    found = bpnet.find_learning_rate(net, source, steps=20, batch_size=10)
+    if kind == "stream":
+        order = bpnet.streams.row_order(source.sizes, seed=0, epoch=0)[:200]
+        X, y = X[order], y[order]
+    assert found == bpnet.find_learning_rate(net, X[:200], y[:200], steps=20, batch_size=10)
+    assert not [t for t in threading.enumerate() if t.name.startswith("bpnet-stream")]
+
+
+def test_a_loader_determines_its_targets():
+    X, y = bpnet.datasets.make_moons(400, seed=0)
+    net = bpnet.Network([bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    with pytest.raises(ValueError, match="y must be left at None if X is a loader"):
+        bpnet.find_learning_rate(net, Halves(X, y), y)

@@ -29,6 +29,14 @@ def network(dtype="float64", **options):
 # --- it holds ---------------------------------------------------------------------------------
 
 
+def test_a_stream_is_compared_on_some_of_its_examples(monkeypatch):
+    monkeypatch.setattr(parity, "_ROWS", 40)
+    found = bpnet.parity(network(), bpnet.streams.Arrays(X, Y), backends="numpy", epochs=2)
+    assert found.passed
+    order = bpnet.streams.row_order(bpnet.streams.Arrays(X, Y).sizes, 3, 0)[:40]
+    assert found == bpnet.parity(network(), X[order], Y[order], "numpy", epochs=2)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_parity_holds(dtype, backend):
     report = bpnet.parity(network(dtype), X, Y, backend)

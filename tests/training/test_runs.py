@@ -116,7 +116,7 @@ def test_a_callback_that_looks_at_batches_gets_single_steps():
 def test_a_nan_is_found_in_the_step_where_it_began_in_a_run():
     def found(backend, **settings):
         net = bpnet.Network([bpnet.Dense(5), bpnet.Dense(1)], "mean_squared_error", seed=0)
-        with pytest.raises(bpnet.NonFiniteError) as caught, np.errstate(all="ignore"):
+        with pytest.raises(bpnet.NonFiniteError) as caught:
             net.fit(X, Y, optimizer=bpnet.SGD(9.0), epochs=6, batch_size=8, backend=backend,
                     **settings)  # fmt: skip
         return caught.value.found

@@ -20,6 +20,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from sklearn.calibration import calibration_curve
 
 from bpnet.cli.results import Predictions
+from bpnet.common.plurals import number_of
 
 # Marker colors, and the variables of the page that take their place.
 _INK, _FAINT, _FIRST, _SECOND = "#010203", "#010204", "#010205", "#010206"
@@ -101,7 +102,8 @@ def learning_curves(history: Any, names: list[str], label: str, name: str) -> st
         picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         picture.ax.legend()
     return picture.svg(
-        f"{label.capitalize()} by epoch", f"Over {history.epochs} epochs: {', '.join(words)}."
+        f"{label.capitalize()} by epoch",
+        f"Over {number_of(history.epochs, 'epoch')}: {', '.join(words)}.",
     )
 
 

@@ -21,6 +21,8 @@ from bpnet.cli.report.html import (
 from bpnet.cli.report.importance import importance_of, profile, share
 from bpnet.cli.results import rows_of
 from bpnet.cli.run import Run
+from bpnet.common.plurals import number_of
+from bpnet.estimators.tabular.targets import UNITS
 
 # Classes of a confusion matrix that fits on a page.
 _MOST_CLASSES = 12
@@ -60,7 +62,7 @@ def _summary(run: Run) -> Markup:
         ),
         paragraph(
             f"Trained on {_rows_trained_on(run)} for "
-            f"{history.epochs} epoch{'s' * (history.epochs != 1)} in "
+            f"{number_of(history.epochs, 'epoch')} in "
             f"{run.record['training']['seconds']:.1f} s; {rows['validation']:,} rows chose "
             f"the weights of epoch {run.model.best_epoch_}. The intervals are from a "
             f"bootstrap of the test rows."
@@ -100,10 +102,10 @@ def _curves(run: Run) -> Markup:
     history, parts = run.model.history_, []
     units = ""
     if run.predictions.classes is None:
-        units = " of standardized targets"
+        units = f" of {UNITS}"
         parts = [
             paragraph(
-                f"The network learns standardized targets: a unit is the standard deviation of "
+                f"The network learns {UNITS}: a unit is the standard deviation of "
                 f"{run.plan.target}, and 0 its mean."
             )
         ]
@@ -196,8 +198,12 @@ def _importance(run: Run) -> Markup:
         f"that it says nothing; the lines are standard deviations over three permutations. "
         f"Columns that say the same share their importance."
     )
-    text += f" {rest} less important columns are not shown." if rest else ""
-    text += f" {found.skipped} columns were not measured, for time." if found.skipped else ""
+    text += f" Less important and not shown: {number_of(rest, 'column')}." if rest else ""
+    text += (
+        f" Not measured, for time: {number_of(found.skipped, 'column')}."
+        if found.skipped
+        else ""
+    )
     return section("Permutation importance", paragraph(text), figure_row([picture]))
 
 

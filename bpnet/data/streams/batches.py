@@ -1,4 +1,4 @@
-"""An iterable of batches, such as a torch DataLoader, as a source and as a loader."""
+"""An iterable of batches, such as a torch DataLoader, as blocks and as a loader."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from bpnet.common.checks import kind_of
 from bpnet.data.loader import Loader, on_host
+from bpnet.data.streams.blocks import Blocks
 from bpnet.data.streams.read_ahead import read_ahead
-from bpnet.data.streams.source import Source
 
 # Batches that are read ahead.
 AHEAD = 4
 
 
-class Batches(Source):
+class Batches(Blocks):
     """The batches of an iterable, in its order, which cannot be read by number.
 
     Parameters
@@ -76,23 +76,20 @@ class Batches(Source):
     @functools.cached_property
     def _counted(self) -> tuple[tuple[int, ...], float]:
         sizes, total = [], 0.0
-        for X, _, w in self.in_order():
+        for X, _, w in self._in_order():
             sizes.append(int(X.shape[0]) if hasattr(X, "shape") else len(X))
             total += 0.0 if w is None else float(on_host(w).sum(dtype=float))
         return tuple(sizes), total
 
-    def read(self, block: int) -> tuple[Any, Any, Any]:
-        """Refuse: batches are read in order."""
-        raise NotImplementedError("the batches of an iterable are read in their order")
-
-    def in_order(self) -> Iterator[tuple[Any, Any, Any]]:
+    def _in_order(self) -> Iterator[tuple[Any, Any, Any]]:
         """Yield the batches of an iteration."""
         number, batches = 0, iter(self.iterable)
         while True:
             try:
                 batch = next(batches, None)
             except Exception as error:
-                raise self.failure(number, error)  # noqa: B904
+                error.add_note(f"raised by {self.where(number)}")
+                raise
             if batch is None:
                 return
             yield self._parts(number, batch)
@@ -105,11 +102,6 @@ class Batches(Source):
     def where(self, block: int) -> str:
         """Return how errors name a batch."""
         return f"batch {block} (from 0) of {self.name}"
-
-    def failure(self, block: int, error: Exception) -> Exception:
-        """Return an error of the iterable, with a note that says where."""
-        error.add_note(f"raised by {self.where(block)}")
-        return error
 
     def _parts(self, number: int, batch: Any) -> tuple[Any, Any, Any]:
         """Return features, targets and weights of a batch."""
@@ -165,11 +157,11 @@ class BatchesLoader(Loader):
 
     def batches(self, epoch: int) -> Iterator[tuple[Any, ...]]:
         """Yield the batches."""
-        self.close()
-        self._reader = read_ahead(self.source.in_order(), AHEAD)
+        self._end_reading()
+        self._reader = read_ahead(self.source._in_order(), AHEAD)
         return self._reader  # type: ignore[no-any-return]
 
-    def close(self) -> None:
+    def _end_reading(self) -> None:
         """End the thread."""
         if self._reader is not None:
             self._reader.close()

@@ -16,11 +16,12 @@ from bpnet.backend.transfer import to_host
 from bpnet.data.array_loaders import PIECE
 from bpnet.data.dataset import Dataset
 from bpnet.data.frames import check_names, column_names
-from bpnet.data.streams.batches import Batches
+from bpnet.data.streams.blocks import Blocks
 from bpnet.data.streams.cut import cut
 from bpnet.data.streams.order import Window
 from bpnet.data.streams.read_ahead import read_ahead
 from bpnet.data.streams.source import Source
+from bpnet.data.target_form import TargetForm
 from bpnet.data.validation import as_array, as_features, as_weights
 
 # check(X, y, w, suffix=...) returns validated examples.
@@ -34,7 +35,7 @@ class CheckedStream:
 
     Parameters
     ----------
-    source : Source
+    source : Blocks
         The blocks.
     check : callable
         ``check(X, y, w, suffix=...)`` returns a validated Dataset of a block; errors append the
@@ -60,13 +61,13 @@ class CheckedStream:
     is_sparse = False
 
     def __init__(
-        self, source: Source, check: Check, dtype: str, *, suffix: str = "",
+        self, source: Blocks, check: Check, dtype: str, *, suffix: str = "",
         feature_names: tuple[str, ...] | None = None, labeled: bool = True,
     ) -> None:  # fmt: skip
         self.source, self.check, self.dtype = source, check, dtype
         self._weighted = source.weighted and labeled
         self.suffix, self.feature_names = suffix, feature_names
-        self._target_shape: tuple[int, ...] | None = None
+        self._targets = TargetForm("blocks")
 
     @property
     def n_rows(self) -> int:
@@ -94,10 +95,7 @@ class CheckedStream:
         source, name = self.source, f"sample_weight{self.suffix}"
         if not source.weighted:
             return float(source.n_rows)
-        if isinstance(source, Batches):
-            total = source.total_weight
-        else:
-            total = sum(map(self._weight_of, range(len(source.sizes))))
+        total = sum(self._weight(k, w) for k, w in enumerate(source._weights_in_order()))
         if not total > 0.0:
             raise ValueError(f"{name} must have a finite sum > 0, got {total:g}")
         return total
@@ -108,12 +106,7 @@ class CheckedStream:
 
     def blocks(self) -> Iterator[Dataset]:
         """Yield the blocks in order."""
-        source = self.source
-        if not isinstance(source, Batches):
-            yield from self._numbered(range(len(source.sizes)))
-            return
-        for number, batch in enumerate(source.in_order()):
-            yield self._checked(number, *batch)
+        return map(self._next, itertools.count(), self.source._in_order())
 
     def block(self, number: int) -> Dataset:
         """Return a block by its number."""
@@ -159,24 +152,19 @@ class CheckedStream:
         """
         source = self.source
         parts: list[Any] = [source.sizes, source.buffer_blocks, self.total_weight]
-        if not isinstance(source, Batches):
-            ends = (0, len(source.sizes) - 1)
-            parts += [self.block(number).fingerprint() for number in ends]
+        parts += [self.block(number).fingerprint() for number in source._identifying]
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         return [self.n_rows, self.n_inputs, f"sha256:{digest}"]
 
     def _numbered(self, numbers: Sequence[int]) -> Iterator[Dataset]:
-        """Yield blocks by their numbers."""
-        raw = self.source.read_blocks(numbers)
-        for number in numbers:
-            yield self._next(raw, number)  # kept in no variable, which would hold its memory
+        """Yield blocks of a source by their numbers."""
+        assert isinstance(self.source, Source)
+        return map(self._next, numbers, self.source._numbered(numbers))
 
-    def _next(self, raw: Iterator[tuple[Any, Any, Any]], number: int) -> Dataset:
-        """Return the next block, which has this number."""
-        with self._reading(number):
-            block = next(raw)
-        data = self._checked(number, *block)
-        if data.n_rows != (due := self.source.sizes[number]):
+    def _next(self, number: int, block: tuple[Any, Any, Any]) -> Dataset:
+        """Return a block that was read."""
+        data, due = self._checked(number, *block), self.source._due_rows(number)
+        if due is not None and data.n_rows != due:
             raise ValueError(
                 f"{self.source.where(number)} must have {due} rows, as when the stream was "
                 f"opened; got {data.n_rows}. Open it again"
@@ -200,15 +188,6 @@ class CheckedStream:
         X, y, w = whole
         return Dataset(X, y, w, None, self.dtype)
 
-    @contextlib.contextmanager
-    def _reading(self, number: int) -> Iterator[None]:
-        try:
-            yield
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise self.source.failure(number, error) from error
-
     def _checked(self, number: int, X: Any, y: Any, w: Any) -> Dataset:
         """Check a block, which must have the same form as the others."""
         suffix = f"{self.suffix} of {self.source.where(number)}"
@@ -228,19 +207,11 @@ class CheckedStream:
                 f"sample_weight{suffix} must be given if and only if the source is weighted; "
                 f"its attribute weighted is {self.source.weighted}"
             )
-        shape = tuple(data.y.shape[1:])
-        self._target_shape = shape if self._target_shape is None else self._target_shape
-        if shape != self._target_shape:
-            raise ValueError(
-                f"y{suffix} must be labels or rows of probabilities in all blocks alike; got "
-                f"shape {tuple(data.y.shape)}"
-            )
+        self._targets.check(data.y, f"y{suffix}")
         return data._replace(X=np.asarray(data.X))
 
-    def _weight_of(self, number: int) -> float:
+    def _weight(self, number: int, w: Any) -> float:
         """Return the sum of the weights of a block."""
-        with self._reading(number):
-            w = self.source.weights(number)
         name = f"sample_weight{self.suffix} of {self.source.where(number)}"
         w = as_weights(w, self.source.sizes[number], self.dtype, name, part=True)
         return float(to_host(w).sum(dtype=float))

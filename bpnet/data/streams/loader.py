@@ -48,7 +48,7 @@ class StreamLoader(Loader):
 
     def pieces(self, backend: Backend) -> Iterator[Piece]:
         """Yield the pieces of the epoch on the backend."""
-        self.close()
+        self._end_reading()
         self._reader = read_ahead(self.stream.pieces(self._rows, self._plan(self._epoch)),
                                   self._ahead)  # fmt: skip
         if self.n_batches == 1:
@@ -60,7 +60,7 @@ class StreamLoader(Loader):
         else:
             yield from self._moved(backend)
 
-    def close(self) -> None:
+    def _end_reading(self) -> None:
         """End the thread."""
         if self._reader is not None:
             self._reader.close()

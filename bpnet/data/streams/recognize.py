@@ -12,6 +12,7 @@ from bpnet.data.deferred import WHOLE
 from bpnet.data.frames import is_tabular
 from bpnet.data.streams.arrays import Arrays, is_sliceable, nbytes
 from bpnet.data.streams.batches import Batches
+from bpnet.data.streams.blocks import Blocks
 from bpnet.data.streams.dask_collections import Dask, is_dask
 from bpnet.data.streams.examples import Examples
 from bpnet.data.streams.source import Source
@@ -19,8 +20,8 @@ from bpnet.data.streams.source import Source
 
 def as_source(
     X: Any, y: Any = None, sample_weight: Any = None, suffix: str = ""
-) -> Source | None:
-    """Return the source that X is, or that X, y and the weights are; None for arrays.
+) -> Blocks | None:
+    """Return the stream that X is, or that X, y and the weights are; None for arrays.
 
     Arrays of files are a source if X takes more than 64 MiB; smaller ones are read at once.
     What dask computes is one, whatever its size.
@@ -36,7 +37,7 @@ def as_source(
         return Dask(X, y, sample_weight)
     if is_sliceable(X):
         return Arrays(X, y, sample_weight) if nbytes(X) > WHOLE else None
-    source = X if isinstance(X, Source) else None
+    source: Blocks | None = X if isinstance(X, Source) else None
     if source is None and y is None and sample_weight is None:
         if _is_batches(X):
             return Batches(X)

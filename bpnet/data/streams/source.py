@@ -1,12 +1,14 @@
-"""What a source of blocks is: examples that are read some rows at a time, in any order."""
+"""What a source is: blocks of examples that are read by their numbers, in any order."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import contextlib
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bpnet.common.checks import check_flag, check_integer, check_sequence
+from bpnet.data.streams.blocks import Blocks
 
 # Bytes of a block, if nothing else determines its rows. From 2**22 to 2**25 an epoch takes as
 # long.
@@ -15,7 +17,7 @@ BLOCK = 2**24
 BUFFER = 4
 
 
-class Source(ABC):
+class Source(Blocks):
     """Examples in blocks of rows, each of which can be read by its number.
 
     ``fit`` reads blocks in a background thread, and checks each like X and y. It holds up to
@@ -86,11 +88,6 @@ class Source(ABC):
         self.weighted = check_flag("weighted", weighted)
         self.buffer_blocks = check_integer("buffer_blocks", buffer_blocks, 1)
 
-    @property
-    def n_rows(self) -> int:
-        """Number of all rows."""
-        return sum(self.sizes)
-
     @abstractmethod
     def read(self, block: int) -> tuple[Any, Any, Any]:
         """Return features, targets and weights of a block, None for what there is not.
@@ -132,6 +129,39 @@ class Source(ABC):
     def failure(self, block: int, error: Exception) -> Exception:
         """Return the error to raise if a block cannot be read."""
         return OSError(f"{self.where(block)} cannot be read: {type(error).__name__}: {error}")
+
+    def _in_order(self) -> Iterator[tuple[Any, Any, Any]]:
+        return self._numbered(range(len(self.sizes)))
+
+    def _numbered(self, numbers: Iterable[int]) -> Iterator[tuple[Any, Any, Any]]:
+        """Yield blocks by their numbers; errors name the block."""
+        raw = self.read_blocks(numbers)
+        for number in numbers:
+            with self._reading(number):
+                block = [next(raw)]
+            yield block.pop()  # kept in no variable, which would hold its memory
+
+    def _weights_in_order(self) -> Iterator[Any]:
+        for number in range(len(self.sizes)):
+            with self._reading(number):
+                w = self.weights(number)
+            yield w
+
+    @property
+    def _identifying(self) -> tuple[int, ...]:
+        return 0, len(self.sizes) - 1
+
+    def _due_rows(self, block: int) -> int | None:
+        return self.sizes[block]
+
+    @contextlib.contextmanager
+    def _reading(self, block: int) -> Iterator[None]:
+        try:
+            yield
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise self.failure(block, error) from error
 
 
 def default_rows(bytes_per_row: int, multiple: int = 1) -> int:

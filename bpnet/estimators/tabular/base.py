@@ -12,7 +12,6 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_feature_names,
-    _check_y,
     check_consistent_length,
     check_is_fitted,
     validate_data,
@@ -32,8 +31,8 @@ from bpnet.data.validation import refuse_masked
 from bpnet.estimators._files import FileState
 from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import (
-    check_targets,
     check_weights,
+    check_y,
     host_array,
     naming,
     with_objects,
@@ -194,8 +193,7 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
             y = host_array(y, "y")
             if y is None:  # scikit-learn's error message
                 raise ValueError("fit requires y to be passed, but the target y is None")
-            check_targets(y)
-            y = _check_y(y, multi_output=True, y_numeric=self._y_numeric, estimator=self)
+            y = check_y(self, y, y_numeric=self._y_numeric)
             check_consistent_length(table.numbers, y)
             encoded = self._encode(y, reset)
         return Examples(table, encoded, check_weights(sample_weight, table.n_rows, "float64"))
@@ -278,7 +276,8 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     def planned_epochs_(self) -> float | None:
         """What `n_epochs` there was time for: with it and no budget, `fit` does the same.
 
-        None if the estimator is of a file.
+        It is an estimate by trial epochs, of which a machine that becomes busier may do fewer:
+        `history_.epochs`. None if the estimator is of a file.
         """
         return self._fitted()[0].planned
 

@@ -94,11 +94,20 @@ class Deadline(Callback):
 
 
 class Report(Callback):
-    """Print the metrics of each epoch."""
+    """Print the metrics of each epoch.
+
+    Parameters
+    ----------
+    label : str
+        What they are of.
+    """
 
     adds: Mapping[str, str | None] = {}
+
+    def __init__(self, label: str) -> None:
+        self.label = f", of {label}" if label else ""
 
     def on_epoch_end(self, training: Training) -> None:
         """Print them."""
         shown = ", ".join(f"{name} = {value:.6g}" for name, value in training.logs.items())
-        print(f"Epoch {training.epoch}/{training.epochs}: {shown}")
+        print(f"Epoch {training.epoch}/{training.epochs}: {shown}{self.label}")

@@ -81,9 +81,10 @@ early_stopping : bool, default False
 time_budget : float or None, default None
     Seconds that `fit` may take. The number of epochs, at most `n_epochs`, and with it the
     length of all schedules is chosen by the duration of two trial epochs of up to 8 batches;
-    training starts anew then, and ends with the epoch in which the time ends. If there is no
-    time for an epoch, a random part of the examples is trained on, each once, and a UserWarning
-    says how many. Results then depend on the speed of the machine.
+    training starts anew then, and ends with the epoch in which the time ends. If the machine
+    becomes busier, that is before the end of the schedules; ``history_.stopped`` says so. With
+    no time for an epoch, a random part of the examples is trained on, each once, and a
+    UserWarning says how many. Results then depend on the speed of the machine.
 n_ensemble : int, default 1
     Number of networks, whose predictions are averaged.
 ensemble : {"seed", "bag"}, default "seed"
@@ -116,8 +117,9 @@ network_, history_ : Network, History
 best_epoch_ : int
     The epoch, from 1, whose weights the first network has.
 planned_epochs_ : int, float or None
-    What `n_epochs` there was time for: with it and no `time_budget`, `fit` does the same. None
-    after loading from a file.
+    What `n_epochs` there was time for: with it and no `time_budget`, `fit` does the same,
+    unless the time ended before them, after ``history_.epochs``. None after loading from a
+    file.
 metrics_ : dict of str to float
     The metrics in the best epoch, the mean over all networks; ``"val_..."`` are those of the
     validation examples.

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from bpnet.backend import Backend
+from bpnet.backend.float_errors import without_float_warnings
 from bpnet.callbacks.progress import with_progress
 from bpnet.common.history import History
 from bpnet.data.array_loaders import loader_for
@@ -26,6 +27,7 @@ from bpnet.estimators.tabular.preprocessing import Preprocessing, fit_preprocess
 from bpnet.estimators.tabular.presets import Settings
 from bpnet.estimators.tabular.table import Table
 from bpnet.estimators.tabular.targets import (
+    UNITS,
     ClippedRootMeanSquaredError,
     TargetScale,
     scale_of,
@@ -241,16 +243,18 @@ class Plan(NamedTuple):
             network, loader,
             validation=validation, metrics=metric, epochs=epochs, batch_size=rows,
             order=order, shuffle=True,
-            callbacks=self._callbacks(metric if validation else None, deadline, quiet),
+            callbacks=self._callbacks(
+                metric if validation else None, deadline, "" if scale is None else UNITS, quiet
+            ),
             backend=self.backend, state=TrainingState(optimizer, layers=network.layers),
             loss_weighting="rows",  # the batches of an epoch are not all examples
             on_nonfinite="restore", communicator=self.communicator,
         )  # fmt: skip
         try:
-            return Member(preprocessing, network, training.run(), scale)
+            with without_float_warnings():
+                return Member(preprocessing, network, training.run(), scale)
         finally:
-            if isinstance(loader, StreamLoader):
-                loader.close()
+            loader._end_reading()
 
     def _metric(self, scale: TargetScale | None) -> str | Metric:
         """Return the metric, that of the predictions themselves if it is the default."""
@@ -259,9 +263,12 @@ class Plan(NamedTuple):
         return self.metric
 
     def _callbacks(
-        self, metric: str | Metric | None, deadline: Deadline | None, quiet: bool
+        self, metric: str | Metric | None, deadline: Deadline | None, units: str, quiet: bool
     ) -> list[Callback]:
-        """Return the callbacks; `metric` is None without validation examples."""
+        """Return the callbacks; `metric` is None without validation examples.
+
+        `units` are those of the losses and metrics, "" if they need none.
+        """
         own: list[Callback] = []  # first, as what they stop is seen by all others
         if metric is not None:
             name = metric if isinstance(metric, str) else metric.name
@@ -270,8 +277,8 @@ class Plan(NamedTuple):
             own.append(deadline)
         if quiet:
             return own
-        report = [Report()] if self.verbose else []
-        return with_progress([*own, *self.callbacks, *report], self.progress)
+        report = [Report(units)] if self.verbose else []
+        return with_progress([*own, *self.callbacks, *report], self.progress, units)
 
     def dataset(self, inputs: Inputs, examples: Examples) -> Dataset:
         """Return examples as a network takes them, on the host."""

@@ -12,6 +12,9 @@ from bpnet.backend.typing import Array, Namespace
 from bpnet.losses import Loss
 from bpnet.metrics.regression import RootMeanSquaredError
 
+# What the losses and metrics of training are of.
+UNITS = "standardized targets"
+
 
 class TargetScale(NamedTuple):
     """Mean, scale and range of the targets in training.

@@ -6,6 +6,8 @@ import copy
 import functools
 import itertools
 import pickle
+import re
+import sys
 import time
 
 import numpy as np
@@ -467,6 +469,15 @@ def test_unknown_presets_and_metrics_are_suggested():
 def test_verbose_prints_each_epoch(capsys):
     classifier(verbose=True).fit(table(), labels())
     assert capsys.readouterr().out.count("val_accuracy = ") == 3
+
+
+def test_what_a_regression_shows_names_its_units(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    X = np.arange(40.0).reshape(20, 2)
+    bpnet.TabularRegressor("td-s", n_epochs=2, verbose=True, progress=True).fit(X, X[:, 0])
+    out, err = capsys.readouterr()
+    assert re.search(r"Epoch 2/2: .*val_rmse = \S+, of standardized targets\n", out)
+    assert "standardized targets: " in err
 
 
 # --- backends -----------------------------------------------------------------------------
