@@ -25,7 +25,23 @@ def facts(*distributions: str) -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    if (kernels := blas()) is not None:
+        found["BLAS"] = kernels
     return found
+
+
+def blas() -> str | None:
+    """Return the library of NumPy's products and the kernels it has chosen, if they tell."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return None
+    of_numpy = (i for i in threadpool_info() if "numpy" in Path(i["filepath"]).parent.name)
+    for library in of_numpy:
+        if library["user_api"] == "blas":
+            kernels = library.get("architecture", "unknown kernels")
+            return f"{library['internal_api']} {library['version']} ({kernels})"
+    return None
 
 
 def describe(*distributions: str) -> str:

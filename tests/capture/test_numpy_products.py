@@ -116,6 +116,16 @@ def test_other_libraries_are_left_alone(monkeypatch):
     assert product(square(100), square(100)) is np.matmul
 
 
+def test_an_outer_product_is_that_of_matmul():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(5, 1)).astype("float32"), rng.normal(size=(1, 3)).astype("float32")
+    assert product(a, b) is np.multiply
+    found = product(a, b)(a, b, np.empty((5, 3), "float32"))
+    assert np.array_equal(found, np.matmul(a, b))
+    whole = a.astype("int64")
+    assert product(whole, b) is np.matmul  # which promotes as the standard says
+
+
 def test_an_error_restores_the_number(blas):
     with pytest.raises(ValueError, match="matmul"):
         numpy_products.PRODUCTS.small(square(3), square(4))

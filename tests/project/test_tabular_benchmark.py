@@ -113,6 +113,25 @@ def test_ratio_of_times_is_a_geometric_mean_of_medians(scores):
     assert scores.time_ratio(ours, theirs) == pytest.approx(0.5)
 
 
+def test_the_faster_backend_of_each_set_is_compared(scores):
+    from benchmarks import tabular_report
+
+    seconds = {
+        "bpnet-td": {"s": (2.0, 2.0, 90.0), "t": (8.0,), "u": (1.0,)},
+        "bpnet-td:jax": {"s": (4.0,), "t": (2.0, 90.0, 1.0)},
+        "pytabkit-td": {"s": (4.0,), "t": (8.0,), "u": (8.0,)},
+    }
+    times = [
+        {"method": method, "set": name, "fit": value, "busy": False}
+        for method, sets in seconds.items()
+        for name, values in sets.items()
+        for value in values
+    ]
+    text = tabular_report.times_report(times, tuple(seconds))
+    (line,) = (line for line in text.splitlines() if "the faster backend" in line)
+    assert line.split()[-2:] == ["2", f"{(0.5 * 0.25) ** 0.5:.3f}"]
+
+
 @pytest.fixture
 def measured(monkeypatch, tabular):
     """Replace measuring by writing down what was asked; the method "fails" raises."""
