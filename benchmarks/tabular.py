@@ -9,7 +9,8 @@
 appends each result to a file at once; what the file has is not run again, so it can be stopped
 and continued. `times` fits bpnet's networks and pytabkit's in turn on split 0 and appends to
 another file. `report` compares what both files have. See `tabular_sets` for the rule by which
-the sets were chosen.
+the sets were chosen. results/tabular_fresh.jsonl has other splits, for what the five suggest:
+``run --threads 1 --busy --splits 100 ... --file benchmarks/results/tabular_fresh.jsonl``.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add("what", choices=("run", "times", "report"))
     names = ", ".join((*GROUPS, *METHODS))
     add("--sets", nargs="+", choices=TABLES, default=tuple(TABLES), metavar="SET")
-    add("--splits", nargs="+", type=int, choices=SPLITS, default=SPLITS)
+    add("--splits", nargs="+", type=int, default=SPLITS, help="seeds; default: 0 to 4")
     add("--methods", nargs="+", choices=(*GROUPS, *METHODS), metavar="METHOD", help=names)
     add("--threads", type=int, default=2)
     add("--busy", action="store_true", help="mark the seconds as taken on a busy machine")

@@ -100,9 +100,10 @@ def expected(name):
     layer, formula, X = CASES[name]
     parameters = {k: torch.tensor(p, requires_grad=True) for k, p in drawn(layer).items()}
     x = torch.tensor(X, requires_grad=True)
-    a = formula(torch, layer, parameters, x)
-    error = torch.tensor(np.random.default_rng(3).normal(size=a.shape))
-    (a * error).sum().backward()
+    with torch.enable_grad():  # the fixture of PyTorch has turned it off
+        a = formula(torch, layer, parameters, x)
+        error = torch.tensor(np.random.default_rng(3).normal(size=a.shape))
+        (a * error).sum().backward()
     gradients = {k: p.grad.numpy() for k, p in parameters.items()}
     return a.detach().numpy(), error.numpy(), x.grad.numpy(), gradients
 

@@ -3,7 +3,10 @@
 "td" and "td-s" are the tuned defaults of RealMLP and its simplification RealMLP-TD-S
 (Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted
 trees on tabular data", NeurIPS 2024, table A.1), with the values of the authors' implementation
-pytabkit 1.7.
+pytabkit 1.7. From the same weights and batches both train alike, to rounding. What goes in
+differs on purpose: the validation examples are stratified by class, the levels of categories
+are those of the training part alone, columns of numbers may have gaps, and a category that
+training did not have is embedded as zeros instead of random numbers.
 """
 
 from __future__ import annotations
