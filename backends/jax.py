@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as xp
 import numpy as np
 from jax import lax
 from jax.sharding import SingleDeviceSharding
@@ -18,7 +19,6 @@ from bpnet.backend.float_errors import without_float_errors
 from bpnet.backend.precision import wanted_precision
 from bpnet.errors import NoDeviceError
 
-from . import _jax_namespace as xp
 from ._numpy_copy import snapshot
 
 # JAX's names for the precisions of products.
