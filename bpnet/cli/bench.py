@@ -12,6 +12,7 @@ import polars as pl
 
 from bpnet.backend.registry import available_backends, get_backend
 from bpnet.cli import data_files
+from bpnet.cli.kernels import slow_kernels
 from bpnet.cli.output import Output
 from bpnet.cli.plan import Choices, plan_of
 from bpnet.common.plurals import number_of
@@ -83,7 +84,12 @@ def bench(
     output.table(rows)
     advice = _advice(found)
     output.say(f"\n{advice}")
-    output.document({"backends": [one._asdict() for one in found], "advice": advice})
+    hint = slow_kernels() if any(one.backend == "numpy:cpu" for one in found) else ""
+    if hint:
+        output.note(f"bpnet bench: {hint}")
+    output.document(
+        {"backends": [one._asdict() for one in found], "advice": advice, "hint": hint}
+    )
     return 1 if failed else 0
 
 

@@ -366,6 +366,29 @@ def test_the_advice_compares_speeds():
     assert "no backend" in _advice([])
 
 
+@pytest.mark.parametrize(
+    ("simd", "kernels", "is_slow"),
+    [
+        (["X86_V3", "X86_V4"], "Haswell", True),
+        (["AVX2", "AVX512_SKX"], "Zen", True),
+        (["X86_V3", "X86_V4"], "SkylakeX", False),
+        (["X86_V3"], "Haswell", False),
+        ([], None, False),
+    ],
+)
+def test_products_that_leave_half_of_the_cpu_unused_are_pointed_out(
+    simd, kernels, is_slow, people, capsys, monkeypatch
+):
+    blas = {"internal_api": "openblas", "filepath": "numpy.libs/libscipy_openblas64_.so"}
+    blas |= {"architecture": kernels} if kernels else {}
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [blas])
+    config = {"SIMD Extensions": {"baseline": ["X86_V2"], "found": simd}} if simd else {}
+    monkeypatch.setattr(np, "show_config", lambda mode: config)
+    argv = ["bench", people, "--target", "buys", "--preset", "plain", "--seconds", "0"]
+    assert main([*argv, "--backends", "numpy"]) == 0
+    assert ("OPENBLAS_CORETYPE=SkylakeX" in capsys.readouterr().err) == is_slow
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_help(name, capsys):
     assert main([name, "--help"]) == 0
