@@ -90,13 +90,22 @@ class Products:
             self._changes += 1
 
 
+def _outer(a: Any, b: Any, out: Any = None) -> Any:
+    """Return the product of a column and a row: 256 and 256 numbers in 15 us instead of 66.
+
+    Products start from 0, so that none of their zeros is negative.
+    """
+    found = np.multiply(a, b, out)
+    return np.add(found, 0.0, found)
+
+
 def product(a: Any, b: Any) -> Product:
     """Return the function ``(a, b, out) -> out`` that multiplies two arrays."""
     if a.ndim != 2 or b.ndim != 2:
         return np.matmul
     (m, k), n = a.shape, b.shape[1]
     if k == 1 and a.dtype == b.dtype and a.dtype.kind == "f":
-        return np.multiply  # the outer product of 256 and 256 numbers in 11 us instead of 66
+        return _outer
     if PRODUCTS is None:
         return np.matmul
     least = ALWAYS_ONE_VECTOR if m == 1 or n == 1 else ALWAYS_ONE
