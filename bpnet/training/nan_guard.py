@@ -121,6 +121,7 @@ class Guard:
             self.epoch = copied
             state = self._good_state()
         self.runner.arrays |= state
+        self.runner.is_ahead = False
 
     def _repeat(self, epoch: Played, state: StepState) -> StepState:
         """Return the state after a good epoch that is taken again."""

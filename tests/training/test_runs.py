@@ -17,6 +17,7 @@ from bpnet.common.locks import FairLock
 from bpnet.data import array_loaders, loader
 from bpnet.data.dataset import Dataset
 from bpnet.training import pace
+from bpnet.training.loop import Training
 from bpnet.training.runner import Runner
 
 X, Y = bpnet.datasets.make_spiral(50, seed=0)
@@ -241,6 +242,41 @@ def test_ctrl_c_after_the_next_epoch_has_begun_ends_that_first(monkeypatch):
         signal.signal(signal.SIGINT, handler)
     assert (history.stopped, history.epochs) == ("interrupted", 2)
     assert (net.epochs_taken, net.steps_taken) == (2, 10)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("on_nonfinite", ["raise", "ignore"])
+@pytest.mark.parametrize("ctrl_c", [False, True])
+def test_a_stop_after_the_next_epoch_has_begun_ends_that_first(
+    on_nonfinite, ctrl_c, monkeypatch
+):
+    """As from another thread, or a signal handler."""
+    begin, start = Runner.begin_ahead, Training._begin
+
+    def stop(self, is_last):
+        begin(self, is_last)
+        trainings[0].stop("no time is left")
+        if ctrl_c:
+            signal.raise_signal(signal.SIGINT)
+
+    trainings = []
+    monkeypatch.setattr(Training, "_begin", lambda self: trainings.append(self) or start(self))
+    monkeypatch.setattr(Runner, "begin_ahead", stop)
+    net, expected = (
+        bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=1)
+        for _ in range(2)
+    )
+    settings = {"batch_size": 10, "on_nonfinite": on_nonfinite}
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        history = net.fit(X, Y, epochs=9, backend=Recording(), **settings)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert (history.stopped, history.epochs) == ("no time is left", 2)
+    assert (net.epochs_taken, net.steps_taken) == (2, 10)
+    monkeypatch.undo()
+    expected.fit(X, Y, epochs=2, backend="numpy", **settings)
+    assert_same(*(flat(n.backend, n.parameters) for n in (net, expected)))
 
 
 def test_a_waiting_thread_gets_the_lock_next():
