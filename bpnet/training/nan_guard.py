@@ -193,7 +193,7 @@ class Guard:
                     return found
                 self.epoch += 1
                 *_, self._good = self._copy(state)
-            if epochs or self.runner.is_ahead:
+            if self._repeats:  # another may have begun
                 self.runner.begin_again(self._played)
             return self._replay()[0] or self._find_now()
 

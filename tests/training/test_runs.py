@@ -279,6 +279,44 @@ def test_a_stop_after_the_next_epoch_has_begun_ends_that_first(
     assert_same(*(flat(n.backend, n.parameters) for n in (net, expected)))
 
 
+class Fails(bpnet.schedules.Schedule):
+    """A learning rate that diverges in epoch 3, if `high` is, and is not known after."""
+
+    def __init__(self, error, high):
+        super().__init__()
+        self.error, self.high = error, high
+
+    def __call__(self, epoch):
+        if epoch >= 3:
+            raise self.error
+        return self.high if epoch >= 2 else 0.01
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("on_nonfinite", ["raise", "ignore"])
+@pytest.mark.parametrize("error", [bpnet.ComponentError, RuntimeError])
+def test_an_epoch_that_cannot_begin_does_not_take_the_one_before_with_it(error, on_nonfinite):
+    def fail(high, expected, backend):
+        net = bpnet.Network(
+            [bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "mean_squared_error", seed=1
+        )
+        optimizer = bpnet.SGD(Fails(error, high))
+        settings = {"optimizer": optimizer, "on_nonfinite": on_nonfinite, "batch_size": 8}
+        with pytest.raises(expected) as caught:
+            net.fit(X, Y, epochs=4, backend=backend, **settings)
+        found = caught.value.found if expected is bpnet.NonFiniteError else None
+        history = net._last_run.state.history
+        return found, net.epochs_taken, net.steps_taken, dict(history), net
+
+    for high, expected in ((0.01, error), (1e38, bpnet.NonFiniteError)):
+        if high > 1 and on_nonfinite == "ignore":
+            continue
+        *ends, net = fail(high, expected, Recording())
+        *due, other = fail(high, expected, "numpy")
+        np.testing.assert_equal(ends, due)
+        assert_same(*(flat(n.backend, n.parameters) for n in (net, other)))
+
+
 def test_a_waiting_thread_gets_the_lock_next():
     """The other computes all the time, as training does, and lets go only in passing."""
     lock, held, done, turns = FairLock(), threading.Event(), threading.Event(), []
