@@ -225,6 +225,20 @@ def test_an_epoch_begins_ahead_if_nobody_sees_the_network_before(settings, ahead
     assert_same(*fits)
 
 
+def test_no_epoch_begins_ahead_if_ctrl_c_would_have_to_wait_for_two_slow_steps(monkeypatch):
+    begun = []
+    begin = Runner.begin_ahead
+
+    def begin_ahead(self, is_last):
+        begin(self, is_last)
+        begun.append(self.is_ahead)
+
+    monkeypatch.setattr(pace, "SECONDS", 1e-9)
+    monkeypatch.setattr(Runner, "begin_ahead", begin_ahead)
+    trained(Recording(), epochs=5)
+    assert begun == [True, False, False, False]  # no epoch has been timed before the first
+
+
 @pytest.mark.usefixtures("patient")
 def test_ctrl_c_after_the_next_epoch_has_begun_ends_that_first(monkeypatch):
     begin = Runner.begin_ahead
