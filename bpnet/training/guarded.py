@@ -28,6 +28,12 @@ class Guarded(Controls):
         own = own and all(map(is_own, self.callbacks))
         return own and isinstance(loader, DatasetLoader) and loader.repeats
 
+    @property
+    def _continues(self) -> bool:
+        """Whether another epoch follows; if its steps are queued, also after a stop."""
+        wanted = self.epoch < self.epochs and self.history.stopped is None
+        return wanted or self.runner.is_ahead
+
     def _read_logs(self, unseen: bool, interrupted: bool) -> dict[str, float]:
         """Return the loss and the last learning rate of an epoch.
 
@@ -38,8 +44,9 @@ class Guarded(Controls):
         rate, loss = runner.rates[-1], runner.arrays["loss"]
         if guard is not None:
             guard.note()
-        waits = is_last or interrupted or (guard is not None and guard.is_due)
-        if unseen and not waits and not self.state.observes:
+        stops = is_last or interrupted or self.history.stopped is not None
+        waits = stops or (guard is not None and guard.is_due)
+        if unseen and not waits:
             runner.begin_ahead(is_last=self.epoch + 1 >= self.epochs)
         if guard is None:
             return {"loss": float(loss), "learning_rate": rate}

@@ -282,7 +282,7 @@ class Training(Together, Guarded):
             try:
                 self.network.lend(runner)
                 self._call("on_train_begin")
-                while self.epoch < self.epochs and self.history.stopped is None:
+                while self._continues:
                     self._run_epoch(interrupt)
                     if not runner.is_ahead and self._is_interrupted(interrupt):
                         self.stop("interrupted")
@@ -329,7 +329,9 @@ class Training(Together, Guarded):
             self._call("on_epoch_begin")
             if self._run_batches(interrupt):
                 self._end_epoch(interrupt)
-            elif self._guard is not None:
+                return
+            self.history.stopped = None  # a part of an epoch is not what was asked for
+            if self._guard is not None:
                 self._guard.note()
                 self._look(self._guard, is_last=True, briefly=False)
                 if self.nonfinite is not None:
@@ -373,11 +375,12 @@ class Training(Together, Guarded):
             self.logs = monitors.as_numbers(self.logs, before, callback)
         self._agree()
         self.history.append(self.logs)
-        self.state.observe(self.logs)
+        if self.nonfinite is None:
+            self.state.observe(self.logs)
         if self._guard is not None:
             if self.nonfinite is not None:
                 self._restore_last_good(self._guard)
-            elif self.epoch < self.epochs and self.history.stopped is None:
+            elif self._continues:
                 self._guard.keep(self.epoch)
         self.history.seconds = time.perf_counter() - self._started
         if self.nonfinite is None:
@@ -404,9 +407,10 @@ class Training(Together, Guarded):
         return due
 
     def _is_unseen(self) -> bool:
-        """Whether nobody sees the network between this epoch and the next."""
-        is_alone = self.communicator.size == 1 and self.validation is None
-        return is_alone and not self.training_metrics and not any(map(self._due.get, BETWEEN))
+        """Whether nobody sees network or loss between this epoch and the next."""
+        sees = self.training_metrics or self.validation is not None or self.state.observes
+        is_alone = self.communicator.size == 1 and not sees
+        return is_alone and not any(map(self._due.get, BETWEEN))
 
 
 def check_callbacks(callbacks: Callback | Iterable[Callback]) -> list[Callback]:

@@ -121,6 +121,7 @@ class Guard:
             self.epoch = copied
             state = self._good_state()
         self.runner.arrays |= state
+        self.runner.is_ahead = False
 
     def _repeat(self, epoch: Played, state: StepState) -> StepState:
         """Return the state after a good epoch that is taken again."""
@@ -192,7 +193,7 @@ class Guard:
                     return found
                 self.epoch += 1
                 *_, self._good = self._copy(state)
-            if epochs or self.runner.is_ahead:
+            if self._repeats:  # another may have begun
                 self.runner.begin_again(self._played)
             return self._replay()[0] or self._find_now()
 

@@ -12,12 +12,17 @@ class Pace:
     """Chooses runs of steps that take about SECONDS, as long as those before in an epoch."""
 
     def __init__(self) -> None:
-        self._steps = 1.0
-        self.begin()
+        self._steps, self._begun, self._before = 1.0, 0.0, 0.0
+        self._count, self._start = 0, 0.0
 
     def begin(self) -> None:
         """Begin an epoch, whose first run follows work of other kinds."""
         self._count, self._start = 0, 0.0
+        self._before, self._begun = self._begun, time.perf_counter()
+
+    def is_slow(self, steps: int) -> bool:
+        """Whether an epoch of so many steps took longer than SECONDS for each."""
+        return 0.0 < self._before < self._begun - steps * SECONDS
 
     @property
     def is_timing(self) -> bool:

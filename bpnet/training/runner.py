@@ -204,12 +204,20 @@ class Runner:
     def begin_ahead(self, is_last: bool) -> None:
         """Begin the next epoch, and queue its first steps behind those of this one.
 
-        Backends whose steps have run when they return gain nothing by it, and do not.
+        Backends whose steps have run when they return gain nothing by it, and do not; nor do
+        slow steps, for two of which Ctrl-C would have to wait. If the epoch cannot begin,
+        :meth:`begin_epoch` says so once this one is recorded.
         """
-        if all(hasattr(step, "run") for step in self.steps.values()):
+        queues = all(hasattr(step, "run") for step in self.steps.values())
+        if not queues or self._pace.is_slow(self.loader.n_batches):
+            return
+        try:
             self.begin_epoch(False, is_last)
-            self.take_steps(*next(self._runs))
-            self.is_ahead = True
+            first = next(self._runs)
+        except Exception:  # as of a schedule
+            return
+        self.take_steps(*first)
+        self.is_ahead = True
 
     @property
     def played(self) -> Played:

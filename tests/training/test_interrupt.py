@@ -124,6 +124,19 @@ def test_the_best_weights_are_restored_after_ctrl_c():
     assert not np.array_equal(press.state[0], worse.best[0])
 
 
+def test_a_part_of_an_epoch_is_interrupted_though_it_was_to_be_the_last():
+    """Else the training state would pass for that of the end of an epoch."""
+
+    class Stop(bpnet.Callback):
+        def on_batch_end(self, training):
+            training.stop("enough")
+
+    net = network()
+    assert train(net, Press("batch_end", 5), Stop()).stopped == "enough"  # after epoch 1
+    history = train(net, Press("batch_end", 2), Stop())
+    assert (history.stopped, history.epochs) == ("interrupted", 0)
+
+
 def test_the_first_reason_to_end_stands():
     class Stop(bpnet.Callback):
         def on_epoch_end(self, training):

@@ -406,3 +406,15 @@ def test_without_memory_the_last_good_epoch_is_replayed_if_it_can_be(replays, mo
     train(expected, optimizer=bpnet.Adam(0.05), epochs=epochs)
     assert (net.epochs_taken, net.steps_taken) == (epochs, 3 * epochs)
     assert_same(flat(net.backend, net.parameters), flat(net.backend, expected.parameters))
+
+
+def test_a_schedule_forgets_what_came_after_the_last_good_epoch(backend, monkeypatch):
+    monkeypatch.setattr(nan_guard, "STEPS", 99)
+    memories = []
+    for callbacks in ([], [Looks()]):
+        net, settings = overflowing_state()
+        settings["optimizer"] = bpnet.Adam(bpnet.schedules.ReduceOnPlateau(0.0, "loss"))
+        raised(net, backend, callbacks=callbacks, **settings)
+        memories.append(net._last_run.state.values["learning_rate"].state)
+    assert memories[0] == memories[1]
+    assert memories[0] == bpnet.schedules.ReduceOnPlateau(0.0, "loss").initial_state()

@@ -17,6 +17,7 @@ from bpnet.common.locks import FairLock
 from bpnet.data import array_loaders, loader
 from bpnet.data.dataset import Dataset
 from bpnet.training import pace
+from bpnet.training.loop import Training
 from bpnet.training.runner import Runner
 
 X, Y = bpnet.datasets.make_spiral(50, seed=0)
@@ -224,6 +225,20 @@ def test_an_epoch_begins_ahead_if_nobody_sees_the_network_before(settings, ahead
     assert_same(*fits)
 
 
+def test_no_epoch_begins_ahead_if_ctrl_c_would_have_to_wait_for_two_slow_steps(monkeypatch):
+    begun = []
+    begin = Runner.begin_ahead
+
+    def begin_ahead(self, is_last):
+        begin(self, is_last)
+        begun.append(self.is_ahead)
+
+    monkeypatch.setattr(pace, "SECONDS", 1e-9)
+    monkeypatch.setattr(Runner, "begin_ahead", begin_ahead)
+    trained(Recording(), epochs=5)
+    assert begun == [True, False, False, False]  # no epoch has been timed before the first
+
+
 @pytest.mark.usefixtures("patient")
 def test_ctrl_c_after_the_next_epoch_has_begun_ends_that_first(monkeypatch):
     begin = Runner.begin_ahead
@@ -241,6 +256,79 @@ def test_ctrl_c_after_the_next_epoch_has_begun_ends_that_first(monkeypatch):
         signal.signal(signal.SIGINT, handler)
     assert (history.stopped, history.epochs) == ("interrupted", 2)
     assert (net.epochs_taken, net.steps_taken) == (2, 10)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("on_nonfinite", ["raise", "ignore"])
+@pytest.mark.parametrize("ctrl_c", [False, True])
+def test_a_stop_after_the_next_epoch_has_begun_ends_that_first(
+    on_nonfinite, ctrl_c, monkeypatch
+):
+    """As from another thread, or a signal handler."""
+    begin, start = Runner.begin_ahead, Training._begin
+
+    def stop(self, is_last):
+        begin(self, is_last)
+        trainings[0].stop("no time is left")
+        if ctrl_c:
+            signal.raise_signal(signal.SIGINT)
+
+    trainings = []
+    monkeypatch.setattr(Training, "_begin", lambda self: trainings.append(self) or start(self))
+    monkeypatch.setattr(Runner, "begin_ahead", stop)
+    net, expected = (
+        bpnet.Network([bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=1)
+        for _ in range(2)
+    )
+    settings = {"batch_size": 10, "on_nonfinite": on_nonfinite}
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        history = net.fit(X, Y, epochs=9, backend=Recording(), **settings)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert (history.stopped, history.epochs) == ("no time is left", 2)
+    assert (net.epochs_taken, net.steps_taken) == (2, 10)
+    monkeypatch.undo()
+    expected.fit(X, Y, epochs=2, backend="numpy", **settings)
+    assert_same(*(flat(n.backend, n.parameters) for n in (net, expected)))
+
+
+class Fails(bpnet.schedules.Schedule):
+    """A learning rate that diverges in epoch 3, if `high` is, and is not known after."""
+
+    def __init__(self, error, high):
+        super().__init__()
+        self.error, self.high = error, high
+
+    def __call__(self, epoch):
+        if epoch >= 3:
+            raise self.error
+        return self.high if epoch >= 2 else 0.01
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("on_nonfinite", ["raise", "ignore"])
+@pytest.mark.parametrize("error", [bpnet.ComponentError, RuntimeError])
+def test_an_epoch_that_cannot_begin_does_not_take_the_one_before_with_it(error, on_nonfinite):
+    def fail(high, expected, backend):
+        net = bpnet.Network(
+            [bpnet.Dense(3, "tanh"), bpnet.Dense(1)], "mean_squared_error", seed=1
+        )
+        optimizer = bpnet.SGD(Fails(error, high))
+        settings = {"optimizer": optimizer, "on_nonfinite": on_nonfinite, "batch_size": 8}
+        with pytest.raises(expected) as caught:
+            net.fit(X, Y, epochs=4, backend=backend, **settings)
+        found = caught.value.found if expected is bpnet.NonFiniteError else None
+        history = net._last_run.state.history
+        return found, net.epochs_taken, net.steps_taken, dict(history), net
+
+    for high, expected in ((0.01, error), (1e38, bpnet.NonFiniteError)):
+        if high > 1 and on_nonfinite == "ignore":
+            continue
+        *ends, net = fail(high, expected, Recording())
+        *due, other = fail(high, expected, "numpy")
+        np.testing.assert_equal(ends, due)
+        assert_same(*(flat(n.backend, n.parameters) for n in (net, other)))
 
 
 def test_a_waiting_thread_gets_the_lock_next():
