@@ -73,7 +73,7 @@ class History(Mapping[str, list[float]]):
         for name, values in self.history.items():
             values.append(logs.get(name, math.nan))
 
-    def truncate(self, epochs: int) -> None:
+    def _truncate(self, epochs: int) -> None:
         """Forget all but the first epochs."""
         for values in self.history.values():
             del values[epochs:]

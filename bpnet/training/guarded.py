@@ -64,7 +64,7 @@ class Guarded(Controls):
         """Return to the last good epoch; the history has also the one that failed, if any."""
         guard.restore()
         self.state.epoch -= self.epoch - guard.epoch
-        self.history.truncate(guard.epoch + (self.nonfinite is not None))
+        self.history._truncate(guard.epoch + (self.nonfinite is not None))
 
     def _raise_nonfinite(self) -> None:
         """Raise NonFiniteError if a NaN or an infinity has ended training, and is an error."""

@@ -183,7 +183,11 @@ class Guard:
         """Find the first non-finite quantity since the copy, and the last good epoch."""
         arrays = self.runner.arrays
         with np.errstate(all="ignore"):
-            arrays["loss"] = self._xp.asarray(arrays["loss"], copy=True)  # replays overwrite it
+            arrays["loss"] = self._xp.asarray(
+                arrays["loss"], copy=True
+            )  # replays overwrite it,
+            now = self._unflatten(self._copy(arrays)[-1])  # and what the metrics are yet to see
+            arrays |= {name: now[name] for name in ("parameters", "optimizer_state")}
             epochs, self._since = self._since, []
             self.epoch -= len(epochs)
             for good in epochs:  # as far as one could see

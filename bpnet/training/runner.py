@@ -96,6 +96,7 @@ class Runner:
         self.lock, self._thread = FairLock(), threading.get_ident()
         self._pace, self.one_by_one, self._is_last = Pace(), True, True
         self.looks, self.is_ahead = True, False
+        self._begun: Iterator[Run] | None = None  # of the epoch that is ahead
         self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
         total = loader.total_weight if self.by_weight else float(loader.n_rows)
@@ -199,7 +200,6 @@ class Runner:
         self._next = self._look = 0
         self._number = self.state.epochs_taken
         self.loader.begin_epoch(self._number)
-        self._runs = self._runs_of_epoch()
 
     def begin_ahead(self, is_last: bool) -> None:
         """Begin the next epoch, and queue its first steps behind those of this one.
@@ -213,11 +213,12 @@ class Runner:
             return
         try:
             self.begin_epoch(False, is_last)
-            first = next(self._runs)
+            runs = self._runs_of_epoch()
+            first = next(runs)
         except Exception:  # as of a schedule
             return
         self.take_steps(*first)
-        self.is_ahead = True
+        self.is_ahead, self._begun = True, runs
 
     @property
     def played(self) -> Played:
@@ -243,7 +244,8 @@ class Runner:
 
     def runs(self) -> Iterator[Run]:
         """Return the runs of the epoch that are left."""
-        return self._runs
+        begun, self._begun = self._begun, None
+        return begun or self._runs_of_epoch()
 
     def _runs_of_epoch(self) -> Iterator[Run]:
         """Yield data, rows of a batch and number of batches for each run of the epoch."""
@@ -369,7 +371,7 @@ class Runner:
         """Free the memory of the compiled steps, and give them back to be used by others."""
         for key, step in self._borrowed.values():
             FUNCTIONS.give_back(key, step)
-        self._borrowed, self.steps = {}, {}
+        self._borrowed, self.steps, self._begun = {}, {}, None
 
     def counters(self, epoch: int) -> StepState:
         """Return `step` and `t` as they are after `epoch` completed epochs."""
