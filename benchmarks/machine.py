@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import bpnet
+from bpnet.cli.kernels import blas_of_numpy
 
 
 def facts(*distributions: str) -> dict[str, str]:
@@ -33,15 +34,11 @@ def facts(*distributions: str) -> dict[str, str]:
 def blas() -> str | None:
     """Return the library of NumPy's products and the kernels it has chosen, if they tell."""
     try:
-        from threadpoolctl import threadpool_info
+        library = blas_of_numpy()
     except ImportError:
         return None
-    of_numpy = (i for i in threadpool_info() if "numpy" in Path(i["filepath"]).parent.name)
-    for library in of_numpy:
-        if library["user_api"] == "blas":
-            kernels = library.get("architecture", "unknown kernels")
-            return f"{library['internal_api']} {library['version']} ({kernels})"
-    return None
+    kernels = library.get("architecture", "unknown kernels")
+    return f"{library['internal_api']} {library['version']} ({kernels})" if library else None
 
 
 def describe(*distributions: str) -> str:

@@ -67,12 +67,13 @@ class Backend(ABC):
         The Array API namespace in which the core computes.
     device : str
         Name of the device.
+    immutable : bool
+        Whether arrays cannot be changed in place, so that keeping one needs no copy.
     """
 
     name: ClassVar[str]
     xp: Namespace
     device: str
-    # Whether arrays cannot be changed in place, so that keeping one needs no copy.
     immutable: ClassVar[bool] = False
 
     def __init__(self, device: str | None = None) -> None:

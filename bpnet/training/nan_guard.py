@@ -183,10 +183,9 @@ class Guard:
         """Find the first non-finite quantity since the copy, and the last good epoch."""
         arrays = self.runner.arrays
         with np.errstate(all="ignore"):
-            arrays["loss"] = self._xp.asarray(
-                arrays["loss"], copy=True
-            )  # replays overwrite it,
-            now = self._unflatten(self._copy(arrays)[-1])  # and what the metrics are yet to see
+            # Replays overwrite the memory of the arrays, which the metrics are yet to see.
+            arrays["loss"] = self._xp.asarray(arrays["loss"], copy=True)
+            now = self._unflatten(self._copy(arrays)[-1])
             arrays |= {name: now[name] for name in ("parameters", "optimizer_state")}
             epochs, self._since = self._since, []
             self.epoch -= len(epochs)

@@ -208,8 +208,9 @@ class Runner:
         slow steps, for two of which Ctrl-C would have to wait. If the epoch cannot begin,
         :meth:`begin_epoch` says so once this one is recorded.
         """
-        queues = all(hasattr(step, "run") for step in self.steps.values())
-        if not queues or self._pace.is_slow(self.loader.n_batches):
+        if not all(map(self._runs_as_one, self.steps)) or self._pace.is_slow(
+            self.loader.n_batches
+        ):
             return
         try:
             self.begin_epoch(False, is_last)
@@ -274,11 +275,15 @@ class Runner:
         self.looks = self._next == self._look
         if self.looks:
             step: Any = self.steps[rows]
-            if self._pace.is_timing and not self.one_by_one and hasattr(step, "run"):
+            if self._pace.is_timing and self._runs_as_one(rows):
                 step.wait(self.arrays)
             count = 1 if self.one_by_one else self._pace.next(left)
             self._look += self.communicator.all_gather(count)[0]
         return self._look - self._next
+
+    def _runs_as_one(self, rows: int) -> bool:
+        """Whether several steps with batches of so many rows are one program in this epoch."""
+        return not self.one_by_one and hasattr(self.steps[rows], "run")
 
     def take_steps(self, data: dict[str, Any], rows: int, count: int) -> None:
         """Take consecutive steps, which may reuse the memory of the previous arrays."""
@@ -289,8 +294,8 @@ class Runner:
         self, state: StepState, data: dict[str, Any], rows: int, count: int = 1
     ) -> StepState:
         """Return the state after consecutive steps, compiled as one run if the backend can."""
-        step = self.steps[rows]
-        if not self.one_by_one and hasattr(step, "run"):
+        step: Any = self.steps[rows]
+        if self._runs_as_one(rows):
             return step.run(state, data, count)  # type: ignore[no-any-return]
         for _ in range(count):
             state = step(state, data)

@@ -379,7 +379,7 @@ def test_the_advice_compares_speeds():
 def test_products_that_leave_half_of_the_cpu_unused_are_pointed_out(
     simd, kernels, is_slow, people, capsys, monkeypatch
 ):
-    blas = {"internal_api": "openblas", "filepath": "numpy.libs/libscipy_openblas64_.so"}
+    blas = {"user_api": "blas", "filepath": "numpy.libs/libscipy_openblas64_.so"}
     blas |= {"architecture": kernels} if kernels else {}
     monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [blas])
     config = {"SIMD Extensions": {"baseline": ["X86_V2"], "found": simd}} if simd else {}
