@@ -121,7 +121,7 @@ def torch_gradients(activation, loss, dtype):
         for layer in net.parameters
     ]
     bits = uniform_bits(array_api_compat.numpy, (M, 5), net.keys[1], np.asarray(STEP))
-    mask = torch.tensor((bits >= RATE * 2**32) / (1.0 - RATE))
+    mask = torch.tensor((bits >= RATE * 2**32 - 2**31) / (1.0 - RATE))
     a = torch.tensor(X.astype(dtype).astype(float))
     dense = [layer for layer in net.layers if isinstance(layer, bpnet.Dense)]
     penalty = 0.0

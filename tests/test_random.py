@@ -22,7 +22,9 @@ KEY = 0xDEADBEEF
 def bits(backend, shape=(64, 48), key=KEY, step=1):
     with backend.activate():
         drawn = uniform_bits(backend.xp, shape, key, backend.asarray(step, "int64"))
-        return backend.to_numpy(drawn)
+        drawn = backend.to_numpy(drawn)
+    assert drawn.dtype == np.int32
+    return drawn.astype(np.int64) + 2**31
 
 
 def correlation(a, b):
@@ -73,7 +75,6 @@ def test_fresh_seeds_differ_and_are_allowed():
 @pytest.mark.parametrize("step", [0, 1, 2**31, 2**32 - 1])
 def test_bits_are_the_same_on_every_backend(key, step, backend):
     drawn = bits(backend, key=key, step=step)
-    assert drawn.dtype == np.int64
     assert drawn.shape == (64, 48)
     assert_array_equal(drawn, bits(bpnet.get_backend("numpy"), key=key, step=step))
 
@@ -197,7 +198,7 @@ def test_dropout_draws_a_new_mask_in_each_step_and_layer(backend, xp):
 
 
 def test_dropout_drops_exactly_the_bits_below_its_rate(backend, xp):
-    drawn = bits(backend, (4, 5)).astype(np.int64)
+    drawn = bits(backend, (4, 5))
     limit = np.sort(drawn.ravel())[8]
     ones, step = backend.asarray(np.ones((4, 5))), backend.asarray(1, "int64")
     a, _ = bpnet.Dropout(float(limit) / 2**32).forward(xp, {}, ones, Context(KEY, step))
@@ -238,3 +239,13 @@ def test_dropout_is_inactive_in_prediction_and_evaluation():
 def test_dropout_refuses_other_rates(rate):
     with pytest.raises(ValueError, match=r"rate must be a finite number >= 0 and < 1, got"):
         bpnet.Dropout(rate)
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_a_rate_that_rounds_to_one_drops_nearly_all(scheduled, backend, xp):
+    rate = 1.0 - 2.0**-40
+    layer = bpnet.Dropout(bpnet.schedules.Constant(rate) if scheduled else rate)
+    values = {"rate": backend.asarray(rate, "float64")} if scheduled else {}
+    ones, step = backend.asarray(np.ones((40, 50))), backend.asarray(1, "int64")
+    a, _ = layer.forward(xp, {}, ones, Context(KEY, step, values=values))
+    assert not backend.to_numpy(a).any()

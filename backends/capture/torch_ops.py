@@ -137,7 +137,8 @@ class TorchOps(ArrayOps):
 
 # Number types that give the same bits when passed as a tensor of this dtype.
 _KEPT: dict[Any, tuple[type, ...]] = {
-    torch.float32: (int, float), torch.float64: (int, float), torch.int64: (int,),
+    torch.float32: (int, float), torch.float64: (int, float),
+    torch.int32: (int,), torch.int64: (int,),
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bpnet.backend.typing import Array, LayerParameters, Namespace
 from bpnet.common.checks import check_number
@@ -11,8 +11,7 @@ from bpnet.layers.base import Context, Layer
 from bpnet.random import uniform_bits
 from bpnet.schedules import Schedule
 
-if TYPE_CHECKING:
-    pass
+_MOST = 2**32 - 1  # what a rate that rounds to 1 drops, of 2**32 hashes
 
 
 class Dropout(Layer):
@@ -60,9 +59,10 @@ class Dropout(Layer):
                     f"pass on its context"
                 )
             rate = context.values["rate"]
-            limit = xp.astype(xp.round(rate * 2.0**32), xp.int64)
+            limit = xp.minimum(xp.astype(xp.round(rate * 2.0**32), xp.int64), _MOST) - 2**31
+            limit = xp.astype(limit, xp.int32)
         else:
-            rate, limit = self.rate, round(self.rate * 2**32)
+            rate, limit = self.rate, min(round(self.rate * 2**32), _MOST) - 2**31
         mask = xp.astype(bits >= limit, a_previous.dtype) * (1.0 / (1.0 - rate))
         return a_previous * mask, mask
 

@@ -202,7 +202,7 @@ def test_the_check_of_namespaces_can_fail(bad, blamed):
 def test_the_checks_see_the_core():
     assert SOURCES.keys() >= set(CORE)
     assert {"layers/dense", "losses/base", "optimizers/adam", "schedules/decay"} <= set(CORE)
-    spoilt = re.sub(r"(def _mix.*\n)", r"\1    x = np.asarray(x)\n", SOURCES["random"])
+    spoilt = re.sub(r"(def _mix\(.*\n)", r"\1    x = np.asarray(x)\n", SOURCES["random"])
     assert numpy_despite_xp(spoilt) == {"_mix"}  # which uniform_bits calls
     spoilt = SOURCES["activations"].replace("xp.tanh(z)", "np.tanh(z)")
     assert numpy_despite_xp(f"import numpy as np\n{spoilt}") == {"f"}
