@@ -28,6 +28,14 @@ def snapshot(arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any
     return check, memory
 
 
+def first_and_sum(arrays: Sequence[Any]) -> Any:
+    """Return the first array, which is 0-d, and the sum of the squares of all.
+
+    The sum is finite only if all elements are, and takes a third of the time of theirs.
+    """
+    return np.stack([arrays[0], sum(np.vdot(a, a) for a in arrays)])
+
+
 def copied_sum(arrays: Sequence[Any], out: Any) -> Any:
     """Copy one-dimensional arrays one after another into `out`; return the sum.
 

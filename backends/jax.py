@@ -19,7 +19,7 @@ from bpnet.backend.float_errors import without_float_errors
 from bpnet.backend.precision import wanted_precision
 from bpnet.errors import NoDeviceError
 
-from ._numpy_copy import snapshot
+from ._numpy_copy import first_and_sum, snapshot
 
 # JAX's names for the precisions of products.
 _FORMATS = {"highest": "highest", "high": "tensorfloat32", "medium": "bfloat16"}
@@ -128,8 +128,7 @@ class JaxBackend(Backend):
     def first_and_sum(self, arrays: Sequence[Any]) -> Any:
         """Sum what is on a CPU as it is; else jit the sum."""
         if self._is_cpu:  # compiling takes longer
-            sums = [np.add.reduce(np.asarray(a), None) for a in arrays]
-            return np.stack([sums[0], np.add.reduce(sums)])
+            return first_and_sum([np.asarray(array) for array in arrays])
         return self._jitted_sum(list(arrays))
 
     def padded_rows(self, m: int) -> int:

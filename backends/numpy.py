@@ -12,7 +12,7 @@ from bpnet.backend import Backend
 from bpnet.backend.float_errors import without_float_errors
 
 from . import _numpy_namespace as xp
-from ._numpy_copy import snapshot
+from ._numpy_copy import first_and_sum, snapshot
 from .capture.executor import ReplayedStep
 from .capture.numpy_ops import NumpyOps
 from .capture.numpy_rows import NumpyRowOps
@@ -58,6 +58,10 @@ class NumpyBackend(Backend):
     def snapshot(self, arrays: Sequence[Any], memory: Any | None = None) -> tuple[Any, Any]:
         """Copy into the same memory, and large arrays in two threads."""
         return snapshot(arrays, memory)
+
+    def first_and_sum(self, arrays: Sequence[Any]) -> Any:
+        """Sum squares, which BLAS does."""
+        return first_and_sum(arrays)
 
     def compile_inference(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Record the function for numbers of rows that are frequent, and replay it."""

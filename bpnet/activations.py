@@ -179,8 +179,8 @@ class ELU(Activation):
         self.alpha = check_number("alpha", alpha, 0.0)
 
     def f(self, xp: Namespace, z: Array) -> Array:
-        """Compute z or α (e^z - 1)."""
-        return xp.where(z > 0.0, z, self.alpha * _expm1(xp, xp.minimum(z, 0.0)))
+        """Compute max(z, 0) + α (e^min(z, 0) - 1)."""
+        return xp.maximum(z, 0.0) + self.alpha * _expm1(xp, xp.minimum(z, 0.0))
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Compute 1 or α e^z."""
@@ -209,9 +209,9 @@ class SELU(Activation):
     ALPHA: ClassVar[float] = 1.6732632423543772848170429916717
 
     def f(self, xp: Namespace, z: Array) -> Array:
-        """Compute λ z or λ α (e^z - 1)."""
+        """Compute λ (max(z, 0) + α (e^min(z, 0) - 1))."""
         negative = self.ALPHA * _expm1(xp, xp.minimum(z, 0.0))
-        return self.SCALE * xp.where(z > 0.0, z, negative)
+        return self.SCALE * (xp.maximum(z, 0.0) + negative)
 
     def df(self, xp: Namespace, z: Array, a: Array) -> Array:
         """Compute λ or λ α e^z."""

@@ -174,11 +174,12 @@ def _where(condition: Any, a: Any, b: Any, *, out: Any) -> Call:
     if bits is None or not same or np.may_share_memory(b, out):
         return both(partial(np.copyto, out, b), partial(np.copyto, out, a, where=condition))
     first, second, selected = (x.view(bits) for x in (*values, out))
-    mask = np.empty(out.shape, bits)
+    mask, short = np.empty(out.shape, bits), np.empty(out.shape, np.int8)
     return partial(
         run_all,
         (
-            partial(np.negative, condition.view(np.int8), mask, dtype=bits),  # 0 or all ones
+            partial(np.negative, condition.view(np.int8), short),  # 0 or all ones
+            partial(np.copyto, mask, short),
             partial(np.bitwise_xor, first, second, selected),
             partial(np.bitwise_and, selected, mask, selected),
             partial(np.bitwise_xor, selected, second, selected),

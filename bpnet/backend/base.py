@@ -241,7 +241,7 @@ class Backend(ABC):
         return self.xp.stack([arrays[0], self.xp.sum(flat)]), flat
 
     def first_and_sum(self, arrays: Sequence[Array]) -> Array:
-        """Return the first of the arrays and the sum of all, like :meth:`snapshot`."""
+        """Return the first of the arrays, and a sum that is finite only if all elements are."""
         total = functools.reduce(operator.add, map(self.xp.sum, arrays))
         return self.xp.stack([arrays[0], total])
 
