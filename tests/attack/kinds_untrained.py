@@ -188,7 +188,7 @@ def _refused(value):
 def _nonsense():
     values = {
         "text": "0.5", "bytes": b"1", "a list": [1.0], "a dict": {}, "1j": 1j,
-        "NaT": np.datetime64("NaT"),
+        "NaT": np.datetime64("NaT", "s"),
         "an array of two": np.ones(2), "an empty array": np.ones(0), "an object": object(),
         "a datetime": np.datetime64("2020-01-01"), "text of NumPy": np.str_("1"),
         "an array of text": np.array("1"), "complex of NumPy": np.complex64(1),

@@ -172,7 +172,9 @@ def test_missing_values_are_counted_in_every_form():
         polars.Series([1.0, None, float("nan"), None, None]),
         polars.Series(["a", None, None, None, None]),
         np.array(["NaT"] * 4 + ["2020"], "M8[s]"),
-        np.array([np.datetime64("NaT"), np.timedelta64("NaT"), None, float("nan")], object),
+        np.array(
+            [np.datetime64("NaT", "s"), np.timedelta64("NaT", "s"), None, float("nan")], object
+        ),
     ):
         held = frames.is_tabular(values)
         count = frames.count_missing if held else missing.count_missing

@@ -299,7 +299,7 @@ def with_gap(gap, values=LETTERS):
 
 def gapped():
     """Yield labels of which the first is missing."""
-    for gap in (None, float("nan"), np.float32("nan"), np.datetime64("NaT")):
+    for gap in (None, float("nan"), np.float32("nan"), np.datetime64("NaT", "s")):
         yield with_gap(gap)
         yield np.array(with_gap(gap), object)
     yield with_gap(float("nan"), Y_IRIS.tolist())
