@@ -125,14 +125,22 @@ class Guard:
 
     def _repeat(self, epoch: Played, state: StepState) -> StepState:
         """Return the state after a good epoch that is taken again."""
-        runner = self.runner
-        runner.begin_again(epoch)
-        for data, sizes, counters in runner.passes():
-            state = state | counters
-            for rows in sizes:
-                with runner.lock:
-                    state = runner.advance(state, data, rows)
+        self.runner.begin_again(epoch)
+        for data, rows, counters in self._batches():
+            state = self._step(state | counters, data, rows)
         return state
+
+    def _batches(self) -> Iterator[tuple[dict[str, Any], int, StepState]]:
+        """Yield data and rows of each batch of the epoch, and what it changes in the state."""
+        for data, sizes, counters in self.runner.passes():
+            for rows in sizes:
+                yield data, rows, counters
+                counters = {}
+
+    def _step(self, state: StepState, data: dict[str, Any], rows: int) -> StepState:
+        """Return the state after a step, which may overwrite the runner's arrays."""
+        with self.runner.lock:
+            return self.runner.advance(state, data, rows)
 
     def _copy(self, state: StepState, memory: Array | None = None) -> tuple[float, bool, Array]:
         """Return the loss, whether all is finite, and a flat copy."""
@@ -206,19 +214,16 @@ class Guard:
 
     def _replay(self) -> tuple[NonFinite | None, StepState]:
         """Replay an epoch up to the step that fails; return what is found, and the state."""
-        runner, number = self.runner, 0
         state = self._good_state()
-        for data, sizes, counters in runner.passes():
+        for number, (data, rows, counters) in enumerate(self._batches(), 1):
             state |= counters
-            for batch, rows in enumerate(sizes):
-                number += 1
-                flat, step = self._copy(state)[-1], int(state["step"])
-                with runner.lock:  # a replayed step may overwrite the runner's arrays
-                    state = runner.advance(state, data, rows)
-                if not self._check(state)[1]:
-                    before = self._unflatten(flat)
-                    before |= {"step": runner.scalar(step), "batch": runner.scalar(batch)}
-                    return self._find_in_step(number, before, state, data, rows), state
+            flat = self._copy(state)[-1]
+            now = {name: int(state[name]) for name in ("step", "batch")}
+            state = self._step(state, data, rows)
+            if not self._check(state)[1]:
+                counts = {name: self.runner.scalar(count) for name, count in now.items()}
+                before = self._unflatten(flat) | counts
+                return self._find_in_step(number, before, state, data, rows), state
         return None, state
 
     def _find_in_step(
