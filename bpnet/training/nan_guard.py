@@ -61,6 +61,8 @@ class Guard:
         self._last: Array | None = None
         self._spare: Array | None = None  # memory for the next copy
         self._since: list[Played] = []  # the good epochs since the copy
+        # Of the schedules, after the copied epoch and each one since.
+        self._memories = {epoch: runner.state.memory}
         self._seen = runner.parameters
 
     def note(self) -> None:
@@ -95,19 +97,26 @@ class Guard:
     def keep(self, epoch: int) -> None:
         """Keep the arrays last read, or those a callback has set since."""
         are_set = not self.runner.is_ahead and self.runner.parameters is not self._seen
-        self.epoch = epoch
         if self._last is None and not self.is_due and not are_set:
             self._since.append(self._played)
-            return
+        else:
+            self._keep_copy(are_set)
+        self.epoch, self._memories[epoch] = epoch, self.runner.state.memory
+
+    def _keep_copy(self, are_set: bool) -> None:
+        """Keep the copy last read, or one of what is there if weights were set since."""
         # Nothing was read if a callback has asked for more epochs after the last.
         if self._last is None or are_set:
             memory = self._spare if self._last is None else self._last
             *_, self._last = self._copy(self.runner.arrays, memory)
         self._spare, self._good, self._last = self._good, self._last, None
-        self._start, self._since = [], []
+        self._start, self._since, self._memories = [], [], {}
 
     def restore(self) -> None:
-        """Restore the arrays of the last good epoch; if memory lacks, those of the copy."""
+        """Restore the last good epoch, its arrays and the memory of its schedules.
+
+        If there is too little memory to replay it, restore that of the copy.
+        """
         since, self._since = self._since, []
         self.epoch -= len(since)
         copied, state = self.epoch, self._good_state()
@@ -122,6 +131,7 @@ class Guard:
             state = self._good_state()
         self.runner.arrays |= state
         self.runner.is_ahead = False
+        self.runner.state.memory = self._memories[self.epoch]
 
     def _repeat(self, epoch: Played, state: StepState) -> StepState:
         """Return the state after a good epoch that is taken again."""

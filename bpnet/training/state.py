@@ -15,7 +15,7 @@ from bpnet.backend.typing import Parameters
 from bpnet.common.history import History
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer, OptimizerState
-from bpnet.schedules import Directions, Schedule
+from bpnet.schedules import Directions, Schedule, ScheduleState
 from bpnet.training.own_optimizer import check_description, check_state
 from bpnet.training.scheduled import (
     LEARNING_RATE,
@@ -132,6 +132,16 @@ class TrainingState:
         """Pass the metrics of an epoch to the schedules."""
         for value in self.values.values():
             value.observe(logs)
+
+    @property
+    def memory(self) -> dict[str, ScheduleState]:
+        """The memory of each schedule."""
+        return {name: value.state for name, value in self.values.items()}
+
+    @memory.setter
+    def memory(self, memory: Mapping[str, ScheduleState]) -> None:
+        for name, value in self.values.items():
+            value.state = memory[name]
 
     # --- arrays ---------------------------------------------------------------------------
 
