@@ -6,6 +6,7 @@ more equal twenty.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,15 @@ class TrainingState:
         self.settings: dict[str, Any] = {}
         self.place: dict[str, Any] = {}
         self.callbacks: Sequence[Any] = ()
+
+    def copy(self) -> TrainingState:
+        """Return a state for another run, which leaves this one as it is.
+
+        The arrays are shared, as a run begins with copies of them.
+        """
+        other = copy.copy(self)
+        other.values = {name: copy.copy(value) for name, value in self.values.items()}
+        return other
 
     def warm_start(self, previous: TrainingState) -> None:
         """Continue from another optimizer: its time, and its arrays if of the same kind."""
