@@ -39,6 +39,13 @@ class Column(NamedTuple):
     n_missing: int
     n_distinct: int
 
+    @property
+    def words(self) -> str:
+        """What it holds, in words."""
+        return {"date": "dates", "text": "text", "bool": "truth values"}.get(
+            self.kind, f"values of type {self.values.dtype}"
+        )
+
     def take(self, rows: Any) -> Column:
         """Return the column in some rows, by a mask."""
         return _counted(self.name, self.kind, self.values.filter(rows))

@@ -11,21 +11,16 @@ import polars as pl
 
 from bpnet.cli.columns import Column, column_of, frame_of
 from bpnet.cli.failures import UserError
-from bpnet.cli.targets import beyond_floats
+from bpnet.cli.task import target_of
 from bpnet.common.plurals import number_of
 from bpnet.common.suggestions import did_you_mean
 
-TASKS = ("classification", "regression")
-# Whole numbers of at most so many different values are classes.
-_MOST_CLASSES = 20
 # Text in which a larger share of the values are different is no category.
 _FREE_TEXT = 0.5
 # Words of text that is written, not made up to tell rows apart.
 _WORDS = 3
 # Fewer different values say nothing about whether a column numbers the rows.
 _FEWEST_IDS = 20
-# Rows that a test set, a validation set and a training set need.
-_FEWEST_ROWS = 10
 _ID_NAME = re.compile(
     r"(^|[_\s-])(id|uuid|guid|index|key|nr|no)$|^(id|uuid|unnamed)[_\s-]|^row_?(name|num)", re.I
 )
@@ -84,7 +79,7 @@ class Choices(NamedTuple):
     target : str
         The column to predict.
     task : str
-        "auto" or one of `TASKS`.
+        "auto", "classification" or "regression".
     drop, keep, categorical : sequence of str
         Columns to leave out, to learn from although they look like ids, and to read as
         categories although they hold numbers.
@@ -111,30 +106,10 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
         If a column is unknown, the target cannot be learned, or nothing is left to learn from.
     """
     _check_names(frame.columns, choices)
-    notes: list[str] = []
-    target = column_of(frame[choices.target])
-    exact = beyond_floats(frame[choices.target], target) or target
-    is_known = target.values.is_not_null()
-    if target.n_missing:
-        notes.append(f"rows without a target, which are left out: {target.n_missing:,}")
-        target, exact = target.take(is_known), exact.take(is_known)
     rows = np.arange(frame.height) if rows is None else rows
     is_sample = bool(len(rows) and len(rows) <= rows[-1])
-    if len(target.values) < _FEWEST_ROWS:
-        where = f"the sample of {len(rows):,} rows" if is_sample else "the table"
-        raise UserError(
-            f"{where} has {number_of(len(target.values), 'row')} with a target, but training, "
-            f"validation and test need at least {_FEWEST_ROWS}"
-        )
-    task, why = _task(target, exact.n_distinct, choices.task)
-    if task == "regression" and exact.n_distinct > target.n_distinct:
-        raise UserError(
-            f"the target {choices.target!r} has {exact.n_distinct:,} different integers, of "
-            f"which only {target.n_distinct:,} stay different as floats, which are exact up to "
-            f"2**53; subtract what they have in common, or pass --task classification"
-        )
-    _check_target(exact if task == "classification" else target, task, is_sample)
-    time, features, left_out = None, [], []
+    target = target_of(frame[choices.target], choices.task, is_sample)
+    notes, time, features, left_out = target.notes, None, [], []
     for name in frame.columns:
         if name == choices.target:
             continue
@@ -142,20 +117,21 @@ def plan_of(frame: Any, choices: Choices, rows: Any = None) -> Plan:
         column = column_of(frame[name], as_text)
         notes += _doubts(column, choices)
         if name == choices.time:
-            time = _time(column.take(is_known))
+            time = _time(column.take(target.is_known))
             left_out.append(LeftOut(name, "it orders the rows for the split"))
         elif (reason := _why_not(column, choices, rows)) is not None:
             left_out.append(LeftOut(name, reason))
         else:
-            features.append(column.take(is_known))
-            notes += _notes(features[-1], target)
+            features.append(column.take(target.is_known))
+            notes += _notes(features[-1], target.column)
     if not features:
         raise UserError(
             "no column is left to learn from"
             + "".join(f"; {one.name!r}: {one.reason}" for one in left_out[:5])
         )
-    y = _labels(exact) if task == "classification" else target.values.to_numpy()
-    return Plan(choices.target, task, why, y, features, left_out, notes, time)
+    return Plan(
+        choices.target, target.task, target.why, target.y, features, left_out, notes, time
+    )
 
 
 def _check_names(columns: list[str], choices: Choices) -> None:
@@ -179,74 +155,10 @@ def _check_names(columns: list[str], choices: Choices) -> None:
         raise UserError(f"argument --target: {choices.target!r} cannot be left out as well")
 
 
-def _task(target: Column, n_distinct: int, task: str) -> tuple[str, str]:
-    if task != "auto":
-        return task, "as told by --task"
-    if target.kind in ("text", "bool"):
-        return "classification", f"its {target.n_distinct} values are text"
-    if target.kind != "number":
-        return "regression", ""  # refused next
-    is_whole = (target.values % 1 == 0).all()
-    if is_whole and n_distinct <= min(_MOST_CLASSES, max(2, len(target.values) // 5)):
-        return "classification", f"it has {n_distinct} whole numbers as values"
-    return "regression", f"it has {target.n_distinct:,} different numbers"
-
-
-def _check_target(target: Column, task: str, is_sample: bool) -> None:
-    name, rows = target.name, len(target.values)
-    if target.kind in ("date", "other"):
-        raise UserError(
-            f"the target {name!r} holds {_words(target)}; predict a number or a class"
-        )
-    if target.n_distinct == 1:
-        always = f"the target {name!r} is always {target.values[0]!r}"
-        if is_sample:
-            raise UserError(
-                f"{always} in the {rows:,} rows that were drawn, so there is nothing to learn "
-                f"from them; pass a larger --sample"
-            )
-        raise UserError(f"{always}, so there is nothing to learn")
-    if task == "regression":
-        if target.kind != "number":
-            raise UserError(
-                f"the target {name!r} holds text such as {target.values[0]!r}, and a "
-                f"regression predicts numbers; pass --task classification"
-            )
-        if target.values.is_infinite().any():
-            raise UserError(f"the target {name!r} has infinite values; remove these rows")
-        return
-    if target.n_distinct > max(_MOST_CLASSES, rows // 5):
-        raise UserError(
-            f"the target {name!r} has {target.n_distinct:,} different values in {rows:,} rows, "
-            f"too many for classes"
-            + ("; pass --task regression" if target.kind == "number" else "")
-        )
-    counts = target.values.value_counts(sort=True)
-    rarest, count = counts.row(-1)
-    if count < 2:
-        rare = counts.filter(pl.col(counts.columns[1]) < 2).height
-        ways = ["remove or join such classes"]
-        ways += ["pass a larger --sample"] if is_sample else []
-        ways += ["pass --task regression"] if target.kind == "number" else []
-        raise UserError(
-            f"the target {name!r} has {number_of(rare, 'class', 'classes')} of a single row, "
-            f"such as {rarest!r}, and each needs one to train on and one to test on; "
-            f"{', or '.join(ways)}"
-        )
-
-
-def _labels(target: Column) -> Any:
-    """Return class labels: text, or integers where all numbers are whole."""
-    values = target.values
-    if target.kind == "number" and (values % 1 == 0).all() and values.abs().max() < 2**53:
-        values = values.cast(pl.Int64)
-    return values.to_numpy().astype(str) if target.kind != "number" else values.to_numpy()
-
-
 def _time(column: Column) -> Any:
     if column.kind not in ("date", "number"):
         raise UserError(
-            f"argument --time-column: {column.name!r} holds {_words(column)}, but must hold "
+            f"argument --time-column: {column.name!r} holds {column.words}, but must hold "
             f"dates (such as 2024-12-31) or numbers"
         )
     if column.n_missing:
@@ -266,7 +178,7 @@ def _why_not(column: Column, choices: Choices, rows: Any) -> str | None:
     if column.kind == "date":
         return "dates; turn them into numbers that mean something, such as an age in days"
     if column.kind == "other":
-        return f"{_words(column)}; turn them into numbers or text"
+        return f"{column.words}; turn them into numbers or text"
     if known == 0:
         return "it is empty"
     if column.n_distinct == 1 and known == len(rows):
@@ -324,9 +236,3 @@ def _notes(column: Column, target: Column) -> list[str]:
             f"of which --preset td-s and plain add a column; td does not"
         ]
     return []
-
-
-def _words(column: Column) -> str:
-    return {"date": "dates", "text": "text", "bool": "truth values"}.get(
-        column.kind, f"values of type {column.values.dtype}"
-    )

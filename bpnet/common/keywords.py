@@ -176,15 +176,21 @@ _ANSWERS["optim"] = _ANSWERS["optimizer"]
 _ANSWERS["criterion"] = _ANSWERS["loss_fn"] = _ANSWERS["loss"]
 
 
-def refusal(called: str, keyword: str, known: Collection[str]) -> TypeError:
-    """Return the error for a keyword argument that a function or class does not have."""
+def refusal(
+    called: str, keyword: str, known: Collection[str], trains: bool = True
+) -> TypeError:
+    """Return the error for a keyword argument that a function or class does not have.
+
+    `trains` is whether it belongs to the training of the user's own network, so that it helps
+    to say where else the argument is given.
+    """
     answers = _ANSWERS.get(keyword, {})
     names = [name for name in _RENAMED.get(keyword, ()) if name in known]
     if called in answers:
         advice = f"; {answers[called]}"
     elif names:
         advice = f"; did you mean {names[0]!r}?"
-    elif "" in answers:
+    elif trains and "" in answers:
         advice = f"; {answers['']}"
     else:
         has = f"its arguments are {', '.join(known)}" if known else "it has no arguments"
@@ -223,6 +229,15 @@ def unknown(keywords: Iterable[str], known: Collection[str]) -> str | None:
 
 def explains_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function or method so that it explains keyword arguments it does not have."""
+    return _explaining(function, trains=True)
+
+
+def suggests_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Do the same for a function that only draws, or that trains networks of its own."""
+    return _explaining(function, trains=False)
+
+
+def _explaining(function: Callable[P, R], trains: bool) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters
     in_class = "." in function.__qualname__.rpartition("<locals>.")[2]
     known = tuple(parameters)[in_class:]
@@ -231,7 +246,8 @@ def explains_keywords(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if kwargs and not names.issuperset(kwargs):
-            raise refusal(_called(function, args), str(unknown(kwargs, names)), known)
+            foreign = str(unknown(kwargs, names))
+            raise refusal(_called(function, args), foreign, known, trains)
         try:
             return function(*args, **kwargs)
         except TypeError:

@@ -82,6 +82,8 @@ class DataProfile(NamedTuple):
         penalties; "penalty"; of classes "accuracy", and "recall", the share of the rarest class
         that is recognized, of held-out examples if there are at least five. "epoch" is the one
         whose weights were measured. Empty before the end.
+    is_multilabel : bool
+        Whether each output is a class of its own, which an example may have or not.
 
     The statistics of neighbors and simple models are NaN if there are too few examples or only
     one target.
@@ -110,6 +112,7 @@ class DataProfile(NamedTuple):
     held_out_loss: float
     useless_share: float
     outcome: Mapping[str, float]
+    is_multilabel: bool = False  # in files of earlier versions
 
 
 def facts(training: Training, start: dict[str, float]) -> DataProfile:
@@ -140,6 +143,7 @@ def facts(training: Training, start: dict[str, float]) -> DataProfile:
         **_signals(training, sample, useful, repeated),
         held_out_loss=_held_out_loss(training, sample),
         outcome={},
+        is_multilabel=kind.targets == "probabilities" and n_outputs > 1,
     )
 
 

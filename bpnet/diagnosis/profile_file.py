@@ -37,7 +37,8 @@ def profile_from(parts: Any) -> DataProfile:
 def _checked(kind: Any, parts: Any, what: str) -> Any:
     """Return a named tuple of values whose types are those that it declares."""
     hints = get_type_hints(kind)
-    if not isinstance(parts, dict) or set(parts) != set(hints):
+    due = set(hints) - set(kind._field_defaults)
+    if not isinstance(parts, dict) or not due <= set(parts) <= set(hints):
         raise ValueError(f"{what} must have the entries {', '.join(hints)}")
     for name, value in parts.items():
         if not _fits(value, hints[name]):

@@ -285,6 +285,6 @@ def _not_examined(e: Evidence) -> Mapping[str, str]:
         reasons["shuffled labels"] = reasons["underfitting"] = reason
     elif (why := why_unknown_if_shuffled(e)) is not None:
         reasons["shuffled labels"] = why
-    if not facts.class_shares and math.isnan(facts.target_rms):  # there may be classes
+    if facts.is_multilabel:
         reasons["class imbalance"] = "the targets are not mutually exclusive classes"
     return reasons

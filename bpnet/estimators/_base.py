@@ -140,7 +140,7 @@ class BaseMLP(OnnxEstimator, Stochastic, ABC):
     ) -> Self:
         if self._network is not None:
             self._network.check_idle("fit")
-        with self._unchanged_on_error() as before:
+        with self._unchanged_on_error():
             self._check_combinations(incremental, validation_data is not None)
             layers = self._hidden_layers()
             first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -159,7 +159,6 @@ class BaseMLP(OnnxEstimator, Stochastic, ABC):
             total = self._total_weights(weights, factors, architecture.dtype, incremental)
             data = _on_owner(features, targets, total, architecture.dtype)
             network = self._network_on(backend, architecture)
-            before.pop("_optimizer", None)  # its arrays change in training
             if self._is_stochastic:
                 if self.early_stopping and held_out is None:
                     data, held_out = self._split(data, targets, weights)
@@ -172,16 +171,18 @@ class BaseMLP(OnnxEstimator, Stochastic, ABC):
         return self
 
     @contextlib.contextmanager
-    def _unchanged_on_error(self) -> Iterator[dict[str, Any]]:
-        """Restore all attributes on an error, to those in the dict that it yields."""
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Restore all attributes on an error, and the state of random numbers of its own."""
         before = {k: v.copy() if isinstance(v, list) else v for k, v in vars(self).items()}
+        own = self._random_state if isinstance(self.random_state, Integral) else None
+        drawn = own and own.get_state()
         try:
-            yield before
+            yield
         except Exception:
-            if before.get("_optimizer") and self._optimizer is None:
-                before["_optimizer"] = None  # the inner one of two contexts has dropped it
             self.__dict__.clear()
             self.__dict__.update(before)
+            if own:
+                own.set_state(drawn)
             raise
 
     def _validation(self, given: Any, dtype: str) -> Dataset | None:

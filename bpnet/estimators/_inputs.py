@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
@@ -192,6 +193,33 @@ def as_truth(y: Any) -> Any:
     y = host_array(y, "y")
     check_targets(y)
     return y if is_sparse(y) else np.asarray(y)
+
+
+def as_labels(y: Any) -> Any:
+    """Return labels to compare with predictions, as :func:`as_truth` does."""
+    y = as_truth(y)
+    _refuse_objects(y, "y")
+    return y
+
+
+def labels_in(y: Any, name: str = "y") -> Any:
+    """Return the different labels in host targets, sorted."""
+    _refuse_objects(y, name)
+    return unique_labels(y)
+
+
+def _refuse_objects(y: Any, name: str) -> None:
+    """Reject Python objects that are not text, as scikit-learn does, but say how to mend it."""
+    if str(getattr(y, "dtype", "")) != "object" or type_of_target(y) != "unknown":
+        return
+    y = np.asarray(y)
+    kinds, found = sorted(missing.kinds_in(y)), np.asarray(y.tolist()).dtype
+    dtype = found.name if found.kind in "biuf" else "str"
+    raise ValueError(
+        f"{name} must be an array of text or numbers; got one of Python objects (dtype object) "
+        f"of type {', '.join(kinds)}, whose order and kind are not known; pass "
+        f"{name}.astype({dtype!r})"
+    )
 
 
 def _refuse_times(X: Any) -> None:

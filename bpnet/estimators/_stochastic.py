@@ -131,7 +131,10 @@ class Stochastic(MLPParameters):
         return record.ending
 
     def _arrange(self, network: Network) -> None:
-        """Arrange what is continued like the layers, as `dropout` may have been set since."""
+        """Arrange what is continued like the layers, as `dropout` may have been set since.
+
+        The optimizer is a copy, so that an error leaves that of the last call as it was.
+        """
 
         def arranged(parts: Any) -> Any:
             dense = iter([part for part in parts or () if part])
@@ -141,6 +144,7 @@ class Stochastic(MLPParameters):
 
         self._best, self._last = arranged(self._best), arranged(self._last)
         if self._optimizer is not None:
+            self._optimizer = self._optimizer.copy()
             self._optimizer.optimizer_state = arranged(self._optimizer.optimizer_state)
 
     def _warn(self, stopped: str | None, incremental: bool) -> None:
@@ -202,7 +206,7 @@ class Stochastic(MLPParameters):
         assert state is not None
         rate = state.values[LEARNING_RATE]
         if isinstance(rate.schedule, InverseScaling):
-            rate.state |= {"rows": rows, "seen": self.t_}
+            rate.state = rate.state | {"rows": rows, "seen": self.t_}
         return state
 
     def _shuffled(self, epoch: int, rows: int) -> Any:

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target
 
 from bpnet import inference
 from bpnet.activations import softplus
@@ -28,7 +28,14 @@ from bpnet.estimators._class_weights import class_factors
 from bpnet.estimators._docs import documented
 from bpnet.estimators._files import FileState, in_files
 from bpnet.estimators._hints import explains_settings
-from bpnet.estimators._inputs import as_truth, check_targets, check_weights, host_array, naming
+from bpnet.estimators._inputs import (
+    as_labels,
+    check_targets,
+    check_weights,
+    host_array,
+    labels_in,
+    naming,
+)
 from bpnet.estimators._losses import BinaryLogLoss, LogLoss
 from bpnet.estimators._onnx import label_of
 from bpnet.losses import Loss
@@ -197,7 +204,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         predicted = host_array(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
-            return float(accuracy_score(as_truth(y), predicted, sample_weight=weights))
+            return float(accuracy_score(as_labels(y), predicted, sample_weight=weights))
 
     @property
     def _has_one_class(self) -> bool:
@@ -216,7 +223,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         with naming("classes"):
             classes = host_array(classes, "classes")
             check_targets(classes, "classes")
-            classes = unique_labels(classes)
+            classes = labels_in(classes, "classes")
         if known is None:
             with naming("y"):
                 y = host_array(y, "y")
@@ -233,9 +240,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            self._set_classes(unique_labels(y), y, owner)
+            self._set_classes(labels_in(y), y, owner)
         else:
-            self._check_known(unique_labels(y))
+            self._check_known(labels_in(y))
         return self._codes(y)
 
     def _encode_more(self, y: Any) -> Any:
@@ -249,7 +256,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"shape {y.shape}"
             )
         known = host_array(self.classes_)
-        if new := [label for label in unique_labels(y).tolist() if label not in known.tolist()]:
+        if new := [label for label in labels_in(y).tolist() if label not in known.tolist()]:
             raise ValueError(
                 f"y must hold classes of the y of training, {known.tolist()}, got also "
                 f"{new[:5]}, of which nothing is learned"

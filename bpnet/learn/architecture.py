@@ -9,6 +9,7 @@ import numpy as np
 
 from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.keywords import suggests_keywords
 from bpnet.common.plurals import number_of
 from bpnet.layers import Dense
 from bpnet.learn._arguments import at_least
@@ -37,6 +38,7 @@ class Fit(NamedTuple):
         return self.test_loss - self.training_loss
 
 
+@suggests_keywords
 def architecture(
     *,
     widths: Sequence[int] = (1, 2, 4, 16, 64),

@@ -10,6 +10,7 @@ import numpy as np
 from bpnet import datasets
 from bpnet.backend.typing import Array, Namespace
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.keywords import suggests_keywords
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_positive
 from bpnet.learn.differences import STEP, numerical_gradients
@@ -32,6 +33,7 @@ class ForgetfulDense(Dense):
         return error
 
 
+@suggests_keywords
 def gradient_check(*, steps: Sequence[float] = STEPS, seed: int = 0) -> Lesson:
     """Compare backpropagation with central differences for a range of steps h.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.keywords import suggests_keywords
 from bpnet.initializers import Normal
 from bpnet.layers import Dense
 from bpnet.learn._arguments import check_activation, check_width
@@ -28,6 +29,7 @@ INITS: dict[str, str | Initializer] = {
 }
 
 
+@suggests_keywords
 def initialization(
     *,
     depth: int = 8,

@@ -10,6 +10,7 @@ import numpy as np
 from bpnet import datasets
 from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import suggests_keywords
 from bpnet.layers import Dense
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
@@ -50,6 +51,7 @@ class Path(NamedTuple):
     line: tuple[float, ...]
 
 
+@suggests_keywords
 def loss_landscape(*, epochs: int = 60, resolution: int = 25, seed: int = 0) -> Lesson:
     """Follow the paths of three optimizers through the loss landscape.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.keywords import suggests_keywords
 from bpnet.common.plurals import number_of
 from bpnet.diagnosis.lr_finder import RateTest, find_learning_rate
 from bpnet.layers import Dense
@@ -39,6 +40,7 @@ class Run(NamedTuple):
     verdict: str
 
 
+@suggests_keywords
 def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int = 0) -> Lesson:
     """Train the same network with plain gradient descent at a range of learning rates.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bpnet import datasets
 from bpnet.common.checks import check_integer, check_sequence
+from bpnet.common.keywords import suggests_keywords
 from bpnet.layers import Dense
 from bpnet.learn._arguments import at_least, check_activation, check_width
 from bpnet.learn.lesson import Lesson, compared, times
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@suggests_keywords
 def vanishing_gradients(
     *,
     depths: Sequence[int] = (2, 4, 8, 16, 32),

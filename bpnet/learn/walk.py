@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import suggests_keywords
 from bpnet.layers import Dense
 from bpnet.learn.differences import numerical_gradients
 from bpnet.learn.lesson import Lesson
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _X, _Y = (0.5, -1.0), 1
 
 
+@suggests_keywords
 def backprop(*, seed: int = 0) -> Lesson:
     """Trace one example through a 2-2-1 tanh network, and check every gradient.
 

@@ -11,7 +11,7 @@ from bpnet.backend.transfer import to_input_type
 from bpnet.backend.typing import Array, Parameters
 from bpnet.common.keywords import methods_explain_keywords
 from bpnet.data.dataset import Dataset
-from bpnet.data.streams.recognize import as_source
+from bpnet.data.streams.recognize import as_source, refuse_streams
 from bpnet.model.blockwise import examples_stream
 from bpnet.model.model import Model
 
@@ -110,7 +110,7 @@ class Predictor(Model):
     def loss_and_gradients(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         backend: str | Backend | None = None,
@@ -120,7 +120,8 @@ class Predictor(Model):
         Parameters
         ----------
         X, y, sample_weight, backend
-            As in :meth:`fit`; the loss is the weighted mean.
+            As in :meth:`fit`, but arrays only; the loss is the weighted mean. Of a loader,
+            pass some examples: ``X, y = loader.sample(32)``.
 
         Returns
         -------
@@ -130,6 +131,7 @@ class Predictor(Model):
             dL/dW and dL/db, structured like :attr:`parameters`, without what is not trained by
             gradients, such as running statistics.
         """
+        refuse_streams(X, y)
         data = self.check_data(X, y, sample_weight)
         backend = self.choose_backend(backend, data.owner)
         parameters = self.parameters_on(backend, data.X)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_number, check_path, kind_of
+from bpnet.common.keywords import suggests_keywords
 from bpnet.network import Network
 from bpnet.plot.boundary import check_resolution, decision_boundary
 from bpnet.plot.examples import check_examples
@@ -22,6 +23,7 @@ _LAST = 2.0  # seconds for which the last frame stays
 _LARGEST = 2**16 - 1  # the sides of a GIF are 16-bit numbers
 
 
+@suggests_keywords
 def animate(
     net: Network,
     snapshots: Snapshots,

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from bpnet.backend.memory import check_room
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import suggests_keywords
 from bpnet.network import Network
 from bpnet.plot.examples import examples_in_plane, like
 from bpnet.plot.style import COLORS, MARKERS, axes_or_new, with_margin
@@ -18,6 +19,7 @@ from bpnet.plot.style import COLORS, MARKERS, axes_or_new, with_margin
 LEGEND_CLASSES = 12  # a larger legend would hide the plot
 
 
+@suggests_keywords
 def decision_boundary(
     net: Network | Any, X: Any, y: Any, ax: Axes | None = None, *, resolution: int = 300
 ) -> Axes:

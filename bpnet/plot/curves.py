@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bpnet.common.checks import check_choice
 from bpnet.common.history import check_history, metric_values
+from bpnet.common.keywords import suggests_keywords
 from bpnet.plot.style import Metrics, axes_or_new, look, needs_log_scale
 
 LEGEND_LAYERS = 6  # a larger legend is placed outside the plot
@@ -30,6 +31,7 @@ LABELS = {
 LINEAR = ("activation_mean", "dead", "saturated", "spread")
 
 
+@suggests_keywords
 def history(history: Metrics | Any, ax: Axes | None = None) -> Axes:
     """Plot the training loss, and the validation loss if there is one, by epoch.
 
@@ -83,6 +85,7 @@ def history(history: Metrics | Any, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@suggests_keywords
 def gradient_flow(
     history: Metrics | Any,
     ax: Axes | None = None,

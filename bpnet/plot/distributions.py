@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from bpnet.backend.memory import check_room
 from bpnet.common.checks import check_integer
+from bpnet.common.keywords import suggests_keywords
 from bpnet.model.trace import layer_activations
 from bpnet.network import Network, check_network
 from bpnet.plot.style import COLORS, axes_or_new
@@ -17,6 +18,7 @@ _HEIGHT = 0.8  # of the highest bar, relative to the distance of rows
 _MANY_ZEROS = 0.05
 
 
+@suggests_keywords
 def activations(net: Network, X: Any, ax: Axes | None = None, *, bins: int = 60) -> Axes:
     """Draw stacked histograms of the activations of each layer except the last.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bpnet.backend.transfer import to_host
 from bpnet.common.checks import check_integer, check_path
+from bpnet.common.keywords import suggests_keywords
 from bpnet.layers import Dense, Layer
 from bpnet.model.trace import Trace
 from bpnet.network import Network, check_network
@@ -50,6 +51,7 @@ class ExampleFlow(NamedTuple):
         return f"ExampleFlow({', '.join(self.trace)})"
 
 
+@suggests_keywords
 def example_flow(net: Network, x: Any, y: Any, *, max_units: int = 8) -> ExampleFlow:
     """Draw one example on its way through the network, and its error on the way back.
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from bpnet.callbacks.snapshots import Snapshots
 from bpnet.common.checks import check_integer, check_number
+from bpnet.common.keywords import suggests_keywords
 from bpnet.network import Network, check_network
 from bpnet.plot.boundary import check_resolution
 from bpnet.plot.plane import losses_at, path_plane, random_plane
@@ -20,6 +21,7 @@ _MARGIN = 0.25  # around the path, as a share of its extent
 _LEVELS = 18
 
 
+@suggests_keywords
 def loss_landscape(
     net: Network,
     X: Any,

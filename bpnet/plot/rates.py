@@ -5,10 +5,12 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from bpnet.common.checks import kind_of
+from bpnet.common.keywords import suggests_keywords
 from bpnet.diagnosis.lr_finder import RateTest
 from bpnet.plot.style import COLORS, axes_or_new
 
 
+@suggests_keywords
 def learning_rate_finder(test: RateTest, ax: Axes | None = None) -> Axes:
     """Plot a learning-rate range test: the loss by learning rate, and the suggested rate.
 

@@ -19,6 +19,7 @@ from bpnet.backprop import ModelSpec
 from bpnet.common.checks import check_flag, check_integer
 from bpnet.common.keywords import explains_keywords
 from bpnet.common.tables import align
+from bpnet.data.streams.recognize import refuse_streams
 from bpnet.layers import Context
 from bpnet.losses import mean_loss, sum_of_weights
 from bpnet.network import Network, check_network
@@ -112,7 +113,7 @@ class GradientReport(NamedTuple):
 def check_gradients(
     net: Network,
     X: Any,
-    y: Any,
+    y: Any = None,
     sample_weight: Any = None,
     *,
     samples: int | None = None,
@@ -135,7 +136,8 @@ def check_gradients(
         The network, built if necessary and otherwise not changed: the check runs on a float64
         copy of its parameters.
     X, y, sample_weight : arrays
-        As for ``Network.loss_and_gradients``; a few examples are enough.
+        As for ``Network.loss_and_gradients``; a few examples are enough. Of a loader, pass
+        some: ``X, y = loader.sample(32)``.
     samples : int or None, default None
         Number of elements of each parameter to compare, drawn at random; None compares all.
     seed : int, default 0
@@ -165,6 +167,7 @@ def check_gradients(
     rng = generator(check_integer("seed", seed, 0), "sample")
     on = check_flag("regularizer", regularizer)
     exact_of, loss_of = WITH_PENALTIES if on else WITHOUT_PENALTIES
+    refuse_streams(X, y)
     data = net.check_data(X, y, sample_weight, dtype="float64")
     backend = net.choose_backend(backend, data.owner)
     parameters = _float64(net.parameters_on(backend, data.X), backend)

@@ -53,8 +53,7 @@ def continued(model: Model, last: LastRun | None, optimizer: Optimizer | None) -
         rule = optimizer or (last.state.given if last else Adam())
         return TrainingState(rule, model.steps_taken, model.epochs_taken, model.layers)
     if optimizer is None or optimizer == last.state.given:
-        state = copy.copy(last.state)
-        state.values = {name: copy.copy(value) for name, value in state.values.items()}
+        state = last.state.copy()
     else:
         state = TrainingState(optimizer)
         state.warm_start(last.state)

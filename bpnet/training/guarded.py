@@ -44,8 +44,7 @@ class Guarded(Controls):
         rate, loss = runner.rates[-1], runner.arrays["loss"]
         if guard is not None:
             guard.note()
-        stops = is_last or interrupted or self.history.stopped is not None
-        waits = stops or (guard is not None and guard.is_due)
+        waits = interrupted or not self._continues or (guard is not None and guard.is_due)
         if unseen and not waits:
             runner.begin_ahead(is_last=self.epoch + 1 >= self.epochs)
         if guard is None:

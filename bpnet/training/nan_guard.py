@@ -61,6 +61,8 @@ class Guard:
         self._last: Array | None = None
         self._spare: Array | None = None  # memory for the next copy
         self._since: list[Played] = []  # the good epochs since the copy
+        # Of the schedules, after the copied epoch and each one since.
+        self._memories = {epoch: runner.state.memory}
         self._seen = runner.parameters
 
     def note(self) -> None:
@@ -95,19 +97,26 @@ class Guard:
     def keep(self, epoch: int) -> None:
         """Keep the arrays last read, or those a callback has set since."""
         are_set = not self.runner.is_ahead and self.runner.parameters is not self._seen
-        self.epoch = epoch
         if self._last is None and not self.is_due and not are_set:
             self._since.append(self._played)
-            return
+        else:
+            self._keep_copy(are_set)
+        self.epoch, self._memories[epoch] = epoch, self.runner.state.memory
+
+    def _keep_copy(self, are_set: bool) -> None:
+        """Keep the copy last read, or one of what is there if weights were set since."""
         # Nothing was read if a callback has asked for more epochs after the last.
         if self._last is None or are_set:
             memory = self._spare if self._last is None else self._last
             *_, self._last = self._copy(self.runner.arrays, memory)
         self._spare, self._good, self._last = self._good, self._last, None
-        self._start, self._since = [], []
+        self._start, self._since, self._memories = [], [], {}
 
     def restore(self) -> None:
-        """Restore the arrays of the last good epoch; if memory lacks, those of the copy."""
+        """Restore the last good epoch, its arrays and the memory of its schedules.
+
+        If there is too little memory to replay it, restore that of the copy.
+        """
         since, self._since = self._since, []
         self.epoch -= len(since)
         copied, state = self.epoch, self._good_state()
@@ -122,17 +131,26 @@ class Guard:
             state = self._good_state()
         self.runner.arrays |= state
         self.runner.is_ahead = False
+        self.runner.state.memory = self._memories[self.epoch]
 
     def _repeat(self, epoch: Played, state: StepState) -> StepState:
         """Return the state after a good epoch that is taken again."""
-        runner = self.runner
-        runner.begin_again(epoch)
-        for data, sizes, counters in runner.passes():
-            state = state | counters
-            for rows in sizes:
-                with runner.lock:
-                    state = runner.advance(state, data, rows)
+        self.runner.begin_again(epoch)
+        for data, rows, counters in self._batches():
+            state = self._step(state | counters, data, rows)
         return state
+
+    def _batches(self) -> Iterator[tuple[dict[str, Any], int, StepState]]:
+        """Yield data and rows of each batch of the epoch, and what it changes in the state."""
+        for data, sizes, counters in self.runner.passes():
+            for rows in sizes:
+                yield data, rows, counters
+                counters = {}
+
+    def _step(self, state: StepState, data: dict[str, Any], rows: int) -> StepState:
+        """Return the state after a step, which may overwrite the runner's arrays."""
+        with self.runner.lock:
+            return self.runner.advance(state, data, rows)
 
     def _copy(self, state: StepState, memory: Array | None = None) -> tuple[float, bool, Array]:
         """Return the loss, whether all is finite, and a flat copy."""
@@ -206,19 +224,16 @@ class Guard:
 
     def _replay(self) -> tuple[NonFinite | None, StepState]:
         """Replay an epoch up to the step that fails; return what is found, and the state."""
-        runner, number = self.runner, 0
         state = self._good_state()
-        for data, sizes, counters in runner.passes():
+        for number, (data, rows, counters) in enumerate(self._batches(), 1):
             state |= counters
-            for batch, rows in enumerate(sizes):
-                number += 1
-                flat, step = self._copy(state)[-1], int(state["step"])
-                with runner.lock:  # a replayed step may overwrite the runner's arrays
-                    state = runner.advance(state, data, rows)
-                if not self._check(state)[1]:
-                    before = self._unflatten(flat)
-                    before |= {"step": runner.scalar(step), "batch": runner.scalar(batch)}
-                    return self._find_in_step(number, before, state, data, rows), state
+            flat = self._copy(state)[-1]
+            now = {name: int(state[name]) for name in ("step", "batch")}
+            state = self._step(state, data, rows)
+            if not self._check(state)[1]:
+                counts = {name: self.runner.scalar(count) for name, count in now.items()}
+                before = self._unflatten(flat) | counts
+                return self._find_in_step(number, before, state, data, rows), state
         return None, state
 
     def _find_in_step(

@@ -6,6 +6,7 @@ more equal twenty.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from bpnet.backend.typing import Parameters
 from bpnet.common.history import History
 from bpnet.layers import Layer
 from bpnet.optimizers import Optimizer, OptimizerState
-from bpnet.schedules import Directions, Schedule
+from bpnet.schedules import Directions, Schedule, ScheduleState
 from bpnet.training.own_optimizer import check_description, check_state
 from bpnet.training.scheduled import (
     LEARNING_RATE,
@@ -82,6 +83,15 @@ class TrainingState:
         self.place: dict[str, Any] = {}
         self.callbacks: Sequence[Any] = ()
 
+    def copy(self) -> TrainingState:
+        """Return a state for another run, which leaves this one as it is.
+
+        The arrays are shared, as a run begins with copies of them.
+        """
+        other = copy.copy(self)
+        other.values = {name: copy.copy(value) for name, value in self.values.items()}
+        return other
+
     def warm_start(self, previous: TrainingState) -> None:
         """Continue from another optimizer: its time, and its arrays if of the same kind."""
         self.epoch, self.epochs_before = previous.epoch, previous.epochs_before
@@ -132,6 +142,16 @@ class TrainingState:
         """Pass the metrics of an epoch to the schedules."""
         for value in self.values.values():
             value.observe(logs)
+
+    @property
+    def memory(self) -> dict[str, ScheduleState]:
+        """The memory of each schedule."""
+        return {name: value.state for name, value in self.values.items()}
+
+    @memory.setter
+    def memory(self, memory: Mapping[str, ScheduleState]) -> None:
+        for name, value in self.values.items():
+            value.state = memory[name]
 
     # --- arrays ---------------------------------------------------------------------------
 

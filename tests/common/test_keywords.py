@@ -39,6 +39,37 @@ def test_an_unknown_keyword_is_explained(use, message):
         use()
 
 
+@pytest.mark.parametrize(
+    ("keyword", "advice"),
+    [
+        ("sed", "its arguments are .*; did you mean 'seed'"),
+        ("random_state", "did you mean 'seed'"),
+        ("lr", "its arguments are [a-z, ]*seed$"),  # not where to give it to a user's network
+    ],
+)
+def test_experiments_suggest_their_own_arguments(keyword, advice):
+    for experiment in bpnet.learn.LESSONS.values():
+        message = rf"^{experiment.__name__}\(\) got an .* argument '{keyword}'; {advice}"
+        with pytest.raises(TypeError, match=message):
+            experiment(**{keyword: 1})
+
+
+def test_plots_suggest_their_own_arguments():
+    pytest.importorskip("matplotlib")
+    plots = [getattr(bpnet.plot, name) for name in bpnet.plot.__all__]
+    plots = [plot for plot in plots if inspect.isfunction(plot)]
+    assert len(plots) == 8
+    for plot in plots:
+        *_, last = inspect.signature(plot).parameters
+        message = rf"^{plot.__name__}\(\).*'_{last}'; its arguments .*did you mean '{last}'\?$"
+        with pytest.raises(TypeError, match=message):
+            plot(**{f"_{last}": 1})
+        with pytest.raises(TypeError, match=r"'epochs'; its arguments are [a-zA-Z_, ]*$"):
+            plot(epochs=1)
+        with pytest.raises(TypeError, match=rf"^{plot.__name__}\(\): missing a required"):
+            plot()
+
+
 def test_an_error_of_the_users_own_code_is_not_explained():
     class Own(bpnet.Callback):
         def on_epoch_end(self, training):

@@ -32,9 +32,9 @@ def test_dropout_may_change_between_warm_starts(rates, early_stopping):
     model = MLPClassifier(
         **SMALL, dropout=rates[0], early_stopping=early_stopping, warm_start=True, max_iter=3
     ).fit(X_IRIS, Y_IRIS)
-    optimizer = model._optimizer
+    step = model._optimizer.step
     model.set_params(dropout=rates[1]).fit(X_IRIS, Y_IRIS)
-    assert model._optimizer is optimizer
+    assert model._optimizer.step == 2 * step
     assert len(model.loss_curve_) == 6
 
 
@@ -80,6 +80,31 @@ def test_partial_fits_are_epochs(name):
         ones.partial_fit(X_IRIS, Y_IRIS)
     assert_same_weights(ones, five)
     assert ones.loss_curve_ == five.loss_curve_
+
+
+class Fails(bpnet.Callback):
+    """An error at the end of an epoch, or of a later one."""
+
+    def on_epoch_end(self, training):
+        if training.epoch == min(2, training.epochs):
+            raise RuntimeError("stop here")
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("name", CONTINUED)
+def test_an_error_leaves_what_is_continued_as_it_was(name, method):
+    parameters = SMALL | {"n_iter_no_change": 1000, "max_iter": 3} | CONTINUED[name]
+    parameters["early_stopping"] = name == "early stopping" and method == "fit"
+    model, twin = (MLPClassifier(**parameters, warm_start=True) for _ in range(2))
+    model.fit(X_IRIS, Y_IRIS).set_params(callbacks=[Fails()])
+    twin.fit(X_IRIS, Y_IRIS)
+    with pytest.raises(RuntimeError, match="stop here"):
+        getattr(model, method)(X_IRIS, Y_IRIS)
+    assert_same_weights(model, twin)
+    for estimator in (model.set_params(callbacks=None), twin):
+        getattr(estimator, method)(X_IRIS, Y_IRIS)
+    assert_same_weights(model, twin)
+    assert model.loss_curve_ == twin.loss_curve_
 
 
 def test_a_continued_training_goes_on_on_every_backend(backend):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from fractions import Fraction
 
 import joblib
 import numpy as np
@@ -338,6 +339,37 @@ def test_missing_labels_are_no_class():
 def test_numbers_beside_text_are_no_labels(y):
     with pytest.raises(TypeError, match=r"^y must hold labels of one type, got "):
         MLPClassifier(**SMALL).fit(X_IRIS, y)
+
+
+OBJECTS = {
+    "int": ([1, 2, 3], "int64"),
+    "bool": ([False, True, True], "bool"),
+    "float, int": ([1, 2.0, 3.0], "float64"),
+    "Fraction": ([Fraction(1, 2), Fraction(1), Fraction(3, 2)], "str"),
+}
+
+
+@pytest.mark.parametrize("kinds", OBJECTS)
+def test_python_objects_are_no_labels(kinds):
+    """scikit-learn refuses them, too, without a way out."""
+    labels, dtype = OBJECTS[kinds]
+    y = np.array(labels, object)[Y_IRIS]
+    fitted = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS)
+    tabular = bpnet.TabularClassifier("plain", n_epochs=1, random_state=0)
+    for use in (
+        lambda: MLPClassifier(**SMALL).fit(X_IRIS, y),
+        lambda: fitted.partial_fit(X_IRIS, y),
+        lambda: fitted.score(X_IRIS, y),
+        lambda: fitted.fit(X_IRIS, Y_IRIS, validation_data=(X_IRIS, y)),
+        lambda: MLPClassifier(**SMALL).partial_fit(X_IRIS, Y_IRIS, classes=y),
+        lambda: tabular.fit(X_IRIS, y),
+    ):
+        message = rf"objects \(dtype object\) of type {kinds}, .*\.astype\('{dtype}'\)"
+        with pytest.raises(ValueError, match=message):
+            use()
+    tabular.fit(X_IRIS, y.astype(dtype)).score(X_IRIS, y.astype(dtype))
+    with pytest.raises(ValueError, match=message):
+        tabular.score(X_IRIS, y)
 
 
 def test_text_that_looks_missing_is_a_class():

@@ -152,6 +152,16 @@ def test_a_malformed_data_profile_is_refused(diagnosed, change):
         profile_from(described(diagnosed.facts) | change)
 
 
+def test_a_data_profile_of_an_earlier_version_is_read(diagnosed):
+    parts = described(diagnosed.facts)
+    assert profile_from(parts) == diagnosed.facts
+    del parts["is_multilabel"]
+    assert profile_from(parts) == diagnosed.facts
+    del parts["outcome"]
+    with pytest.raises(ValueError, match="the data profile must have the entries"):
+        profile_from(parts)
+
+
 def test_arrays_of_any_library_are_numpy_arrays(backend):
     array = backend.asarray(X, "float32")
     assert_same(there_and_back({"a": [array]}), {"a": [X.astype("float32")]})

@@ -381,13 +381,22 @@ def test_copies_are_as_seldom_as_epochs_can_be_replayed(settings, copies, monkey
     assert backend.copies == copies
 
 
-class Fails(bpnet.schedules.Schedule):
+class Fails(bpnet.schedules.ReduceOnPlateau):
     """A learning rate that asks for too much memory in the sixth epoch."""
 
-    def __call__(self, epoch):
+    def value(self, epoch, state):
         if epoch >= 5:
             raise MemoryError
-        return 0.05
+        return super().value(epoch, state)
+
+
+def halved(net):
+    """How often the run has halved its learning rate of 0.05."""
+    (value,) = net._last_run.state.values.values()
+    return round(math.log2(0.05 / value.state["rate"]))
+
+
+HALVING = {"factor": 0.5, "patience": 0, "min_delta": 0.9}  # in each epoch but the first
 
 
 @pytest.mark.parametrize("replays", [True, False])
@@ -401,10 +410,37 @@ def test_without_memory_the_last_good_epoch_is_replayed_if_it_can_be(replays, mo
         monkeypatch.setattr(nan_guard.Guard, "_repeat", fail)
     net, expected = network(), network()
     with pytest.raises(MemoryError):
-        train(net, optimizer=bpnet.Adam(Fails()))
+        train(net, optimizer=bpnet.Adam(Fails(0.05, **HALVING)))
     epochs = 5 if replays else 3
-    train(expected, optimizer=bpnet.Adam(0.05), epochs=epochs)
+    schedule = bpnet.schedules.ReduceOnPlateau(0.05, **HALVING)
+    train(expected, optimizer=bpnet.Adam(schedule), epochs=epochs)
     assert (net.epochs_taken, net.steps_taken) == (epochs, 3 * epochs)
+    assert halved(net) == halved(expected) == epochs - 1
+    assert_same(flat(net.backend, net.parameters), flat(net.backend, expected.parameters))
+
+
+class FailsToCopy(NumpyBackend):
+    """NumPy, without memory for a copy."""
+
+    def snapshot(self, arrays, memory=None):
+        raise MemoryError
+
+
+def test_without_memory_to_copy_what_a_callback_set_the_epoch_before_is_restored():
+    class Sets(bpnet.Callback):
+        __module__ = "bpnet"  # one of its own, so that no epoch is copied before
+
+        def on_epoch_end(self, training):
+            if training.epoch == 4:
+                training.parameters = training.parameters
+
+    net, expected = network(), network()
+    schedule = bpnet.schedules.ReduceOnPlateau(0.05, **HALVING)
+    with pytest.raises(MemoryError):
+        train(net, FailsToCopy(), optimizer=bpnet.Adam(schedule), callbacks=Sets())
+    train(expected, optimizer=bpnet.Adam(schedule), epochs=3)
+    assert (net.epochs_taken, net.steps_taken) == (3, 9)
+    assert halved(net) == halved(expected) == 2
     assert_same(flat(net.backend, net.parameters), flat(net.backend, expected.parameters))
 
 

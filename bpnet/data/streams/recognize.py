@@ -10,6 +10,7 @@ import numpy as np
 from bpnet.common.checks import kind_of
 from bpnet.data.deferred import WHOLE
 from bpnet.data.frames import is_tabular
+from bpnet.data.loader import Loader
 from bpnet.data.streams.arrays import Arrays, is_sliceable, nbytes
 from bpnet.data.streams.batches import Batches
 from bpnet.data.streams.blocks import Blocks
@@ -52,6 +53,30 @@ def as_source(
     return source
 
 
+def refuse_streams(X: Any, y: Any) -> None:
+    """Reject loaders and streams where only arrays are taken, and say how to get some of them.
+
+    Raises
+    ------
+    TypeError
+        If X is one; an iterable of batches is one only if there is no y.
+    """
+    if isinstance(X, Loader):
+        parts = "X, y, w" if X.weighted else "X, y"
+        some = f"some of its examples: {parts} = loader.sample(32)"
+    elif isinstance(X, Source):
+        some = "one of its blocks: X, y, w = stream.read(0)"
+    elif _is_of_torch(X) and not hasattr(type(X), "__iter__"):
+        some = "a batch of it: X, y = next(iter(torch.utils.data.DataLoader(dataset, 32)))"
+    elif _is_of_torch(X) or (y is None and _is_batches(X)):
+        some = "its first batch: X, y = next(iter(batches))"
+    else:
+        return
+    raise TypeError(
+        f"X must be an array here, not a loader or a stream; got {kind_of(X)}. Pass {some}"
+    )
+
+
 def _is_batches(value: Any) -> bool:
     """Whether a value is an iterable of batches, and no array, frame or other collection."""
     kind = type(value)
@@ -68,6 +93,11 @@ def _is_batches(value: Any) -> bool:
         and not is_tabular(value)
         and not isinstance(value, Mapping | Set | str | bytes)
     )
+
+
+def _is_of_torch(value: Any) -> bool:
+    """Whether a value is a data set or a loader of torch."""
+    return any(base.__module__.startswith("torch.utils.data") for base in type(value).__mro__)
 
 
 def _is_torch_dataset(value: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target
 
 from bpnet.activations import Activation
 from bpnet.backend import Backend
@@ -18,7 +18,7 @@ from bpnet.backend.typing import Array
 from bpnet.common.keywords import explains_keywords
 from bpnet.distributed import Communicator
 from bpnet.estimators._files import FileState, in_files
-from bpnet.estimators._inputs import as_truth, check_weights, host_array, naming
+from bpnet.estimators._inputs import as_labels, check_weights, host_array, labels_in, naming
 from bpnet.estimators._onnx import label_of
 from bpnet.estimators.tabular.base import BaseTabular, in_type_of
 from bpnet.estimators.tabular.documentation import documented
@@ -177,7 +177,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
         predicted = host_array(self.predict(X))
         weights = check_weights(sample_weight, len(predicted), "float64")
         with naming("y"):
-            return float(accuracy_score(as_truth(y), predicted, sample_weight=weights))
+            return float(accuracy_score(as_labels(y), predicted, sample_weight=weights))
 
     def _probabilities(self, X: Any) -> tuple[Any, Backend | None]:
         outputs, owner = self._outputs(X)
@@ -196,7 +196,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):  # type: ignore[misc]
                 f"y must have one class label for each example, got y of type {kind}; fit one "
                 f"estimator for each label, as sklearn.multioutput.MultiOutputClassifier does"
             )
-        found = unique_labels(y)
+        found = labels_in(y)
         if reset:
             self.classes_ = found
             if len(found) == 1:

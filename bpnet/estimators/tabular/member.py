@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,8 @@ from bpnet.backend import Backend
 from bpnet.backend.float_errors import without_float_warnings
 from bpnet.callbacks.progress import with_progress
 from bpnet.common.history import History
-from bpnet.data.array_loaders import loader_for
 from bpnet.data.dataset import Dataset
-from bpnet.data.loader import Loader, Shuffled
-from bpnet.data.streams.loader import StreamLoader
-from bpnet.data.streams.scattered import Scattered
+from bpnet.data.loader import Shuffled
 from bpnet.distributed import Communicator
 from bpnet.estimators.tabular.architecture import layers_of, optimizer_of
 from bpnet.estimators.tabular.callbacks import BestEpoch, Deadline, Report
@@ -25,6 +22,7 @@ from bpnet.estimators.tabular.examples import Examples
 from bpnet.estimators.tabular.initialization import adapt_to_examples
 from bpnet.estimators.tabular.preprocessing import Preprocessing, fit_preprocessing
 from bpnet.estimators.tabular.presets import Settings
+from bpnet.estimators.tabular.rows import InMemory, Streamed, part_of
 from bpnet.estimators.tabular.table import Table
 from bpnet.estimators.tabular.targets import (
     UNITS,
@@ -34,9 +32,7 @@ from bpnet.estimators.tabular.targets import (
 )
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric
-from bpnet.model.blockwise import examples_stream
 from bpnet.network import Network
-from bpnet.random import generator
 from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
@@ -86,31 +82,6 @@ class Inputs(NamedTuple):
 
     preprocessing: Preprocessing
     scale: TargetScale | None
-
-
-class Streamed(NamedTuple):
-    """Examples to train on that are read block by block, as a network takes them.
-
-    Attributes
-    ----------
-    rows : Scattered
-        All of them.
-    sample : Dataset
-        Some of them in memory, in a random order.
-    """
-
-    rows: Scattered
-    sample: Dataset
-
-    @property
-    def n_rows(self) -> int:
-        """Number of examples."""
-        return self.rows.n_rows
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of features."""
-        return self.rows.n_inputs
 
 
 class Plan(NamedTuple):
@@ -172,9 +143,9 @@ class Plan(NamedTuple):
         """
         deadline = None if seconds is None else Deadline(time.perf_counter() + seconds)
         inputs = self.inputs_of(training)
-        data = self.dataset(inputs, training)
+        rows = InMemory(self.dataset(inputs, training))
         held_out = None if validation is None else self.dataset(inputs, validation)
-        return self.train_on(inputs, data, held_out, seed, deadline)
+        return self.train_on(inputs, rows, held_out, seed, deadline)
 
     def inputs_of(self, training: Examples) -> Inputs:
         """Return what is fitted to the examples to train on, or to a sample of them."""
@@ -187,7 +158,7 @@ class Plan(NamedTuple):
         return Inputs(preprocessing, scale)
 
     def train_on(
-        self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None, seed: int,
+        self, inputs: Inputs, data: InMemory | Streamed, validation: Dataset | None, seed: int,
         deadline: Deadline | None,
     ) -> Member:  # fmt: skip
         """Return a network trained on examples as it takes them, within the time."""
@@ -202,47 +173,42 @@ class Plan(NamedTuple):
                     f"{data.n_rows:,} examples, each once", stacklevel=2,
                 )  # fmt: skip
         if epochs < 1:
-            data = part_of(data, epochs, seed)
+            data = data.part(epochs, seed)
         member = self._run(inputs, data, validation, seed, max(1, int(epochs)), deadline)
         return member._replace(planned=float(epochs) if epochs < 1 else int(epochs))
 
     def _affordable(
-        self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None, seed: int,
+        self, inputs: Inputs, data: InMemory | Streamed, validation: Dataset | None, seed: int,
         deadline: Deadline,
     ) -> float:  # fmt: skip
         """Return how many epochs there is time for, by a trial on some of the examples."""
-        some = data.sample if isinstance(data, Streamed) else data
+        some = InMemory(data.sample)
         rows = min(_TRIAL_STEPS * self.batch_size, some.n_rows)
         share = rows / data.n_rows
         if share < 1.0:
-            some = part_of(some, rows / some.n_rows, seed)
+            some = some.part(rows / some.n_rows, seed)
             validation = None if validation is None else part_of(validation, share, seed)
         self._run(inputs, some, validation, seed, _TRIAL, deadline, quiet=True)
         found = affordable(deadline.seconds, _PLANNED * deadline.left, share)
         return float(self.communicator.all_gather(found)[0])
 
     def _run(
-        self, inputs: Inputs, data: Dataset | Streamed, validation: Dataset | None,
+        self, inputs: Inputs, data: InMemory | Streamed, validation: Dataset | None,
         seed: int, epochs: int, deadline: Deadline | None, *, quiet: bool = False,
     ) -> Member:  # fmt: skip
         settings, (preprocessing, scale) = self.settings, inputs
         layers = layers_of(settings, preprocessing, self.n_outputs, epochs)
         network = Network(layers, self.loss, seed, self.dtype).build(data.n_inputs, "numpy")
         if settings.init == "data":
-            adapt_to_examples(network, (data.sample if isinstance(data, Streamed) else data).X)
+            adapt_to_examples(network, data.sample.X)
         optimizer = optimizer_of(settings, epochs)
-        order = Shuffled(seed)
         rows = min(self.batch_size, data.n_rows)
-        loader: Loader
-        if isinstance(data, Streamed):
-            loader = StreamLoader(examples_stream(network, data.rows), rows, seed)
-        else:
-            loader = loader_for(data, self.backend, rows, order, seed, drop_last=True)
+        loader = data.loader(network, self.backend, rows, seed)
         metric = self._metric(scale)
         training = Training(
             network, loader,
             validation=validation, metrics=metric, epochs=epochs, batch_size=rows,
-            order=order, shuffle=True,
+            order=Shuffled(seed), shuffle=True,
             callbacks=self._callbacks(
                 metric if validation else None, deadline, "" if scale is None else UNITS, quiet
             ),
@@ -287,19 +253,6 @@ class Plan(NamedTuple):
             y = inputs.scale.standardized(y).astype(self.dtype)
         w = None if examples.w is None else examples.w.astype(self.dtype)
         return Dataset(X, y, w, None, self.dtype)
-
-
-@overload
-def part_of(data: Dataset, share: float, seed: int) -> Dataset: ...
-@overload
-def part_of(data: Streamed, share: float, seed: int) -> Streamed: ...
-def part_of(data: Dataset | Streamed, share: float, seed: int) -> Dataset | Streamed:
-    """Return a random share of some examples, at least one, in their order."""
-    if isinstance(data, Streamed):
-        return data._replace(rows=data.rows.part(share))
-    n = max(1, int(share * data.n_rows))
-    rows = generator(seed, "sample").permutation(data.n_rows)[:n]
-    return data.take(np.sort(rows))
 
 
 def affordable(trial: Sequence[float], left: float, share: float = 1.0) -> float:

@@ -19,7 +19,8 @@ from bpnet.data.streams.scattered import Scatter, Scattered
 from bpnet.estimators.tabular.base import BaseTabular
 from bpnet.estimators.tabular.callbacks import Deadline
 from bpnet.estimators.tabular.examples import held_out
-from bpnet.estimators.tabular.member import Inputs, Plan, Streamed
+from bpnet.estimators.tabular.member import Inputs, Plan
+from bpnet.estimators.tabular.rows import Streamed
 from bpnet.random import generator
 
 # rest(held) yields the table and the targets of all rows to train on, part by part: of the

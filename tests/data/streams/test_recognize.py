@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -160,3 +164,51 @@ def test_doctor_and_logs_take_streams(tmp_path):
     log = bpnet.CSVLogger(tmp_path / "log.csv")
     network().fit(stream, epochs=3, validation_data=stream, callbacks=[doctor, log])
     assert "val_loss" in (tmp_path / "log.csv").read_text()
+
+
+class Whole(bpnet.Loader):
+    """A loader of a single batch."""
+
+    def __init__(self, weighted):
+        super().__init__(len(X), X.shape[1], len(X), total_weight=1.0 if weighted else None)
+
+    def batches(self, epoch):
+        yield (X, Y, np.full(len(X), 1.0 / len(X)))[: 2 + self.weighted]
+
+
+class Block(bpnet.streams.Source):
+    """A stream of a single block."""
+
+    def __init__(self):
+        super().__init__([len(X)], X.shape[1])
+
+    def read(self, block):
+        return X, Y, None
+
+
+def of_torch(iterates):
+    torch = pytest.importorskip("torch")
+    dataset = torch.utils.data.TensorDataset(torch.asarray(X), torch.asarray(Y))
+    return torch.utils.data.DataLoader(dataset) if iterates else dataset
+
+
+STREAMS = [
+    (lambda: Whole(False), "X, y = loader.sample(32)"),
+    (lambda: Whole(True), "X, y, w = loader.sample(32)"),
+    (Block, "X, y, w = stream.read(0)"),
+    (lambda: [(X, Y)], "X, y = next(iter(batches))"),
+    (lambda: of_torch(True), "X, y = next(iter(batches))"),
+    (lambda: of_torch(False), "X, y = next(iter(torch.utils.data.DataLoader(dataset, 32)))"),
+]
+
+
+@pytest.mark.parametrize(("make", "way"), STREAMS)
+def test_where_only_arrays_are_taken_it_says_how_to_get_some_of_a_stream(make, way):
+    net, stream = network(), make()
+    message = f"^X must be an array here, not a loader or a stream; got .*{re.escape(way)}$"
+    for use in (net.loss_and_gradients, partial(bpnet.check_gradients, net)):
+        with pytest.raises(TypeError, match=message):
+            use(stream)
+    names = dict.fromkeys(("loader", "stream", "batches", "dataset"), stream)
+    given = eval(way.partition(" = ")[2], names | {"torch": sys.modules.get("torch")})
+    assert net.loss_and_gradients(*given)[0] > 0.0

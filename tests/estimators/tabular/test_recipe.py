@@ -16,7 +16,7 @@ from recipe import KINDS, PRESETS, estimator, examples, initial_weights
 
 import bpnet
 from bpnet.data.loader import in_order
-from bpnet.estimators.tabular import base, member
+from bpnet.estimators.tabular import base, rows
 
 RECORDED = json.loads(Path(__file__).with_name("pytabkit.json").read_text())
 
@@ -37,7 +37,7 @@ def rows_as_they_are(examples, fraction, rng):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_training_is_that_of_pytabkit(preset, kind, monkeypatch):
     monkeypatch.setattr(base, "held_out", rows_as_they_are)
-    monkeypatch.setattr(member, "Shuffled", lambda seed: in_order)
+    monkeypatch.setattr(rows, "Shuffled", lambda seed: in_order)
     fitted = estimator(preset, kind, callbacks=[Start()]).fit(
         *examples("train", kind), validation_data=examples("validation", kind)
     )

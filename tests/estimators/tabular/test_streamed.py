@@ -13,7 +13,8 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.streams import scattered
 from bpnet.data.streams.scattered import Scatter
 from bpnet.estimators.tabular import member
-from bpnet.estimators.tabular.member import Streamed
+from bpnet.estimators.tabular import rows as of_networks
+from bpnet.estimators.tabular.rows import InMemory, Streamed
 from bpnet.estimators.tabular.streamed import fit_streamed
 
 SMALL = {"n_epochs": 3, "hidden_layer_sizes": (8,), "random_state": 0, "backend": "numpy"}
@@ -96,10 +97,9 @@ def test_the_weights_are_those_of_arrays_in_the_same_order(kind, tmp_path, monke
     def shuffled(seed):
         return lambda epoch, rows: bpnet.streams.row_order(source.sizes, seed, epoch, 1)
 
-    monkeypatch.setattr(member, "Shuffled", shuffled)
-    twin = plan._run(
-        inputs, Dataset(*arrays, None, None, "float32"), None, seed, 3, None
-    ).network
+    monkeypatch.setattr(of_networks, "Shuffled", shuffled)
+    in_memory = InMemory(Dataset(*arrays, None, None, "float32"))
+    twin = plan._run(inputs, in_memory, None, seed, 3, None).network
     for ours, theirs in zip(streamed.parameters, twin.parameters, strict=True):
         for name, array in ours.items():
             assert_array_equal(array, theirs[name])
