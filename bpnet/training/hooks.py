@@ -1,4 +1,4 @@
-"""Checks of the hooks of a user's own callback: their arguments, and their names."""
+"""The hooks of callbacks: their arguments, their names, and which callbacks define them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ _ELSEWHERE = {
     "on_validation_end": "on_epoch_end",
     "on_test_end": "on_epoch_end",
 }
+
+
+# The hooks that see the network between two epochs, or set something for the next.
+BETWEEN = ("on_epoch_begin", "on_batch_end", "on_epoch_end", "on_epoch_recorded")
+HOOKS = ("on_train_begin", *BETWEEN, "on_train_end", "teardown")
 
 
 def check_hooks(callback: Any, base: type) -> None:
@@ -74,6 +79,13 @@ def _meant(name: str, hooks: list[str]) -> str:
     """Return the hook that a name stands for in another library or is like, or ""."""
     close = difflib.get_close_matches(name, hooks, 1, ALIKE)
     return _ELSEWHERE.get(name) or next(iter(close), "")
+
+
+def due_at_hooks(callbacks: Iterable[Any], base: type) -> dict[str, list[Any]]:
+    """Return the callbacks that define each hook, at the end first those that restore."""
+    due = {hook: [c for c in callbacks if defines(c, hook, base)] for hook in HOOKS}
+    due["on_train_end"].sort(key=lambda callback: not callback.restores)
+    return due
 
 
 def defines(callback: Any, hook: str, base: type) -> bool:
