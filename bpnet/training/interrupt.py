@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from bpnet.common.history import History
+
+INTERRUPTED = "interrupted"  # as History.stopped
+
 
 class Interrupt:
     """A context in which the first Ctrl-C sets `requested`, and a second one raises.
@@ -57,3 +61,16 @@ class Interrupt:
         else:
             self._is_due = False
             raise KeyboardInterrupt
+
+
+def uninterrupted(history: History) -> History:
+    """Return the history of a run that is a part of something longer.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C has ended it: the rest would take what is half trained for a result.
+    """
+    if history.stopped == INTERRUPTED:
+        raise KeyboardInterrupt
+    return history

@@ -23,7 +23,7 @@ from bpnet.model.model import Model
 from bpnet.training import monitors
 from bpnet.training.guarded import Guarded
 from bpnet.training.hooks import BETWEEN, as_callbacks, check_hooks, due_at_hooks
-from bpnet.training.interrupt import Interrupt
+from bpnet.training.interrupt import INTERRUPTED, Interrupt
 from bpnet.training.memory_needs import memory_needs
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Runner
@@ -248,7 +248,7 @@ class Training(Together, Guarded):
     def is_resumable(self) -> bool:
         """Whether the network has the state of the last epoch, so that another can follow."""
         history = self.history
-        is_last = history.stopped != "interrupted" and history.best_epoch is None
+        is_last = history.stopped != INTERRUPTED and history.best_epoch is None
         return is_last and self.nonfinite is None
 
     def continue_from(self, history: History) -> None:
@@ -290,7 +290,7 @@ class Training(Together, Guarded):
         while self._continues:
             self._run_epoch(interrupt)
             if not runner.is_ahead and self._is_interrupted(interrupt):
-                self.stop("interrupted")
+                self.stop(INTERRUPTED)
         self._call("on_train_end")
 
     def _finish(self, runner: Runner, interrupt: Interrupt) -> None:

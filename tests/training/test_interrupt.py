@@ -260,6 +260,28 @@ def test_every_callback_is_torn_down_after_ctrl_c_in_one():
     assert train(net, epochs=1).stopped is None
 
 
+@pytest.mark.parametrize("check", [bpnet.sanity.check_overfit, bpnet.parity])
+def test_what_is_half_trained_is_no_result_of_a_check(check):
+    labels = (Y > 0.0).astype(int)
+    net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    Pressing.presses = 1
+    with pytest.raises(KeyboardInterrupt):
+        check(net, X, labels, optimizer=Pressing(0.1))
+
+
+@pytest.mark.parametrize("name", ["learning-rate", "architecture", "loss-landscape"])
+def test_ctrl_c_ends_an_experiment(name, monkeypatch):
+    fit = bpnet.Network.fit
+
+    def pressed(self, *args, **settings):
+        return fit(self, *args, **settings | {"optimizer": Pressing(0.1)})
+
+    monkeypatch.setattr(bpnet.Network, "fit", pressed)
+    Pressing.presses = 1
+    with pytest.raises(KeyboardInterrupt):
+        bpnet.learn.LESSONS[name](epochs=3)
+
+
 def test_ctrl_c_outside_of_training_is_pythons():
     train(network(), epochs=1)
     with pytest.raises(KeyboardInterrupt):
