@@ -96,8 +96,9 @@ def test_objects_that_are_no_categories_are_refused(value):
         schema.read(X)
 
 
-def test_infinity_is_refused_by_name():
-    X = pd.DataFrame({"a": [1.0, np.inf]})
+@pytest.mark.parametrize("column", [[1.0, np.inf], pd.Series([1, 10**400], dtype=object)])
+def test_infinity_is_refused_by_name(column):
+    X = pd.DataFrame({"a": column})
     with pytest.raises(ValueError, match="column 'a' of X must not hold infinity"):
         schema_of(X, "auto").read(X)
 
