@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet.common.component import is_own
 from bpnet.data.dataset import Dataset
 from bpnet.data.loader import DatasetLoader, Loader
 from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.training.controls import Controls
+from bpnet.training.hooks import is_own_callback
 from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.own_optimizer import is_own_optimizer
@@ -28,7 +28,7 @@ class Guarded(Controls):
     def _repeats(self, loader: Loader) -> bool:
         """Whether epochs give the same weights when they are replayed."""
         own = self.network.sharing() is None and is_own_optimizer(self.state.optimizer)
-        own = own and all(map(is_own, self.callbacks))
+        own = own and all(map(is_own_callback, self.callbacks))
         return own and isinstance(loader, DatasetLoader) and loader.repeats
 
     @property

@@ -51,7 +51,7 @@ def check_hooks(callback: Any, base: type) -> None:
     UserWarning
         If a method is named like a hook, but is none, so that it is never called.
     """
-    if is_own(callback):
+    if is_own_callback(callback):
         return
     hooks = [name for name in vars(base) if name.startswith("on_") and name != "on_close"]
     for hook in ("setup", "teardown", *hooks):
@@ -86,6 +86,11 @@ def due_at_hooks(callbacks: Iterable[Any], base: type) -> dict[str, list[Any]]:
     due = {hook: [c for c in callbacks if defines(c, hook, base)] for hook in HOOKS}
     due["on_train_end"].sort(key=lambda callback: not callback.restores)
     return due
+
+
+def is_own_callback(callback: Any) -> bool:
+    """Whether all hooks of a callback are bpnet's, not set on the object by the user."""
+    return is_own(callback) and vars(callback).keys().isdisjoint(HOOKS)
 
 
 def defines(callback: Any, hook: str, base: type) -> bool:
