@@ -115,7 +115,8 @@ class Network(Predictor, PortableModel):
         Shuffling and dropout masks continue where the last call ended, so repeated calls with
         ``epochs=1`` see the same order as one longer call. All arguments are checked before
         anything changes. Ctrl-C stops training after the current step: the network remains
-        usable and the history is returned.
+        usable and the history is returned. A second Ctrl-C raises KeyboardInterrupt after a
+        step, a third at once; the network then has the weights of the last good epoch.
 
         Parameters
         ----------
@@ -175,8 +176,8 @@ class Network(Predictor, PortableModel):
             of the last good epoch and report where the problem began: "raise" in an error,
             "restore" in ``history.stopped``; NumPy does not warn then. Both keep a copy of
             weights and optimizer state on the device. "ignore" keeps no copy, checks nothing
-            and continues; the weights may then be lost if JAX runs out of memory, which it
-            reports too late.
+            and continues; on JAX the weights may then be lost at a third Ctrl-C, or if memory
+            runs out, which it reports too late.
         run_eagerly : bool, default False
             Run each operation of a step as written, with nothing compiled, fused or replayed:
             slower, but arrays are visible to a debugger or print. As in Keras.
@@ -204,7 +205,8 @@ class Network(Predictor, PortableModel):
         NonFiniteError
             If training produced a NaN or an infinity; its ``history`` has the metrics so far.
         OutOfMemoryError
-            If memory ran out; the network has the weights of the last good epoch.
+            If memory ran out; the network has the weights of the last good epoch, as after any
+            error within a step.
         RuntimeError
             If another call of ``fit`` is training the network.
         """

@@ -18,6 +18,7 @@ from bpnet.cli.plan import Choices, plan_of
 from bpnet.common.plurals import number_of
 from bpnet.errors import BackendError
 from bpnet.estimators import TabularClassifier, TabularRegressor
+from bpnet.training.interrupt import uninterrupted
 from bpnet.training.loop import Callback, Training
 
 # Rows and columns of the example that takes the place of a table.
@@ -72,7 +73,7 @@ def bench(
         model = kind(preset, n_epochs=10_000, random_state=0, backend=spec, callbacks=[clock],
                      validation_fraction=0.0)  # fmt: skip
         try:
-            model.fit(X, y)
+            uninterrupted(model.fit(X, y).history_)
         except (BackendError, MemoryError, RuntimeError) as error:
             output.note(f"bpnet bench: {spec}: {error}")
             failed = True

@@ -22,7 +22,7 @@ _NUMBER = re.compile(
     r"(?:sparse\[)?(u?int(?:8|16|32|64)\b|float(?:16|32|64)\b|"
     r"u?int128|float\b|double|halffloat|bool|decimal)"
 )
-_INTEGER = re.compile(r"u?int(?:8|16|32|64)(?:\[pyarrow\])?")
+_DISCRETE = re.compile(r"(?:u?int(?:8|16|32|64)|bool(?:ean)?)(?:\[pyarrow\])?")
 _NUMPY_NAMES = {
     "float": "float32", "double": "float64", "halffloat": "float16", "decimal": "float64",
     "int128": "float64", "uint128": "float64",
@@ -214,18 +214,18 @@ def refuse_odd(name: str, value: Any, kinds: tuple[str, ...] | None = None) -> N
         raise TypeError(f"{name} must hold real numbers, got {listed}; {found[0][2]}")
 
 
-def as_integers(value: Any) -> Any | None:
-    """Return a frame or column of nullable integers, without gaps, as an array of integers.
+def as_discrete(value: Any) -> Any | None:
+    """Return a frame or column of nullable integers or bools, without gaps, as an array.
 
-    None for other ones. NumPy reads an extension dtype of pandas as floats or objects.
+    None for other ones. NumPy reads their extension dtypes of pandas as floats or objects.
     """
     reader = _reader(value)
     assert reader is not None
     dtypes = list(reader.dtypes(value))
     names = [str(dtype).lower() for dtype in dtypes if not isinstance(dtype, np.dtype)]
-    if not names or len(names) < len(dtypes) or not all(map(_INTEGER.fullmatch, names)):
+    if not names or len(names) < len(dtypes) or not all(map(_DISCRETE.fullmatch, names)):
         return None
-    return None if count_missing(value) else as_numbers("integers", value)
+    return None if count_missing(value) else as_numbers("labels", value)
 
 
 def not_finite(value: Any, array: Any) -> str:

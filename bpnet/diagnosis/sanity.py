@@ -23,6 +23,7 @@ from bpnet.layers import Dense, Dropout, Layer, Residual
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.testing.gradcheck import check_gradients
+from bpnet.training.interrupt import uninterrupted
 from bpnet.training.loop import Callback, Training
 
 # Default initial weights give logits of variance about 1 to 2, whose loss is above that of
@@ -166,10 +167,10 @@ def check_overfit(
     best = best_loss(net.loss, few_y, None, net.n_outputs)
     before = bare.evaluate(few_X, few_y)["loss"] - best
     stop = _StopAt(best + OVERFIT * before)
-    history = bare.fit(
+    history = uninterrupted(bare.fit(
         few_X, few_y, epochs=epochs, batch_size=None, callbacks=[stop],
         optimizer=Adam(0.01) if optimizer is None else optimizer, on_nonfinite="restore",
-    )  # fmt: skip
+    ))  # fmt: skip
     relative = (min(history["loss"]) - best) / (before or 1.0)
     return Check(
         f"overfits {len(few)} examples", relative <= OVERFIT, relative,
@@ -256,7 +257,9 @@ def sanity_checks(net: Network, X: Any, y: Any, *, epochs: int = 20) -> tuple[Ch
     data = check_network(net).check_data(X, y, None)
     few = data.take(range(min(5, data.n_rows)))
     trial = Network(net.layers, net.loss, net.seed, net.dtype)
-    history = trial.fit(X, y, epochs=epochs, callbacks=[GradientFlow()], on_nonfinite="restore")
+    history = uninterrupted(
+        trial.fit(X, y, epochs=epochs, callbacks=[GradientFlow()], on_nonfinite="restore")
+    )
     return (
         check_initial_loss(net, X, y),
         check_overfit(net, X, y),

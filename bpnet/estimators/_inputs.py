@@ -79,8 +79,8 @@ def check_examples(
 def check_y(estimator: Any, y: Any, *, y_numeric: bool) -> Any:
     """Check host targets by themselves; return an array, or a sparse matrix."""
     check_targets(y)
-    integers = frames.as_integers(y) if frames.is_tabular(y) else None
-    y = y if integers is None else integers  # scikit-learn would make them floats
+    discrete = frames.as_discrete(y) if frames.is_tabular(y) else None
+    y = y if discrete is None else discrete  # scikit-learn would make them floats
     y = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
     if y_numeric:
         _refuse_merged(y)

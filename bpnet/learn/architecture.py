@@ -16,6 +16,7 @@ from bpnet.learn._arguments import at_least
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
 from bpnet.optimizers import Adam
+from bpnet.training.interrupt import uninterrupted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,7 +104,7 @@ def _fit(depth: int, width: int, networks: int, epochs: int, seed: int) -> Fit:
         training, test = (X[:_TRAINING], y[:_TRAINING]), (X[_TRAINING:], y[_TRAINING:])
         layers = [*(Dense(width, "tanh") for _ in range(depth)), Dense(1)]
         net = Network(layers, "binary_crossentropy", seed=seed + k)
-        net.fit(*training, optimizer=Adam(0.01), epochs=epochs, batch_size=None)
+        uninterrupted(net.fit(*training, optimizer=Adam(0.01), epochs=epochs, batch_size=None))
         seen, unseen = net.evaluate(*training), net.evaluate(*test)
         measured.append((seen["accuracy"], unseen["accuracy"], seen["loss"], unseen["loss"]))
     return Fit(net.n_parameters, *map(float, np.mean(measured, axis=0)))

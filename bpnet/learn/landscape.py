@@ -15,6 +15,7 @@ from bpnet.layers import Dense
 from bpnet.learn.lesson import Lesson
 from bpnet.network import Network
 from bpnet.optimizers import SGD, Adam
+from bpnet.training.interrupt import uninterrupted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +84,7 @@ def loss_landscape(*, epochs: int = 60, resolution: int = 25, seed: int = 0) -> 
     paths, trained = {}, {}
     for name, optimizer in OPTIMIZERS.items():
         net, snapshots = Network(layers, "binary_crossentropy", seed=seed), Snapshots()
-        net.fit(X, y, optimizer=optimizer, epochs=epochs, callbacks=[snapshots])
+        uninterrupted(net.fit(X, y, optimizer=optimizer, epochs=epochs, callbacks=[snapshots]))
         paths[name], trained[name] = _path(net, snapshots, X, y), (net, snapshots)
     head = ("optimizer", "loss before", "after", "length of the path", "straight distance",
             "in the plane", "highest on the line")  # fmt: skip

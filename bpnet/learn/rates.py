@@ -18,6 +18,7 @@ from bpnet.learn._arguments import check_positive
 from bpnet.learn.lesson import Lesson, compared
 from bpnet.network import Network
 from bpnet.optimizers import SGD
+from bpnet.training.interrupt import uninterrupted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,7 +89,9 @@ def learning_rate(*, rates: Sequence[float] = RATES, epochs: int = 60, seed: int
 
 def _run(net: Network, X: Any, y: Any, rate: float, epochs: int, start: float) -> Run:
     with np.errstate(over="ignore", invalid="ignore"):  # the verdict tells of them
-        history = net.fit(X, y, optimizer=SGD(rate), epochs=epochs, on_nonfinite="ignore")
+        history = uninterrupted(
+            net.fit(X, y, optimizer=SGD(rate), epochs=epochs, on_nonfinite="ignore")
+        )
         measured = net.evaluate(X, y)
     loss = measured["loss"]
     if not loss <= start:  # NaN is not <= anything

@@ -24,6 +24,7 @@ from bpnet.layers import Context, Dropout
 from bpnet.network import Network, check_network
 from bpnet.optimizers import Adam, Optimizer
 from bpnet.training.examples import examples_in_memory
+from bpnet.training.interrupt import uninterrupted
 from bpnet.training.loop import Callback, Training
 from bpnet.training.step import contexts, gather, values_now
 
@@ -253,7 +254,9 @@ def _quantities(
 ) -> Quantities:
     """Train a copy on a backend, and return all quantities to compare, on the host."""
     trained, record = copy.deepcopy(net), _Record()
-    history = trained.fit(data.X, data.y, callbacks=[record], backend=backend, **settings)
+    history = uninterrupted(
+        trained.fit(data.X, data.y, callbacks=[record], backend=backend, **settings)
+    )
     predict = trained.predict_proba if trained.is_classifier else trained.predict
     quantities = {
         "initial weights": record.weights,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpnet.common.component import is_own
+from bpnet.data.dataset import Dataset
 from bpnet.data.loader import DatasetLoader, Loader
-from bpnet.errors import NonFinite, NonFiniteError
+from bpnet.errors import ComponentError, NonFinite, NonFiniteError
 from bpnet.training.controls import Controls
+from bpnet.training.hooks import is_own_callback
+from bpnet.training.interrupt import Interrupt
 from bpnet.training.nan_guard import Guard
 from bpnet.training.own_optimizer import is_own_optimizer
 
@@ -15,6 +17,7 @@ from bpnet.training.own_optimizer import is_own_optimizer
 class Guarded(Controls):
     """The methods of :class:`bpnet.training.Training` that look for NaN and go back."""
 
+    data: Dataset | Loader
     callbacks: list[Any]
     on_nonfinite: str
     nonfinite: NonFinite | None
@@ -25,7 +28,7 @@ class Guarded(Controls):
     def _repeats(self, loader: Loader) -> bool:
         """Whether epochs give the same weights when they are replayed."""
         own = self.network.sharing() is None and is_own_optimizer(self.state.optimizer)
-        own = own and all(map(is_own, self.callbacks))
+        own = own and all(map(is_own_callback, self.callbacks))
         return own and isinstance(loader, DatasetLoader) and loader.repeats
 
     @property
@@ -34,7 +37,7 @@ class Guarded(Controls):
         wanted = self.epoch < self.epochs and self.history.stopped is None
         return wanted or self.runner.is_ahead
 
-    def _read_logs(self, unseen: bool, interrupted: bool) -> dict[str, float]:
+    def _read_logs(self, unseen: bool, interrupt: Interrupt) -> dict[str, float]:
         """Return the loss and the last learning rate of an epoch.
 
         If the network is unseen until the next epoch, that begins before they are read, so that
@@ -44,9 +47,11 @@ class Guarded(Controls):
         rate, loss = runner.rates[-1], runner.arrays["loss"]
         if guard is not None:
             guard.note()
-        waits = interrupted or not self._continues or (guard is not None and guard.is_due)
+        is_due = guard is not None and guard.is_due
+        waits = interrupt.requested or not self._continues or is_due
         if unseen and not waits:
-            runner.begin_ahead(is_last=self.epoch + 1 >= self.epochs)
+            with interrupt.postponed():
+                runner.begin_ahead(is_last=self.epoch + 1 >= self.epochs)
         if guard is None:
             return {"loss": float(loss), "learning_rate": rate}
         return {"loss": self._look(guard, is_last, briefly=unseen), "learning_rate": rate}
@@ -58,6 +63,15 @@ class Guarded(Controls):
             self.nonfinite = guard.find()
             self.stop(f"not finite in {self.nonfinite}")
         return loss
+
+    def _is_damaging(self, error: BaseException) -> bool:
+        """Whether an error leaves other weights than those of a step."""
+        if self.runner.is_stepping:
+            return True
+        if not isinstance(error, Exception):
+            return False
+        wrong = isinstance(error, ComponentError) or not isinstance(self.data, Dataset)
+        return wrong or self.backend.is_out_of_memory(error)
 
     def _restore_last_good(self, guard: Guard) -> None:
         """Return to the last good epoch; the history has also the one that failed, if any."""

@@ -1,4 +1,4 @@
-"""Checks of the hooks of a user's own callback: their arguments, and their names."""
+"""The hooks of callbacks: their arguments, their names, and which callbacks define them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ _ELSEWHERE = {
 }
 
 
+# The hooks that see the network between two epochs, or set something for the next.
+BETWEEN = ("on_epoch_begin", "on_batch_end", "on_epoch_end", "on_epoch_recorded")
+HOOKS = ("on_train_begin", *BETWEEN, "on_train_end", "teardown")
+
+
 def check_hooks(callback: Any, base: type) -> None:
     """Check the hooks that a callback overrides, before anything changes.
 
@@ -46,7 +51,7 @@ def check_hooks(callback: Any, base: type) -> None:
     UserWarning
         If a method is named like a hook, but is none, so that it is never called.
     """
-    if is_own(callback):
+    if is_own_callback(callback):
         return
     hooks = [name for name in vars(base) if name.startswith("on_") and name != "on_close"]
     for hook in ("setup", "teardown", *hooks):
@@ -74,6 +79,18 @@ def _meant(name: str, hooks: list[str]) -> str:
     """Return the hook that a name stands for in another library or is like, or ""."""
     close = difflib.get_close_matches(name, hooks, 1, ALIKE)
     return _ELSEWHERE.get(name) or next(iter(close), "")
+
+
+def due_at_hooks(callbacks: Iterable[Any], base: type) -> dict[str, list[Any]]:
+    """Return the callbacks that define each hook, at the end first those that restore."""
+    due = {hook: [c for c in callbacks if defines(c, hook, base)] for hook in HOOKS}
+    due["on_train_end"].sort(key=lambda callback: not callback.restores)
+    return due
+
+
+def is_own_callback(callback: Any) -> bool:
+    """Whether all hooks of a callback are bpnet's, not set on the object by the user."""
+    return is_own(callback) and vars(callback).keys().isdisjoint(HOOKS)
 
 
 def defines(callback: Any, hook: str, base: type) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -16,13 +17,13 @@ from bpnet.data.dataset import Dataset
 from bpnet.data.loader import DatasetLoader, Loader, Order
 from bpnet.distributed.base import Communicator
 from bpnet.distributed.single import ALONE
-from bpnet.errors import ComponentError, NonFinite
+from bpnet.errors import NonFinite
 from bpnet.metrics.base import Metric
 from bpnet.model.model import Model
 from bpnet.training import monitors
 from bpnet.training.guarded import Guarded
-from bpnet.training.hooks import as_callbacks, check_hooks, defines
-from bpnet.training.interrupt import Interrupt
+from bpnet.training.hooks import BETWEEN, as_callbacks, check_hooks, due_at_hooks
+from bpnet.training.interrupt import INTERRUPTED, Interrupt
 from bpnet.training.memory_needs import memory_needs
 from bpnet.training.nan_guard import Guard
 from bpnet.training.runner import Runner
@@ -123,11 +124,6 @@ class Callback:
 
     def restore(self, training: Training, state: Mapping[str, Any]) -> None:
         """Restore a :meth:`state`: called before training, to check it, and at its start."""
-
-
-# The hooks that see the network between two epochs, or set something for the next.
-BETWEEN = ("on_epoch_begin", "on_batch_end", "on_epoch_end", "on_epoch_recorded")
-HOOKS = ("on_train_begin", *BETWEEN, "on_train_end", "teardown")
 
 
 class Training(Together, Guarded):
@@ -252,7 +248,7 @@ class Training(Together, Guarded):
     def is_resumable(self) -> bool:
         """Whether the network has the state of the last epoch, so that another can follow."""
         history = self.history
-        is_last = history.stopped != "interrupted" and history.best_epoch is None
+        is_last = history.stopped != INTERRUPTED and history.best_epoch is None
         return is_last and self.nonfinite is None
 
     def continue_from(self, history: History) -> None:
@@ -270,40 +266,52 @@ class Training(Together, Guarded):
             After all cleanup, if a NaN or an infinity ended training.
         """
         self._started = time.perf_counter() - self.history.seconds
-        self._due = self._find_due()
+        here = [c for c in self.callbacks if self.communicator.is_main or not c.main_only]
+        self._due = due_at_hooks(here, Callback)
         self._check_same()
         needs = partial(
             memory_needs, self.network, self.data, self.batch_size,
             self.state.optimizer.n_state,
         )  # fmt: skip
         memory, together = explained(self.backend, needs), self.communicator.aborting()
-        with together, self.backend.activate(), memory, Interrupt() as interrupt:
+        with Interrupt() as interrupt, together, self.backend.activate(), memory:
             runner = self._runner = self._begin()
             try:
-                self.network.lend(runner)
-                self._call("on_train_begin")
-                while self._continues:
-                    self._run_epoch(interrupt)
-                    if not runner.is_ahead and self._is_interrupted(interrupt):
-                        self.stop("interrupted")
-                self._call("on_train_end")
+                with interrupt.postponed(False):
+                    self._run_epochs(runner, interrupt)
             finally:
-                self._finish(runner)
+                self._finish(runner, interrupt)
         self._raise_nonfinite()
         return self.history
 
-    def _finish(self, runner: Runner) -> None:
-        """Store what the run has left, and return the parameters to the network."""
+    def _run_epochs(self, runner: Runner, interrupt: Interrupt) -> None:
+        self.network.lend(runner)
+        self._call("on_train_begin")
+        while self._continues:
+            self._run_epoch(interrupt)
+            if not runner.is_ahead and self._is_interrupted(interrupt):
+                self.stop(INTERRUPTED)
+        self._call("on_train_end")
+
+    def _finish(self, runner: Runner, interrupt: Interrupt) -> None:
+        """Store what the run has left, and return the parameters to the network.
+
+        An error of a callback keeps no other from releasing what it has.
+        """
         self._guard = None  # frees its copies of the weights
-        runner.release_steps()
-        self.state.store(runner.arrays)
-        self.network.steps_taken = self.state.steps_taken
-        self.network.epochs_taken = self.state.epochs_taken
-        self.history.seconds = time.perf_counter() - self._started
-        try:
-            self._call("teardown")
-        finally:
-            self.network.take_back(runner)
+        with contextlib.ExitStack() as last:
+            last.callback(self.network.take_back, runner)
+            for callback in reversed(self._due["teardown"]):
+                last.callback(self._tear_down, callback, interrupt)
+            runner.release_steps()
+            self.state.store(runner.arrays)
+            self.network.steps_taken = self.state.steps_taken
+            self.network.epochs_taken = self.state.epochs_taken
+            self.history.seconds = time.perf_counter() - self._started
+
+    def _tear_down(self, callback: Callback, interrupt: Interrupt) -> None:
+        with interrupt.postponed(False):  # it may wait for a server
+            self._run("teardown", callback)
 
     def _begin(self) -> Runner:
         """Move data, parameters and optimizer state to the device."""
@@ -322,8 +330,8 @@ class Training(Together, Guarded):
     def _run_epoch(self, interrupt: Interrupt) -> None:
         """Take the steps of one epoch and read its metrics.
 
-        Asynchronous backends report a lack of memory only after the step that failed, so
-        restore the weights of the previous epoch.
+        A step that fails may have overwritten the weights, and asynchronous backends report a
+        lack of memory only later, so restore the weights of the previous epoch.
         """
         try:
             self._call("on_epoch_begin")
@@ -336,11 +344,10 @@ class Training(Together, Guarded):
                 self._look(self._guard, is_last=True, briefly=False)
                 if self.nonfinite is not None:
                     self._restore_last_good(self._guard)
-        except Exception as error:
-            wrong = isinstance(error, ComponentError) or not isinstance(self.data, Dataset)
-            wrong = wrong or self.backend.is_out_of_memory(error)
-            if self._guard is not None and wrong:
-                self._restore_last_good(self._guard)
+        except BaseException as error:
+            if self._guard is not None and self._is_damaging(error):
+                with interrupt.postponed():
+                    self._restore_last_good(self._guard)
             raise
 
     def _run_batches(self, interrupt: Interrupt) -> bool:
@@ -351,7 +358,8 @@ class Training(Together, Guarded):
         for data, rows, count in runner.runs():
             if runner.looks and self._is_interrupted(interrupt):
                 return False
-            runner.take_steps(data, rows, count)
+            with interrupt.postponed():
+                runner.take_steps(data, rows, count)
             self._call("on_batch_end")
         return True
 
@@ -360,7 +368,7 @@ class Training(Together, Guarded):
         self.state.place = self.runner.loader.place()
         self.epoch += 1
         self.state.epoch += 1
-        self.logs = self._read_logs(self._is_unseen(), interrupt.requested)
+        self.logs = self._read_logs(self._is_unseen(), interrupt)
         if self.training_metrics and self.metrics:
             loader = self.runner.loader
             assert isinstance(loader, DatasetLoader)  # a loader of the user's own was refused
@@ -387,7 +395,6 @@ class Training(Together, Guarded):
             self._call("on_epoch_recorded")
 
     def _evaluate(self, data: Dataset) -> dict[str, float]:
-        """Return loss and metrics of examples with the current weights."""
         return self.network.evaluate_data(self.backend, self.parameters, data, self.metrics)
 
     def _call(self, hook: str) -> None:
@@ -398,13 +405,6 @@ class Training(Together, Guarded):
     def _run(self, hook: str, callback: Callback) -> None:
         with self.runner.kept_form():
             getattr(callback, hook)(self)
-
-    def _find_due(self) -> dict[str, list[Callback]]:
-        """Return the callbacks that define each hook, and run it in this process."""
-        here = [c for c in self.callbacks if self.communicator.is_main or not c.main_only]
-        due = {hook: [c for c in here if defines(c, hook, Callback)] for hook in HOOKS}
-        due["on_train_end"].sort(key=lambda callback: not callback.restores)
-        return due
 
     def _is_unseen(self) -> bool:
         """Whether nobody sees network or loss between this epoch and the next."""

@@ -84,6 +84,8 @@ class Runner:
         Whether a callback has set parameters.
     is_ahead : bool
         Whether the first steps of the next epoch are queued already.
+    is_stepping : bool
+        Whether steps run, or have failed, which may have overwritten or freed the arrays.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class Runner:
         self.eagerly, self.communicator = eagerly, communicator
         self.lock, self._thread = FairLock(), threading.get_ident()
         self._pace, self.one_by_one, self._is_last = Pace(), True, True
-        self.looks, self.is_ahead = True, False
+        self.looks, self.is_ahead, self.is_stepping = True, False, False
         self._begun: Iterator[Run] | None = None  # of the epoch that is ahead
         self._ahead: tuple[Any, StepState] = (None, {})
         self.by_weight = loss_weighting == "weight" and loader.weighted
@@ -288,7 +290,9 @@ class Runner:
     def take_steps(self, data: dict[str, Any], rows: int, count: int) -> None:
         """Take consecutive steps, which may reuse the memory of the previous arrays."""
         with self.lock:
+            self.is_stepping = True
             self.arrays = self.advance(self.arrays, data, rows, count)
+            self.is_stepping = False
 
     def advance(
         self, state: StepState, data: dict[str, Any], rows: int, count: int = 1

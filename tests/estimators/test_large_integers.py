@@ -1,4 +1,4 @@
-"""Integers beyond 2**53, which floats round: labels stay apart, and numbers must."""
+"""Integers beyond 2**53, which floats round: labels stay apart, and numbers must; and bools."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def test_labels_stay_different(name, dtype):
     assert_array_equal(model.classes_, LABELS)
     assert model.classes_.dtype.kind in "iu"
     assert set(model.predict(X).tolist()) <= set(LABELS.tolist())
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "bool[pyarrow]"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_bools_stay_bools(name, dtype):
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    model = CLASSIFIERS[name].fit(X, pd.Series(CODES > 1, dtype=dtype))
+    assert model.classes_.tolist() == [False, True]
+    assert model.predict(X).dtype == bool
 
 
 @pytest.mark.parametrize("dtype", ["int64", "Int64", "UInt64"])

@@ -161,6 +161,127 @@ def test_a_second_ctrl_c_raises_and_leaves_a_usable_network(backend):
     assert train(net, epochs=1).stopped is None
 
 
+class Pressing(bpnet.optimizers.Adam):
+    """Presses Ctrl-C whenever its rule runs, which is within a step."""
+
+    presses = 0
+
+    def rule(self, xp, p, g, *state):
+        if Pressing.presses:
+            Pressing.presses -= 1
+            press_ctrl_c()
+        return super().rule(xp, p, g, *state)
+
+
+@pytest.mark.parametrize("presses", [1, 2, 3])
+def test_ctrl_c_within_a_step_leaves_the_weights_of_a_step(presses, backend):
+    net = network()
+    train(net, optimizer=Pressing(0.1), epochs=1, backend=backend)
+    before, start = flat(backend, net.parameters), net.epochs_taken
+    Pressing.presses = presses
+    settings = {"optimizer": Pressing(0.1), "backend": backend, "run_eagerly": True}
+    if presses == 1:
+        assert train(net, **settings).stopped == "interrupted"
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train(net, **settings)
+    assert (net.epochs_taken, Pressing.presses) == (start, 0)
+    after = flat(backend, net.parameters)
+    if presses == 3:  # of the last good epoch
+        assert_same(after, before)
+    else:
+        assert not any(np.array_equal(a, b) for a, b in zip(after, before, strict=True))
+    assert net.predict(X).shape == (M,)
+    assert train(net, epochs=1).stopped is None
+
+
+def test_a_step_that_fails_restores_the_last_good_epoch(backend):
+    """As it may have freed the arrays of the weights, if a signal's handler has raised."""
+    runner = bpnet.training.runner.Runner
+    net = network()
+    train(net, epochs=2, backend=backend)
+    good = flat(backend, net.parameters)
+    net = network()
+    advance = runner.advance
+
+    def failing(self, state, data, rows, count=1):
+        result = advance(self, state, data, rows, count)
+        if int(result["t"]) >= 8:  # the second step of the third epoch
+            raise TimeoutError("an alarm")
+        return result
+
+    class Look(bpnet.Callback):
+        def on_batch_end(self, training):
+            pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "advance", failing)
+        with pytest.raises(TimeoutError):
+            train(net, Look(), backend=backend)
+    assert_same(flat(backend, net.parameters), good)
+    assert train(net, epochs=1, backend=backend).epochs == 1
+
+
+@pytest.mark.parametrize("name", ["release_steps", "store", "take_back"])
+def test_a_second_ctrl_c_at_the_end_waits_for_the_network(name, monkeypatch):
+    owner = {
+        "release_steps": bpnet.training.runner.Runner,
+        "store": bpnet.training.state.TrainingState,
+        "take_back": bpnet.Network,
+    }[name]
+    method = getattr(owner, name)
+
+    def pressing(*args):
+        for _ in range(2):
+            press_ctrl_c()
+        return method(*args)
+
+    net = network()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, pressing)
+        with pytest.raises(KeyboardInterrupt):
+            train(net, epochs=2)
+    assert net.epochs_taken == 2
+    assert train(net, epochs=1).stopped is None
+
+
+def test_every_callback_is_torn_down_after_ctrl_c_in_one():
+    class Down(bpnet.Callback):
+        def teardown(self, training):
+            down.append(self)
+            if len(down) == 1:
+                press_ctrl_c()
+                press_ctrl_c()
+
+    down, net = [], network()
+    with pytest.raises(KeyboardInterrupt):
+        train(net, Down(), Down(), Down(), epochs=1)
+    assert len(down) == 3
+    assert train(net, epochs=1).stopped is None
+
+
+@pytest.mark.parametrize("check", [bpnet.sanity.check_overfit, bpnet.parity])
+def test_what_is_half_trained_is_no_result_of_a_check(check):
+    labels = (Y > 0.0).astype(int)
+    net = bpnet.Network([bpnet.Dense(4, "tanh"), bpnet.Dense(1)], "binary_crossentropy", seed=0)
+    Pressing.presses = 1
+    with pytest.raises(KeyboardInterrupt):
+        check(net, X, labels, optimizer=Pressing(0.1))
+
+
+@pytest.mark.parametrize("name", ["learning-rate", "architecture", "loss-landscape"])
+def test_ctrl_c_ends_an_experiment(name, monkeypatch):
+    fit = bpnet.Network.fit
+
+    def pressed(self, *args, **settings):
+        return fit(self, *args, **settings | {"optimizer": Pressing(0.1)})
+
+    monkeypatch.setattr(bpnet.Network, "fit", pressed)
+    Pressing.presses = 1
+    with pytest.raises(KeyboardInterrupt):
+        bpnet.learn.LESSONS[name](epochs=3)
+
+
 def test_ctrl_c_outside_of_training_is_pythons():
     train(network(), epochs=1)
     with pytest.raises(KeyboardInterrupt):

@@ -313,6 +313,25 @@ def test_weights_changed_in_place_do_not_change_those_restored():
     np.testing.assert_array_equal(net.parameters[0]["W"], before)
 
 
+def test_weights_that_a_hook_set_on_a_callback_changes_are_kept():
+    """Such a callback is of a class of bpnet's, but what it does is not."""
+
+    def halve(training):
+        if training.epoch == 2:
+            for layer in training.parameters:
+                for p in layer.values():
+                    p[...] *= 0.5
+
+    ends = []
+    for settings in ({"epochs": 9, "on_nonfinite": "restore"}, {"epochs": 5}):
+        net, callback = network(), bpnet.Callback()
+        callback.on_epoch_begin = halve
+        train(net, optimizer=bpnet.SGD(Rates(15)), callbacks=callback, **settings)
+        assert net.epochs_taken == 5
+        ends.append(flat(net.backend, net.parameters))
+    assert_same(*ends)
+
+
 # --- copies, and epochs between them ----------------------------------------------------------
 
 

@@ -88,6 +88,9 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
     ) -> Self:
         """Fit to a table.
 
+        Ctrl-C ends training: the network has the weights of the best epoch so far, and an
+        ensemble only the members that were finished, or else the first.
+
         Parameters
         ----------
         X : data frame or array (n_samples, n_features)
@@ -135,7 +138,11 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
             if self.time_budget is not None:  # what is left, in equal shares
                 spent = time.perf_counter() - start
                 seconds = max(self.time_budget - spent, 0.0) / (len(parts) - number)
-            self._members.append(plan.train(training, held, seed + number, seconds))
+            member = plan.train(training, held, seed + number, seconds)
+            if not (self._members and member.is_interrupted):
+                self._members.append(member)
+            if member.is_interrupted:
+                break
 
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any

@@ -60,11 +60,25 @@ def held_out(examples: Examples, fraction: float, rng: np.random.Generator) -> t
 def folds(examples: Examples, n_folds: int, rng: np.random.Generator) -> list[tuple[Any, Any]]:
     """Return as many splits, in each of which another part is held out.
 
-    The parts are random, of about the same size, with the classes in proportion.
+    The parts are random, of about the same size, with the classes in proportion, and with them
+    the examples of weight 0, so that no part has only those.
+
+    Raises
+    ------
+    ValueError
+        If fewer examples than `n_folds` have a weight > 0.
     """
     order = rng.permutation(examples.n_rows)
     if examples.y.ndim == 1:
         order = order[np.argsort(examples.y[order], kind="stable")]
+    if examples.w is not None:
+        is_void = examples.w[order] == 0.0
+        if (n := int(np.sum(~is_void))) < n_folds:
+            raise ValueError(
+                f"sample_weight must be > 0 for at least n_ensemble={n_folds} examples with "
+                f"ensemble='bag', for each member to hold out one; got {n}"
+            )
+        order = order[np.argsort(is_void, kind="stable")]
     part = np.arange(examples.n_rows) % n_folds
     return [
         (rng.permutation(order[part != number]), order[part == number])

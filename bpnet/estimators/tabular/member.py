@@ -33,6 +33,7 @@ from bpnet.estimators.tabular.targets import (
 from bpnet.losses import Loss
 from bpnet.metrics.base import Metric
 from bpnet.network import Network
+from bpnet.training.interrupt import INTERRUPTED
 from bpnet.training.loop import Callback, Training
 from bpnet.training.state import TrainingState
 
@@ -68,6 +69,11 @@ class Member(NamedTuple):
     history: History
     scale: TargetScale | None
     planned: float | None = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C has ended training."""
+        return self.history.stopped == INTERRUPTED
 
     def outputs(self, table: Table, backend: Backend | None) -> Any:
         """Return probabilities of classes or predictions (m, n_outputs), on the host."""
@@ -164,7 +170,10 @@ class Plan(NamedTuple):
         """Return a network trained on examples as it takes them, within the time."""
         epochs: float = self.n_epochs
         if deadline is not None and epochs > 1:
-            planned = self._affordable(inputs, data, validation, seed, deadline)
+            trial, share = self._trial(inputs, data, validation, seed, deadline)
+            if trial.is_interrupted:
+                return trial._replace(planned=int(epochs))
+            planned = self._affordable(deadline, share)
             epochs = min(epochs, planned if planned < 1.0 else int(planned))
             if planned < 1.0:
                 n_rows = max(1, int(planned * data.n_rows))
@@ -177,18 +186,21 @@ class Plan(NamedTuple):
         member = self._run(inputs, data, validation, seed, max(1, int(epochs)), deadline)
         return member._replace(planned=float(epochs) if epochs < 1 else int(epochs))
 
-    def _affordable(
+    def _trial(
         self, inputs: Inputs, data: InMemory | Streamed, validation: Dataset | None, seed: int,
         deadline: Deadline,
-    ) -> float:  # fmt: skip
-        """Return how many epochs there is time for, by a trial on some of the examples."""
+    ) -> tuple[Member, float]:  # fmt: skip
+        """Return what a few epochs on some of the examples have trained, and their share."""
         some = InMemory(data.sample)
         rows = min(_TRIAL_STEPS * self.batch_size, some.n_rows)
         share = rows / data.n_rows
         if share < 1.0:
             some = some.part(rows / some.n_rows, seed)
             validation = None if validation is None else part_of(validation, share, seed)
-        self._run(inputs, some, validation, seed, _TRIAL, deadline, quiet=True)
+        return self._run(inputs, some, validation, seed, _TRIAL, deadline, quiet=True), share
+
+    def _affordable(self, deadline: Deadline, share: float) -> float:
+        """Return how many epochs there is time for after a trial."""
         found = affordable(deadline.seconds, _PLANNED * deadline.left, share)
         return float(self.communicator.all_gather(found)[0])
 

@@ -198,12 +198,12 @@ def robust_scale(columns: Any) -> tuple[Any, Any]:
     """
     if columns.shape[1] == 0:
         return np.empty(0), np.empty(0)
-    low, median, high = np.quantile(columns, [0.25, 0.5, 0.75], axis=0)
-    half = 0.5 * columns.max(axis=0) - 0.5 * columns.min(axis=0)  # each half is finite
-    spread = np.where(high > low, high - low, half)
+    halves = 0.5 * columns  # the differences of which are finite
+    low, median, high = np.quantile(halves, [0.25, 0.5, 0.75], axis=0)
+    spread = np.where(high > low, high - low, 0.5 * (halves.max(axis=0) - halves.min(axis=0)))
     with np.errstate(divide="ignore", over="ignore"):
-        factor = np.minimum(1.0 / spread, np.finfo(np.float64).max)
-    return median, np.where(spread > 0.0, factor, 0.0)
+        factor = np.minimum(0.5 / spread, np.finfo(np.float64).max)
+    return 2.0 * median, np.where(spread > 0.0, factor, 0.0)
 
 
 def smooth_clip(xp: Namespace, z: Array) -> Array:
@@ -245,4 +245,4 @@ def _encoder(column: Levels, max_one_hot_size: float) -> Encoder:
 
 def _median(column: Any) -> float:
     known = column[~np.isnan(column)]
-    return float(np.median(known)) if len(known) else 0.0
+    return float(2.0 * np.median(0.5 * known)) if len(known) else 0.0  # sums are finite

@@ -75,6 +75,9 @@ class Schema(NamedTuple):
                 f"X must have the columns that the estimator was fitted to; missing: {shown}"
                 f"{did_you_mean(lacking[0], names)}"
             )
+        counts = Counter(names)
+        if twice := [name for name in self.names if counts[name] > 1]:
+            raise ValueError(f"X must have one column {twice[0]!r}; got {counts[twice[0]]}")
         found = dict(columns)
         return [(name, found[name]) for name in self.names]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -98,7 +99,7 @@ def numbers_in(label: Any, column: Any) -> Any:
             raise TypeError(
                 f"{_named(label)} must hold numbers, as in fit; got {', '.join(kinds)}"
             )
-        array = np.array([np.nan if is_missing(v) else float(v) for v in values], dtype=float)
+        array = np.array([np.nan if is_missing(v) else _float(v) for v in values], dtype=float)
     elif isinstance(column, np.ndarray):
         if what not in ("numbers", "bools"):
             raise TypeError(f"{_named(label)} must hold numbers, as in fit; got {what}")
@@ -170,6 +171,14 @@ def _are_numbers(values: list[Any]) -> bool:
     return all(
         (isinstance(v, _NUMBERS) and not isinstance(v, bool)) or is_missing(v) for v in values
     )
+
+
+def _float(number: Any) -> float:
+    """Return a number as a float, an infinity if it is too large for one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _named(label: Any) -> str:

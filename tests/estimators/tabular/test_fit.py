@@ -378,6 +378,19 @@ def test_the_spread_of_an_ensemble():
         regressor().fit(table(), score()).predict(table(), return_std=True)
 
 
+@pytest.mark.parametrize("model", [classifier, regressor])
+def test_each_member_of_a_bag_holds_out_an_example_with_a_weight(model):
+    X, y = table(), labels() if model is classifier else score()
+    w = np.zeros(len(y))
+    w[:3] = 1.0
+    settings = {"n_ensemble": 3, "ensemble": "bag", "n_epochs": 2}
+    fitted = model(**settings).fit(X, y, sample_weight=w)
+    assert np.all(np.isfinite(list(fitted.metrics_.values())))
+    w[0] = 0.0
+    with pytest.raises(ValueError, match=r"> 0 for at least n_ensemble=3 examples .* got 2"):
+        model(**settings).fit(X, y, sample_weight=w)
+
+
 def test_a_bag_of_one_is_refused():
     with pytest.raises(ValueError, match="n_ensemble must be >= 2 for ensemble='bag'"):
         classifier(ensemble="bag").fit(table(), labels())

@@ -91,6 +91,17 @@ def test_the_scale_of_a_column_does_not_matter(x, factor):
     assert_allclose((scale_2 > 0), (scale > 0))
 
 
+def test_the_largest_floats_have_a_scale():
+    """As where the largest or smallest float stands for what is missing."""
+    largest = np.finfo(np.float64).max
+    x = np.array([largest, largest, -largest, -largest])
+    preprocessing = fit_preprocessing(Table(np.stack([x, np.abs(x)], axis=1), ()))
+    assert preprocessing.filler.tolist() == [0.0, largest]
+    found = preprocessing.transform(Table(np.stack([x, np.abs(x)], axis=1), ()), "float64")
+    z = 0.5 / math.sqrt(1.0 + (0.5 / 3.0) ** 2)
+    assert_allclose(found, [[z, 0.0], [z, 0.0], [-z, 0.0], [-z, 0.0]])
+
+
 def test_the_clip_is_smooth_odd_and_the_identity_near_0():
     z = np.array([-1e100, -3.0, -1e-3, 0.0, 1e-3, 3.0, 1e100])
     assert_allclose(smooth_clip(np, z), -smooth_clip(np, -z))

@@ -96,8 +96,9 @@ def test_objects_that_are_no_categories_are_refused(value):
         schema.read(X)
 
 
-def test_infinity_is_refused_by_name():
-    X = pd.DataFrame({"a": [1.0, np.inf]})
+@pytest.mark.parametrize("column", [[1.0, np.inf], pd.Series([1, 10**400], dtype=object)])
+def test_infinity_is_refused_by_name(column):
+    X = pd.DataFrame({"a": column})
     with pytest.raises(ValueError, match="column 'a' of X must not hold infinity"):
         schema_of(X, "auto").read(X)
 
@@ -138,8 +139,11 @@ def test_missing_columns_are_named():
 
 
 def test_columns_of_one_name_are_refused():
+    twice = pd.DataFrame([[1, 2]], columns=["a", "a"])
     with pytest.raises(ValueError, match="different names; got 'a' twice"):
-        schema_of(pd.DataFrame([[1, 2]], columns=["a", "a"]), "auto")
+        schema_of(twice, "auto")
+    with pytest.raises(ValueError, match="X must have one column 'a'; got 2"):
+        schema_of(pd.DataFrame({"a": [1.0]}), "auto").read(twice)
 
 
 def test_an_array_after_a_frame_goes_by_position():
