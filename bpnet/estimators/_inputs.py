@@ -209,16 +209,16 @@ def labels_in(y: Any, name: str = "y") -> Any:
 
 
 def _refuse_objects(y: Any, name: str) -> None:
-    """Reject Python objects that are not text, as scikit-learn does, but say how to mend it."""
+    """Reject Python objects that are not text in scikit-learn's words, and say how to mend it."""
     if str(getattr(y, "dtype", "")) != "object" or type_of_target(y) != "unknown":
         return
     y = np.asarray(y)
     kinds, found = sorted(missing.kinds_in(y)), np.asarray(y.tolist()).dtype
     dtype = found.name if found.kind in "biuf" else "str"
     raise ValueError(
-        f"{name} must be an array of text or numbers; got one of Python objects (dtype object) "
-        f"of type {', '.join(kinds)}, whose order and kind are not known; pass "
-        f"{name}.astype({dtype!r})"
+        f"Unknown label type: {name} must be an array of text or numbers; got one of Python "
+        f"objects (dtype object) of type {', '.join(kinds)}, whose order and kind are not known; "
+        f"pass {name}.astype({dtype!r})"
     )
 
 
