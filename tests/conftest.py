@@ -10,6 +10,7 @@ reason.
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import sys
 import tempfile
@@ -110,7 +111,22 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also run the tests marked full")
 
 
+class ExamplesInAFolder:
+    """Examples of docstrings run in a folder of their own, as some write files.
+
+    A plugin, as the hooks of this file see no tests beside its folder.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        if not isinstance(item, pytest.DoctestItem):
+            return (yield)
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            return (yield)
+
+
 def pytest_configure(config):
+    config.pluginmanager.register(ExamplesInAFolder())
     config.addinivalue_line("markers", "full: slow; runs only with --full")
     config.addinivalue_line(
         "markers",

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from bpnet.diagnosis import rules
 from bpnet.diagnosis.evidence import Evidence, Finding
 
@@ -85,6 +87,7 @@ def contradict(one: str, other: str) -> bool:
     return any(sign == -theirs.get(what, 0) for what, sign in mine.items())
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a diverged run is measured in infinities
 def examine(
     e: Evidence, *since: str, known: Iterable[str] = ()
 ) -> tuple[list[Finding], list[str]]:

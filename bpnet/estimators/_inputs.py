@@ -209,7 +209,7 @@ def labels_in(y: Any, name: str = "y") -> Any:
 
 
 def _refuse_objects(y: Any, name: str) -> None:
-    """Reject Python objects that are not text in scikit-learn's words, and say how to mend it."""
+    """Reject Python objects that are not text, in scikit-learn's words, with the remedy."""
     if str(getattr(y, "dtype", "")) != "object" or type_of_target(y) != "unknown":
         return
     y = np.asarray(y)
@@ -217,8 +217,8 @@ def _refuse_objects(y: Any, name: str) -> None:
     dtype = found.name if found.kind in "biuf" else "str"
     raise ValueError(
         f"Unknown label type: {name} must be an array of text or numbers; got one of Python "
-        f"objects (dtype object) of type {', '.join(kinds)}, whose order and kind are not known; "
-        f"pass {name}.astype({dtype!r})"
+        f"objects (dtype object) of type {', '.join(kinds)}, whose order and kind are not "
+        f"known; pass {name}.astype({dtype!r})"
     )
 
 

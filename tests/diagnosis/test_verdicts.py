@@ -158,12 +158,21 @@ def test_a_rare_class_that_is_missed_is_a_finding_and_not_shuffled(rows, few):
 # --- rates ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rule", [bpnet.Adam(0.3), bpnet.SGD(1.0, 0.9)], ids=repr)
-def test_units_that_died_of_the_rate_point_to_the_rate(rule):
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rule", [bpnet.Adam(1.0), bpnet.SGD(1.0, 0.9)], ids=repr)
+def test_units_that_died_of_the_rate_point_to_the_rate(rule, seed):
     X, y = moons()
-    layers = [bpnet.Dense(32, "relu") for _ in range(3)]
-    found = diagnosed(network(*layers, seed=2), X, y, optimizer=rule)
+    net = network(*(bpnet.Dense(32, "relu") for _ in range(3)), seed=seed)
+    found = diagnosed(net, X, y, optimizer=rule, on_nonfinite="ignore")
     assert found.name == "learning rate too high", found
+
+
+def test_infinite_weights_without_a_gradient_are_judged_without_a_warning():
+    layers = [bpnet.Dense(4, "relu", init=Constant(-1e200)), bpnet.Dense(1)]
+    net = bpnet.Network(layers, "binary_crossentropy", dtype="float64", seed=0)
+    X, y = moons()
+    found = diagnosed(net, 1.0 + X - X.min(axis=0), y, on_nonfinite="ignore")
+    assert "dead ReLUs" in names(found)
 
 
 def test_a_high_rate_that_fits_well_is_no_finding():
@@ -224,18 +233,23 @@ def test_a_run_that_stopped_early_does_not_underfit():
 
 @pytest.mark.parametrize("is_first", [True, False])
 def test_the_doctor_knows_which_epoch_early_stopping_keeps(is_first):
-    X, y = hinted(300, 0.5)
+    X, y = hinted(2000, 0.7)
     callbacks = [bpnet.Doctor(every=1), bpnet.EarlyStopping(patience=10)]
-    net = network(bpnet.Dense(64, "relu"), bpnet.Dense(64, "relu"), loss="mean_squared_error")
+
+    def trained(epochs, callbacks):
+        layers = [bpnet.Dense(64, "relu") for _ in range(2)]
+        return network(*layers, loss="mean_squared_error").fit(
+            X[:1000], y[:1000], epochs=epochs, optimizer=bpnet.Adam(0.01),
+            validation_data=(X[1000:], y[1000:]), callbacks=callbacks,
+        )  # fmt: skip
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", bpnet.TrainingWarning)
-        history = net.fit(
-            X[:150], y[:150], epochs=60, optimizer=bpnet.Adam(0.003),
-            validation_data=(X[150:], y[150:]),
-            callbacks=callbacks if is_first else callbacks[::-1],
-        )  # fmt: skip
+        history = trained(60, callbacks if is_first else callbacks[::-1])
     assert history.best_epoch < history.epochs
     assert bpnet.diagnose(history).healthy
+    all_kept = trained(history.epochs, [bpnet.GradientFlow()])
+    assert bpnet.diagnose(all_kept).name == "overfitting"
 
 
 def test_tiny_targets_are_no_exploding_gradients():
@@ -257,7 +271,7 @@ def test_dropout_is_no_dead_relu(rate):
 @pytest.mark.parametrize("kind", [bpnet.BatchNorm, bpnet.LayerNorm])
 @pytest.mark.parametrize("activation", ["elu", "gelu", "relu"])
 def test_normalized_nets_are_healthy(kind, activation):
-    X, y = moons()
+    X, y = moons(1200)
     layers = [bpnet.Dense(16, activation), kind(), bpnet.Dense(16, activation), kind()]
     found = diagnosed(network(*layers), X, y, epochs=60)
     assert found.healthy, found
