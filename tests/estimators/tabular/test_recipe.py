@@ -1,4 +1,4 @@
-"""Training as pytabkit does: every step from the same weights and batches is the same.
+"""Training as pytabkit does: each step from the same weights, batches and masks is the same.
 
 What pytabkit, the authors' implementation of RealMLP, does is in pytabkit.json, which
 tests/estimators/peer/record_pytabkit.py writes.
@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from recipe import KINDS, PRESETS, estimator, examples, initial_weights
+from recipe import KINDS, PRESETS, estimator, examples, initial_weights, rows_as_they_are
 
 import bpnet
 from bpnet.data.loader import in_order
@@ -27,10 +26,6 @@ class Start(bpnet.Callback):
     def on_train_begin(self, training):
         shapes = [{n: p.shape for n, p in named.items()} for named in training.parameters]
         training.parameters = initial_weights(shapes)
-
-
-def rows_as_they_are(examples, fraction, rng):
-    return np.arange(examples.n_rows), np.arange(0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
