@@ -203,7 +203,14 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
             y = check_y(self, y, y_numeric=self._y_numeric)
             check_consistent_length(table.numbers, y)
             encoded = self._encode(y, reset)
-        return Examples(table, encoded, check_weights(sample_weight, table.n_rows, "float64"))
+        return Examples(table, encoded, self._weights(sample_weight, table.n_rows))
+
+    def _weights(self, sample_weight: Any, n_rows: int) -> Any:
+        """Check weights in the dtype of training too; those that are 0 there are 0."""
+        weights = check_weights(sample_weight, n_rows, "float64")
+        if weights is None or self.dtype == "float64":
+            return weights
+        return np.where(check_weights(weights, n_rows, self.dtype) > 0.0, weights, 0.0)
 
     def _validation_examples(self, validation_data: Any) -> Examples | None:
         if validation_data is None:

@@ -342,6 +342,29 @@ def test_bad_weights_are_refused():
         classifier().fit(table(), labels(), -np.ones(200))
 
 
+@pytest.mark.parametrize("task", ["classes", "numbers"])
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (1e-60, r"at least 1\.18e-38, the smallest normal number of float32; got 1e-60"),
+        (1e37, "sample_weight must have a finite sum in float32, got inf"),
+        (1e200, "sample_weight"),
+    ],
+)
+def test_weights_that_the_dtype_cannot_hold_are_refused(task, weight, message):
+    model, y = (classifier, labels()) if task == "classes" else (regressor, score())
+    with pytest.raises(ValueError, match=message):
+        model().fit(table(), y, np.full(200, weight))
+    assert model(dtype="float64").fit(table(), y, np.full(200, weight)).history_.epochs == 3
+
+
+def test_weights_that_vanish_beside_others_are_0():
+    w = (np.arange(200) % 2).astype(float)
+    X, y = table(), labels()
+    one = classifier().fit(X, y, w).predict_proba(X)
+    assert_array_equal(classifier().fit(X, y, np.where(w, w, 1e-60)).predict_proba(X), one)
+
+
 # --- ensembles ----------------------------------------------------------------------------
 
 
