@@ -204,8 +204,27 @@ def as_labels(y: Any) -> Any:
 
 def labels_in(y: Any, name: str = "y") -> Any:
     """Return the different labels in host targets, sorted."""
-    _refuse_objects(y, name)
+    label_kind(y, name)
     return unique_labels(y)
+
+
+def label_kind(y: Any, name: str = "y") -> str:
+    """Return what scikit-learn calls the type of host targets, if they are labels."""
+    _refuse_objects(y, name)
+    kind = str(type_of_target(y))
+    if kind.startswith("continuous"):
+        raise ValueError(
+            f"Unknown label type: {name} must hold class labels, got real numbers that are no "
+            f"integers ({kind}), as of a regression; fit a regressor to them, or pass "
+            f"{name}.astype(str) if each of them is a class"
+        )
+    if "multioutput" in kind:
+        raise ValueError(
+            f"Multioutput target data is not supported: {name} must have one class label for "
+            f"each example, or 0 and 1 in each column for multilabel targets; got {kind}; fit "
+            f"one estimator for each column, as sklearn.multioutput.MultiOutputClassifier does"
+        )
+    return kind
 
 
 def _refuse_objects(y: Any, name: str) -> None:

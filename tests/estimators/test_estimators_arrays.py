@@ -372,6 +372,32 @@ def test_python_objects_are_no_labels(kinds):
         tabular.score(X_IRIS, y)
 
 
+REAL = np.linspace(0.25, 3.25, 150)
+NO_LABELS = {
+    "real numbers": (REAL, r"Unknown label type: y must hold class labels.*a regressor"),
+    "several classes": (np.stack([Y_IRIS] * 2, axis=1), "Multioutput.*MultiOutputClassifier"),
+    "several names": (np.stack([NAMES[Y_IRIS]] * 2, axis=1), "Multioutput.*-multioutput; fit"),
+}
+
+
+@pytest.mark.parametrize("kinds", NO_LABELS)
+def test_numbers_and_several_classes_are_no_labels(kinds):
+    """scikit-learn prints them all, and says no more."""
+    y, message = NO_LABELS[kinds]
+    fitted = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS)
+    for use in (
+        lambda: MLPClassifier(**SMALL).fit(X_IRIS, y),
+        lambda: fitted.partial_fit(X_IRIS, y),
+        lambda: MLPClassifier(**SMALL).partial_fit(X_IRIS, y, classes=[0, 1, 2]),
+    ):
+        with pytest.raises(ValueError, match=message) as refused:
+            use()
+        assert len(str(refused.value)) < 300
+    if kinds == "real numbers":  # several columns have an error of their own
+        with pytest.raises(ValueError, match=message):
+            bpnet.TabularClassifier("plain", n_epochs=1).fit(X_IRIS, y)
+
+
 def test_text_that_looks_missing_is_a_class():
     for words in (["nan", "None", ""], np.array(["nan", "NaT", "<NA>"], object)):
         labels = np.asarray(words)[Y_IRIS]
