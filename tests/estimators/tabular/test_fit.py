@@ -222,10 +222,13 @@ def test_several_numbers_are_predicted():
     assert reg.score(table(), y) > 0.5
 
 
-def test_the_unit_of_a_target_does_not_matter():
-    one = regressor().fit(table(), score()).predict(table())
-    other = regressor().fit(table(), 1024.0 * score()).predict(table())
-    assert_allclose(other, 1024.0 * one, rtol=1e-6)
+@pytest.mark.parametrize("weights", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("unit", [2.0**10, 2.0**1020, 2.0**-1000])
+def test_the_unit_of_a_target_does_not_matter(unit, weights):
+    w = score() if weights else None
+    one = regressor().fit(table(), score(), w).predict(table())
+    other = regressor().fit(table(), unit * score(), w).predict(table())
+    assert_allclose(other / unit, one, rtol=1e-6)
 
 
 def test_predictions_stay_within_the_range_of_the_targets():
