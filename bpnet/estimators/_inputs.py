@@ -27,6 +27,7 @@ from bpnet.backend.compat import array_namespace
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
+from bpnet.common.checks import kind_of
 from bpnet.data import frames, missing
 from bpnet.data.validation import as_features, plain_features, refuse_masked, vanish
 from bpnet.errors import BackendError
@@ -54,7 +55,7 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
-    refuse_masked("X", X)
+    refuse_unread("X", X)
     _refuse_times(X)
     with naming("X"):
         allowed: Any = _FLOATS if dtype is None else np.dtype(dtype)
@@ -183,9 +184,19 @@ def naming(argument: str) -> Iterator[None]:
 
 
 def host_array(value: Any, name: str = "value") -> Any:
-    """Copy a device array to the host; return anything else unchanged, but reject masks."""
-    refuse_masked(name, value)
+    """Copy a device array to the host; return what else is in memory and has no mask."""
+    refuse_unread(name, value)
     return value if backend_of(**{name: value}) is None else to_host(value)
+
+
+def refuse_unread(name: str, value: Any) -> None:
+    """Reject masked arrays, and frames still to be computed, such as polars' lazy ones."""
+    refuse_masked(name, value)
+    if hasattr(type(value), "collect"):
+        raise TypeError(
+            f"{name} must be in memory, got {kind_of(value)}, which is still to be computed; "
+            f"pass {name}.collect()"
+        )
 
 
 def as_truth(y: Any) -> Any:

@@ -276,6 +276,24 @@ def test_frames_of_polars():
     assert model.score(X, y) == reference.score(X_IRIS, Y_IRIS)
 
 
+@pytest.mark.parametrize("name", ["MLPClassifier", "TabularClassifier"])
+def test_a_frame_that_is_still_to_be_computed_is_refused(name):
+    polars = pytest.importorskip("polars")
+    settings = SMALL if name == "MLPClassifier" else {"preset": "plain", "n_epochs": 1}
+    clf = getattr(bpnet, name)(**settings).fit(X_IRIS, Y_IRIS)
+    X, y = polars.DataFrame(X_IRIS).lazy(), polars.DataFrame({"y": Y_IRIS}).lazy()
+    for argument, use in (
+        ("X", lambda: clf.fit(X, Y_IRIS)),
+        ("X", lambda: clf.predict(X)),
+        ("y", lambda: clf.fit(X_IRIS, y)),
+        ("y", lambda: clf.score(X_IRIS, y)),
+        ("sample_weight", lambda: clf.fit(X_IRIS, Y_IRIS, y)),
+    ):
+        with pytest.raises(TypeError, match=rf"{argument} must be in memory, got LazyFrame, .*"
+                           rf"pass {argument}\.collect"):  # fmt: skip
+            use()
+
+
 def test_every_path_refuses_another_order_of_features():
     polars = pytest.importorskip("polars", reason="polars is not installed")
     X = polars.DataFrame({f"x{i}": column for i, column in enumerate(X_IRIS.T)})
