@@ -200,10 +200,10 @@ def refuse_unread(name: str, value: Any) -> None:
 
 
 def as_truth(y: Any) -> Any:
-    """Return targets to compare with predictions, as a NumPy array or a sparse matrix."""
+    """Return targets to compare with predictions, as a NumPy array."""
     y = host_array(y, "y")
     check_targets(y)
-    return y if is_sparse(y) else np.asarray(y)
+    return y.toarray() if is_sparse(y) else np.asarray(y)
 
 
 def as_labels(y: Any) -> Any:

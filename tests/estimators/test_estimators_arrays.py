@@ -12,6 +12,7 @@ import pytest
 import sklearn.exceptions
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
 
 import bpnet
@@ -274,6 +275,18 @@ def test_frames_of_polars():
     reference = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS)
     assert_array_equal(model.predict_proba(X), reference.predict_proba(X_IRIS))
     assert model.score(X, y) == reference.score(X_IRIS, Y_IRIS)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", ["MLPRegressor", "TabularRegressor"])
+def test_sparse_targets_are_numbers(name, columns):
+    y = X_IRIS[:, :columns] * (X_IRIS[:, :columns] > 3.0)
+    settings = SMALL if name == "MLPRegressor" else {"preset": "plain", "n_epochs": 2}
+    model = getattr(bpnet, name)(**settings | {"random_state": 0})
+    for form in (sparse.csr_array, sparse.coo_matrix):
+        score = model.fit(X_IRIS, form(y)).score(X_IRIS, form(y))
+        assert score == clone(model).fit(X_IRIS, y).score(X_IRIS, y)
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "TabularClassifier"])

@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
 from bpnet.backend import Backend
 from bpnet.backend.graph import Graph
 from bpnet.backend.registry import backend_of, get_backend
-from bpnet.backend.transfer import to_device, to_host
+from bpnet.backend.transfer import is_sparse, to_device, to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
 from bpnet.common.history import History
@@ -202,7 +202,7 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
                 raise ValueError("fit requires y to be passed, but the target y is None")
             y = check_y(self, y, y_numeric=self._y_numeric)
             check_consistent_length(table.numbers, y)
-            encoded = self._encode(y, reset)
+            encoded = self._encode(y.toarray() if is_sparse(y) else y, reset)
         return Examples(table, encoded, self._weights(sample_weight, table.n_rows))
 
     def _weights(self, sample_weight: Any, n_rows: int) -> Any:
