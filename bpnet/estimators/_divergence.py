@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -57,8 +58,14 @@ class Ending(NamedTuple):
         otherwise = "the loss is infinite, or overflows on the way down"
         if self.rate is not None:
             otherwise = f"the learning rate {self.rate:.3g} is too high; lower {self.setting}"
+        features = _largest(data.X)
         targets = None if data.y.ndim == 1 else _largest(data.y)
-        cause = likely_cause(_largest(data.X), targets, otherwise)
+        if not (math.isfinite(features) and (targets is None or math.isfinite(targets))):
+            return (
+                "Likely cause: X or y holds NaN or infinity, which scikit-learn was told not "
+                "to look for; fit with sklearn.config_context(assume_finite=False)."
+            )
+        cause = likely_cause(features, targets, otherwise)
         also = f" The learning rate was {self.rate:.3g}." if self.rate is not None else ""
         return f"Likely cause: {cause}.{also if cause != otherwise else ''}"
 

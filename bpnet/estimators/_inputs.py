@@ -27,6 +27,7 @@ from bpnet.backend.compat import array_namespace
 from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
+from bpnet.common.checks import kind_of
 from bpnet.data import frames, missing
 from bpnet.data.validation import as_features, plain_features, refuse_masked, vanish
 from bpnet.errors import BackendError
@@ -54,7 +55,7 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
-    refuse_masked("X", X)
+    refuse_unread("X", X)
     _refuse_times(X)
     with naming("X"):
         allowed: Any = _FLOATS if dtype is None else np.dtype(dtype)
@@ -183,16 +184,26 @@ def naming(argument: str) -> Iterator[None]:
 
 
 def host_array(value: Any, name: str = "value") -> Any:
-    """Copy a device array to the host; return anything else unchanged, but reject masks."""
-    refuse_masked(name, value)
+    """Copy a device array to the host; return what else is in memory and has no mask."""
+    refuse_unread(name, value)
     return value if backend_of(**{name: value}) is None else to_host(value)
 
 
+def refuse_unread(name: str, value: Any) -> None:
+    """Reject masked arrays, and frames still to be computed, such as polars' lazy ones."""
+    refuse_masked(name, value)
+    if hasattr(type(value), "collect"):
+        raise TypeError(
+            f"{name} must be in memory, got {kind_of(value)}, which is still to be computed; "
+            f"pass {name}.collect()"
+        )
+
+
 def as_truth(y: Any) -> Any:
-    """Return targets to compare with predictions, as a NumPy array or a sparse matrix."""
+    """Return targets to compare with predictions, as a NumPy array."""
     y = host_array(y, "y")
     check_targets(y)
-    return y if is_sparse(y) else np.asarray(y)
+    return y.toarray() if is_sparse(y) else np.asarray(y)
 
 
 def as_labels(y: Any) -> Any:
@@ -204,8 +215,27 @@ def as_labels(y: Any) -> Any:
 
 def labels_in(y: Any, name: str = "y") -> Any:
     """Return the different labels in host targets, sorted."""
-    _refuse_objects(y, name)
+    label_kind(y, name)
     return unique_labels(y)
+
+
+def label_kind(y: Any, name: str = "y") -> str:
+    """Return what scikit-learn calls the type of host targets, if they are labels."""
+    _refuse_objects(y, name)
+    kind = str(type_of_target(y))
+    if kind.startswith("continuous"):
+        raise ValueError(
+            f"Unknown label type: {name} must hold class labels, got real numbers that are no "
+            f"integers ({kind}), as of a regression; fit a regressor to them, or pass "
+            f"{name}.astype(str) if each of them is a class"
+        )
+    if "multioutput" in kind:
+        raise ValueError(
+            f"Multioutput target data is not supported: {name} must have one class label for "
+            f"each example, or 0 and 1 in each column for multilabel targets; got {kind}; fit "
+            f"one estimator for each column, as sklearn.multioutput.MultiOutputClassifier does"
+        )
+    return kind
 
 
 def _refuse_objects(y: Any, name: str) -> None:

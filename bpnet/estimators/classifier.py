@@ -11,7 +11,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
 
 from bpnet import inference
 from bpnet.activations import softplus
@@ -33,6 +32,7 @@ from bpnet.estimators._inputs import (
     check_targets,
     check_weights,
     host_array,
+    label_kind,
     labels_in,
     naming,
 )
@@ -272,10 +272,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     def _set_classes(self, classes: Any, y: Any, owner: Backend | None) -> None:
         """Store the labels, on the device of the targets, and the kind of classification."""
-        kind = type_of_target(y)
-        if "multioutput" in kind:
-            raise ValueError(f"Multioutput target data is not supported, got y of type {kind}")
-        if kind.startswith("multilabel"):
+        if label_kind(y).startswith("multilabel"):
             self._kind = "multilabel"
             _warn_of_one_hot(y)
         else:

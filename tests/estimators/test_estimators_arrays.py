@@ -12,6 +12,7 @@ import pytest
 import sklearn.exceptions
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_multilabel_classification, make_regression
 
 import bpnet
@@ -276,6 +277,36 @@ def test_frames_of_polars():
     assert model.score(X, y) == reference.score(X_IRIS, Y_IRIS)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", ["MLPRegressor", "TabularRegressor"])
+def test_sparse_targets_are_numbers(name, columns):
+    y = X_IRIS[:, :columns] * (X_IRIS[:, :columns] > 3.0)
+    settings = SMALL if name == "MLPRegressor" else {"preset": "plain", "n_epochs": 2}
+    model = getattr(bpnet, name)(**settings | {"random_state": 0})
+    for form in (sparse.csr_array, sparse.coo_matrix):
+        score = model.fit(X_IRIS, form(y)).score(X_IRIS, form(y))
+        assert score == clone(model).fit(X_IRIS, y).score(X_IRIS, y)
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "TabularClassifier"])
+def test_a_frame_that_is_still_to_be_computed_is_refused(name):
+    polars = pytest.importorskip("polars")
+    settings = SMALL if name == "MLPClassifier" else {"preset": "plain", "n_epochs": 1}
+    clf = getattr(bpnet, name)(**settings).fit(X_IRIS, Y_IRIS)
+    X, y = polars.DataFrame(X_IRIS).lazy(), polars.DataFrame({"y": Y_IRIS}).lazy()
+    for argument, use in (
+        ("X", lambda: clf.fit(X, Y_IRIS)),
+        ("X", lambda: clf.predict(X)),
+        ("y", lambda: clf.fit(X_IRIS, y)),
+        ("y", lambda: clf.score(X_IRIS, y)),
+        ("sample_weight", lambda: clf.fit(X_IRIS, Y_IRIS, y)),
+    ):
+        with pytest.raises(TypeError, match=rf"{argument} must be in memory, got LazyFrame, .*"
+                           rf"pass {argument}\.collect"):  # fmt: skip
+            use()
+
+
 def test_every_path_refuses_another_order_of_features():
     polars = pytest.importorskip("polars", reason="polars is not installed")
     X = polars.DataFrame({f"x{i}": column for i, column in enumerate(X_IRIS.T)})
@@ -370,6 +401,32 @@ def test_python_objects_are_no_labels(kinds):
     tabular.fit(X_IRIS, y.astype(dtype)).score(X_IRIS, y.astype(dtype))
     with pytest.raises(ValueError, match=message):
         tabular.score(X_IRIS, y)
+
+
+REAL = np.linspace(0.25, 3.25, 150)
+NO_LABELS = {
+    "real numbers": (REAL, r"Unknown label type: y must hold class labels.*a regressor"),
+    "several classes": (np.stack([Y_IRIS] * 2, axis=1), "Multioutput.*MultiOutputClassifier"),
+    "several names": (np.stack([NAMES[Y_IRIS]] * 2, axis=1), "Multioutput.*-multioutput; fit"),
+}
+
+
+@pytest.mark.parametrize("kinds", NO_LABELS)
+def test_numbers_and_several_classes_are_no_labels(kinds):
+    """scikit-learn prints them all, and says no more."""
+    y, message = NO_LABELS[kinds]
+    fitted = MLPClassifier(**SMALL).fit(X_IRIS, Y_IRIS)
+    for use in (
+        lambda: MLPClassifier(**SMALL).fit(X_IRIS, y),
+        lambda: fitted.partial_fit(X_IRIS, y),
+        lambda: MLPClassifier(**SMALL).partial_fit(X_IRIS, y, classes=[0, 1, 2]),
+    ):
+        with pytest.raises(ValueError, match=message) as refused:
+            use()
+        assert len(str(refused.value)) < 300
+    if kinds == "real numbers":  # several columns have an error of their own
+        with pytest.raises(ValueError, match=message):
+            bpnet.TabularClassifier("plain", n_epochs=1).fit(X_IRIS, y)
 
 
 def test_text_that_looks_missing_is_a_class():

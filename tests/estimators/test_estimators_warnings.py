@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.ensemble import BaggingClassifier
@@ -58,6 +59,20 @@ def test_a_fit_that_diverges_says_why(settings, scales, cause, backend):
     with pytest.raises(ValueError, match=SENTENCE + rf"in epoch \d+\. Likely cause: .*{cause}"):
         model.fit(scales[0] * X, scales[1] * X[:, 0])
     assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_values_that_were_not_looked_for_are_the_cause(estimator, value, form):
+    """scikit-learn's setting assume_finite leaves its checks out."""
+    bad = X.copy()
+    bad[3, 1] = value
+    with (
+        sklearn.config_context(assume_finite=True),
+        pytest.raises(ValueError, match=SENTENCE + ".*: X or y holds NaN or infinity.*False"),
+    ):
+        estimator(**SMALL, max_iter=3).fit(form(bad), np.arange(60) % 2)
 
 
 @pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])

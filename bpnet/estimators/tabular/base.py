@@ -20,14 +20,13 @@ from sklearn.utils.validation import (
 from bpnet.backend import Backend
 from bpnet.backend.graph import Graph
 from bpnet.backend.registry import backend_of, get_backend
-from bpnet.backend.transfer import to_device, to_host
+from bpnet.backend.transfer import is_sparse, to_device, to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
 from bpnet.common.history import History
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data import frames
 from bpnet.data.streams.dask_collections import is_dask
-from bpnet.data.validation import refuse_masked
 from bpnet.estimators._files import FileState
 from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import (
@@ -35,6 +34,7 @@ from bpnet.estimators._inputs import (
     check_y,
     host_array,
     naming,
+    refuse_unread,
     with_objects,
 )
 from bpnet.estimators._onnx import OnnxEstimator
@@ -202,8 +202,15 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
                 raise ValueError("fit requires y to be passed, but the target y is None")
             y = check_y(self, y, y_numeric=self._y_numeric)
             check_consistent_length(table.numbers, y)
-            encoded = self._encode(y, reset)
-        return Examples(table, encoded, check_weights(sample_weight, table.n_rows, "float64"))
+            encoded = self._encode(y.toarray() if is_sparse(y) else y, reset)
+        return Examples(table, encoded, self._weights(sample_weight, table.n_rows))
+
+    def _weights(self, sample_weight: Any, n_rows: int) -> Any:
+        """Check weights in the dtype of training too; those that are 0 there are 0."""
+        weights = check_weights(sample_weight, n_rows, "float64")
+        if weights is None or self.dtype == "float64":
+            return weights
+        return np.where(check_weights(weights, n_rows, self.dtype) > 0.0, weights, 0.0)
 
     def _validation_examples(self, validation_data: Any) -> Examples | None:
         if validation_data is None:
@@ -216,7 +223,7 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """Return a frame as it is, anything else as a NumPy array."""
-        refuse_masked("X", X)
+        refuse_unread("X", X)
         if is_dask(X):
             raise TypeError(
                 f"X must be in memory, got {kind_of(X)} of dask; pass X.compute(), or train a "

@@ -53,12 +53,24 @@ def scale_of(y: Any, w: Any, clip: bool) -> TargetScale:
 
     With `clip`, predictions stay in the range of the targets.
     """
-    mean = np.average(y, axis=0, weights=w)
+    small, exponent = _reduced(y)
+    mean = np.ldexp(np.average(small, axis=0, weights=w), exponent)
     with np.errstate(over="ignore"):
-        deviation = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=w))
+        small, exponent = _reduced(y - mean)
+    deviation = np.ldexp(np.sqrt(np.average(small**2, axis=0, weights=w)), exponent)
     infinite = np.full_like(mean, np.inf)
     low, high = (y.min(axis=0), y.max(axis=0)) if clip else (-infinite, infinite)
     return TargetScale(mean, deviation, low, high)
+
+
+def _reduced(y: Any) -> tuple[Any, Any]:
+    """Return columns below 1 in magnitude, whose squares have a sum, and their exponents of 2.
+
+    Powers of 2 change no digit, so that the mean and the deviation have the bits of those of y
+    wherever the latter neither overflow nor vanish.
+    """
+    exponent = np.frexp(np.max(np.abs(y), axis=0))[1]
+    return np.ldexp(y, -exponent), exponent
 
 
 class ClippedRootMeanSquaredError(RootMeanSquaredError):

@@ -222,10 +222,13 @@ def test_several_numbers_are_predicted():
     assert reg.score(table(), y) > 0.5
 
 
-def test_the_unit_of_a_target_does_not_matter():
-    one = regressor().fit(table(), score()).predict(table())
-    other = regressor().fit(table(), 1024.0 * score()).predict(table())
-    assert_allclose(other, 1024.0 * one, rtol=1e-6)
+@pytest.mark.parametrize("weights", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("unit", [2.0**10, 2.0**1020, 2.0**-1000])
+def test_the_unit_of_a_target_does_not_matter(unit, weights):
+    w = score() if weights else None
+    one = regressor().fit(table(), score(), w).predict(table())
+    other = regressor().fit(table(), unit * score(), w).predict(table())
+    assert_allclose(other / unit, one, rtol=1e-6)
 
 
 def test_predictions_stay_within_the_range_of_the_targets():
@@ -340,6 +343,29 @@ def test_examples_of_weight_0_are_not_learned():
 def test_bad_weights_are_refused():
     with pytest.raises(ValueError, match="sample_weight"):
         classifier().fit(table(), labels(), -np.ones(200))
+
+
+@pytest.mark.parametrize("task", ["classes", "numbers"])
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        (1e-60, r"at least 1\.18e-38, the smallest normal number of float32; got 1e-60"),
+        (1e37, "sample_weight must have a finite sum in float32, got inf"),
+        (1e200, "sample_weight"),
+    ],
+)
+def test_weights_that_the_dtype_cannot_hold_are_refused(task, weight, message):
+    model, y = (classifier, labels()) if task == "classes" else (regressor, score())
+    with pytest.raises(ValueError, match=message):
+        model().fit(table(), y, np.full(200, weight))
+    assert model(dtype="float64").fit(table(), y, np.full(200, weight)).history_.epochs == 3
+
+
+def test_weights_that_vanish_beside_others_are_0():
+    w = (np.arange(200) % 2).astype(float)
+    X, y = table(), labels()
+    one = classifier().fit(X, y, w).predict_proba(X)
+    assert_array_equal(classifier().fit(X, y, np.where(w, w, 1e-60)).predict_proba(X), one)
 
 
 # --- ensembles ----------------------------------------------------------------------------
