@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Any
@@ -87,6 +88,7 @@ class JaxBackend(Backend):
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
         """Enable 64-bit types, set the precision of products, and set aside JAX's checks."""
+        _check_process()
         with (
             _without_checks(),
             jax.enable_x64(True),
@@ -98,6 +100,7 @@ class JaxBackend(Backend):
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array to the device, unless it is there already."""
+        _check_process()
         if isinstance(host_array, jax.Array):
             if self._is_there(host_array, dtype):
                 return host_array
@@ -190,6 +193,22 @@ class JaxBackend(Backend):
     def _jax_device(self) -> Any:
         platform, _, index = self.device.partition(":")
         return next(d for d in jax.devices(platform) if d.id == int(index))
+
+
+@functools.cache
+def _first_process() -> int:
+    """Return the process that has first computed, in which JAX has its threads."""
+    return os.getpid()
+
+
+def _check_process() -> None:
+    """Refuse to compute in a process forked after JAX was used, where it would hang."""
+    if os.getpid() != _first_process():
+        raise NoDeviceError(
+            "JAX waits for ever in a process that was forked after its parent had used JAX, as "
+            "its threads are not there; start processes with "
+            "multiprocessing.get_context('spawn'), or use another backend in them"
+        )
 
 
 @functools.partial(jax.jit, donate_argnums=1)
