@@ -28,7 +28,7 @@ from bpnet.backend.registry import backend_of
 from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
 from bpnet.data import frames, missing
-from bpnet.data.validation import as_features, plain_features, refuse_masked, vanish
+from bpnet.data.validation import as_features, plain_features, refuse_special, vanish
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
@@ -54,7 +54,7 @@ def check_features(estimator: Any, X: Any, dtype: str | None, reset: bool) -> Fe
     owner = backend_of(X=X)
     if owner is not None:
         return _device_features(estimator, X, owner, dtype, reset)
-    refuse_masked("X", X)
+    refuse_special("X", X)
     _refuse_times(X)
     with naming("X"):
         allowed: Any = _FLOATS if dtype is None else np.dtype(dtype)
@@ -183,8 +183,8 @@ def naming(argument: str) -> Iterator[None]:
 
 
 def host_array(value: Any, name: str = "value") -> Any:
-    """Copy a device array to the host; return anything else unchanged, but reject masks."""
-    refuse_masked(name, value)
+    """Copy a device array to the host; return anything else unchanged, unless special."""
+    refuse_special(name, value)
     return value if backend_of(**{name: value}) is None else to_host(value)
 
 

@@ -140,6 +140,23 @@ def test_fit_takes_examples_and_weights_in_bfloat16(name):
     assert_allclose(fitted, expected, rtol=1e-5)
 
 
+def test_numpy_arrays_in_bfloat16_are_refused_with_what_to_do():
+    """JAX makes such arrays; scikit-learn would say that theirs is no dtype."""
+    pytest.importorskip("sklearn")
+    X = np.asarray(in_bfloat16("jax", values((12, 3), "float64")))
+    y = np.arange(12.0)
+    models = [
+        bpnet.Network([bpnet.Dense(1)], "huber"),
+        bpnet.MLPRegressor(),
+        bpnet.TabularRegressor(n_epochs=1),
+    ]
+    for model in models:
+        with pytest.raises(TypeError, match=r"X has dtype bfloat16.*X\.astype\('float32'\)"):
+            model.fit(X, y)
+        with pytest.raises(TypeError, match=r"y has dtype bfloat16.*y\.astype\('float32'\)"):
+            model.fit(X.astype("float32"), X[:, 0])
+
+
 @pytest.mark.parametrize(("dtype", "on_host"), [("int4", "int8"), ("float8_e5m2", "float32")])
 def test_other_dtypes_of_jax_that_numpy_lacks_become_wider(dtype, on_host):
     jnp = pytest.importorskip("jax.numpy")

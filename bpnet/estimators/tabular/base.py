@@ -27,7 +27,7 @@ from bpnet.common.history import History
 from bpnet.common.version import check_version_note, version_note
 from bpnet.data import frames
 from bpnet.data.streams.dask_collections import is_dask
-from bpnet.data.validation import refuse_masked
+from bpnet.data.validation import refuse_special
 from bpnet.estimators._files import FileState
 from bpnet.estimators._hints import explains_settings
 from bpnet.estimators._inputs import (
@@ -216,7 +216,7 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """Return a frame as it is, anything else as a NumPy array."""
-        refuse_masked("X", X)
+        refuse_special("X", X)
         if is_dask(X):
             raise TypeError(
                 f"X must be in memory, got {kind_of(X)} of dask; pass X.compute(), or train a "
