@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
 from typing import Any
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as xp
 import numpy as np
 from jax import lax
-from jax.sharding import SingleDeviceSharding
+from jax.sharding import Mesh, SingleDeviceSharding
 
 from bpnet.backend import Backend, Function
 from bpnet.backend.float_errors import without_float_errors
@@ -38,6 +39,9 @@ _CHECKS: dict[str, tuple[Set[Any], Callable[[], AbstractContextManager[Any]]]] =
     )
     for way in ("host_to_device", "device_to_device", "device_to_host")
 }
+
+# The context without a mesh: bpnet computes on one device, whatever `jax.set_mesh` has set.
+_NO_MESH = Mesh(np.empty((), dtype=object), ())
 
 
 class JaxBackend(Backend):
@@ -72,13 +76,19 @@ class JaxBackend(Backend):
 
     @classmethod
     def device_of(cls, array: Any) -> str:
-        """Return the device of an array."""
-        (device,) = array.devices()
+        """Return the device of an array; TypeError if it is spread over several."""
+        device, *others = array.devices()
+        if others:
+            raise TypeError(
+                f"it is spread over {1 + len(others)} devices; move it to one, as by "
+                f"jax.device_put(array, jax.devices()[0])"
+            )
         return f"{device.platform}:{device.id}"
 
     @contextlib.contextmanager
     def activate(self) -> Iterator[None]:
         """Enable 64-bit types, set the precision of products, and set aside JAX's checks."""
+        _check_process()
         with (
             _without_checks(),
             jax.enable_x64(True),
@@ -90,6 +100,7 @@ class JaxBackend(Backend):
 
     def asarray(self, host_array: Any, dtype: str | None = None) -> Any:
         """Copy an array to the device, unless it is there already."""
+        _check_process()
         if isinstance(host_array, jax.Array):
             if self._is_there(host_array, dtype):
                 return host_array
@@ -104,9 +115,13 @@ class JaxBackend(Backend):
         return self._copy(host_arrays)  # type: ignore[no-any-return]
 
     def to_numpy(self, array: Any) -> Any:
-        """Copy the array to the host."""
+        """Copy the array to the host; dtypes that NumPy lacks become one that holds them."""
         with _without_checks():
-            return np.array(array)  # np.asarray would be read-only
+            host = np.array(array)  # np.asarray would be read-only
+        if host.dtype.isbuiltin == 1:
+            return host
+        is_float = xp.issubdtype(host.dtype, xp.floating)  # bfloat16, else int4
+        return host.astype(np.float32 if is_float else np.int8)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Jit the step, and donate the state's buffers."""
@@ -180,6 +195,22 @@ class JaxBackend(Backend):
         return next(d for d in jax.devices(platform) if d.id == int(index))
 
 
+@functools.cache
+def _first_process() -> int:
+    """Return the process that has first computed, in which JAX has its threads."""
+    return os.getpid()
+
+
+def _check_process() -> None:
+    """Refuse to compute in a process forked after JAX was used, where it would hang."""
+    if os.getpid() != _first_process():
+        raise NoDeviceError(
+            "JAX waits for ever in a process that was forked after its parent had used JAX, as "
+            "its threads are not there; start processes with "
+            "multiprocessing.get_context('spawn'), or use another backend in them"
+        )
+
+
 @functools.partial(jax.jit, donate_argnums=1)
 def _snapshot(arrays: list[Any], memory: Any) -> tuple[Any, Any]:
     """Copy arrays one by one: XLA concatenates 30 million floats in 0.11 s instead of 0.015."""
@@ -242,12 +273,14 @@ def _named_like(before: Any, after: Any) -> Any:
 
 
 def _without_checks() -> AbstractContextManager[Any]:
-    """Return a context without the checks that the program has set; a no-op without any."""
+    """Return a context without the checks and the mesh of the program; a no-op without any."""
     needed = [
         context
         for name, (harmless, context) in _CHECKS.items()
         if getattr(jax.config, name) not in harmless
     ]
+    if not jax.sharding.get_abstract_mesh().empty:
+        needed.append(lambda: jax.set_mesh(_NO_MESH))
     return _all_of(needed) if needed else contextlib.nullcontext()
 
 

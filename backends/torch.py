@@ -123,9 +123,13 @@ class TorchBackend(Backend):
         return arrays
 
     def to_numpy(self, array: Any) -> Any:
-        """Return a host array; that of a CPU tensor shares its memory."""
+        """Return a host array, which may share the memory of a CPU tensor.
+
+        NumPy has no bfloat16, which becomes float32, and no bit for a pending negation.
+        """
         with self._without_modes():
-            return array.detach().cpu().numpy()
+            tensor = array.to(torch.float32) if array.dtype is torch.bfloat16 else array
+            return tensor.numpy(force=True)
 
     def compile(self, step: Callable[..., Any], own: bool = True) -> Callable[..., Any]:
         """Trace the step on its first run, and replay it in place later."""

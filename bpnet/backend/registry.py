@@ -276,6 +276,8 @@ def _library(array: Any) -> str | None:
     package = type(array).__module__.partition(".")[0]
     if package in {"builtins", "numpy"}:
         return None
+    if package == "jaxlib":  # whose namespace is asked for by computing something
+        return "jax"
     try:
         namespace = array_namespace(array).__name__
     except TypeError:  # a data frame or another host container

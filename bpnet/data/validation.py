@@ -227,7 +227,7 @@ def as_array(name: str, value: Any, dtype: str | None = None) -> Array:
     """
     if frames.is_tabular(value):
         return frames.as_numbers(name, value, dtype)
-    refuse_masked(name, value)
+    refuse_special(name, value)
     if (dense := _sparse(value)) is not None:
         raise TypeError(f"{name} is sparse ({type(value).__name__}); pass {name}.{dense}()")
     if not is_array(value) or isinstance(value, np.ndarray):
@@ -238,12 +238,17 @@ def as_array(name: str, value: Any, dtype: str | None = None) -> Array:
     return value
 
 
-def refuse_masked(name: str, value: Any) -> None:
-    """Reject masked arrays, whose mask would be ignored."""
+def refuse_special(name: str, value: Any) -> None:
+    """Reject masked arrays, whose mask would be ignored, and dtypes that NumPy lacks."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, whose mask would be lost; fill it first: "
             f"{name}.filled(value)"
+        )
+    if isinstance(value, np.ndarray) and value.dtype.isbuiltin == 2:  # as of ml_dtypes
+        raise TypeError(
+            f"{name} has dtype {value.dtype}, which is not NumPy's own; convert it first: "
+            f"{name}.astype('float32')"
         )
 
 

@@ -29,7 +29,7 @@ from bpnet.backend.transfer import is_sparse, to_host
 from bpnet.backend.typing import Array
 from bpnet.common.checks import kind_of
 from bpnet.data import frames, missing
-from bpnet.data.validation import as_features, plain_features, refuse_masked, vanish
+from bpnet.data.validation import as_features, plain_features, refuse_special, vanish
 from bpnet.errors import BackendError
 
 _FLOATS = (np.float64, np.float32)
@@ -184,14 +184,14 @@ def naming(argument: str) -> Iterator[None]:
 
 
 def host_array(value: Any, name: str = "value") -> Any:
-    """Copy a device array to the host; return what else is in memory and has no mask."""
+    """Copy a device array to the host; return what else is in memory and not special."""
     refuse_unread(name, value)
     return value if backend_of(**{name: value}) is None else to_host(value)
 
 
 def refuse_unread(name: str, value: Any) -> None:
-    """Reject masked arrays, and frames still to be computed, such as polars' lazy ones."""
-    refuse_masked(name, value)
+    """Reject special arrays, and frames still to be computed, such as polars' lazy ones."""
+    refuse_special(name, value)
     if hasattr(type(value), "collect"):
         raise TypeError(
             f"{name} must be in memory, got {kind_of(value)}, which is still to be computed; "

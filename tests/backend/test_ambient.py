@@ -198,6 +198,20 @@ def test_checks_of_jax_are_restored_after_an_error():
         assert jax.config.jax_transfer_guard_host_to_device == "disallow"
 
 
+def test_the_mesh_of_the_program_is_set_aside():
+    """Of several devices, it would spread over all what bpnet computes on one."""
+    jax = pytest.importorskip("jax")
+    expected = results("jax")
+    backend, mesh = bpnet.get_backend("jax"), jax.make_mesh((1,), ("rows",))
+    with jax.set_mesh(mesh):
+        assert_equal(results("jax"), expected)
+        with contextlib.suppress(KeyError), backend.activate():
+            assert jax.sharding.get_abstract_mesh().empty
+            assert not hasattr(backend.xp.ones(2).sharding, "mesh")
+            raise KeyError
+        assert jax.sharding.get_abstract_mesh() == mesh.abstract_mesh
+
+
 def test_bpnet_finds_nans_itself():
     jax = pytest.importorskip("jax")
     net = bpnet.Network([bpnet.Dense(4, "relu"), bpnet.Dense(1)], "mean_squared_error", seed=0)

@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import bpnet
 from bpnet import Adam
 from bpnet.activations import Activation
+from bpnet.backend.transfer import to_host
 
 DTYPES = ("float32", "float64", "int64", "bool")
 SHAPES = ((), (1,), (5,), (3, 4), (0, 3))
@@ -111,6 +112,71 @@ def test_fit_takes_arrays_of_any_layout(kind, backend):
     again = bpnet.Network(net.layers, "huber", seed=0, dtype="float64")
     expected = again.fit(np.array(X, "=f8"), np.array(Y, "=f8"), epochs=2, batch_size=5)["loss"]
     assert_allclose(fitted, expected, rtol=1e-12)
+
+
+def in_bfloat16(name, host):
+    """Return an array in bfloat16, which NumPy lacks, of a library that has it."""
+    library = pytest.importorskip({"jax": "jax.numpy", "torch": "torch"}[name])
+    array = library.asarray(host)
+    return array.astype("bfloat16") if name == "jax" else array.to(library.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_bfloat16_becomes_float32_on_the_host(name):
+    back = to_host(in_bfloat16(name, np.array([[0.5, -3.0]])))
+    assert back.dtype == "float32"
+    assert_array_equal(back, [[0.5, -3.0]])
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_fit_takes_examples_and_weights_in_bfloat16(name):
+    X, w = in_bfloat16(name, values((12, 3), "float64")), np.linspace(0.5, 2.0, 12)
+    w = in_bfloat16(name, w)
+    net = bpnet.Network([bpnet.Dense(1)], "huber", seed=0)
+    fitted = net.fit(X, X[:, 0], sample_weight=w, epochs=2)["loss"]
+    again = bpnet.Network(net.layers, "huber", seed=0)
+    X, w = to_host(X), to_host(w)
+    expected = again.fit(X, X[:, 0], sample_weight=w, epochs=2)["loss"]
+    assert_allclose(fitted, expected, rtol=1e-5)
+
+
+def test_numpy_arrays_in_bfloat16_are_refused_with_what_to_do():
+    """JAX makes such arrays; scikit-learn would say that theirs is no dtype."""
+    pytest.importorskip("sklearn")
+    X = np.asarray(in_bfloat16("jax", values((12, 3), "float64")))
+    y = np.arange(12.0)
+    models = [
+        bpnet.Network([bpnet.Dense(1)], "huber"),
+        bpnet.MLPRegressor(),
+        bpnet.TabularRegressor(n_epochs=1),
+    ]
+    for model in models:
+        with pytest.raises(TypeError, match=r"X has dtype bfloat16.*X\.astype\('float32'\)"):
+            model.fit(X, y)
+        with pytest.raises(TypeError, match=r"y has dtype bfloat16.*y\.astype\('float32'\)"):
+            model.fit(X.astype("float32"), X[:, 0])
+
+
+@pytest.mark.parametrize(("dtype", "on_host"), [("int4", "int8"), ("float8_e5m2", "float32")])
+def test_other_dtypes_of_jax_that_numpy_lacks_become_wider(dtype, on_host):
+    jnp = pytest.importorskip("jax.numpy")
+    back = to_host(jnp.asarray([1.0, -2.0]).astype(dtype))
+    assert back.dtype == on_host
+    assert_array_equal(back, [1.0, -2.0])
+
+
+def test_a_tensor_whose_negation_is_pending_is_copied_to_the_host():
+    torch = pytest.importorskip("torch")
+    lazy = torch.asarray([1.0 + 2.0j]).conj().imag
+    assert lazy.is_neg()
+    assert_array_equal(to_host(lazy), [-2.0])
+
+
+def test_an_array_on_several_devices_is_refused():
+    jax_backend = pytest.importorskip("bpnet_backends.jax")
+    array = types.SimpleNamespace(devices=lambda: {object(), object()})
+    with pytest.raises(TypeError, match=r"over 2 devices; move it to one, .* jax\.device_put"):
+        jax_backend.JaxBackend.device_of(array)
 
 
 def test_a_copy_has_its_own_memory(backend, xp):

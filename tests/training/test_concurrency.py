@@ -98,10 +98,48 @@ assert os.waitpid(child, 0)[1] == 0
 """
 
 
+FORK_AFTER_JAX = """
+import os, signal, sys, tempfile, warnings
+sys.path[:] = {path!r}
+import numpy as np
+import bpnet
+
+net = bpnet.Network([bpnet.Dense(1)], "mean_squared_error", seed=0)
+X, y = np.eye(3), np.arange(3.0)
+net.fit(X, y, epochs=2, backend="jax")
+warnings.simplefilter("ignore")  # JAX warns that forks will hang
+child = os.fork()
+if child == 0:
+    signal.alarm(30)  # ends it if it hangs
+    refused = 0
+    for use in (lambda: net.predict(X), lambda: net.fit(X, y, backend="jax")):
+        try:
+            use()
+        except bpnet.errors.NoDeviceError as error:
+            refused += "get_context('spawn')" in str(error)
+    with tempfile.TemporaryDirectory() as folder:  # none of this needs JAX
+        net.save(os.path.join(folder, "net.safetensors"))
+    net.fit(X, y, epochs=2, backend="numpy")
+    os._exit(refused)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+net.fit(X, y, epochs=2, backend="jax")  # the parent goes on
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_jax_is_refused_in_a_child_forked_after_its_use_where_it_would_hang():
+    pytest.importorskip("jax")
+    program = FORK_AFTER_JAX.format(path=sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("spec", ["numpy", "torch:cpu", "array_api_strict:device1"])
 def test_a_forked_child_gives_the_same_bits(spec):
-    """JAX itself rejects forks, because it has its own threads."""
     if spec not in available(*SPECS):
         pytest.skip(f"no {spec}")
     program = FORK.format(path=sys.path, spec=spec)

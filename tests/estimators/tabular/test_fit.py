@@ -147,6 +147,18 @@ def test_a_list_of_rows_gives_the_same_model():
     assert_array_equal(p, fitted().predict_proba(table()))
 
 
+@pytest.mark.parametrize("library", ["torch", "jax.numpy"])
+def test_arrays_in_bfloat16_which_numpy_lacks(library):
+    xp = pytest.importorskip(library)
+    X = np.random.default_rng(0).integers(-9, 9, size=(40, 3)).astype("float32")
+    y, w = X[:, 0] + X[:, 1], 1.0 + X[:, 2] % 2.0
+    half = [xp.asarray(a, dtype=xp.bfloat16) for a in (X, y, w)]  # exact
+    options = {"preset": "plain", "n_epochs": 2, "random_state": 0, "backend": "numpy"}
+    expected = TabularRegressor(**options).fit(X, y, w)
+    model = TabularRegressor(**options).fit(*half)
+    assert_array_equal(model.predict(X), expected.predict(X))
+
+
 def test_the_order_of_columns_and_more_columns_do_not_matter():
     moved = table().assign(more="text")[["city", "more", "rooms", *table().columns[:4]]]
     assert_array_equal(fitted().predict_proba(moved), fitted().predict_proba(table()))
