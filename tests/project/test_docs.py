@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,21 @@ def test_the_examples_of_a_guide_print_what_it_shows(guide, monkeypatch, tmp_pat
     )
     assert tried > 1
     assert failed == 0
+
+
+def test_the_guides_install_extras_that_exist():
+    """Pip only warns of others."""
+    root = DOCS.parent
+    with open(root / "pyproject.toml", "rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+    named = {
+        extra
+        for page in pages
+        for listed in re.findall(
+            r'(?:"\.|bpnet-array-api)\[([a-z0-9,]+)\]', page.read_text(encoding="utf-8")
+        )
+        for extra in listed.split(",")
+    }
+    assert len(named) > 10
+    assert not named - extras.keys()
