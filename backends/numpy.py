@@ -13,6 +13,7 @@ from bpnet.backend.float_errors import without_float_errors
 
 from . import _numpy_namespace as xp
 from ._numpy_copy import first_and_sum, snapshot
+from .capture import numpy_products
 from .capture.executor import ReplayedStep
 from .capture.numpy_ops import NumpyOps
 from .capture.numpy_rows import NumpyRowOps
@@ -66,6 +67,11 @@ class NumpyBackend(Backend):
     def compile_inference(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Record the function for numbers of rows that are frequent, and replay it."""
         return ReplayedFunction(function, _ROW_OPS, xp)
+
+    def on_one_thread(self, compute: Callable[[], Any]) -> Any:
+        """Take one thread of OpenBLAS, if that is NumPy's BLAS."""
+        products = numpy_products.PRODUCTS
+        return compute() if products is None else products.on_one_thread(compute)
 
     @property
     def on_host(self) -> bool:

@@ -6,6 +6,7 @@ it reads. The formulas are drawn by KaTeX, which lies in ``_static/katex``.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -37,6 +38,7 @@ napoleon_google_docstring = False
 napoleon_preprocess_types = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+strip_signature_backslash = True  # by which napoleon tells "coefs_" from a link
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -54,6 +56,30 @@ html_show_sphinx = False
 def setup(app: Any) -> None:
     """Leave formulas to KaTeX, which draws them in the reader's browser."""
     app.add_html_math_renderer("katex", (_inline, None), (_display, None))
+    app.connect("autodoc-process-docstring", _split_attributes, priority=600)  # after napoleon
+
+
+def _split_attributes(
+    app: Any, what: str, name: str, owner: Any, options: Any, lines: list[str]
+) -> None:
+    """Give each attribute of one description a field, as napoleon does parameters.
+
+    Sphinx takes the first names of ``:ivar a, b: ...`` for a type.
+    """
+    fields: list[list[str]] = []
+    for line in lines:
+        if fields and (not line or line[0] == " "):
+            fields[-1].append(line)
+        else:
+            fields.append([line])
+    lines.clear()
+    for first, *rest in fields:
+        found = re.fullmatch(r":(ivar|vartype) ([^:]*, [^:]*):(.*)", first)
+        if found is None:
+            lines += [first, *rest]
+            continue
+        for attribute in found[2].split(", "):
+            lines += [f":{found[1]} {attribute}:{found[3]}", *rest]
 
 
 def _inline(self: Any, node: Any) -> None:

@@ -245,6 +245,13 @@ class Backend(ABC):
         total = functools.reduce(operator.add, map(self.xp.sum, arrays))
         return self.xp.stack([arrays[0], total])
 
+    def on_one_thread(self, compute: Callable[[], Any]) -> Any:
+        """Return what a function computes, on one thread if the library has a number of them.
+
+        For small decompositions on the host, whose threads would wait for each other.
+        """
+        return compute()
+
     @property
     def on_host(self) -> bool:
         """Whether :meth:`asarray` shares the memory of a NumPy array, and nothing runs later.

@@ -181,6 +181,21 @@ def _parsed(text: Any, form: Any) -> Any:
     return text.str.to_date(form, strict=False).cast(pl.Datetime("us"))
 
 
+def no_number(column: Column) -> str | None:
+    """Return the first text that is no number, if most are, perhaps with a comma for a point.
+
+    None for other columns.
+    """
+    if column.kind != "text":
+        return None
+    known = column.values.drop_nulls()
+    numbers = known.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    if 2 * numbers.null_count() >= len(known):
+        return None
+    wrong = known.filter(known.cast(pl.Float64, strict=False).is_null())
+    return str(wrong[0]) if len(wrong) else None
+
+
 def frame_of(columns: list[Column]) -> Any:
     """Return a frame of columns, as the estimators take it."""
     return pl.DataFrame([column.values.alias(column.name) for column in columns])

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
-from bpnet.cli.columns import Column, column_of, frame_of
+from bpnet.cli.columns import Column, column_of, frame_of, no_number
 from bpnet.cli.failures import UserError
 from bpnet.cli.task import target_of
 from bpnet.common.plurals import number_of
@@ -214,13 +213,10 @@ def _numbers_the_rows(column: Column, known: int, rows: Any) -> bool:
 
 def _doubts(column: Column, choices: Choices) -> list[str]:
     """Return a note on text that is mostly numbers."""
-    if column.kind != "text" or column.name in (*choices.drop, *choices.categorical):
+    if column.name in (*choices.drop, *choices.categorical):
         return []
-    known = column.values.drop_nulls()
-    numbers = known.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-    if 2 * numbers.null_count() >= len(known):
+    if (wrong := no_number(column)) is None:
         return []
-    wrong = known.filter(known.cast(pl.Float64, strict=False).is_null())[0]
     return [
         f"column {column.name!r} is text, as it has {wrong!r}, but most of its values are "
         f"numbers; write these with a point, and gaps as nothing"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from bpnet.cli.columns import Column, column_of
+from bpnet.cli.columns import Column, column_of, no_number
 from bpnet.cli.failures import UserError
 from bpnet.cli.targets import beyond_floats
 from bpnet.common.plurals import number_of
@@ -15,6 +15,7 @@ from bpnet.common.plurals import number_of
 _MOST_CLASSES = 20
 # Rows that a test set, a validation set and a training set need.
 _FEWEST_ROWS = 10
+_AS_NUMBERS = "write its numbers with a point, and gaps as nothing"
 
 
 class Target(NamedTuple):
@@ -132,9 +133,11 @@ def _check_content(target: Column, is_sample: bool) -> None:
 
 def _check_numbers(target: Column) -> None:
     if target.kind != "number":
+        wrong = no_number(target)
         raise UserError(
-            f"the target {target.name!r} holds text such as {target.values[0]!r}, and a "
-            f"regression predicts numbers; pass --task classification"
+            f"the target {target.name!r} holds text such as {wrong or target.values[0]!r}, and "
+            f"a regression predicts numbers; "
+            + (_AS_NUMBERS if wrong else "pass --task classification")
         )
     if target.values.is_infinite().any():
         raise UserError(f"the target {target.name!r} has infinite values; remove these rows")
@@ -144,10 +147,12 @@ def _check_classes(target: Column, is_sample: bool) -> None:
     """Refuse more classes than can be learned, and those of a single row."""
     name, rows = target.name, len(target.values)
     if target.n_distinct > max(_MOST_CLASSES, rows // 5):
+        wrong = no_number(target)
         raise UserError(
             f"the target {name!r} has {target.n_distinct:,} different values in {rows:,} rows, "
             f"too many for classes"
             + ("; pass --task regression" if target.kind == "number" else "")
+            + (f"; it is text, as it has {wrong!r}: {_AS_NUMBERS}" if wrong else "")
         )
     counts = target.values.value_counts(sort=True)
     rarest, count = counts.row(-1)

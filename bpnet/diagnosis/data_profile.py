@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpnet.backend import get_backend
 from bpnet.common.recent import Recent
 from bpnet.data.dataset import Dataset
 from bpnet.diagnosis import simple_models
@@ -202,7 +203,10 @@ def _fitted(kind: Loss, *arrays: Any) -> dict[str, Any]:
         described = "" if array is None else f"{array.shape}{array.dtype}"
         digest.update(described.encode())
         digest.update(b"" if array is None else np.ascontiguousarray(array).data)
-    return _RECENT.get(digest.digest(), lambda: _fit(kind, *arrays))
+    numpy = get_backend("numpy")  # computes this on every backend
+    return _RECENT.get(
+        digest.digest(), lambda: numpy.on_one_thread(lambda: _fit(kind, *arrays))
+    )
 
 
 def _fit(

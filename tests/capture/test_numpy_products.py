@@ -16,6 +16,8 @@ from other_thread import held_by_another_thread
 
 import bpnet
 from bpnet import Dense, Network
+from bpnet.common.recent import Recent
+from bpnet.diagnosis import data_profile, simple_models
 
 THREADS = 8
 
@@ -146,6 +148,43 @@ def test_a_product_within_another(blas):
     blas.during = within
     products.small(square(4), square(4))
     assert blas.products == [(27, 1, 1), (64, 1, 1)]
+    assert blas.threads == THREADS
+
+
+def test_any_function_on_one_thread(blas):
+    products = numpy_products.PRODUCTS
+
+    def compute():
+        products.small(square(3), square(3))
+        products.large(square(4), square(4))
+        return blas.threads
+
+    assert bpnet.get_backend("numpy").on_one_thread(compute) == 1
+    assert blas.products == [(27, 1, 1), (64, 1, 1)]
+    assert blas.threads == THREADS
+    with pytest.raises(ZeroDivisionError):
+        bpnet.get_backend("numpy").on_one_thread(lambda: 1 / 0)
+    assert blas.threads == THREADS
+    assert products._changes % 2 == 0
+
+
+def test_any_function_on_one_thread_of_another_blas(monkeypatch):
+    monkeypatch.setattr(numpy_products, "PRODUCTS", None)
+    assert bpnet.get_backend("numpy").on_one_thread(lambda: 3) == 3
+
+
+@pytest.mark.parametrize("backend", ["numpy", "array_api_strict"])
+def test_the_diagnosis_fits_its_models_on_one_thread(blas, monkeypatch, backend):
+    """With more, they take 50 times as long where other programs compute too."""
+    monkeypatch.setattr(data_profile, "_RECENT", Recent(1))  # or they are fitted once
+    X, y = bpnet.datasets.make_moons(60, seed=0)
+    seen = []
+    within_reach = simple_models.within_reach
+    monkeypatch.setattr(
+        simple_models, "within_reach", lambda *a: seen.append(blas.threads) or within_reach(*a)
+    )
+    network(4).fit(X, y, epochs=1, backend=backend, callbacks=[bpnet.GradientFlow()])
+    assert seen == [1]
     assert blas.threads == THREADS
 
 

@@ -76,6 +76,18 @@ BAD_DATA = {
     "target empty": ("t.csv", "x,y\n" + many("{x},"), [], "0 rows with a target"),
     "target a date": ("t.csv", "x,y\n" + many("{x},2024-01-2{even}"), [], "holds dates"),
     "target an id": ("t.csv", "x,y\n" + many("{x},u{k}"), [], "too many for classes"),
+    "target with commas": (
+        "t.csv", "x;y\n" + many("{even};{k},5"), [],
+        "too many for classes; it is text, as it has '.*,5': write its numbers with a point",
+    ),
+    "a number with a unit": (
+        "t.csv", "x,y\n" + many("{even},{k}.5") + "1,5 kg\n", [],
+        "it is text, as it has '5 kg': write its numbers with a point",
+    ),
+    "commas regression": (
+        "t.csv", "x;y\n" + many("{even};{k},5"), ["--task", "regression"],
+        "holds text such as '.*,5', and a regression predicts numbers; write its numbers",
+    ),
     "infinite target": ("t.csv", "x,y\n" + many("{even},{x}") + "1,inf\n", [], "infinite"),
     "infinite": ("t.csv", "x,y\ninf,1\n" + many("{x},{even}"), [], "'x' .*infinity"),
     "two rows": ("t.csv", "x,y\n1,a\n2,b\n", [], "2 rows with a target.*at least 10"),

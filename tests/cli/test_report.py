@@ -13,6 +13,7 @@ from bpnet.cli.report.html import SHADE, Markup, command, table
 from bpnet.cli.report.importance import importance_of
 from bpnet.cli.report.style import CSS
 from bpnet.cli.results import Predictions
+from bpnet.common.history import History
 
 VOID = {"meta", "br", "link", "img", "hr"}
 
@@ -85,11 +86,31 @@ def test_axes_have_numbers_and_no_markup_of_tex(text):
     assert ">0.001</text>" in figures.gradient_norms(history)
 
 
-def ticks(picture):
+def ticks(picture, name="gradients"):
     """Return the numbers beside the vertical axis."""
     return re.findall(
-        r">([\d.]+)</text>", picture.partition('id="gradients-matplotlib.axis_2"')[2]
+        r">([\d.]+)</text>", picture.partition(f'id="{name}-matplotlib.axis_2"')[2]
     )
+
+
+@pytest.mark.parametrize(
+    ("losses", "is_logarithmic"),
+    [
+        ([60.0, 4.0, 0.5], True),
+        ([1.5, 0.8, 0.5], False),
+        ([60.0, 4.0, -0.5], False),
+        ([60.0, 4.0, 0.0], False),
+        ([np.inf, 60.0, 0.5], False),
+        ([np.nan, 60.0, 0.5], False),
+    ],
+)
+def test_a_loss_that_falls_far_can_still_be_read_in_the_end(losses, is_logarithmic):
+    history = History()
+    history.history |= {"loss": losses, "val_loss": losses, "val_accuracy": [0.01, 0.5, 0.9]}
+    picture = figures.learning_curves(history, ["loss", "val_loss"], "loss", "loss")
+    assert ({"1", "10"} <= set(ticks(picture, "loss"))) is is_logarithmic
+    shares = figures.learning_curves(history, ["val_accuracy"], "accuracy", "metric")
+    assert "0.6" in ticks(shares, "metric")
 
 
 def test_gradients_are_drawn_where_they_were_measured():

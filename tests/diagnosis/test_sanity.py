@@ -110,11 +110,26 @@ def test_a_wrong_gradient_is_found_by_its_failure_to_learn():
 @pytest.mark.parametrize(("rate", "passed"), [(1e-3, True), (1e-8, False), (3.0, False)])
 def test_the_update_ratio_tells_sound_steps_from_others(rate, passed):
     history = sound().fit(
-        X, Y, epochs=10, optimizer=bpnet.Adam(rate), callbacks=[bpnet.GradientFlow()]
+        X, Y, epochs=1, optimizer=bpnet.Adam(rate), callbacks=[bpnet.GradientFlow()]
     )
     check = sanity.check_update_ratio(history)
     assert check.passed is passed, str(check)
-    assert f"{history['update_ratio/1'][5]:.1e}" in check.evidence
+    assert f"{history['update_ratio/1'][0]:.1e}" in check.evidence
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs", "epoch"),
+    [(None, 20, 20), (1, 9, 5), (1, 1, 1), (4, 20, 12), (7, 20, 14)],
+)
+def test_the_update_ratio_is_that_of_an_epoch_that_was_measured(every, epochs, epoch):
+    """Others repeat the last values, such as those of the first epoch of a warm-up: 0."""
+    history = sound().fit(
+        X, Y, epochs=epochs, optimizer=bpnet.Adam(bpnet.schedules.WarmUp(1e-3, 10.0)),
+        callbacks=[bpnet.GradientFlow(every=every)],
+    )  # fmt: skip
+    check = sanity.check_update_ratio(history)
+    ratios = [history[f"update_ratio/{k}"][epoch - 1] for k in (1, 2)]
+    assert check.evidence == f"{ratios[0]:.1e}, {ratios[1]:.1e} by layer, in epoch {epoch}"
 
 
 def test_an_update_ratio_that_was_not_recorded_is_an_error():

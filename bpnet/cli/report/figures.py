@@ -41,6 +41,8 @@ _WIDTH, _HEIGHT = 4.6, 3.1
 _MOST_POINTS = 1000
 # Points of a curve that are marked.
 _FEW = 10
+# Loss over its least value from which on its axis is logarithmic: below, lines would be flat.
+_STEEP = 20.0
 # Numbers below an axis, for which there is room even if they are long.
 _TICKS = 4
 # Letters of a column's name beside a bar.
@@ -98,6 +100,9 @@ def learning_curves(history: Any, names: list[str], label: str, name: str) -> st
             picture.ax.axvline(best, color=_INK, linestyle=":", linewidth=1.2,
                                label=f"best epoch ({best})")  # fmt: skip
         picture.ax.set(xlabel="epoch", ylabel=label)
+        every = np.concatenate([history[metric] for metric in names])
+        if "loss" in names and 0.0 < _STEEP * np.min(every) < np.max(every) < np.inf:
+            _logarithmic(picture.ax)
         picture.ax.set_xlim(0.5, history.epochs + 0.5)
         picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         picture.ax.legend()
@@ -123,14 +128,8 @@ def gradient_norms(history: Any) -> str:
             picture.ax.plot(epochs, np.where(values > 0.0, values, np.nan),
                             style, color=color, label=f"layer {number}", linewidth=1.4,
                             marker=marker, markersize=4)  # fmt: skip
-        picture.ax.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
-        picture.ax.yaxis.set_major_formatter("{x:g}")  # mathematical text is not parsed
-        low, high = picture.ax.get_ylim()
-        if high < 100.0 * low:  # there may be no power of ten
-            picture.ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-            picture.ax.yaxis.set_minor_formatter("{x:g}")
-        else:
-            picture.ax.yaxis.set_minor_formatter(NullFormatter())
+        picture.ax.set(xlabel="epoch", ylabel="norm of the gradient")
+        _logarithmic(picture.ax)
         picture.ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         picture.ax.legend(fontsize=8.5, ncols=2)
     first, last = float(curves[0][-1]), float(curves[-1][-1])
@@ -138,6 +137,18 @@ def gradient_norms(history: Any) -> str:
         "Gradients by epoch", f"In epoch {epochs[-1]} {first:.2g} in the first layer and "
         f"{last:.2g} in the last of {len(curves)}."
     )  # fmt: skip
+
+
+def _logarithmic(ax: Any) -> None:
+    """Draw powers of ten on the vertical axis, and numbers in between if these are few."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")  # mathematical text is not parsed
+    low, high = ax.get_ylim()
+    if high < 100.0 * low:  # there may be no power of ten
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        ax.yaxis.set_minor_formatter("{x:g}")
+    else:
+        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def reliability(predictions: Predictions) -> str:
