@@ -11,6 +11,11 @@ from bpnet.errors import ComponentError
 
 WIDTH = "a layer of another width than its input defines n_outputs(self, n_inputs)"
 PREVIOUS = "it has the shape of the layer's input, one derivative for each of its elements"
+_TRACED = (
+    "; JAX calls it with arrays that have no values yet: compute with functions of xp instead "
+    "of NumPy's and Python's, choose with xp.where instead of if, and look for other mistakes "
+    "with run_eagerly=True"
+)
 
 
 def missing_return(result: Any) -> str:
@@ -33,7 +38,8 @@ def noted(
     except Exception as error:
         given = _shapes(arrays)
         own = f"; parameters: {_shapes(parameters) or 'none'}" if "parameters" in takes else ""
-        error.add_note(f"in {where}, which is called as {takes} with {given}{own}")
+        traced = _TRACED if type(error).__module__.startswith("jax.") else ""
+        error.add_note(f"in {where}, which is called as {takes} with {given}{own}{traced}")
         raise
 
 

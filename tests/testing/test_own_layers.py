@@ -128,6 +128,23 @@ def test_an_error_of_its_own_code_is_noted_with_the_shapes(layer, kind, note):
     assert re.search(note, text), text
 
 
+def test_a_choice_by_a_value_is_noted_with_what_jax_does():
+    class Choosing(bpnet.Layer):
+        def forward(self, xp, parameters, a_previous, context):
+            return (-a_previous if xp.max(a_previous) > 0.0 else a_previous), None
+
+        def backward(self, xp, parameters, cache, error, propagate=True):
+            return error, {}
+
+    errors = pytest.importorskip("jax").errors
+    net = with_layer(Choosing())
+    with pytest.raises(errors.TracerBoolConversionError) as caught:
+        net.fit(X, Y, epochs=1, backend="jax")
+    note = r"in layer 2, Choosing\(\): forward, .* choose with xp.where instead of if"
+    assert re.match(note, caught.value.__notes__[0])
+    net.fit(X, Y, epochs=1, backend="jax", run_eagerly=True)
+
+
 def test_what_backward_needs_is_returned_and_not_kept():
     with pytest.raises(AttributeError, match="returned by forward as the cache: return a, ca"):
         with_layer(Remembering()).fit(X, Y, epochs=1, backend="numpy")
