@@ -59,11 +59,13 @@ def _pytabkit(preset: str, kind: str, seed: int, threads: int) -> Any:
     return make_pipeline(_columns("passthrough", "passthrough"), network)
 
 
-def _bpnet(preset: str, backend: str, kind: str, seed: int, threads: int) -> Any:
+def _bpnet(
+    preset: str, backend: str, kind: str, seed: int, threads: int, **settings: Any
+) -> Any:
     import bpnet
 
     found = bpnet.TabularClassifier if kind == "classes" else bpnet.TabularRegressor
-    return found(preset=preset, random_state=seed, backend=backend)
+    return found(preset=preset, random_state=seed, backend=backend, **settings)
 
 
 def _columns(numbers: Any, categories: Any) -> Any:
@@ -95,6 +97,10 @@ METHODS: dict[str, Method] = {
     f"bpnet-{preset}{suffix}": partial(_bpnet, preset, backend)
     for backend, suffix in (("numpy", ""), ("jax", ":jax"))
     for preset in ("plain", "td-s", "td")
+}
+METHODS |= {
+    f"bpnet-{preset}:early": partial(_bpnet, preset, "numpy", early_stopping=True)
+    for preset in ("td-s", "td")
 }
 PEERS = tuple(name for name in METHODS if not name.startswith("bpnet"))
 OURS = tuple(name for name in METHODS if name not in PEERS)

@@ -13,6 +13,8 @@ from bpnet.common.tables import align
 PAIRS = (
     ("bpnet-td", "pytabkit-td"), ("bpnet-td-s", "pytabkit-td-s"),
     ("bpnet-td:jax", "pytabkit-td"), ("bpnet-td-s:jax", "pytabkit-td-s"),
+    ("bpnet-td:early", "pytabkit-td"), ("bpnet-td-s:early", "pytabkit-td-s"),
+    ("bpnet-td:early", "bpnet-td"), ("bpnet-td-s:early", "bpnet-td-s"),
     ("bpnet-td", "sklearn"), ("bpnet-td-s", "sklearn"), ("bpnet-plain", "sklearn"),
     ("bpnet-td", "hgb"), ("bpnet-td", "lgbm"),
     ("pytabkit-td", "sklearn"), ("pytabkit-td", "hgb"), ("pytabkit-td", "pytabkit-td-s"),
