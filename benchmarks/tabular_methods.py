@@ -98,8 +98,10 @@ METHODS: dict[str, Method] = {
     for backend, suffix in (("numpy", ""), ("jax", ":jax"))
     for preset in ("plain", "td-s", "td")
 }
+# All epochs, as published and as pytabkit does by default.
 METHODS |= {
-    f"bpnet-{preset}:early": partial(_bpnet, preset, "numpy", early_stopping=True)
+    f"bpnet-{preset}:full{suffix}": partial(_bpnet, preset, backend, early_stopping=False)
+    for backend, suffix in (("numpy", ""), ("jax", ":jax"))
     for preset in ("td-s", "td")
 }
 PEERS = tuple(name for name in METHODS if not name.startswith("bpnet"))

@@ -5,8 +5,8 @@
     python -m benchmarks.tabular_paired report
 
 Two fits that differ in the initial weights alone differ more in their scores than two
-implementations of one recipe. So bpnet trains as always, and pytabkit then starts from the same
-weights and has the same rows to validate on, batches and dropout masks; all else is its own.
+implementations of one recipe. So bpnet trains for all epochs, and pytabkit then starts from the
+same weights and has the same validation rows, batches and dropout masks. All else is its own.
 What is left of the differences in `tabular` is not due to the recipe, but to chance. (Common
 random numbers: Law, "Simulation modeling and analysis", 5th ed., 2015, section 11.2.)
 
@@ -55,20 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for split in options.splits:
         for name in options.sets:
             for preset in options.presets:
-                if (split, name, f"bpnet-{preset}") not in done:
+                if (split, name, f"bpnet-{preset}:full") not in done:
                     pair(split, name, preset, options.threads, options.file)
 
 
 def pair(split: int, name: str, preset: str, threads: int, path: Path) -> None:
     """Fit both to a split of a set, and append their scores to a file."""
     X, X_test, y, y_test, kind = tabular.parts(name, split)
-    ours = METHODS[f"bpnet-{preset}"](kind, split, threads)
+    ours = METHODS[f"bpnet-{preset}:full"](kind, split, threads)
     draw = fit_ours(ours, X, y)
     columns, theirs = METHODS[f"pytabkit-{preset}"](kind, split, threads)
     inputs = columns.fit_transform(X)
     losses = fit_theirs(theirs, draw, inputs, y)
     for method, estimator, new, loss in (
-        (f"bpnet-{preset}", ours, X_test, ours.history_["loss"]),
+        (f"bpnet-{preset}:full", ours, X_test, ours.history_["loss"]),
         (f"pytabkit-{preset}", theirs, columns.transform(X_test), losses),
     ):
         answer = (estimator.predict_proba if kind == "classes" else estimator.predict)(new)
@@ -156,12 +156,13 @@ def report(records: list[dict[str, Any]]) -> str:
     scores = normalized(by_method(peers + named))
     lines = []
     for preset in PRESETS:
-        ours, theirs = (scores[f"{of}-{preset} paired"] for of in ("bpnet", "pytabkit"))
+        ours = scores[f"bpnet-{preset}:full paired"]
+        theirs = scores[f"pytabkit-{preset} paired"]
         pairs = differences(ours, theirs)
         low, high = interval(pairs)
         n = sum(map(len, pairs.values()))
         lines += [
-            f"bpnet-{preset} - pytabkit-{preset}: {len(pairs)} sets, {n} pairs",
+            f"bpnet-{preset}:full - pytabkit-{preset}: {len(pairs)} sets, {n} pairs",
             f"  {100 * mean(pairs):+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}]",
         ]
         lines += [

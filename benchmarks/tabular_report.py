@@ -13,8 +13,8 @@ from bpnet.common.tables import align
 PAIRS = (
     ("bpnet-td", "pytabkit-td"), ("bpnet-td-s", "pytabkit-td-s"),
     ("bpnet-td:jax", "pytabkit-td"), ("bpnet-td-s:jax", "pytabkit-td-s"),
-    ("bpnet-td:early", "pytabkit-td"), ("bpnet-td-s:early", "pytabkit-td-s"),
-    ("bpnet-td:early", "bpnet-td"), ("bpnet-td-s:early", "bpnet-td-s"),
+    ("bpnet-td:full", "pytabkit-td"), ("bpnet-td-s:full", "pytabkit-td-s"),
+    ("bpnet-td", "bpnet-td:full"), ("bpnet-td-s", "bpnet-td-s:full"),
     ("bpnet-td", "sklearn"), ("bpnet-td-s", "sklearn"), ("bpnet-plain", "sklearn"),
     ("bpnet-td", "hgb"), ("bpnet-td", "lgbm"),
     ("pytabkit-td", "sklearn"), ("pytabkit-td", "hgb"), ("pytabkit-td", "pytabkit-td-s"),
@@ -22,7 +22,10 @@ PAIRS = (
 
 
 # Presets of which the faster backend is compared with a method.
-PRESETS = (("bpnet-td", "pytabkit-td"), ("bpnet-td-s", "pytabkit-td-s"))
+PRESETS = (
+    ("bpnet-td", "pytabkit-td"), ("bpnet-td-s", "pytabkit-td-s"),
+    ("bpnet-td:full", "pytabkit-td"), ("bpnet-td-s:full", "pytabkit-td-s"),
+)  # fmt: skip
 
 
 def report(

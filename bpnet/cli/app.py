@@ -108,8 +108,10 @@ def train(
         int, typer.Option(min=0, max=2**32 - 1, help="Of split, weights and order.")
     ] = 0,
     early_stopping: Annotated[
-        bool, typer.Option("--early-stopping", help="Stop when validation stays worse.")
-    ] = False,
+        bool | None,
+        typer.Option("--early-stopping/--no-early-stopping", help="Stop when validation stays "
+                     "worse; the default is that of the preset: plain does not."),
+    ] = None,
     diagnose: Annotated[
         bool,
         typer.Option("--diagnose/--no-diagnose", help="Record gradients, for the report and "

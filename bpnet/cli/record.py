@@ -75,7 +75,8 @@ def reproduction(options: Options, streamed: int | None, planned: float) -> str:
     words += [] if streamed is None else ["--stream"]
     words += ["--test-size", repr(options.test_size), "--preset", options.preset]
     words += ["--epochs", str(planned), "--time-limit", "0", "--seed", str(options.seed)]
-    words += ["--early-stopping"] if options.early_stopping else []
+    if options.early_stopping is not None:
+        words += ["--early-stopping" if options.early_stopping else "--no-early-stopping"]
     words += [] if options.diagnose else ["--no-diagnose"]
     return shlex.join(words)
 

@@ -24,7 +24,7 @@ class Options(NamedTuple):
     epochs: float
     time_limit: float
     seed: int
-    early_stopping: bool
+    early_stopping: bool | None
     diagnose: bool
     backend: str | None
     out: str | None

@@ -87,7 +87,7 @@ PARAMETERS = {
     "validation_fraction": SHARE | NOT_NONE,
     "metric": one(unknown="nonsense", number=3)
     | each("of another kind", "poisson_deviance", "^The 'metric' parameter"),
-    "early_stopping": FLAG | NOT_NONE,
+    "early_stopping": FLAG,
     "time_budget": POSITIVE,
     "n_ensemble": COUNT | NOT_NONE,
     "ensemble": WORD | NOT_NONE | each("one", "bag", "^n_ensemble must be >= 2 for ensemble"),

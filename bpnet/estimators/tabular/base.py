@@ -157,7 +157,7 @@ class BaseTabular(OnnxEstimator, TabularParameters, ABC):
         plan = Plan(
             settings, self._loss(settings), self.metric or self._default_metric,
             self.n_outputs_, self.n_epochs, self.batch_size, self.missing_indicator,
-            self.early_stopping, self.progress, bool(self.verbose), self._callback_list(),
+            self.progress, bool(self.verbose), self._callback_list(),
             self.dtype, get_backend(self.backend) if self.backend else owner or get_backend(),
             group,
         )  # fmt: skip

@@ -105,7 +105,7 @@ class Plan(NamedTuple):
         Units of the last layer, and examples per step.
     n_epochs : float
         Epochs; below 1, the share of the examples to train on once.
-    missing_indicator, early_stopping, progress, verbose : bool
+    missing_indicator, progress, verbose : bool
         As in the estimators.
     callbacks : sequence of Callback
         The user's own.
@@ -124,7 +124,6 @@ class Plan(NamedTuple):
     n_epochs: float
     batch_size: int
     missing_indicator: bool
-    early_stopping: bool
     progress: bool
     verbose: bool
     callbacks: Sequence[Callback]
@@ -250,7 +249,7 @@ class Plan(NamedTuple):
         own: list[Callback] = []  # first, as what they stop is seen by all others
         if metric is not None:
             name = metric if isinstance(metric, str) else metric.name
-            own.append(BestEpoch(f"val_{name}", self.early_stopping))
+            own.append(BestEpoch(f"val_{name}", self.settings.early_stopping))
         if deadline is not None:
             own.append(deadline)
         if quiet:

@@ -68,7 +68,7 @@ class TabularParameters(StoredEstimator):
         "batch_size": [_COUNT],
         "validation_fraction": [_FRACTION],
         "metric": [StrOptions(set(metrics.METRICS)), Metric, None],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", None],
         "time_budget": [_POSITIVE, None],
         "n_ensemble": [_COUNT],
         "ensemble": [StrOptions({"seed", "bag"})],

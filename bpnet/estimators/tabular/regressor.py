@@ -116,7 +116,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # type: ignore[misc]
         batch_size: int = 256,
         validation_fraction: float = 0.2,
         metric: str | Metric | None = None,
-        early_stopping: bool = False,
+        early_stopping: bool | None = None,
         time_budget: float | None = None,
         n_ensemble: int = 1,
         ensemble: str = "seed",

@@ -323,10 +323,16 @@ def test_preprocessing_is_fitted_to_the_training_part_only():
     assert clf._members[0].preprocessing.center[0] < 100
 
 
-def test_early_stopping():
+@pytest.mark.parametrize(
+    ("preset", "early_stopping", "stops"),
+    [("td", None, True), ("td-s", None, True), ("plain", None, False), ("plain", True, True),
+     ("td-s", False, False)],
+)  # fmt: skip
+def test_early_stopping(preset, early_stopping, stops):
     noise = np.random.default_rng(0).permutation(labels())
-    clf = classifier(early_stopping=True, n_epochs=400).fit(table(), noise)
-    assert clf.history_.epochs == 20 + 2 * clf.best_epoch_ + 1
+    clf = classifier(preset=preset, early_stopping=early_stopping, n_epochs=400)
+    clf.fit(table(), noise)
+    assert clf.history_.epochs == (20 + 2 * clf.best_epoch_ + 1 if stops else 400)
 
 
 def test_the_classes_are_held_out_in_proportion():
