@@ -330,7 +330,8 @@ def test_preprocessing_is_fitted_to_the_training_part_only():
 )  # fmt: skip
 def test_early_stopping(preset, early_stopping, stops):
     noise = np.random.default_rng(0).permutation(labels())
-    clf = classifier(preset=preset, early_stopping=early_stopping, n_epochs=400)
+    settings = {"n_epochs": 400, "learning_rate": 0.04}
+    clf = classifier(preset=preset, early_stopping=early_stopping, **settings)
     clf.fit(table(), noise)
     assert clf.history_.epochs == (20 + 2 * clf.best_epoch_ + 1 if stops else 400)
 
