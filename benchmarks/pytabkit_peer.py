@@ -161,8 +161,10 @@ def columns(
     for encoder, found in zip(preprocessing.encoders, levels, strict=True):
         if encoder.embedded:
             continue
-        if encoder.width == 1:
+        if len(found) <= 2:
             one_hot.append(start)
+        elif encoder.width == 1:
+            one_hot += [-1] * len(found)
         else:
             known = {level: start + number for number, level in enumerate(encoder.levels)}
             one_hot += [known.get(level, -1) for level in found]

@@ -11,7 +11,7 @@ What is left of the differences in `tabular` is not due to the recipe, but to ch
 random numbers: Law, "Simulation modeling and analysis", 5th ed., 2015, section 11.2.)
 
 Where numbers have gaps, bpnet has columns that say where, whose weights pytabkit has not; and
-categories that only occur among the rows to validate on are columns of pytabkit alone.
+levels that only validation rows have are columns of pytabkit alone, whose weights start at 0.
 """
 
 from __future__ import annotations
