@@ -68,6 +68,23 @@ def same_random_numbers(
         yield
 
 
+@contextlib.contextmanager
+def watched_losses() -> Iterator[list[float]]:
+    """Give a list to which pytabkit's steps append their losses meanwhile."""
+    from pytabkit.models.training.lightning_modules import TabNNModule
+
+    losses: list[float] = []
+    step = TabNNModule.training_step
+
+    def training_step(self: Any, batch: Any, number: int) -> Any:
+        loss = step(self, batch, number)
+        losses.append(loss.item())
+        return loss
+
+    with mock.patch.object(TabNNModule, "training_step", training_step):
+        yield losses
+
+
 def mask_keys(network: Any) -> list[int]:
     """Return the keys of the masks of a network of bpnet, one for each layer of dropout."""
     import bpnet

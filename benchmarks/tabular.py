@@ -86,10 +86,15 @@ def run(
             traceback.print_exc()
             continue
         record |= {"threads": threads, "busy": busy}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        print(*(f"{name} {value}" for name, value in record.items()), sep="  ", flush=True)
+        append(record, path)
+
+
+def append(record: dict[str, Any], path: Path) -> None:
+    """Append a record to a file of JSON lines, and print it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    print(*(f"{name} {value}" for name, value in record.items()), sep="  ", flush=True)
 
 
 def warm_up(methods: Iterable[str], threads: int) -> None:

@@ -17,7 +17,6 @@ levels that only validation rows have are columns of pytabkit alone, whose weigh
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,13 +25,12 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import tabular
-from benchmarks.pytabkit_peer import mask_keys, same_random_numbers
+from benchmarks.pytabkit_peer import mask_keys, same_random_numbers, watched_losses
 from benchmarks.tabular_methods import METHODS
 from benchmarks.tabular_scores import by_method, differences, interval, mean, normalized
 from benchmarks.tabular_sets import TABLES
 
 PRESETS = ("td-s", "td")
-EPOCHS = 256
 FILE = tabular.RESULTS / "tabular_paired.jsonl"
 
 
@@ -66,7 +64,8 @@ def pair(split: int, name: str, preset: str, threads: int, path: Path) -> None:
     draw = fit_ours(ours, X, y)
     columns, theirs = METHODS[f"pytabkit-{preset}"](kind, split, threads)
     inputs = columns.fit_transform(X)
-    losses = fit_theirs(theirs, draw, inputs, y)
+    steps = fit_theirs(theirs, draw, inputs, y)
+    losses = np.reshape(steps, (ours.history_.epochs, -1)).mean(axis=1)
     for method, estimator, new, loss in (
         (f"bpnet-{preset}:full", ours, X_test, ours.history_["loss"]),
         (f"pytabkit-{preset}", theirs, columns.transform(X_test), losses),
@@ -75,9 +74,7 @@ def pair(split: int, name: str, preset: str, threads: int, path: Path) -> None:
         record = {"set": name, "split": split, "method": method, "kind": kind}
         record |= tabular._scores(estimator, answer, y_test, kind)
         record["losses"] = [float(f"{loss[epoch]:.6g}") for epoch in (0, 9, -1)]
-        with path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        print(*(f"{field} {value}" for field, value in record.items()), sep="  ", flush=True)
+        tabular.append(record, path)
 
 
 class Draw(NamedTuple):
@@ -128,25 +125,15 @@ def fit_ours(estimator: Any, X: Any, y: Any) -> Draw:
     return Draw(*rows, watch.layers, order, mask_keys(member.network), member.preprocessing)
 
 
-def fit_theirs(estimator: Any, draw: Draw, X: Any, y: Any) -> Any:
-    """Fit pytabkit's estimator with the same random numbers; return the loss by epoch."""
-    from pytabkit.models.training.lightning_modules import TabNNModule
-
-    step = TabNNModule.training_step
-    losses: list[float] = []
-
-    def training_step(self: Any, batch: Any, number: int) -> Any:
-        loss = step(self, batch, number)
-        losses.append(loss.item())
-        return loss
-
+def fit_theirs(estimator: Any, draw: Draw, X: Any, y: Any) -> list[float]:
+    """Fit pytabkit's estimator with the same random numbers; return the loss of each step."""
     train, held = (X.iloc[rows] for rows in draw[:2])
     with (
-        mock.patch.object(TabNNModule, "training_step", training_step),
+        watched_losses() as losses,
         same_random_numbers(estimator, draw.preprocessing, draw.layers, draw.order, draw.keys),
     ):
         estimator.fit(train, y[draw.training], held, y[draw.validation])
-    return np.reshape(losses, (EPOCHS, -1)).mean(axis=1)
+    return losses
 
 
 def report(records: list[dict[str, Any]]) -> str:

@@ -97,8 +97,8 @@ class Evidence:
         proportion to the learning rate. Infinite if it was never measured at a rate above 0.
         """
         ratios, rates = self.course("update_ratio"), np.array(self.metrics["learning_rate"])
-        is_new = np.any(np.diff(ratios, axis=0, prepend=math.nan) != 0.0, axis=1)
-        measured = np.flatnonzero(is_new & (rates > 0.0))
+        measured = measured_epochs(ratios)
+        measured = measured[rates[measured] > 0.0]
         if not measured.size:
             return np.full(self.depth, math.inf)
         last = np.searchsorted(measured, np.arange(self.epochs), side="right") - 1
@@ -207,3 +207,14 @@ class Evidence:
 
     def _layers(self) -> range:
         return range(1, self.depth + 1)
+
+
+def measured_epochs(course: Any) -> Any:
+    """Return the places of the epochs that were measured; others repeat the last values.
+
+    Parameters
+    ----------
+    course : array (epochs, layers)
+        A metric of :class:`bpnet.GradientFlow`.
+    """
+    return np.flatnonzero([True, *np.any(course[1:] != course[:-1], axis=1)])

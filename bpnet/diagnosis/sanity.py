@@ -18,6 +18,7 @@ from bpnet.common.checks import check_integer
 from bpnet.common.history import History, check_history, metric_values
 from bpnet.common.keywords import explains_keywords
 from bpnet.diagnosis.data_profile import DataProfile
+from bpnet.diagnosis.evidence import measured_epochs
 from bpnet.diagnosis.gradient_flow import GradientFlow
 from bpnet.layers import Dense, Dropout, Layer, Residual
 from bpnet.network import Network, check_network
@@ -212,7 +213,8 @@ def check_update_ratio(history: History) -> Check:
 def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
     """Check the update ratios of a history that has them."""
     courses = [v for name, v in history.items() if name.startswith("update_ratio/")]
-    epoch = _measured_near(courses, len(courses[0]) // 2)
+    measured, middle = measured_epochs(np.array(courses).T), len(courses[0]) // 2
+    epoch = int(min(measured[::-1], key=lambda place: abs(place - middle)))
     ratios = [values[epoch] for values in courses]
     low, high = UPDATE_RATIO
     with np.errstate(divide="ignore"):
@@ -222,14 +224,6 @@ def update_ratio(history: Mapping[str, Sequence[float]]) -> Check:
         "update-to-weight ratio near 1e-3", low <= mean <= high, mean,
         f"{listed} by layer, in epoch {epoch + 1}",
     )  # fmt: skip
-
-
-def _measured_near(courses: Sequence[Sequence[float]], middle: int) -> int:
-    """Return the place of the measurement nearest to the middle; others repeat the last one."""
-    ratios = np.array(courses)
-    changed = np.any(ratios[:, 1:] != ratios[:, :-1], axis=0)
-    measured = np.flatnonzero([True, *changed])
-    return int(min(measured[::-1], key=lambda epoch: abs(epoch - middle)))
 
 
 @explains_keywords

@@ -77,8 +77,8 @@ metric : str, Metric or None, default None
     What the best epoch is chosen by: a metric of :mod:`bpnet.metrics`. None is <metric>. Of
     equal epochs it is the last.
 early_stopping : bool or None, default None
-    Stop at the first epoch after 20 + 2 times the best one. "td" and "td-s" do, which takes a
-    third of the epochs on average and costs no accuracy; False trains all `n_epochs`, as
+    Stop at the first epoch after 20 + 2 times the best one. "td" and "td-s" do: on 25
+    tables a third of the epochs, for scores as good on average. False trains all `n_epochs`, as
     published. Without validation examples nothing stops.
 time_budget : float or None, default None
     Seconds that `fit` may take. The number of epochs, at most `n_epochs`, and with it the

@@ -9,7 +9,6 @@ order instead of a random one, and has bpnet's dropout masks. Everything else is
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import sys
@@ -38,7 +37,7 @@ from recipe import (  # noqa: E402
     rows_as_they_are,
 )
 
-from benchmarks.pytabkit_peer import mask_keys, same_random_numbers  # noqa: E402
+from benchmarks.pytabkit_peer import mask_keys, same_random_numbers, watched_losses  # noqa: E402
 from bpnet.data.loader import in_order  # noqa: E402
 from bpnet.estimators.tabular import base  # noqa: E402
 
@@ -61,15 +60,13 @@ def record(preset, kind):
         hidden_sizes=list(HIDDEN),
     )  # fmt: skip
     X, y = examples("train", kind)
-    losses, metrics, best = [], [], []
-    with contextlib.ExitStack() as stack:
-
-        def replace(owner, name, function):
-            stack.enter_context(mock.patch.object(owner, name, function))
-
-        stack.enter_context(same_random_numbers(peer, *random_numbers(preset, kind)))
-        replace(TabNNModule, "training_step", watched(losses))
-        replace(TabNNModule, "on_validation_epoch_end", watched_epoch(metrics, best))
+    metrics, best = [], []
+    end = watched_epoch(metrics, best)
+    with (
+        same_random_numbers(peer, *random_numbers(preset, kind)),
+        watched_losses() as losses,
+        mock.patch.object(TabNNModule, "on_validation_epoch_end", end),
+    ):
         peer.fit(X, y, *examples("validation", kind))
     new, _ = examples("new", kind)
     answer = peer.predict_proba(new) if kind == "classes" else peer.predict(new)
@@ -92,18 +89,6 @@ def random_numbers(preset, kind):
     shapes = [{n: p.shape for n, p in named.items()} for named in own.network_.parameters]
     weights = initial_weights(shapes)
     return own._members[0].preprocessing, weights, in_order, mask_keys(own.network_)
-
-
-def watched(losses):
-    """Return TabNNModule.training_step that appends the loss."""
-    step = TabNNModule.training_step
-
-    def training_step(self, batch, number):
-        loss = step(self, batch, number)
-        losses.append(loss.item())
-        return loss
-
-    return training_step
 
 
 def watched_epoch(metrics, best):
