@@ -12,9 +12,13 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 
+# A shell lets what it starts in the background ignore Ctrl-C, which some tests send themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Arrays are small and tests run in parallel processes, so more threads would only compete.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
